@@ -1,0 +1,37 @@
+# Trueline. `make` alone lists the targets.
+
+PYTHON ?= python3
+export PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean setup setup-dev
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.core ## Run the demo monitor on the traces that are shipped, and say where its report is
+	.venv/bin/python scripts/run_monitoring.py demo
+
+test: .venv/.dev ## Run every test (installs Chromium for the browser tests when run as root)
+	@scripts/ensure_browser
+	.venv/bin/python -m pytest -q
+
+check: .venv/.dev ## The one door: format, lint, types, import contracts, tests
+	@scripts/check
+
+bench: .venv/.dev ## Measure speed, memory and size
+	@for file in benchmarks/*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+
+clean: ## Remove the environment and every cache; records and reports under data/ stay
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: .venv/.core ## Only make the environment that runs
+setup-dev: .venv/.dev ## Only make the environment that tests
+
+# Stamps: re-installed only when the lock or pyproject.toml changes. scripts/setup touches them.
+.venv/.core: requirements/core.txt pyproject.toml
+	@scripts/setup core
+
+.venv/.dev: requirements/dev.txt pyproject.toml
+	@scripts/setup dev
