@@ -1,0 +1,1 @@
+"""Trueline: watches an LLM application, scores it, and says how sure it is. One room a folder; see docs/design.md."""

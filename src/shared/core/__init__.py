@@ -1,0 +1,1 @@
+"""Records, traces, ports, errors, registry, clock, digests: imports the standard library only."""

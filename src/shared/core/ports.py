@@ -1,0 +1,310 @@
+"""The ports: the smallest Protocols that the flows need. Read as the specification of every adapter: who calls it
+when, and what must be true afterwards. An adapter raises only the errors of `core/errors.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+from shared.core.records import DatasetItem
+from shared.core.results import (
+    Candidate,
+    DailyScore,
+    Decision,
+    Draw,
+    ItemResult,
+    LMResult,
+    MetricScore,
+    RunReport,
+    Score,
+    StoredResult,
+    Stream,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that could not become an item: where it stands and what is wrong with it."""
+
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the user must be told about what was read, such as a limit that was hit."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """What a source is given besides its own parameters: the folder that relative paths start from, the key that
+    names it in stored state, and the function that turns one record into an item.
+    """
+
+    root: Path
+    key: str
+    extract: Callable[[Any], DatasetItem]
+
+
+class DataSource(Protocol):
+    """Where items come from. `key` names it in stored state, such as `file:support`."""
+
+    key: str
+
+    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+        """Yield the items in the source's window as of `now`, lazily and in bounded memory.
+
+        A record that cannot be used is yielded as `Broken`; the others follow. A hit limit is yielded as a `Notice`.
+
+        Raises:
+            SourceError: when the source as a whole cannot be read.
+        """
+        ...
+
+
+class SamplingStrategy(Protocol):
+    """Which items of a pool to score. Pure: the same pool, rule and seed give the same draw.
+
+    `unbiased` is False for inspection queues, whose items carry no probability and give no aggregate; `uniform` is
+    True when every item has the same chance.
+    """
+
+    # Read-only, so that constants of a class fill them.
+    @property
+    def name(self) -> str: ...
+    @property
+    def unbiased(self) -> bool: ...
+    @property
+    def uniform(self) -> bool: ...
+
+    def candidate(self, item: DatasetItem) -> Candidate:
+        """What the draw needs of an item."""
+        ...
+
+    def draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
+        """One decision per candidate, in the order of the pool."""
+        ...
+
+
+class Metric(Protocol):
+    """One claim about an item. May also be a coroutine function; must not keep results on itself."""
+
+    def __call__(self, item: DatasetItem) -> Score | float:
+        """Judge the item. Raising is allowed: the runner turns it into a `MetricFailure`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Scored items on their way to the sinks. Publishing one `id` twice must leave one copy of every row."""
+
+    id: str
+    stream: Stream
+    results: tuple[ItemResult, ...]
+    run: RunReport
+
+
+class Sink(Protocol):
+    """Where a run's scores go. An item is marked as scored only after every sink has returned."""
+
+    name: str
+
+    async def publish(self, batch: Batch) -> None:
+        """Deliver the batch; returning means it is safely there. The same batch may come again after a crash."""
+        ...
+
+
+class ScoredItemsStore(Protocol):
+    """Which items of a stream are done. Safe for several processes at once."""
+
+    def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
+        """The ids not marked yet, in their order, each once.
+
+        Raises:
+            StoreError: when the state is corrupt; it never answers "all unseen" instead.
+        """
+        ...
+
+    def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
+        """Mark items as scored; durable on return. Marking twice is harmless."""
+        ...
+
+    def clear(self, stream: Stream | None = None) -> int:
+        """Forget the marks of a stream, or of all; how many items were forgotten."""
+        ...
+
+    def stats(self) -> dict[Stream, int]:
+        """Distinct items marked, by stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnItem:
+    """A drawn item that waits to be scored, as it was stored with its draw.
+
+    `have` are the scores it has already from earlier tries; `attempts` counts those.
+    """
+
+    item: DatasetItem
+    decision: Decision
+    have: tuple[MetricScore, ...] = ()
+    attempts: int = 0
+
+
+class RunStore(Protocol):
+    """The state of runs: what was drawn, scored and published. Everything is durable when a method returns."""
+
+    def start_run(self, report: RunReport) -> None:
+        """Write the run's row."""
+        ...
+
+    def finish_run(self, report: RunReport) -> None:
+        """Update the run's row with its end."""
+        ...
+
+    def undecided(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
+        """The ids for which no draw was ever stored, in their order, each once."""
+        ...
+
+    def record_draw(
+        self, run_id: str, stream: Stream, decisions: Sequence[Decision], drawn: Iterable[DatasetItem]
+    ) -> None:
+        """Store a draw whole, in one transaction, before anything of it is scored. A first decision stands."""
+        ...
+
+    def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
+        """Drawn items that are not finished, oldest draw first, those with `max_attempts` tries left out."""
+        ...
+
+    def save_results(self, run_id: str, stream: Stream, results: Sequence[ItemResult]) -> None:
+        """Store scores and failures of some items in one transaction; a score once stored stays as it is."""
+        ...
+
+    def next_batch(self, run: RunReport, size: int) -> Batch | None:
+        """The batch left open by a crash, or a new one of finished items that are not marked yet, or None."""
+        ...
+
+    def close_batch(self, batch: Batch, at: datetime) -> None:
+        """Mark the batch's items as published."""
+        ...
+
+    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
+        """Hold the stream for one run.
+
+        Raises:
+            BusyError: when another run holds it for longer than `wait` seconds.
+        """
+        ...
+
+
+class RunReader(Protocol):
+    """Stored runs and scores, for reports and baselines. Changes nothing; a run may write meanwhile."""
+
+    def runs(self, of: str | Stream | None = None, limit: int = 20) -> list[RunReport]:
+        """The newest runs, newest first: of a monitor by its name, of a stream, or of all."""
+        ...
+
+    def run(self, run_id: str) -> RunReport | None:
+        """One run, None when there is none of that id."""
+        ...
+
+    def results(
+        self, stream: Stream, run_id: str | None = None, since: datetime | None = None
+    ) -> Iterator[StoredResult]:
+        """Items by id, in bounded memory, with what that run made, or what was made since, or all that is stored.
+
+        A failure stands until its metric has a score; with a `run_id` the run's own are given, whatever came later.
+        """
+        ...
+
+    def daily(self, stream: Stream, days: int) -> Iterator[DailyScore]:
+        """Every score of the last `days` days, oldest first, streamed; the newest day that has a score is the last."""
+        ...
+
+    def spreads(self, stream: Stream, label: str) -> dict[str, float]:
+        """Standard deviation of a label's past scores by stratum, for strata with at least two of them."""
+        ...
+
+    def given_up(self, stream: Stream, max_attempts: int) -> int:
+        """Drawn items that failed `max_attempts` times: never tried again, never marked."""
+        ...
+
+
+Prompt = str | Sequence[Mapping[str, str]]
+"""What a model is asked: a text, or chat messages with `role` and `content`."""
+
+
+class LMAdapter(Protocol):
+    """A language model. `name` is what results are recorded under."""
+
+    name: str
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """Answer a prompt or chat messages, with the logprob of each token where the model gives them."""
+        ...
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The same without blocking the loop."""
+        ...
+
+    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        """The answer piece by piece."""
+        ...
+
+    def list_models(self) -> list[str]:
+        """Names of the models that can be asked for."""
+        ...
+
+    def test_connection(self) -> None:
+        """Return when the model answers.
+
+        Raises:
+            ConfigError: when it never will as configured; TransientError: when it may later.
+        """
+        ...
+
+
+class ResponseCache(Protocol):
+    """Answers of models, by the SHA-256 of everything that was sent."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, LMResult]:
+        """The answers that are there, by key."""
+        ...
+
+    def put(self, answers: Mapping[str, LMResult]) -> None:
+        """Keep whole answers; errors and truncated answers are not given to it."""
+        ...
+
+
+class LabelSource(Protocol):
+    """People's verdicts on items."""
+
+    def labels(self, since: datetime | None = None) -> Iterator[tuple[str, str, float]]:
+        """(item id, name of the claim, value in [0, 1]), newest verdict last."""
+        ...
+
+
+class ReflectFn(Protocol):
+    """Proposes better prompts from what went wrong."""
+
+    def __call__(self, prompt: str, trace: Mapping[str, Any]) -> list[str]:
+        """New prompts to try, best first; may be empty."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people. Best effort: it never fails a run."""
+
+    async def notify(self, title: str, text: str) -> None:
+        """Deliver one message."""
+        ...

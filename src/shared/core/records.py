@@ -1,0 +1,254 @@
+"""`DatasetItem`: one case to judge. It is what extractors make, metrics read and stores keep."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from shared.core.clock import as_utc, parse_time
+from shared.core.conversation import Conversation, ToolCall, conversation, tool_call
+from shared.core.digests import digest, plain
+from shared.core.errors import ItemError
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetItem:
+    """One case to judge.
+
+    Everything but the id is optional; a metric whose input is missing is *not applicable*, not wrong. An empty `id`
+    is replaced by a stable one made of the content. `latency` is in seconds, `token_logprobs` are natural logarithms
+    (<= 0), `source_timestamp` is UTC (a naive one is taken as UTC), `actual_ranking` and `expected_ranking` hold
+    dicts with at least `id`, best first. For a conversation without a `query` the query is its last message of the
+    user (`extraction: first` takes the first), and likewise the actual output is its last answer.
+    """
+
+    id: str = ""
+    query: str | None = None
+    actual_output: str | None = None
+    expected_output: str | None = None
+    retrieved_content: tuple[str, ...] | None = None
+    negatives: tuple[str, ...] | None = None
+    conversation: Conversation | None = None
+    extraction: str = "last"
+    token_logprobs: tuple[float, ...] | None = None
+    latency: float | None = None
+    acceptance_criteria: tuple[str, ...] | None = None
+    actual_ranking: tuple[Mapping[str, Any], ...] | None = None
+    expected_ranking: tuple[Mapping[str, Any], ...] | None = None
+    tools_called: tuple[ToolCall, ...] | None = None
+    expected_tools: tuple[ToolCall, ...] | None = None
+    document_text: str | None = None
+    judgment: str | int | None = None
+    critique: str | None = None
+    additional_input: Mapping[str, Any] = field(default_factory=dict)
+    additional_output: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    user_tags: tuple[str, ...] = ()
+    source_timestamp: datetime | None = None
+    trace_id: str | None = None
+    session_id: str | None = None
+    observation_id: str | None = None
+    trace: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        talk = self.conversation
+        if talk is not None:
+            pick = 0 if self.extraction == "first" else -1
+            _fill(self, "query", talk.texts("user"), pick)
+            _fill(self, "actual_output", talk.texts("assistant"), pick)
+            if talk.reference_text is not None:
+                object.__setattr__(self, "expected_output", talk.reference_text)
+            if self.tools_called is None:  # the whole talk is here: no call in it means that none was made
+                object.__setattr__(self, "tools_called", talk.tool_calls)
+        if self.source_timestamp is not None:
+            object.__setattr__(self, "source_timestamp", as_utc(self.source_timestamp))
+        if not self.id:
+            object.__setattr__(self, "id", content_id(self))
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What the application was given: query, gold answer, sources, and the additional input's own keys."""
+        known = {"query": self.query, "gold": self.expected_output, "sources": self.retrieved_content}
+        return {key: value for key, value in known.items() if value is not None} | dict(self.additional_input)
+
+    @property
+    def has_errors(self) -> bool | None:
+        """Whether a tool answered with an error; None when there is no conversation."""
+        return None if self.conversation is None else self.conversation.has_errors
+
+    def get(self, path: str) -> Any:
+        """The value at a dotted path such as `metadata.channel`; None where something on the way is missing."""
+        value: Any = self
+        for step in path.split("."):
+            value = value.get(step) if isinstance(value, Mapping) else getattr(value, step, None)
+            if value is None:
+                return None
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values of every field that is not at its default; `from_dict` reads it back to an equal item."""
+        pairs = ((name, getattr(self, name)) for name in FIELDS)
+        return {name: plain(value) for name, value in pairs if value != _DEFAULTS[name]}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> DatasetItem:
+        """An item from plain values; the users' older names are understood (see `ALIASES`).
+
+        Raises:
+            ItemError: naming the field, what was found and what was expected.
+        """
+        values: dict[str, Any] = {}
+        for key, value in raw.items():
+            name = ALIASES.get(key, key)
+            if name not in _READ:
+                raise ItemError(f"an item has no field {key!r}; put values of your own under 'metadata'")
+            if value is None or (name in values and name != key):
+                continue
+            values[name] = coerce(name, value)
+        return cls(**values)
+
+
+FIELDS = tuple(each.name for each in dataclasses.fields(DatasetItem))
+"""Every field's name, in order."""
+
+_DEFAULTS: Mapping[str, Any] = {
+    each.name: each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+    for each in dataclasses.fields(DatasetItem)
+}
+
+CONTENT_FIELDS = tuple(
+    name
+    for name in FIELDS
+    if name not in ("id", "source_timestamp", "trace_id", "session_id", "observation_id", "trace", "extraction")
+)
+"""The fields that make two items the same case, whatever their ids and times."""
+
+ALIASES: Mapping[str, str] = {
+    "dataset_id": "id",
+    "single_turn_query": "query",
+    "single_turn_expected_output": "expected_output",
+    "multi_turn_conversation": "conversation",
+    "conversation_extraction_strategy": "extraction",
+    "dataset_metadata": "metadata",
+    "actual_reference": "actual_ranking",
+    "expected_reference": "expected_ranking",
+    "gold": "expected_output",
+    "sources": "retrieved_content",
+}
+"""Names that users' files have today -> ours."""
+
+
+def coerce(name: str, value: Any) -> Any:
+    """A plain value as the field `name` holds it; None stays None.
+
+    Raises:
+        ItemError: naming the field, what was found and what was expected.
+    """
+    if value is None:
+        return None
+    try:
+        return _READ[name](value)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ItemError(f"field {name!r}: {error}") from error
+
+
+def content_id(item: DatasetItem) -> str:
+    """A stable id from the content: `content-` and 32 hexadecimal digits; equal content gives an equal id."""
+    return "content-" + digest({name: getattr(item, name) for name in CONTENT_FIELDS})[:32]
+
+
+def _fill(item: DatasetItem, name: str, texts: Sequence[str], pick: int) -> None:
+    if getattr(item, name) is None and texts:
+        object.__setattr__(item, name, texts[pick])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float | bool):
+        return str(value)
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    raise ValueError(f"expected a text, found {type(value).__name__} {value!r}")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Sequence):
+        raise ValueError(f"expected a list of texts, found {type(value).__name__} {value!r}")
+    return tuple(_text(each) for each in value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    parsed = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(parsed, Mapping):
+        raise ValueError(f"expected a mapping, found {type(parsed).__name__} {parsed!r}")
+    return dict(parsed)
+
+
+def _list(value: Any) -> Sequence[Any]:
+    """A list, also from its JSON text as CSV files hold it; a text is never taken for a list of letters."""
+    parsed = json.loads(value) if isinstance(value, str) else value
+    if isinstance(parsed, str) or not isinstance(parsed, Sequence):
+        raise ValueError(f"expected a list, found {type(parsed).__name__} {parsed!r}")
+    return parsed
+
+
+def _logprobs(value: Any) -> tuple[float, ...]:
+    numbers = tuple(float(each) for each in _list(value) if each is not None)
+    wrong = next((each for each in numbers if math.isnan(each) or each > 1e-6), None)
+    if wrong is not None:
+        raise ValueError(f"expected natural-log probabilities (<= 0), found {wrong!r}")
+    return tuple(min(each, 0.0) for each in numbers)  # a probability of 1 may come rounded to a little more
+
+
+def _seconds(value: Any) -> float:
+    number = float(value)
+    if not (number >= 0 and math.isfinite(number)):
+        raise ValueError(f"expected seconds >= 0, found {value!r}")
+    return number
+
+
+def _ranking(value: Any) -> tuple[Mapping[str, Any], ...]:
+    entries = tuple({"id": each} if isinstance(each, str | int) else _mapping(each) for each in _list(value))
+    wrong = next((each for each in entries if "id" not in each), None)
+    if wrong is not None:
+        raise ValueError(f"expected entries with an 'id', found {wrong!r}")
+    return entries
+
+
+def _tools(value: Any) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(each) if isinstance(each, str) else tool_call(each) for each in _list(value))
+
+
+def _extraction(value: Any) -> str:
+    if value not in ("first", "last"):
+        raise ValueError(f"expected 'first' or 'last', found {value!r}")
+    return str(value)
+
+
+def _judgment(value: Any) -> str | int:
+    return value if isinstance(value, int) else _text(value)
+
+
+_TEXTS = ("retrieved_content", "negatives", "acceptance_criteria", "user_tags")
+_MAPPINGS = ("additional_input", "additional_output", "metadata", "trace")
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(FIELDS, _text),
+    **dict.fromkeys(_TEXTS, _texts),
+    **dict.fromkeys(_MAPPINGS, _mapping),
+    **dict.fromkeys(("actual_ranking", "expected_ranking"), _ranking),
+    **dict.fromkeys(("tools_called", "expected_tools"), _tools),
+    "conversation": conversation,
+    "extraction": _extraction,
+    "token_logprobs": _logprobs,
+    "latency": _seconds,
+    "source_timestamp": parse_time,
+    "judgment": _judgment,
+}

@@ -1,0 +1,120 @@
+"""One registry for everything a user may choose by name: `name -> lazy target`.
+
+A target is a dotted path `package.module:attr` that is imported only when the name is used. A path may also be given
+in place of a name. Whoever builds the target asks it for its parameters as a model (`ParamsModel`), which pydantic's
+models satisfy, so this file needs the standard library only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from shared.core.errors import ConfigError
+
+
+class ParamsModel(Protocol):
+    """What a target's parameters are checked with."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, /) -> Self:
+        """The checked parameters, or an error that lists every mistake."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One known name: where it is found and, in a line, what it is."""
+
+    name: str
+    target: str
+    summary: str = ""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`, compared without case; None when none is close."""
+    by_lower = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The second half of an error about an unknown name: what is known, and the nearest of it."""
+    names = sorted(known)
+    close = nearest(name, names)
+    meant = f" Did you mean {close!r}?" if close else ""
+    return f"Known: {', '.join(map(repr, names)) or 'none'}.{meant}"
+
+
+def load(path: str) -> Any:
+    """Import what a dotted path names: `package.module:attr`, or `package.module.attr`.
+
+    Raises:
+        ConfigError: saying which half of the path could not be found.
+    """
+    module_name, colon, attr = path.partition(":")
+    if not colon:
+        module_name, _, attr = path.rpartition(".")
+    if not module_name or not attr or module_name.startswith("."):
+        raise ConfigError(f"{path!r} is not a dotted path; expected 'package.module:attr'")
+    try:
+        target: Any = importlib.import_module(module_name)
+    except (ImportError, SyntaxError) as error:
+        raise ConfigError(f"cannot import {module_name!r} of {path!r}: {error}") from error
+    for step in attr.split("."):
+        if not hasattr(target, step):
+            public = [name for name in dir(target) if not name.startswith("_")]
+            raise ConfigError(f"{module_name!r} has no {step!r} (from {path!r}). {hint(step, public)}")
+        target = getattr(target, step)
+    return target
+
+
+class Registry:
+    """Names of one kind ("source", "metric", ...). Filled once by wiring, then frozen."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry] = {}
+        self._frozen = False
+
+    def add(self, name: str, target: str, summary: str = "") -> None:
+        """Make a name known.
+
+        Raises:
+            ConfigError: when the name is taken, naming both targets, or the registry is frozen.
+        """
+        if self._frozen:
+            raise ConfigError(f"{self.kind} {name!r} came after the registry was frozen")
+        taken = self._entries.get(name)
+        if taken is not None and taken.target != target:
+            raise ConfigError(f"{self.kind} {name!r} is registered twice: {taken.target!r} and {target!r}")
+        self._entries[name] = Entry(name, target, summary)
+
+    def add_all(self, targets: Mapping[str, str]) -> None:
+        """Make many names known."""
+        for name, target in targets.items():
+            self.add(name, target)
+
+    def freeze(self) -> None:
+        """Take no more names."""
+        self._frozen = True
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All known names, sorted."""
+        return tuple(self._entries[name] for name in sorted(self._entries))
+
+    def resolve(self, name: str) -> Any:
+        """The target of a name, or of a dotted path.
+
+        Raises:
+            ConfigError: when the name is not known (with the nearest one) or the path does not import.
+        """
+        entry = self._entries.get(name)
+        if entry is not None:
+            return load(entry.target)
+        if ":" in name or name.count(".") > 1:
+            return load(name)
+        raise ConfigError(f"unknown {self.kind} {name!r}. {hint(name, self._entries)}")

@@ -1,0 +1,261 @@
+"""What metrics, models and runs answer with. Every record is immutable; a failure is a value like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal, NamedTuple
+
+from shared.core.records import DatasetItem
+
+Kind = Literal["metric", "sub_metric", "aggregate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One sub-metric inside a score; `threshold` None means: the one configured, else none."""
+
+    name: str
+    value: float
+    explanation: str = ""
+    threshold: float | None = None
+    signals: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars."""
+
+    value: float
+    explanation: str = ""
+    signals: Mapping[str, Any] | None = None
+    parts: tuple[Part, ...] = ()
+    cost: float | None = None
+    model: str | None = None
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRef:
+    """Who made a score: the user's label, the registered class, its version, and the digest of class and parameters."""
+
+    label: str
+    name: str
+    version: str
+    digest: str
+
+
+class MetricScore(NamedTuple):
+    """One judged row: the value against its own threshold.
+
+    `passed` is None without a threshold. `kind` is `metric`, `sub_metric` (of `parent`) or `aggregate` (a parent of
+    sub-metrics, or a node of a tree). `cost` in US dollars.
+    """
+
+    metric: MetricRef
+    value: float
+    passed: bool | None
+    threshold: float | None
+    explanation: str = ""
+    signals: Mapping[str, Any] | None = None
+    kind: Kind = "metric"
+    parent: str | None = None
+    weight: float | None = None
+    cost: float | None = None
+    model: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The user's name for the metric."""
+        return self.metric.label
+
+
+class MetricFailure(NamedTuple):
+    """A metric that gave no score for an item: what kind of failure, in whose words."""
+
+    metric: MetricRef
+    item_id: str
+    kind: str
+    message: str
+
+
+class ItemResult(NamedTuple):
+    """All that was said of one item: scores, failures, and the labels that do not apply to it."""
+
+    item: DatasetItem
+    scores: tuple[MetricScore, ...]
+    failures: tuple[MetricFailure, ...] = ()
+    not_applicable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LMResult:
+    """One answer of a language model.
+
+    `token_logprobs` are natural logarithms, one per token of the answer, empty where the model gives none.
+    `usage` counts tokens (`input`, `output`, `total`), `latency` is in seconds, `cost` in US dollars.
+    """
+
+    text: str
+    token_logprobs: tuple[float, ...] = ()
+    tokens: tuple[str, ...] = ()
+    top_logprobs: tuple[Mapping[str, float], ...] | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+    cost: float | None = None
+    latency: float | None = None
+    model: str = ""
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What state is keyed by: one source as one monitor sees it."""
+
+    source_key: str
+    monitor_key: str
+
+    def __str__(self) -> str:
+        return f"{self.source_key} / {self.monitor_key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a draw needs to know of an item, and no more, so that a pool of any size stays small.
+
+    `weight` is what a strategy weighs the item by (an uncertainty in [0, 1], for one), None where it is unknown.
+    """
+
+    id: str
+    timestamp: datetime | None = None
+    stratum: str = ""
+    weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the draw decided for one item: drawn or not, and the probability it had of being drawn.
+
+    `probability` is in (0, 1], None where the strategy has none (inspection queues). `stratum` names the group that
+    the item was drawn in, empty without strata.
+    """
+
+    item_id: str
+    drawn: bool
+    probability: float | None
+    strategy: str
+    stratum: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One decision per candidate, in the order of the pool, and what the user must be told (a cap that was hit)."""
+
+    decisions: tuple[Decision, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One metric over the sampled traffic: weighted mean and pass rate, each with its 95 % interval.
+
+    Bounds are None where they cannot be given (fewer than two scores). `inspection` marks a queue that was not drawn
+    by chance: n is counted, nothing is estimated.
+    """
+
+    label: str
+    n: int
+    mean: float | None = None
+    mean_low: float | None = None
+    mean_high: float | None = None
+    pass_rate: float | None = None
+    pass_low: float | None = None
+    pass_high: float | None = None
+    threshold: float | None = None
+    kind: Kind = "metric"
+    failed: int = 0
+    not_applicable: int = 0
+    inspection: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many records and items went which way in one run."""
+
+    read: int = 0
+    broken: int = 0
+    duplicates: int = 0
+    already_scored: int = 0
+    pool: int = 0
+    drawn: int = 0
+    resumed: int = 0
+    scored: int = 0
+    failed_items: int = 0
+    scores: int = 0
+    failures: int = 0
+    not_applicable: int = 0
+    marked: int = 0
+
+    @property
+    def failure_share(self) -> float:
+        """Failures among all that was tried, 0 when nothing was."""
+        tried = self.scores + self.failures
+        return self.failures / tried if tried else 0.0
+
+
+Status = Literal["running", "done", "nothing_new", "failed", "too_many_failures", "interrupted", "dry_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One execution of a monitor, from start to end. Times are UTC, `cost` is in US dollars.
+
+    `config_text` is the configuration as it was written, variables not expanded, so that no secret is in it.
+    """
+
+    run_id: str
+    monitor: str
+    stream: Stream
+    config_digest: str
+    status: Status
+    started_at: datetime
+    finished_at: datetime | None = None
+    counts: Counts = field(default_factory=Counts)
+    estimates: tuple[Estimate, ...] = ()
+    notes: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    failure_kinds: Mapping[str, int] = field(default_factory=dict)
+    cost: float | None = None
+    version: str = ""
+    environment: str = ""
+    publishing: Mapping[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run took."""
+        return None if self.finished_at is None else (self.finished_at - self.started_at).total_seconds()
+
+
+class StoredResult(NamedTuple):
+    """What is stored of one scored item: its scores, the failures that stand, and when the newest was made."""
+
+    item: DatasetItem
+    decision: Decision
+    scores: tuple[MetricScore, ...]
+    failures: tuple[MetricFailure, ...]
+    scored_at: datetime
+
+
+class DailyScore(NamedTuple):
+    """One score on the day (UTC) that its item happened, or was scored where the source gave no time."""
+
+    day: date
+    label: str
+    value: float
+    passed: bool | None
+    probability: float | None
+    stratum: str
+    run_id: str

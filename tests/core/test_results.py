@@ -1,0 +1,34 @@
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.ports import Broken
+from shared.core.results import Counts, MetricRef, MetricScore, RunReport, Score, Stream
+from tests.core.items import repeatably
+
+
+@repeatably
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_the_failure_share_is_a_share(scores: int, failures: int) -> None:
+    """`max_failure_share` compares with a number in [0, 1], also when nothing was tried."""
+    share = Counts(scores=scores, failures=failures).failure_share
+    assert 0 <= share <= 1
+    assert (share == 0) == (failures == 0)
+
+
+def test_a_runs_seconds() -> None:
+    """A run that has not ended has no duration."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    made = [
+        RunReport("r", "m", Stream("s", "m"), "d", "done", start, end) for end in (None, start + timedelta(minutes=1))
+    ]
+    assert [each.seconds for each in made] == [None, 60.0]
+
+
+def test_records_say_what_they_are() -> None:
+    """What people read in messages."""
+    assert str(Stream("file:athena", "chat")) == "file:athena / chat"
+    assert str(Broken("a.jsonl:3", "no object")) == "a.jsonl:3: no object"
+    assert float(Score(0.5)) == 0.5
+    assert MetricScore(MetricRef("Label", "name", "1", "d"), 1.0, None, None).label == "Label"
