@@ -1,0 +1,1 @@
+"""Flow A: source, deduplicate, sample, score, publish, estimate."""

@@ -1,0 +1,1 @@
+"""Metrics, the runner and estimates: imports core."""
