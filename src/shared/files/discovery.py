@@ -1,0 +1,202 @@
+"""From paths and globs to files that can be read: what is there, which format, and whether it is whole."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import gzip
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from shared.core.errors import SourceError
+from shared.files.params import FileSourceParams, Format
+
+_ENDINGS: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_BLOCK = 900_000
+"""Bytes looked at in one go. A line without a whole block inside is shorter than two blocks, which DuckDB can take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one look over the bytes of a text file told.
+
+    `lines` counts lines, `blank` is True without any visible character, `first` is the first visible character.
+    `odd` marks bytes that only the line-by-line reader takes (a BOM, invalid UTF-8, NUL, a lone carriage return);
+    `long_lines` marks a line that may be longer than DuckDB's buffers.
+    """
+
+    lines: int = 0
+    blank: bool = True
+    first: str = ""
+    odd: bool = False
+    long_lines: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file to read: `name` is how messages call it, relative to the source's root where it lies inside."""
+
+    path: str
+    name: str
+    format: Format
+    shape: Shape
+
+    @property
+    def gzipped(self) -> bool:
+        """Whether the name ends in .gz."""
+        return self.path.lower().endswith(".gz")
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """The plain bytes, unpacked.
+
+        Raises:
+            SourceError: when they cannot be read to the end.
+        """
+        with reading(self.name), _open(self.path) as handle:
+            yield handle
+
+
+def find_files(params: FileSourceParams, root: Path) -> list[File]:
+    """The files that the parameters name, sorted by path, each once and each looked through.
+
+    Raises:
+        SourceError: for a path that is missing, a glob without a match, a folder, a file that cannot be read, a
+            damaged gzip, or a format that the name does not tell.
+    """
+    paths = sorted({path for pattern in params.patterns for path in _matches(pattern, root)})
+    return [_look(path, _shown(path, root), params) for path in paths]
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turn what reading a file may raise into a SourceError that names it."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError(
+            f"{name}: the gzip is truncated or damaged ({error}); nothing of it can be trusted to be "
+            "complete: write or fetch the file again"
+        ) from error
+    except PermissionError as error:
+        raise SourceError(f"{name}: no permission to read it; give this user read access") from error
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read: {error.strerror or error}") from error
+
+
+def _matches(pattern: str, root: Path) -> list[str]:
+    path = os.path.abspath(os.path.join(root, pattern))
+    with reading(pattern):
+        if _exists(path):
+            return [path]
+    if not glob.has_magic(pattern):
+        where = os.path.dirname(path)
+        state = "is there" if os.path.isdir(where) else "is missing too"
+        raise SourceError(f"{pattern}: no such file (looked for {path}; its folder {state}); correct `path`")
+    found = [os.path.abspath(os.path.join(root, each)) for each in glob.glob(pattern, root_dir=root, recursive=True)]
+    files = [each for each in found if not os.path.isdir(each)]
+    if not files:
+        also = f"; it matches {len(found)} folder(s), but no file" if found else ""
+        raise SourceError(f"{pattern}: the glob matches no file under {os.path.abspath(root)}{also}; correct `path`")
+    return files
+
+
+def _exists(path: str) -> bool:
+    """Whether something is there; unlike os.path.exists it lets a refusal be seen."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _shown(path: str, root: Path) -> str:
+    base = os.path.join(os.path.abspath(root), "")
+    return path[len(base) :] if path.startswith(base) else path
+
+
+def _look(path: str, name: str, params: FileSourceParams) -> File:
+    with reading(name):
+        mode = os.stat(path).st_mode
+    if stat.S_ISDIR(mode):
+        raise SourceError(f"{name}: is a folder; name its files, such as {os.path.join(name, '*.jsonl')}")
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{name}: is not a regular file (a pipe or a device); copy it into a file first")
+    file = File(path, name, _format(name, params.format), Shape())
+    if file.format == "parquet":
+        if file.gzipped:
+            raise SourceError(f"{name}: Parquet is compressed inside; unpack the .gz first")
+        with reading(name), open(path, "rb") as handle:
+            return File(path, name, file.format, Shape(blank=not handle.read(1)))
+    with file.open() as handle:
+        return File(path, name, file.format, survey(handle))
+
+
+def _format(name: str, said: str) -> Format:
+    if said != "auto":
+        return next(each for each in _ENDINGS.values() if each == said)
+    stem = name[:-3] if name.lower().endswith(".gz") else name
+    ending = os.path.splitext(stem)[1].lower()
+    if ending not in _ENDINGS:
+        known = ", ".join(_ENDINGS)
+        raise SourceError(
+            f"{name}: the ending {ending!r} tells no format (known: {known}, each also with .gz except Parquet); "
+            "say `format: jsonl`, json, csv or parquet"
+        )
+    return _ENDINGS[ending]
+
+
+@contextmanager
+def _open(path: str) -> Iterator[IO[bytes]]:
+    # A gzip of 0 bytes is an empty file to everyone but Python and DuckDB.
+    if path.lower().endswith(".gz") and os.path.getsize(path):
+        with gzip.open(path, "rb") as packed:
+            yield packed  # type: ignore[misc]  # GzipFile reads bytes, but typeshed does not call it IO[bytes]
+    else:
+        with open(path, "rb") as plain:
+            yield plain
+
+
+def survey(handle: IO[bytes]) -> Shape:
+    """Look over all bytes once; for a gzip this also proves that it is whole (DuckDB checks no checksum)."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = returns = 0
+    odd = long_lines = False
+    first, last = b"", b""
+    while block := handle.read(_BLOCK):
+        odd = odd or (not last and block.startswith(codecs.BOM_UTF8)) or b"\0" in block
+        odd = odd or not _decodes(decoder, block)
+        found = block.count(b"\n")
+        long_lines = long_lines or (not found and len(block) == _BLOCK)
+        lines += found
+        if b"\r" in block:
+            returns += block.count(b"\r") - block.count(b"\r\n")
+        returns -= last == b"\r" and block.startswith(b"\n")
+        first = first or block.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        last = block[-1:]
+    odd = odd or returns > 0 or bool(decoder.getstate()[0])
+    lines += last not in (b"", b"\n")
+    return Shape(lines, not first, first.decode("latin-1"), odd, long_lines)
+
+
+def _decodes(decoder: codecs.IncrementalDecoder, block: bytes) -> bool:
+    if block.isascii() and not decoder.getstate()[0]:
+        return True
+    try:
+        decoder.decode(block)
+    except UnicodeDecodeError:
+        return False
+    return True
