@@ -69,7 +69,6 @@ class DataSource(Protocol):
         Raises:
             SourceError: when the source as a whole cannot be read.
         """
-        ...
 
 
 class SamplingStrategy(Protocol):
@@ -89,11 +88,9 @@ class SamplingStrategy(Protocol):
 
     def candidate(self, item: DatasetItem) -> Candidate:
         """What the draw needs of an item."""
-        ...
 
     def draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
         """One decision per candidate, in the order of the pool."""
-        ...
 
 
 class Metric(Protocol):
@@ -101,7 +98,6 @@ class Metric(Protocol):
 
     def __call__(self, item: DatasetItem) -> Score | float:
         """Judge the item. Raising is allowed: the runner turns it into a `MetricFailure`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +117,6 @@ class Sink(Protocol):
 
     async def publish(self, batch: Batch) -> None:
         """Deliver the batch; returning means it is safely there. The same batch may come again after a crash."""
-        ...
 
 
 class ScoredItemsStore(Protocol):
@@ -133,19 +128,15 @@ class ScoredItemsStore(Protocol):
         Raises:
             StoreError: when the state is corrupt; it never answers "all unseen" instead.
         """
-        ...
 
     def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
         """Mark items as scored; durable on return. Marking twice is harmless."""
-        ...
 
     def clear(self, stream: Stream | None = None) -> int:
         """Forget the marks of a stream, or of all; how many items were forgotten."""
-        ...
 
     def stats(self) -> dict[Stream, int]:
         """Distinct items marked, by stream."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,37 +157,32 @@ class RunStore(Protocol):
 
     def start_run(self, report: RunReport) -> None:
         """Write the run's row."""
-        ...
 
     def finish_run(self, report: RunReport) -> None:
         """Update the run's row with its end."""
-        ...
 
     def undecided(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
         """The ids for which no draw was ever stored, in their order, each once."""
-        ...
 
     def record_draw(
         self, run_id: str, stream: Stream, decisions: Sequence[Decision], drawn: Iterable[DatasetItem]
     ) -> None:
         """Store a draw whole, in one transaction, before anything of it is scored. A first decision stands."""
-        ...
 
     def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
         """Drawn items that are not finished, oldest draw first, those with `max_attempts` tries left out."""
-        ...
 
     def save_results(self, run_id: str, stream: Stream, results: Sequence[ItemResult]) -> None:
         """Store scores and failures of some items in one transaction; a score once stored stays as it is."""
-        ...
+
+    def give_up(self, stream: Stream, max_attempts: int) -> int:
+        """Finish items that failed `max_attempts` times: they are published with what they have. How many they were."""
 
     def next_batch(self, run: RunReport, size: int) -> Batch | None:
         """The batch left open by a crash, or a new one of finished items that are not marked yet, or None."""
-        ...
 
     def close_batch(self, batch: Batch, at: datetime) -> None:
         """Mark the batch's items as published."""
-        ...
 
     def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
         """Hold the stream for one run.
@@ -204,7 +190,6 @@ class RunStore(Protocol):
         Raises:
             BusyError: when another run holds it for longer than `wait` seconds.
         """
-        ...
 
 
 class RunReader(Protocol):
@@ -212,11 +197,9 @@ class RunReader(Protocol):
 
     def runs(self, of: str | Stream | None = None, limit: int = 20) -> list[RunReport]:
         """The newest runs, newest first: of a monitor by its name, of a stream, or of all."""
-        ...
 
     def run(self, run_id: str) -> RunReport | None:
         """One run, None when there is none of that id."""
-        ...
 
     def results(
         self, stream: Stream, run_id: str | None = None, since: datetime | None = None
@@ -225,19 +208,12 @@ class RunReader(Protocol):
 
         A failure stands until its metric has a score; with a `run_id` the run's own are given, whatever came later.
         """
-        ...
 
     def daily(self, stream: Stream, days: int) -> Iterator[DailyScore]:
         """Every score of the last `days` days, oldest first, streamed; the newest day that has a score is the last."""
-        ...
 
     def spreads(self, stream: Stream, label: str) -> dict[str, float]:
         """Standard deviation of a label's past scores by stratum, for strata with at least two of them."""
-        ...
-
-    def given_up(self, stream: Stream, max_attempts: int) -> int:
-        """Drawn items that failed `max_attempts` times: never tried again, never marked."""
-        ...
 
 
 Prompt = str | Sequence[Mapping[str, str]]
@@ -251,19 +227,15 @@ class LMAdapter(Protocol):
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """Answer a prompt or chat messages, with the logprob of each token where the model gives them."""
-        ...
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """The same without blocking the loop."""
-        ...
 
     def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
         """The answer piece by piece."""
-        ...
 
     def list_models(self) -> list[str]:
         """Names of the models that can be asked for."""
-        ...
 
     def test_connection(self) -> None:
         """Return when the model answers.
@@ -271,7 +243,6 @@ class LMAdapter(Protocol):
         Raises:
             ConfigError: when it never will as configured; TransientError: when it may later.
         """
-        ...
 
 
 class ResponseCache(Protocol):
@@ -279,11 +250,9 @@ class ResponseCache(Protocol):
 
     def get(self, keys: Sequence[str]) -> dict[str, LMResult]:
         """The answers that are there, by key."""
-        ...
 
     def put(self, answers: Mapping[str, LMResult]) -> None:
         """Keep whole answers; errors and truncated answers are not given to it."""
-        ...
 
 
 class LabelSource(Protocol):
@@ -291,7 +260,6 @@ class LabelSource(Protocol):
 
     def labels(self, since: datetime | None = None) -> Iterator[tuple[str, str, float]]:
         """(item id, name of the claim, value in [0, 1]), newest verdict last."""
-        ...
 
 
 class ReflectFn(Protocol):
@@ -299,7 +267,6 @@ class ReflectFn(Protocol):
 
     def __call__(self, prompt: str, trace: Mapping[str, Any]) -> list[str]:
         """New prompts to try, best first; may be empty."""
-        ...
 
 
 class Notifier(Protocol):
@@ -307,4 +274,3 @@ class Notifier(Protocol):
 
     async def notify(self, title: str, text: str) -> None:
         """Deliver one message."""
-        ...

@@ -20,11 +20,12 @@ from shared.core.errors import ItemError
 class DatasetItem:
     """One case to judge.
 
-    Everything but the id is optional; a metric whose input is missing is *not applicable*, not wrong. An empty `id`
-    is replaced by a stable one made of the content. `latency` is in seconds, `token_logprobs` are natural logarithms
-    (<= 0), `source_timestamp` is UTC (a naive one is taken as UTC), `actual_ranking` and `expected_ranking` hold
-    dicts with at least `id`, best first. For a conversation without a `query` the query is its last message of the
-    user (`extraction: first` takes the first), and likewise the actual output is its last answer.
+    Everything is optional; a metric whose input is missing is *not applicable*, not wrong. An empty `id` is replaced
+    by a stable one made of the content; one that cannot be stored raises `ItemError`. `latency` is in seconds,
+    `token_logprobs` are natural logarithms (<= 0), `source_timestamp` is UTC (a naive one is taken as UTC),
+    `actual_ranking` and `expected_ranking` hold dicts with at least `id`, best first. For a conversation without a
+    `query` the query is its last message of the user (`extraction: first` takes the first), and likewise the actual
+    output is its last answer.
     """
 
     id: str = ""
@@ -69,6 +70,8 @@ class DatasetItem:
             object.__setattr__(self, "source_timestamp", as_utc(self.source_timestamp))
         if not self.id:
             object.__setattr__(self, "id", content_id(self))
+        elif not _storable(self.id):
+            raise ItemError(f"id {self.id!r}: expected a text that can be stored (Unicode, without NUL)")
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -160,6 +163,13 @@ def coerce(name: str, value: Any) -> Any:
 def content_id(item: DatasetItem) -> str:
     """A stable id from the content: `content-` and 32 hexadecimal digits; equal content gives an equal id."""
     return "content-" + digest({name: getattr(item, name) for name in CONTENT_FIELDS})[:32]
+
+
+def _storable(item_id: Any) -> bool:
+    """Whether stores can hold an id: valid Unicode without NUL."""
+    if not isinstance(item_id, str) or "\0" in item_id:
+        return False
+    return item_id.isascii() or not any("\ud800" <= each <= "\udfff" for each in item_id)
 
 
 def _fill(item: DatasetItem, name: str, texts: Sequence[str], pick: int) -> None:

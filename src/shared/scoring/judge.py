@@ -1,0 +1,100 @@
+"""From a metric's answer to judged rows: the value against its own threshold, sub-metrics against theirs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.core.records import DatasetItem
+from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, Part, Score
+from shared.scoring.metric import BoundMetric
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """What has been said of one item so far. `pending` counts metrics that have not answered yet."""
+
+    item: DatasetItem
+    scores: list[MetricScore] = field(default_factory=list)
+    failures: list[MetricFailure] = field(default_factory=list)
+    not_applicable: list[str] = field(default_factory=list)
+    pending: int = 0
+
+    def fail(self, metric: BoundMetric, kind: str, message: str) -> None:
+        """Record that the metric gave no score."""
+        self.failures.append(MetricFailure(metric.ref, self.item.id, kind, message))
+
+    def result(self) -> ItemResult:
+        """The immutable record of it all."""
+        return ItemResult(self.item, tuple(self.scores), tuple(self.failures), tuple(self.not_applicable))
+
+
+def judge(metric: BoundMetric, answer: Any, verdicts: Verdicts) -> None:
+    """Record a metric's answer: a score, a number, or None for "does not apply".
+
+    An answer of another type, NaN, infinity, or a value out of the metric's range is a failure, never a score.
+    """
+    if answer is None:
+        verdicts.not_applicable.append(metric.ref.label)
+        return
+    score = answer if answer.__class__ is Score else None
+    value = score.value if score is not None else answer
+    wrong = _wrong(value, metric)
+    if wrong is not None:
+        verdicts.fail(metric, *wrong)
+        return
+    if score is None:
+        value = float(value)
+        verdicts.scores.append(MetricScore(metric.ref, value, metric.passed(value), metric.threshold))
+    else:
+        _record(metric, score, verdicts)
+
+
+def _wrong(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
+    """The kind and message of what is wrong with a value, None when it is a number in the metric's range."""
+    if value.__class__ is not float:
+        try:
+            value = float(value) if not isinstance(value, str | bytes) else None
+        except (TypeError, ValueError):
+            value = None
+        if value is None:
+            return "NotANumber", "the metric answered with something that is no number, Score or None"
+    if not math.isfinite(value):
+        return "NotFinite", f"the metric answered {value!r}"
+    low, high = metric.spec.low, metric.spec.high
+    if (low is not None and value < low) or (high is not None and value > high):
+        return "OutOfRange", f"the metric answered {value!r}, outside of its range [{low}, {high}]"
+    return None
+
+
+def _record(metric: BoundMetric, score: Score, verdicts: Verdicts) -> None:
+    value = float(score.value)
+    broken = next((part for part in score.parts if not math.isfinite(part.value)), None)
+    if broken is not None:
+        verdicts.fail(metric, "NotFinite", f"its sub-metric {broken.name!r} answered {broken.value!r}")
+        return
+    verdicts.scores.append(
+        MetricScore(
+            metric.ref,
+            value,
+            metric.passed(value),
+            metric.threshold,
+            score.explanation,
+            score.signals,
+            "aggregate" if score.parts else "metric",
+            cost=score.cost,
+            model=score.model,
+        )
+    )
+    verdicts.scores.extend(_part(metric, part) for part in score.parts)
+
+
+def _part(metric: BoundMetric, part: Part) -> MetricScore:
+    """A sub-metric's row, `Parent_sub`, passed by its own threshold (configured, else its own, else none)."""
+    ref = metric.ref
+    threshold = metric.sub_thresholds.get(part.name, part.threshold)
+    passed = None if threshold is None else part.value < threshold if metric.inverse else part.value >= threshold
+    own = MetricRef(f"{ref.label}_{part.name}", f"{ref.name}.{part.name}", ref.version, ref.digest)
+    value = float(part.value)
+    return MetricScore(own, value, passed, threshold, part.explanation, part.signals, "sub_metric", ref.label)

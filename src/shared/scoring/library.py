@@ -1,0 +1,36 @@
+"""The metric library: every registered name and where it is found. Reading it imports none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_HERE = "shared.scoring.metrics"
+
+LIBRARY: Mapping[str, str] = {
+    "exact_match": f"{_HERE}.text:exact_match",
+    "exact_string_match": f"{_HERE}.text:exact_match",
+    "contains": f"{_HERE}.text:contains",
+    "contains_match": f"{_HERE}.text:contains",
+    "length": f"{_HERE}.text:length",
+    "length_constraint": f"{_HERE}.text:length",
+    "citation_presence": f"{_HERE}.text:citation_presence",
+    "fuzzy_ratio": f"{_HERE}.similarity:fuzzy_ratio",
+    "levenshtein_ratio": f"{_HERE}.similarity:levenshtein_ratio",
+    "token_set": f"{_HERE}.similarity:token_set",
+    "sentence_bleu": f"{_HERE}.similarity:sentence_bleu",
+    "chrf": f"{_HERE}.similarity:chrf",
+    "hit_rate_at_k": f"{_HERE}.retrieval:hit_rate_at_k",
+    "precision_at_k": f"{_HERE}.retrieval:precision_at_k",
+    "recall_at_k": f"{_HERE}.retrieval:recall_at_k",
+    "ndcg_at_k": f"{_HERE}.retrieval:ndcg_at_k",
+    "mean_reciprocal_rank": f"{_HERE}.retrieval:mean_reciprocal_rank",
+    "tool_correctness": f"{_HERE}.tools:tool_correctness",
+    "grounding_score": f"{_HERE}.grounding:grounding",
+    "logprob_sum": f"{_HERE}.logprobs:logprob_sum",
+    "logprob_mean": f"{_HERE}.logprobs:logprob_mean",
+    "logprob_min": f"{_HERE}.logprobs:logprob_min",
+    "perplexity": f"{_HERE}.logprobs:perplexity",
+    "logprob_metric": f"{_HERE}.logprobs:logprob_objective",
+    "latency": f"{_HERE}.latency:latency",
+}
+"""Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""

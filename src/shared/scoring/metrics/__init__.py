@@ -1,0 +1,1 @@
+"""The metric library: plain functions, listed in `scoring/library.py`."""

@@ -1,0 +1,226 @@
+"""The runner: items in, results out, as a stream in bounded memory.
+
+Synchronous metrics run in place, without touching the loop's scheduler per item. Coroutines and blocking metrics run
+on a fixed number of workers (no task per item). A metric that fails on an item is a `MetricFailure` in the result,
+and nothing else stops. Nothing is ever stored on a metric.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.core.errors import ConfigError
+from shared.core.records import DatasetItem
+from shared.core.results import ItemResult, MetricScore
+from shared.scoring.judge import Verdicts, judge
+from shared.scoring.metric import BoundMetric
+from shared.scoring.tree import Node, add_nodes
+
+if TYPE_CHECKING:
+    from shared.scoring.processes import KillablePool
+
+Earlier = Callable[[DatasetItem], Sequence[MetricScore]]
+"""Scores that an item has from an earlier try, by the same metrics: they are not made again."""
+
+_BREATH = 0.02  # seconds of synchronous work after which the loop may do something else
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    """`max_concurrent` calls at once (>= 1); `throttle_delay` seconds at least between the starts of two items;
+    `timeout` in seconds for coroutines and blocking metrics that have none of their own, None for no limit.
+    """
+
+    max_concurrent: int = 5
+    throttle_delay: float = 0.0
+    timeout: float | None = 300.0
+
+    def __post_init__(self) -> None:
+        if self.max_concurrent < 1:
+            raise ConfigError(f"max_concurrent: expected a number >= 1, found {self.max_concurrent!r}")
+
+
+class Runner:
+    """Scores items with metrics and the tree above them. Stateless between runs."""
+
+    def __init__(
+        self, metrics: Sequence[BoundMetric], nodes: Sequence[Node] = (), options: RunnerOptions | None = None
+    ) -> None:
+        self.metrics = tuple(metrics)
+        self.nodes = tuple(nodes)
+        self.options = options or RunnerOptions()
+        self._inline = tuple(m for m in self.metrics if not (m.is_async or m.blocking))
+        self._slow = tuple(m for m in self.metrics if m.is_async or m.blocking)
+
+    def run(
+        self, items: Iterable[DatasetItem] | AsyncIterable[DatasetItem], earlier: Earlier | None = None
+    ) -> AsyncGenerator[ItemResult, None]:
+        """One result per item. Their order is that of the items when all metrics are synchronous, else of completion.
+
+        `earlier` gives the scores an item has already; they come again in its result without being made again. Errors
+        of `items` itself are raised; errors of metrics never are.
+        """
+        if isinstance(items, Iterable) and not self._slow and not self.options.throttle_delay:
+            return self._run_inline(items, earlier)
+        return self._run_workers(items, earlier)
+
+    async def _run_inline(
+        self, items: Iterable[DatasetItem], earlier: Earlier | None
+    ) -> AsyncGenerator[ItemResult, None]:
+        metrics, nodes, now = self._inline, self.nodes, time.perf_counter
+        breath = now() + _BREATH
+        for item in items:
+            verdicts = Verdicts(item)
+            _call_inline(metrics if earlier is None else _missing(metrics, verdicts, earlier), verdicts)
+            if nodes:
+                add_nodes(nodes, verdicts)
+            yield verdicts.result()
+            if now() > breath:
+                await asyncio.sleep(0)
+                breath = now() + _BREATH
+
+    async def _run_workers(
+        self, items: Iterable[DatasetItem] | AsyncIterable[DatasetItem], earlier: Earlier | None
+    ) -> AsyncGenerator[ItemResult, None]:
+        feed = _Feed(self, items, earlier)
+        finished: asyncio.Queue[Verdicts | None] = asyncio.Queue(self.options.max_concurrent * 2)
+        pool = self._pool()
+        count = self.options.max_concurrent if self._slow else 1  # one keeps the items' order
+        workers = [asyncio.ensure_future(self._work(feed, finished, pool)) for _ in range(count)]
+        closer = asyncio.ensure_future(_close(workers, finished))
+        try:
+            while (verdicts := await finished.get()) is not None:
+                add_nodes(self.nodes, verdicts)
+                yield verdicts.result()
+            await asyncio.gather(*workers)  # raises what the items' source raised
+        finally:
+            for task in (closer, *workers):
+                task.cancel()
+            await asyncio.gather(closer, *workers, return_exceptions=True)
+            if pool is not None:
+                pool.close()
+
+    def _pool(self) -> KillablePool | None:
+        if not any(metric.blocking for metric in self._slow):
+            return None
+        from shared.scoring.processes import KillablePool  # late: only blocking metrics need processes
+
+        return KillablePool(self.options.max_concurrent)
+
+    async def _work(self, feed: _Feed, finished: asyncio.Queue[Verdicts | None], pool: KillablePool | None) -> None:
+        while (unit := await feed.next()) is not None:
+            verdicts, metric = unit
+            if metric is not None:
+                await self._call(metric, verdicts, pool)
+                verdicts.pending -= 1
+            if not verdicts.pending:
+                await finished.put(verdicts)
+
+    async def _call(self, metric: BoundMetric, verdicts: Verdicts, pool: KillablePool | None) -> None:
+        limit = self.options.timeout if metric.timeout is None else metric.timeout
+        deadline = asyncio.timeout(limit)
+        try:
+            if metric.blocking and pool is not None:
+                answer: Any = await pool.call(metric, verdicts.item, limit)
+            else:
+                async with deadline:
+                    answer = metric.call(verdicts.item)
+                    answer = None if answer is None else await answer
+            judge(metric, answer, verdicts)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            verdicts.fail(metric, "Cancelled", str(error) or "something that the metric waited for was cancelled")
+        except Exception as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
+            over = deadline.expired() or (metric.blocking and isinstance(error, TimeoutError))
+            if over and limit is not None:
+                verdicts.fail(metric, "Timeout", f"took longer than its limit of {limit:g} s")
+            else:
+                verdicts.fail(metric, type(error).__name__, str(error))
+
+
+def _call_inline(metrics: Sequence[BoundMetric], verdicts: Verdicts) -> None:
+    item = verdicts.item
+    for metric in metrics:
+        try:
+            judge(metric, metric.call(item), verdicts)
+        except Exception as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
+            verdicts.fail(metric, type(error).__name__, str(error))
+
+
+def _missing(metrics: Sequence[BoundMetric], verdicts: Verdicts, earlier: Earlier) -> Sequence[BoundMetric]:
+    """Take over the earlier scores of these metrics; the metrics that have none yet."""
+    there = earlier(verdicts.item)
+    if not there:
+        return metrics
+    have = {(score.label, score.metric.digest) for score in there}
+    labels = {metric.label for metric in metrics if (metric.label, metric.ref.digest) in have}
+    verdicts.scores.extend(row for row in there if row.label in labels or row.parent in labels)
+    return [metric for metric in metrics if metric.label not in labels]
+
+
+async def _close(workers: Sequence[asyncio.Future[None]], finished: asyncio.Queue[Verdicts | None]) -> None:
+    """Say that nothing more comes, once every worker has ended or one of them has failed."""
+    await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+    await finished.put(None)
+
+
+class _Feed:
+    """Hands out units of work, (item, metric), one item after the other, at the pace of the throttle.
+
+    A unit without metric is an item that has nothing slow left to do.
+    """
+
+    def __init__(
+        self, runner: Runner, items: Iterable[DatasetItem] | AsyncIterable[DatasetItem], earlier: Earlier | None
+    ) -> None:
+        self._runner = runner
+        self._sync: Iterator[DatasetItem] = iter(items) if isinstance(items, Iterable) else iter(())
+        self._async = None if isinstance(items, Iterable) else aiter(items)
+        self._earlier: Earlier = earlier or (lambda item: ())
+        self._units: list[tuple[Verdicts, BoundMetric]] = []
+        self._lock = asyncio.Lock()
+        self._next_start = 0.0
+        self._ended = False
+
+    async def next(self) -> tuple[Verdicts, BoundMetric | None] | None:
+        """The next unit; None when the items have come to an end."""
+        if self._units:
+            return self._units.pop()
+        async with self._lock:
+            if self._units:  # another worker has opened an item meanwhile
+                return self._units.pop()
+            item = await self._item()
+            return None if item is None else self._open(item)
+
+    def _open(self, item: DatasetItem) -> tuple[Verdicts, BoundMetric | None]:
+        verdicts = Verdicts(item)
+        missing = set(id(metric) for metric in _missing(self._runner.metrics, verdicts, self._earlier))
+        _call_inline([m for m in self._runner._inline if id(m) in missing], verdicts)
+        slow = [m for m in self._runner._slow if id(m) in missing]
+        verdicts.pending = len(slow)
+        if not slow:
+            return verdicts, None
+        self._units.extend((verdicts, metric) for metric in reversed(slow[1:]))
+        return verdicts, slow[0]
+
+    async def _item(self) -> DatasetItem | None:
+        if self._ended:
+            return None
+        self._ended = True  # also when the source raises: it is not asked again
+        item = await anext(self._async, None) if self._async is not None else next(self._sync, None)
+        if item is not None:
+            self._ended = False
+            await self._pace()
+        return item
+
+    async def _pace(self) -> None:
+        delay = self._runner.options.throttle_delay
+        if delay:
+            await asyncio.sleep(self._next_start - time.monotonic())
+            self._next_start = time.monotonic() + delay
