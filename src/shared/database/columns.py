@@ -1,0 +1,99 @@
+"""Column types that mean the same on SQLite and on Postgres."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from shared.core.clock import as_utc, iso
+from shared.core.digests import plain
+from shared.core.errors import StoreError
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain).encode
+_escaped = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=plain).encode
+
+
+# Rows stored together share their moments, and both ways cost more than all the rest of a row.
+_written = lru_cache(1024)(iso)
+
+
+@lru_cache(1024)
+def _read(text: str) -> datetime:
+    return as_utc(datetime.fromisoformat(text))
+
+
+def encodable(text: str) -> bool:
+    """Whether the text is valid Unicode; half a surrogate pair, as cut emoji leave it, cannot be written as UTF-8."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Json(sa.types.TypeDecorator[Any]):
+    """A JSON value: canonical text on SQLite, JSONB on Postgres. None is NULL; NaN and infinity survive on SQLite."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+        if value is None:
+            return None
+        if dialect.name == "postgresql":
+            return plain(value)
+        try:
+            text = _canonical(value)
+        except TypeError:  # keys that are no texts
+            text = _canonical(plain(value))
+        return text if encodable(text) else _escaped(json.loads(text))
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise StoreError(f"a stored JSON value cannot be read ({error}): {value[:80]!r}; restore a copy") from error
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment in UTC: ISO 8601 text on SQLite (texts sort as the moments do), timestamptz on Postgres."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        return dialect.type_descriptor(sa.DateTime(timezone=True) if dialect.name == "postgresql" else sa.Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        if value is None:
+            return None
+        return as_utc(value) if dialect.name == "postgresql" else _written(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return _read(value) if isinstance(value, str) else as_utc(value)
+
+
+class Prose(sa.types.TypeDecorator[str]):
+    """Text for people to read: what a database cannot hold (NUL, half a surrogate pair) is written as an escape."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        if value is None or (encodable(value) and "\0" not in value):
+            return value
+        return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

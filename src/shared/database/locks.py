@@ -1,0 +1,55 @@
+"""One run at a time for each stream: a lock of the operating system, which a killed process gives back."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from shared.core.clock import Clock, iso
+from shared.core.digests import digest
+from shared.core.errors import BusyError
+from shared.core.results import Stream
+from shared.database.engine import reachable
+
+
+@contextmanager
+def stream_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+    """Hold a stream, waiting up to `wait` seconds for it. The lock's files stand beside the database.
+
+    Raises:
+        BusyError: when another run holds it for longer, naming that run's process and when it began.
+        StoreError: when the folder cannot be written.
+    """
+    name = f"{database}.{digest([stream.source_key, stream.monitor_key])[:16]}"
+    holder = Path(f"{name}.holder")
+    lock = FileLock(f"{name}.lock", timeout=max(0.0, wait))
+    with reachable(database):
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise BusyError(
+                f"{stream}: another run holds it ({_who(holder)}); waited {max(0.0, wait):g} s. Let it finish, or end"
+                " that process: its lock is freed with it."
+            ) from error
+    try:
+        with reachable(database):
+            about = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(clock())}
+            holder.write_text(json.dumps(about), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _who(holder: Path) -> str:
+    try:
+        about = json.loads(holder.read_text(encoding="utf-8"))
+        return f"process {about['pid']} on {about['host']} since {about['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it was taken a moment ago: the note is not written yet
+        return "a process that began just now"

@@ -1,0 +1,23 @@
+"""What Alembic runs to apply revisions on the connection it was handed (see `database/migrate.py`)."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from shared.database.tables import metadata
+
+
+def migrate() -> None:
+    """Apply the revisions in the transaction that the caller began."""
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=metadata,
+        transactional_ddl=True,  # SQLite can; without it a kill in the middle would leave half a schema
+        render_as_batch=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if __name__ == "env_py":  # the name Alembic loads this file under; imported under any other it does nothing
+    migrate()

@@ -1,0 +1,58 @@
+"""Between `RunReport` and its row."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.core.digests import plain
+from shared.core.results import Counts, Estimate, RunReport, Stream
+
+_SAME = (
+    "run_id",
+    "monitor",
+    "config_digest",
+    "status",
+    "started_at",
+    "finished_at",
+    "cost",
+    "version",
+    "environment",
+    "publishing",
+    "failure_kinds",
+    "config_text",
+)
+
+
+def run_row(report: RunReport) -> dict[str, Any]:
+    """The row of a run."""
+    return {
+        **{name: getattr(report, name) for name in _SAME},
+        "source_key": report.stream.source_key,
+        "monitor_key": report.stream.monitor_key,
+        "counts": plain(report.counts),
+        "estimates": [plain(each) for each in report.estimates],
+        "notes": list(report.notes),
+        "broken": list(report.broken),
+    }
+
+
+def run_of(row: sa.Row[Any]) -> RunReport:
+    """The run of a row of `runs`."""
+    return RunReport(
+        **{name: getattr(row, name) for name in _SAME},
+        stream=Stream(row.source_key, row.monitor_key),
+        counts=Counts(**_fields(Counts, row.counts)),
+        estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
+        notes=tuple(row.notes),
+        broken=tuple(row.broken),
+    )
+
+
+def _fields(record: type[Counts] | type[Estimate], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that the record has a field for: an older or newer program may have stored others."""
+    names = {each.name for each in dataclasses.fields(record)}
+    return {name: value for name, value in values.items() if name in names}

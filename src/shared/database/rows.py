@@ -1,0 +1,166 @@
+"""Between records and rows: what every store of this room needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from shared.core.errors import ItemError, StoreError
+from shared.core.records import DatasetItem
+from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, Stream
+
+Row = sa.Row[Any]
+Parts = TypeVar("Parts")
+
+CHUNK = 1000
+"""Ids in one IN: measured on ten million rows, more is no faster, and every database allows this many."""
+
+
+def chunks(values: Iterable[Parts], size: int = CHUNK) -> Iterator[list[Parts]]:
+    """The values in lists of at most `size`, drawn from the iterable as they are asked for."""
+    rest = iter(values)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def of(table: sa.Table, stream: Stream) -> sa.ColumnElement[bool]:
+    """The rows of one stream."""
+    return sa.and_(table.c.source_key == stream.source_key, table.c.monitor_key == stream.monitor_key)
+
+
+def key(stream: Stream, item_id: str) -> dict[str, Any]:
+    """The columns that every row about an item begins with."""
+    return {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "item_id": item_id}
+
+
+def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT in the database's own dialect, which knows `ON CONFLICT`."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows whose key is not there yet; the others stay as they are."""
+    if rows:
+        connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
+
+
+def known(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: Any) -> set[str]:
+    """Which of the ids the table has in this stream, under further conditions if there are any."""
+    wanted: sa.BindParameter[Any] = sa.bindparam("wanted", expanding=True)
+    query = sa.select(table.c.item_id).where(of(table, stream), table.c.item_id.in_(wanted), *also)
+    found: set[str] = set()
+    for part in chunks(sorted(ids)):  # neighbours in the key stand on the same pages
+        found.update(connection.execute(query, {"wanted": part}).scalars())
+    return found
+
+
+def item_row(stream: Stream, item: DatasetItem, at: datetime) -> dict[str, Any]:
+    """The row of a drawn item."""
+    return {**key(stream, item.id), "payload": item.to_dict(), "stored_at": at}
+
+
+def item_of(row: Row) -> DatasetItem:
+    """The item of a row with `item_id` and `payload`.
+
+    Raises:
+        StoreError: when what was stored is no item any more.
+    """
+    try:
+        return DatasetItem.from_dict(row.payload)
+    except (ItemError, AttributeError) as error:
+        raise StoreError(f"stored item {row.item_id!r} cannot be read: {error}; restore a copy") from error
+
+
+def decision_of(row: Row) -> Decision:
+    """The decision of a row of `decisions`."""
+    return Decision(row.item_id, row.drawn, row.probability, row.strategy, row.stratum)
+
+
+def _metric_columns(ref: MetricRef) -> dict[str, Any]:
+    return {
+        "label": ref.label,
+        "metric_digest": ref.digest,
+        "class_name": ref.name,
+        "metric_version": ref.version,
+    }
+
+
+def _metric_of(row: Row) -> MetricRef:
+    return MetricRef(row.label, row.class_name, row.metric_version, row.metric_digest)
+
+
+def score_rows(stream: Stream, result: ItemResult, run_id: str, at: datetime) -> Iterator[dict[str, Any]]:
+    """The rows of an item's scores."""
+    item_at = result.item.source_timestamp or at
+    for score in result.scores:
+        yield {
+            **key(stream, result.item.id),
+            **_metric_columns(score.metric),
+            "run_id": run_id,
+            "value": None if math.isnan(score.value) else score.value,
+            "passed": score.passed,
+            "threshold": score.threshold,
+            "explanation": score.explanation,
+            "signals": score.signals,
+            "kind": score.kind,
+            "parent": score.parent,
+            "weight": score.weight,
+            "cost": score.cost,
+            "model": score.model,
+            "scored_at": at,
+            "item_at": item_at,
+        }
+
+
+def score_of(row: Row) -> MetricScore:
+    """The score of a row of `scores`; a value that was not a number is NaN again."""
+    return MetricScore(
+        metric=_metric_of(row),
+        value=math.nan if row.value is None else row.value,
+        passed=row.passed,
+        threshold=row.threshold,
+        explanation=row.explanation,
+        signals=row.signals,
+        kind=row.kind,
+        parent=row.parent,
+        weight=row.weight,
+        cost=row.cost,
+        model=row.model,
+    )
+
+
+def failure_row(stream: Stream, failure: MetricFailure, run_id: str, attempt: int, at: datetime) -> dict[str, Any]:
+    """The row of a metric that gave no score in its `attempt`-th try."""
+    return {
+        **key(stream, failure.item_id),
+        **_metric_columns(failure.metric),
+        "run_id": run_id,
+        "attempt": attempt,
+        "kind": failure.kind,
+        "message": failure.message,
+        "failed_at": at,
+    }
+
+
+def failure_of(row: Row) -> MetricFailure:
+    """The failure of a row of `failures`."""
+    return MetricFailure(_metric_of(row), row.item_id, row.kind, row.message)
+
+
+def rows_by_item(
+    connection: sa.Connection, table: sa.Table, stream: Stream, ids: Sequence[str], *also: Any
+) -> dict[str, list[Row]]:
+    """All rows of the table about these items, by item, in the order of the key."""
+    wanted: sa.BindParameter[Any] = sa.bindparam("wanted", expanding=True)
+    query = sa.select(table).where(of(table, stream), table.c.item_id.in_(wanted), *also)
+    found: dict[str, list[Row]] = {}
+    for part in chunks(ids):
+        for row in connection.execute(query.order_by(*table.primary_key.columns), {"wanted": part}).all():
+            found.setdefault(row.item_id, []).append(row)
+    return found

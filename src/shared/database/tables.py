@@ -1,0 +1,151 @@
+"""The tables, defined once for SQLite and Postgres. A *stream* is (source_key, monitor_key).
+
+A decision's `state` goes
+
+    undrawn                                   seen, not chosen by the draw; never enters a later pool
+    drawn -> scored -> published              scored: every metric has its score; published: marked, nothing left to do
+    drawn -> failed -> scored | failed ...    failed: some metric gave no score; tried again up to the run's limit
+
+`scores` and `failures` are keyed by the label *and* the digest of the metric, so two labels of one class, or two
+versions of one metric, never collide.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from shared.database.columns import Json, Moment, Prose
+
+HEAD = "0001"
+"""The newest revision in `migrations/versions`: what a database must be at to be used."""
+
+metadata = sa.MetaData()
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("monitor", sa.Text, nullable=False),
+    sa.Column("source_key", sa.Text, nullable=False),
+    sa.Column("monitor_key", sa.Text, nullable=False),
+    sa.Column("config_digest", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.Column("counts", Json, nullable=False),
+    sa.Column("estimates", Json, nullable=False),
+    sa.Column("notes", Json, nullable=False),
+    sa.Column("broken", Json, nullable=False),
+    sa.Column("failure_kinds", Json, nullable=False),
+    sa.Column("cost", sa.Double),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("publishing", Json, nullable=False),
+    sa.Column("config_text", Prose, nullable=False),
+)
+
+items = sa.Table(
+    "items",
+    metadata,
+    sa.Column("source_key", sa.Text, primary_key=True),
+    sa.Column("monitor_key", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("payload", Json, nullable=False),
+    sa.Column("stored_at", Moment, nullable=False),
+)
+"""The drawn items as they were when they were drawn; `payload` is `DatasetItem.to_dict()`."""
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("source_key", sa.Text, primary_key=True),
+    sa.Column("monitor_key", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("drawn", sa.Boolean, nullable=False),
+    sa.Column("probability", sa.Double),
+    sa.Column("strategy", sa.Text, nullable=False),
+    sa.Column("stratum", sa.Text, nullable=False),
+    sa.Column("decided_at", Moment, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("not_applicable", Json),
+    sa.Column("batch_id", sa.Text),
+    sa.Column("marked_at", Moment),
+    sqlite_with_rowid=False,  # the primary key is the table: one lookup tells whether an item is known
+)
+"""One row for each item ever seen by a stream."""
+
+WAITING = sa.literal_column("state", sa.Text).in_([sa.literal_column("'drawn'"), sa.literal_column("'failed'")])
+"""Not finished. A literal text, the same as in the index: SQLite uses a partial index for nothing else."""
+
+FINISHED = sa.literal_column("state", sa.Text) == sa.literal_column("'scored'")
+"""Scored and not yet published; a literal text for the same reason."""
+
+# Partial, so that the rows that are done, nearly all of them, cost these two nothing.
+sa.Index(
+    "ix_decisions_waiting",
+    decisions.c.source_key,
+    decisions.c.monitor_key,
+    decisions.c.decided_at,
+    decisions.c.item_id,
+    sqlite_where=WAITING,
+    postgresql_where=WAITING,
+)
+sa.Index(
+    "ix_decisions_finished",
+    decisions.c.source_key,
+    decisions.c.monitor_key,
+    decisions.c.state,  # always 'scored' here: without it SQLite would rather search the primary key
+    decisions.c.batch_id,
+    decisions.c.item_id,
+    sqlite_where=FINISHED,
+    postgresql_where=FINISHED,
+)
+
+scores = sa.Table(
+    "scores",
+    metadata,
+    sa.Column("source_key", sa.Text, primary_key=True),
+    sa.Column("monitor_key", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("metric_digest", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("class_name", sa.Text, nullable=False),
+    sa.Column("metric_version", sa.Text, nullable=False),
+    sa.Column("value", sa.Double),
+    sa.Column("passed", sa.Boolean),
+    sa.Column("threshold", sa.Double),
+    sa.Column("explanation", Prose, nullable=False),
+    sa.Column("signals", Json),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text),
+    sa.Column("weight", sa.Double),
+    sa.Column("cost", sa.Double),
+    sa.Column("model", sa.Text),
+    sa.Column("scored_at", Moment, nullable=False),
+    sa.Column("item_at", Moment, nullable=False),
+    sa.Index("ix_scores_run", "run_id", "item_id"),
+    sa.Index("ix_scores_time", "source_key", "monitor_key", "item_at"),
+)
+"""What metrics said; `item_at` is when the item happened (its source's timestamp), else when it was scored."""
+
+failures = sa.Table(
+    "failures",
+    metadata,
+    sa.Column("source_key", sa.Text, primary_key=True),
+    sa.Column("monitor_key", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("metric_digest", sa.Text, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("class_name", sa.Text, nullable=False),
+    sa.Column("metric_version", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("message", Prose, nullable=False),
+    sa.Column("failed_at", Moment, nullable=False),
+    sa.Index("ix_failures_run", "run_id", "item_id"),
+)
+"""Metrics that gave no score, one row for each try (`attempt` from 1)."""

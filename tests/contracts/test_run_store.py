@@ -1,0 +1,494 @@
+"""The promises of `RunStore` and `RunReader`, on SQLite."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.core.errors import BusyError, StoreError
+from shared.core.ports import RunReader, RunStore
+from shared.core.records import DatasetItem
+from shared.core.results import (
+    Counts,
+    Decision,
+    Estimate,
+    ItemResult,
+    MetricFailure,
+    MetricRef,
+    MetricScore,
+    RunReport,
+    Stream,
+)
+from shared.database.engine import Database, open_database
+from shared.database.runs import SqlRunStore
+from shared.database.scored import SqlScoredItems
+from tests.contracts.processes import line, started
+from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
+
+EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
+LENGTH = MetricRef("Short", "length", "1", "digest-length")
+RUN = RunReport("run-1", "athena", STREAM, "config", "running", NOW)
+
+
+class Ticking:
+    """A clock that is a minute later each time."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(minutes=1)
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    opened = open_database(path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(database: Database) -> SqlRunStore:
+    return SqlRunStore(database, Ticking())
+
+
+def item(each: str, **fields: object) -> DatasetItem:
+    return DatasetItem.from_dict({"id": each, "query": f"about {each}", **fields})
+
+
+def decision(each: str, drawn: bool = True, stratum: str = "") -> Decision:
+    return Decision(each, drawn, 0.25, "random", stratum)
+
+
+def draw(store: RunStore, ids: Sequence[str], stream: Stream = STREAM, run_id: str = "run-1") -> None:
+    store.record_draw(run_id, stream, [decision(each) for each in ids], [item(each) for each in ids])
+
+
+def scored(each: str, value: float = 0.5, ref: MetricRef = EXACT) -> ItemResult:
+    return ItemResult(item(each), (MetricScore(ref, value, value >= 0.5, 0.5, "because"),))
+
+
+def failed(each: str, ref: MetricRef = EXACT) -> ItemResult:
+    return ItemResult(item(each), (), (MetricFailure(ref, each, "TimeoutError", "judge took 30.0s"),))
+
+
+def waiting(store: RunStore, stream: Stream = STREAM, max_attempts: int = 3) -> list[str]:
+    return [each.item.id for each in store.to_score(stream, max_attempts)]
+
+
+def test_it_fills_both_ports(store: SqlRunStore) -> None:
+    """The flows know the ports only."""
+    writes: RunStore = store
+    reads: RunReader = store
+    assert writes.undecided(STREAM, ["b", "a", "b"]) == ["b", "a"]
+    assert reads.runs() == []
+
+
+def test_a_draw_is_stored_with_its_probabilities(store: SqlRunStore) -> None:
+    """Undrawn items are decided too, and drawn ones come back as they were, with their decision."""
+    first = replace(decision("a"), stratum="web")
+    store.record_draw("run-1", STREAM, [first, decision("b", drawn=False)], [item("a", metadata={"channel": "web"})])
+    assert store.undecided(STREAM, ["c", "b", "a"]) == ["c"]
+    (only,) = store.to_score(STREAM, 3)
+    assert only.item == item("a", metadata={"channel": "web"})
+    assert (only.decision, only.have, only.attempts) == (first, (), 0)
+
+
+def test_the_first_decision_stands(store: SqlRunStore) -> None:
+    """An item that was not drawn never re-enters by a later draw, and a drawn one keeps its probability and content."""
+    store.record_draw("run-1", STREAM, [decision("a"), decision("b", drawn=False)], [item("a")])
+    later = [replace(decision(each), probability=1.0, strategy="all") for each in "abc"]
+    store.record_draw("run-2", STREAM, later, [item(each, critique="edited") for each in "abc"])
+    assert [(each.item, each.decision) for each in store.to_score(STREAM, 3)] == [
+        (item("a"), decision("a")),
+        (item("c", critique="edited"), later[2]),
+    ]
+
+
+def test_streams_have_draws_of_their_own(store: SqlRunStore) -> None:
+    """Two monitors on one source decide about the same item separately."""
+    draw(store, ["a", *AWKWARD])
+    assert store.undecided(OTHER_MONITOR, ["a", *AWKWARD]) == ["a", *AWKWARD]
+    draw(store, ["a"], OTHER_MONITOR)
+    store.save_results("run-1", STREAM, [scored("a")])
+    assert waiting(store, OTHER_MONITOR) == ["a"]
+    assert sorted(waiting(store)) == sorted(AWKWARD)
+
+
+def test_a_draw_without_its_items_is_refused_whole(store: SqlRunStore) -> None:
+    """A drawn item that never came would wait for ever, so nothing of such a draw is stored."""
+    with pytest.raises(StoreError, match="1 drawn items did not come"):
+        store.record_draw("run-1", STREAM, [decision("a"), decision("b")], [item("a")])
+    assert store.undecided(STREAM, ["a", "b"]) == ["a", "b"]
+
+
+def test_a_draw_that_fails_in_the_middle_is_not_stored(store: SqlRunStore) -> None:
+    """When the source breaks while the items are fetched, the next run draws anew."""
+
+    def items() -> Iterator[DatasetItem]:
+        yield item("a")
+        raise ConnectionResetError("gone")
+
+    with pytest.raises(ConnectionResetError):
+        store.record_draw("run-1", STREAM, [decision("a"), decision("b")], items())
+    assert store.undecided(STREAM, ["a", "b"]) == ["a", "b"]
+
+
+def test_a_draw_killed_in_the_middle_is_not_stored(path: Path, store: SqlRunStore) -> None:
+    """kill -9 between two items of a draw leaves nothing of it."""
+    ids = [f"item-{number}" for number in range(3000)]
+    with started("draw_half", path, ",".join(ids)) as child:
+        assert line(child) == "half"
+        child.kill()
+        child.wait()
+    assert store.undecided(STREAM, ids) == ids
+    assert waiting(store) == []
+    draw(store, ids)
+    assert sorted(waiting(store)) == sorted(ids)
+
+
+def test_oldest_draw_first_each_once(store: SqlRunStore) -> None:
+    """What waits longest is scored first, over any number of pages."""
+    first, second = ([f"{prefix}{number:04}" for number in range(700)] for prefix in "zy")
+    draw(store, first)
+    draw(store, second)
+    assert waiting(store) == first + second
+
+
+def test_results_may_be_saved_while_reading(store: SqlRunStore) -> None:
+    """The runner saves what it has while more is read: nothing is skipped, nothing comes twice, failures wait."""
+    ids = [f"{number:04}" for number in range(1300)]
+    draw(store, ids)
+    seen: list[str] = []
+    for drawn in store.to_score(STREAM, 3):
+        seen.append(drawn.item.id)
+        if len(seen) % 130 == 0:
+            store.save_results(
+                "run-1", STREAM, [failed(each) if int(each) % 3 == 2 else scored(each) for each in seen[-130:]]
+            )
+    assert seen == ids
+    assert waiting(store) == ids[2::3]
+
+
+def test_a_failed_item_comes_again_with_what_it_has(store: SqlRunStore) -> None:
+    """Only the metrics that failed are tried again, and only so often."""
+    draw(store, ["a"])
+    half = ItemResult(item("a"), scored("a").scores, failed("a", LENGTH).failures)
+    store.save_results("run-1", STREAM, [half])
+    (again,) = store.to_score(STREAM, 2)
+    assert (again.have, again.attempts) == (scored("a").scores, 1)
+    assert store.next_batch(RUN, 10) is None
+    store.save_results("run-2", STREAM, [failed("a", LENGTH)])
+    assert (waiting(store, max_attempts=2), waiting(store, max_attempts=3)) == ([], ["a"])
+    assert store.next_batch(RUN, 10) is None
+
+
+def test_an_item_that_is_given_up_is_published_with_what_it_has(store: SqlRunStore) -> None:
+    """One metric that always fails on an item does not keep its other scores from the sinks for ever."""
+    draw(store, ["a", "b"])
+    half = ItemResult(item("a"), scored("a").scores, failed("a", LENGTH).failures)
+    store.save_results("run-1", STREAM, [half, failed("b", LENGTH)])
+    store.save_results("run-2", STREAM, [failed("a", LENGTH)])
+    assert (store.give_up(STREAM, 3), store.give_up(OTHER_MONITOR, 1)) == (0, 0)
+    assert (store.give_up(STREAM, 2), store.give_up(STREAM, 2)) == (1, 0)
+    batch = store.next_batch(RUN, 10)
+    assert batch is not None and batch.results == (half,)
+    assert waiting(store, max_attempts=9) == ["b"]
+
+
+def test_a_failed_item_may_be_finished(store: SqlRunStore) -> None:
+    """After a second try that succeeds the item is published with the scores of both."""
+    draw(store, ["a"])
+    store.save_results("run-1", STREAM, [ItemResult(item("a"), scored("a").scores, failed("a", LENGTH).failures)])
+    store.save_results("run-2", STREAM, [scored("a", 0.75, LENGTH)])
+    assert waiting(store) == []
+    batch = store.next_batch(RUN, 10)
+    assert batch is not None
+    assert batch.results == (ItemResult(item("a"), (*scored("a").scores, *scored("a", 0.75, LENGTH).scores)),)
+
+
+def test_a_stored_score_stays(store: SqlRunStore) -> None:
+    """A run repeated after a crash cannot change a number that may have been published."""
+    draw(store, ["a"])
+    store.save_results("run-1", STREAM, [scored("a", 0.75)])
+    store.save_results("run-2", STREAM, [scored("a", 0.0)])
+    (stored,) = store.results(STREAM)
+    assert [score.value for score in stored.scores] == [0.75]
+
+
+def test_two_labels_of_one_class_and_two_versions_are_apart(store: SqlRunStore) -> None:
+    """Scores are keyed by label and digest: none is silently dropped."""
+    refs = [EXACT, replace(EXACT, label="Strict"), replace(EXACT, digest="digest-of-version-2")]
+    draw(store, ["a"])
+    made = tuple(MetricScore(ref, place / 4, None, None) for place, ref in enumerate(refs))
+    store.save_results("run-1", STREAM, [ItemResult(item("a"), made)])
+    (stored,) = store.results(STREAM)
+    assert set(stored.scores) == set(made)
+
+
+def test_scores_survive_whole(store: SqlRunStore) -> None:
+    """Every field comes back, whatever metrics put into it."""
+    draw(store, ["a"])
+    made = (
+        MetricScore(replace(EXACT, label="All"), 0.5, None, 0.0, "", {"n": 1}, "aggregate", None, 2.0, 0.01, "gpt"),
+        MetricScore(replace(EXACT, label="Odd"), math.inf, False, 0.5, "half \ud83d, \0 and 東京", {"t": "\ud83d"}),
+        MetricScore(replace(EXACT, label="Part"), -1.5, True, None, "x", {"a": [1, None]}, "sub_metric", "All"),
+    )
+    store.save_results("run-1", STREAM, [ItemResult(item("a"), made, not_applicable=("Other",))])
+    batch = store.next_batch(RUN, 10)
+    assert batch is not None
+    ((_, scores, failures, absent),) = batch.results
+    assert (scores[0], scores[2], failures, absent) == (made[0], made[2], (), ("Other",))
+    assert scores[1] == made[1]._replace(explanation="half \\ud83d, \\x00 and 東京")
+
+
+def test_an_open_batch_comes_again_identical(database: Database, store: SqlRunStore) -> None:
+    """A crash between publishing and marking repeats the same id with the same rows, so a sink keeps one copy."""
+    ids = [f"{number:03}" for number in range(25)]
+    draw(store, ids)
+    store.save_results("run-1", STREAM, [scored(each) for each in ids[:20]])
+    first = store.next_batch(RUN, 10)
+    store.save_results("run-1", STREAM, [scored(each) for each in ids[20:]])
+    again = SqlRunStore(database).next_batch(replace(RUN, run_id="run-2"), 3)
+    assert first is not None
+    assert again is not None
+    assert (again.id, again.results, again.run.run_id) == (first.id, first.results, "run-2")
+    assert [result.item.id for result in first.results] == ids[:10]
+
+
+def test_batches_cover_everything_once(store: SqlRunStore) -> None:
+    """Batch after batch publishes each finished item once, and closing marks it."""
+    ids = [f"{number:03}" for number in range(25)]
+    draw(store, ids)
+    draw(store, ids, OTHER_MONITOR)
+    store.save_results("run-1", STREAM, [scored(each) for each in ids])
+    published, names = [], set()
+    while (batch := store.next_batch(RUN, 10)) is not None:
+        published += [result.item.id for result in batch.results]
+        names.add(batch.id)
+        store.close_batch(batch, NOW)
+        store.close_batch(batch, NOW + timedelta(days=1))
+    assert (published, len(names)) == (ids, 3)
+    scored_items = SqlScoredItems(store.database)
+    assert scored_items.unseen(STREAM, [*ids, "new"]) == ["new"]
+    assert scored_items.stats() == {STREAM: 25}
+    assert store.next_batch(replace(RUN, stream=OTHER_MONITOR), 10) is None
+
+
+def test_published_items_stay_published(store: SqlRunStore) -> None:
+    """Results that come late, from a worker thought dead, bring nothing back."""
+    draw(store, ["a"])
+    store.save_results("run-1", STREAM, [scored("a")])
+    batch = store.next_batch(RUN, 10)
+    assert batch is not None
+    store.close_batch(batch, NOW)
+    store.save_results("run-1", STREAM, [failed("a", LENGTH)])
+    assert waiting(store) == []
+    assert store.next_batch(RUN, 10) is None
+
+
+def test_clearing_lets_items_in_again(store: SqlRunStore) -> None:
+    """A cleared item is drawn, scored and published like a new one; what was not finished is left alone."""
+    scored_items = SqlScoredItems(store.database)
+    draw(store, ["a", "b"])
+    store.save_results("run-1", STREAM, [scored("a", 0.25)])
+    batch = store.next_batch(RUN, 10)
+    assert batch is not None
+    store.close_batch(batch, NOW)
+    assert scored_items.clear(STREAM) == 1
+    assert store.undecided(STREAM, ["a", "b"]) == ["a"]
+    draw(store, ["a"])
+    store.save_results("run-2", STREAM, [scored("a", 0.75)])
+    again = store.next_batch(replace(RUN, run_id="run-2"), 10)
+    assert again is not None
+    assert again.id != batch.id
+    assert [score.value for result in again.results for score in result.scores] == [0.75]
+
+
+def test_a_second_process_is_kept_out(path: Path, store: SqlRunStore) -> None:
+    """Two runs of one monitor never overlap; other monitors go on, and kill -9 frees the lock."""
+    with started("hold", path) as child:
+        assert line(child) == "held"
+        with pytest.raises(BusyError, match=rf"process {child.pid} on .* since 20") as caught, store.lock(STREAM, 0.1):
+            pass
+        assert str(STREAM) in str(caught.value)
+        with store.lock(OTHER_MONITOR, 0):
+            pass
+        child.kill()
+        child.wait()
+        with store.lock(STREAM, 5):
+            pass
+
+
+def test_a_lock_is_given_back_after_an_error(store: SqlRunStore) -> None:
+    """A run that failed does not stand in the next one's way; a lock is not taken twice by one process either."""
+    with pytest.raises(KeyError), store.lock(STREAM, 0):
+        with pytest.raises(BusyError, match=f"process {os.getpid()}"), store.lock(STREAM, 0):
+            pass
+        raise KeyError
+    with store.lock(STREAM, 0):
+        pass
+
+
+def test_runs_are_written_and_read_back(store: SqlRunStore) -> None:
+    """The report of a run is what its row says, with every field."""
+    running = replace(RUN, config_text="name: athena\n", environment="test", version="2", publishing={"agent": "x"})
+    done = replace(
+        running,
+        status="done",
+        finished_at=NOW + timedelta(seconds=90),
+        counts=Counts(read=10, scored=3),
+        estimates=(Estimate("Exact", 3, 0.5, 0.25, 0.75, threshold=0.0),),
+        notes=("a cap was hit",),
+        broken=("traces.jsonl:7: not an object",),
+        failure_kinds={"TimeoutError": 2},
+        cost=0.25,
+    )
+    store.start_run(running)
+    assert store.run("run-1") == running
+    store.finish_run(done)
+    assert store.run("run-1") == done
+    assert store.run("run-2") is None
+
+
+def test_runs_are_listed_newest_first(store: SqlRunStore) -> None:
+    """The history of a monitor, of a stream, of all."""
+    for number, (monitor, stream) in enumerate([("x", STREAM), ("y", OTHER_MONITOR), ("x", STREAM)]):
+        started_at = NOW + timedelta(hours=number)
+        store.start_run(replace(RUN, run_id=f"r{number}", monitor=monitor, stream=stream, started_at=started_at))
+    assert [run.run_id for run in store.runs()] == ["r2", "r1", "r0"]
+    assert [run.run_id for run in store.runs("x")] == ["r2", "r0"]
+    assert [run.run_id for run in store.runs(OTHER_MONITOR)] == ["r1"]
+    assert [run.run_id for run in store.runs(limit=1)] == ["r2"]
+
+
+def test_results_of_a_run_and_since(store: SqlRunStore) -> None:
+    """A run's report shows what that run made; the stream's shows what stands."""
+    ids = [f"{number:04}" for number in range(1100)]
+    draw(store, ids)
+    store.save_results("run-1", STREAM, [scored(each) for each in ids[1:]] + [failed("0000")])
+    middle = NOW + timedelta(minutes=2, seconds=30)
+    assert [row.item.id for row in store.results(STREAM, "run-1")] == ids
+    (first, *_) = store.results(STREAM)
+    assert (first.scores, first.failures) == ((), failed("0000").failures)
+    store.save_results("run-2", STREAM, [scored("0000", 0.75)])
+    (second,) = store.results(STREAM, "run-2")
+    assert (second.scores, second.failures, second.decision) == (
+        scored("0000", 0.75).scores,
+        (),
+        decision("0000"),
+    )
+    assert [row.item.id for row in store.results(STREAM, since=middle)] == ["0000"]
+    assert next(store.results(STREAM)).failures == ()
+    assert next(store.results(STREAM, "run-1")).failures == failed("0000").failures
+    assert list(store.results(OTHER_MONITOR)) == []
+
+
+def test_items_without_results_are_left_out(store: SqlRunStore) -> None:
+    """What is only drawn, or only marked, has nothing to show."""
+    draw(store, ["a", "b"])
+    SqlScoredItems(store.database).mark(STREAM, ["c"], NOW)
+    store.save_results("run-1", STREAM, [scored("b")])
+    (row,) = store.results(STREAM)
+    assert (row.item.id, row.scored_at) == ("b", NOW + timedelta(minutes=2))
+
+
+def test_scores_by_day(store: SqlRunStore) -> None:
+    """Days are those of the items, the window ends on the newest of them, and the oldest comes first."""
+    days = [NOW - timedelta(days=number) for number in range(5)]
+    items = [item(str(number), source_timestamp=day.isoformat()) for number, day in enumerate(days)]
+    made = [decision(str(number), stratum="web") for number in range(5)]
+    store.record_draw("run-1", STREAM, made, items)
+    results = [scored(str(number), number / 4)._replace(item=each) for number, each in enumerate(items)]
+    store.save_results("run-1", STREAM, results)
+    rows = list(store.daily(STREAM, 3))
+    assert [(row.day, row.value) for row in rows] == [
+        (date(2026, 2, 27), 0.5),
+        (date(2026, 2, 28), 0.25),
+        (date(2026, 3, 1), 0.0),
+    ]
+    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1")
+    assert list(store.daily(OTHER_MONITOR, 3)) == []
+
+
+def test_an_item_without_a_time_counts_on_the_day_it_was_scored(store: SqlRunStore) -> None:
+    """Sources without timestamps have a history too."""
+    draw(store, ["a"])
+    store.save_results("run-1", STREAM, [scored("a", math.nan)])
+    (row,) = store.daily(STREAM, 1)
+    assert row.day == NOW.date()
+    assert math.isnan(row.value)
+
+
+def test_spreads_by_stratum(store: SqlRunStore) -> None:
+    """What Neyman allocation needs: the standard deviation of each stratum that has two scores."""
+    values = {"a": 0.0, "b": 1.0, "c": 0.5, "d": 0.25, "e": math.nan}
+    strata = {"a": "web", "b": "web", "c": "mail", "d": "", "e": ""}
+    made = [decision(each, stratum=strata[each]) for each in values]
+    store.record_draw("run-1", STREAM, made, [item(each) for each in values])
+    store.save_results("run-1", STREAM, [scored(each, value) for each, value in values.items()])
+    assert store.spreads(STREAM, "Exact") == {"web": pytest.approx(math.sqrt(0.5))}
+    assert store.spreads(STREAM, "Short") == {}
+
+
+_outcomes = st.lists(st.tuples(st.integers(0, 7), st.booleans()), max_size=20)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rounds=st.lists(_outcomes, min_size=1, max_size=4), size=st.integers(1, 5), close=st.booleans())
+def test_every_finished_item_is_published_once(
+    store: SqlRunStore, rounds: list[list[tuple[int, bool]]], size: int, close: bool
+) -> None:
+    """Whatever fails, and wherever batches are left open, each finished item is in exactly one closed batch."""
+    count = len(store.runs(limit=10_000))
+    stream = Stream(f"file:{count}", "m")
+    run = replace(RUN, run_id=f"p{count}", stream=stream)
+    store.start_run(run)
+    draw(store, [str(number) for number in range(8)], stream)
+    finished: set[str] = set()
+    published: list[str] = []
+    for outcomes in rounds:
+        for number, works in outcomes:
+            store.save_results(run.run_id, stream, [(scored if works else failed)(str(number))])
+            finished |= {str(number)} if works else set()
+        store.next_batch(run, size)  # left open, as a crash does
+        while close and (batch := store.next_batch(run, size)) is not None:
+            published += [result.item.id for result in batch.results]
+            store.close_batch(batch, NOW)
+    while (batch := store.next_batch(run, size)) is not None:
+        published += [result.item.id for result in batch.results]
+        store.close_batch(batch, NOW)
+    assert sorted(published) == sorted(finished)
+    assert set(waiting(store, stream, 100)) == {str(number) for number in range(8)} - finished
+
+
+def test_moments_are_utc(store: SqlRunStore) -> None:
+    """A time from another zone is the same moment when it is read."""
+    elsewhere = datetime.fromisoformat("2026-03-01T14:30:00+02:00")
+    store.start_run(replace(RUN, started_at=elsewhere))
+    found = store.run("run-1")
+    assert found is not None
+    assert (found.started_at, found.started_at.tzinfo) == (NOW, UTC)
+
+
+def test_a_holder_without_a_note_is_told_too(path: Path, store: SqlRunStore) -> None:
+    """Between taking the lock and writing who took it, another run still gets a clear answer."""
+    with store.lock(STREAM, 0):
+        for note in path.parent.glob("*.holder"):
+            note.unlink()
+        with pytest.raises(BusyError, match="began just now"), store.lock(STREAM, 0):
+            pass
