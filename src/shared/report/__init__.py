@@ -1,0 +1,1 @@
+"""Terminal tables and one HTML file, from stored records."""

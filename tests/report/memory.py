@@ -1,0 +1,67 @@
+"""A reader of runs over plain lists: a whole implementation of the port, for the tests of the report."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+
+from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
+
+
+class Row(NamedTuple):
+    """One scored item, and the run that scored it."""
+
+    run_id: str
+    result: StoredResult
+
+    @property
+    def day(self) -> date:
+        return (self.result.item.source_timestamp or self.result.scored_at).astimezone(UTC).date()
+
+
+@dataclass(frozen=True)
+class MemoryReader:
+    """Stored runs, and rows of one stream."""
+
+    stored: list[RunReport] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+
+    def runs(self, of: str | Stream | None = None, limit: int = 20) -> list[RunReport]:
+        found = [run for run in self.stored if of in (None, run.monitor, run.stream)]
+        return sorted(found, key=lambda run: run.started_at, reverse=True)[:limit]
+
+    def run(self, run_id: str) -> RunReport | None:
+        return next((run for run in self.stored if run.run_id == run_id), None)
+
+    def results(
+        self, stream: Stream, run_id: str | None = None, since: datetime | None = None
+    ) -> Iterator[StoredResult]:
+        for row in self.rows:
+            if run_id in (None, row.run_id) and (since is None or row.result.scored_at >= since):
+                yield row.result
+
+    def daily(self, stream: Stream, days: int) -> Iterator[DailyScore]:
+        newest = max((row.day for row in self.rows), default=date.min)
+        for row in sorted(self.rows, key=lambda row: row.day):
+            if newest - row.day < timedelta(days=days):
+                at = row.result.decision
+                for score in row.result.scores:
+                    yield DailyScore(
+                        row.day, score.label, score.value, score.passed, at.probability, at.stratum, row.run_id
+                    )
+
+    def spreads(self, stream: Stream, label: str) -> dict[str, float]:
+        values: dict[str, list[float]] = {}
+        for row in self.rows:
+            found = [score.value for score in row.result.scores if score.label == label]
+            values.setdefault(row.result.decision.stratum, []).extend(found)
+        return {stratum: statistics.stdev(found) for stratum, found in values.items() if len(found) > 1}
+
+
+
+def ref(label: str) -> MetricRef:
+    """Who made a score, for a label."""
+    return MetricRef(label, label, "1", "d" * 64)
