@@ -1,0 +1,1 @@
+"""Monitored applications, one folder each; `shared` never imports them."""

@@ -1,0 +1,1 @@
+"""What Athena tells the trace reader about its prompts."""

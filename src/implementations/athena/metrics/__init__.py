@@ -1,0 +1,1 @@
+"""Athena's own metrics: heuristics over answers and passages, and readings of the model's logprobs."""
