@@ -1,0 +1,183 @@
+"""The first half of a run: read the source, leave out what is known, and draw. Bounded memory whatever the source."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import tempfile
+from array import array
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice
+from typing import Literal
+
+from shared.core.digests import content_digest, digest
+from shared.core.errors import StoreError
+from shared.core.ports import Broken, DataSource, Notice, SamplingStrategy
+from shared.core.records import DatasetItem
+from shared.core.results import Candidate, Counts, Decision, Stream
+
+Known = Callable[[Stream, Sequence[str]], list[str]]
+"""Leaves of some ids those that are new to it, in their order."""
+
+_CHUNK = 1000
+_SHOWN = 100
+
+Policy = Literal["never", "content", "metric", "content_or_metric"]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """When an item that was scored is scored again: never, when its content changed, or when a metric changed.
+
+    The policy is part of the item's identity in stored state: `id` alone, or `id@digest` of what would bring it back.
+    `reads` are the fields that the metrics look at, `metrics` the digests of the metrics.
+    """
+
+    policy: Policy = "never"
+    reads: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    def identify(self, item: DatasetItem) -> DatasetItem:
+        """The item under the id that it has in stored state."""
+        if self.policy == "never":
+            return item
+        parts: list[object] = []
+        if self.policy in ("content", "content_or_metric"):
+            parts.append(content_digest(item, self.reads))
+        if self.policy in ("metric", "content_or_metric"):
+            parts.append(sorted(self.metrics))
+        return replace(item, id=f"{item.id}@{digest(parts)[:16]}")
+
+
+class Pool:
+    """Candidates of one draw in memory, their items in a temporary file."""
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self._offsets = array("q")
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the pool, see close
+
+    def add(self, item: DatasetItem, candidate: Candidate) -> None:
+        """Put an item aside.
+
+        Raises:
+            StoreError: when the temporary folder is full.
+        """
+        try:
+            self._offsets.append(self._file.tell())
+            pickle.dump(item, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+        except OSError as error:
+            raise StoreError(f"{tempfile.gettempdir()}: cannot put items aside: {error}; free some space") from error
+        self.candidates.append(candidate)
+
+    def drawn(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
+        """The items that were drawn, in the order of the pool."""
+        for offset, decision in zip(self._offsets, decisions, strict=True):
+            if decision.drawn:
+                self._file.seek(offset)
+                yield pickle.load(self._file)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._file.close()
+
+
+@dataclass(slots=True)
+class Intake:
+    """What was read: the pool, and how many records went which way."""
+
+    pool: Pool
+    counts: Counts = field(default_factory=Counts)
+    broken: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read: the source, what the strategy wants of an item, when items come again, what is known already."""
+
+    source: DataSource
+    strategy: SamplingStrategy
+    stream: Stream
+    again: Again
+    known: tuple[Known, ...]
+
+
+async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) -> Intake:
+    """Read the whole window of the source; `tick` is told how many records have come.
+
+    An item whose id came before in the same reading is a duplicate and left out: the first one stands.
+
+    Raises:
+        SourceError: when the source cannot be read. StoreError: when state cannot.
+    """
+    intake = Intake(Pool())
+    seen: set[str] = set()
+    read = duplicates = fresh = 0
+    try:
+        async for chunk in _chunks(reading.source.fetch(now)):
+            items = _sort_out(chunk, intake)
+            unique = _unique((reading.again.identify(item) for item in items), seen)
+            new = _unknown(reading, unique)
+            for item in new:
+                intake.pool.add(item, reading.strategy.candidate(item))
+            read += len(items)
+            duplicates += len(items) - len(unique)
+            fresh += len(new)
+            tick(len(items))
+    except BaseException:
+        intake.pool.close()
+        raise
+    broken = intake.counts.broken
+    intake.counts = Counts(
+        read=read + broken,
+        broken=broken,
+        duplicates=duplicates,
+        already_scored=read - duplicates - fresh,
+        pool=fresh,
+    )
+    return intake
+
+
+async def _chunks(
+    records: Iterable[DatasetItem | Broken | Notice],
+) -> AsyncIterator[list[DatasetItem | Broken | Notice]]:
+    """Records in chunks; between them the loop may see to Ctrl-C."""
+    iterator = iter(records)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+        await asyncio.sleep(0)
+
+
+def _sort_out(chunk: Iterable[DatasetItem | Broken | Notice], intake: Intake) -> list[DatasetItem]:
+    items: list[DatasetItem] = []
+    for record in chunk:
+        if isinstance(record, DatasetItem):
+            items.append(record)
+        elif isinstance(record, Broken):
+            intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
+            if len(intake.broken) < _SHOWN:
+                intake.broken.append(str(record))
+        else:
+            intake.notes.append(record.text)
+    return items
+
+
+def _unique(items: Iterable[DatasetItem], seen: set[str]) -> list[DatasetItem]:
+    fresh = []
+    for item in items:
+        if item.id not in seen:
+            seen.add(item.id)
+            fresh.append(item)
+    return fresh
+
+
+def _unknown(reading: Reading, items: Sequence[DatasetItem]) -> list[DatasetItem]:
+    left = [item.id for item in items]
+    for known in reading.known:
+        if left:
+            left = known(reading.stream, left)
+    keep = set(left)
+    return [item for item in items if item.id in keep]

@@ -1,0 +1,195 @@
+"""Checking plain values against models, with errors that say where, what was found, what was expected, what to do."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import ErrorDetails
+
+from shared.core.errors import ConfigError
+from shared.core.registry import Registry, hint
+from shared.wiring.yaml_file import Document, Where
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Base of every model of the configuration: unknown keys and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Checker:
+    """Collects every mistake of one document, so that they are all told at once."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[str] = []
+
+    def problem(self, where: Where, text: str) -> None:
+        """Note a mistake at a place."""
+        self.problems.append(f"{self.document.place(where)}: {text}")
+
+    def raise_any(self) -> None:
+        """Stop here when there was a mistake.
+
+        Raises:
+            ConfigError: with all of them.
+        """
+        if self.problems:
+            raise ConfigError(*self.problems)
+
+    def model(self, model: type[Model], value: Any, where: Where) -> Model | None:
+        """The value as a model, or None after noting what is wrong with it."""
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            for details in error.errors():
+                self._explain(model, details, where)
+        return None
+
+    def resolve(self, registry: Registry, name: Any, where: Where) -> Any:
+        """What a name or dotted path stands for, or None after noting why it stands for nothing."""
+        if not isinstance(name, str) or not name:
+            self.problem(where, f"expected the name of a {registry.kind}, found {shown(name)}")
+            return None
+        try:
+            return registry.resolve(name)
+        except ConfigError as error:
+            self.problem(where, str(error))
+            return None
+
+    def guard(self, where: Where, work: Callable[[], Any]) -> Any:
+        """The outcome of `work`, or None after noting the ConfigError that it raised."""
+        try:
+            return work()
+        except ConfigError as error:
+            for text in error.problems:
+                self.problem(where, text)
+            return None
+
+    def _explain(self, model: type[BaseModel], details: ErrorDetails, where: Where) -> None:
+        loc = tuple(step for step in details["loc"] if not _is_branch(step, details))
+        place = (*where, *loc)
+        kind = details["type"]
+        if kind == "extra_forbidden":
+            owner = _model_at(model, loc[:-1])
+            self.problem(place, f"unknown key {loc[-1]!r}. {hint(str(loc[-1]), _keys(owner))}")
+        elif kind == "missing":
+            owner = _model_at(model, loc[:-1])
+            self.problem(place, f"{loc[-1]!r} is missing; expected {_expected(owner, str(loc[-1]))}")
+        elif kind == "value_error":
+            self.problem(place, details["msg"].removeprefix("Value error, "))
+        else:
+            self.problem(place, f"found {shown(details['input'])}; {_sentence(details)}")
+
+
+def shown(value: Any) -> str:
+    """A value as an error shows it, with what it is: `'ten' (a text)`."""
+    names = {
+        str: "a text",
+        bool: "a yes/no",
+        int: "a whole number",
+        float: "a number",
+        dict: "a mapping",
+        list: "a list",
+    }
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({names.get(type(value), type(value).__name__)})"
+
+
+_WANTED = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "string": "a text",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "datetime": "a time such as 2026-11-20T08:00:00Z",
+}
+
+
+def _sentence(details: ErrorDetails) -> str:
+    wanted = _WANTED.get(details["type"].split("_")[0])
+    if wanted is not None and details["type"].endswith(("_type", "_parsing", "_from_float")):
+        return f"expected {wanted}"
+    message = details["msg"]
+    return "expected " + message[len("Input should be ") :] if message.startswith("Input should be ") else message
+
+
+def _is_branch(step: Any, details: ErrorDetails) -> bool:
+    """Whether a step of pydantic's location names a branch of a union rather than a key of the user's."""
+    return (
+        isinstance(step, str) and step != details["loc"][0] and (step in _WANTED or step[:1].isupper() or "[" in step)
+    )
+
+
+def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
+    for step in loc:
+        if isinstance(step, str) and step in model.model_fields:
+            inner = _inner_model(model.model_fields[step].annotation)
+            model = inner or model
+    return model
+
+
+def _inner_model(annotation: Any) -> type[BaseModel] | None:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_inner_model(each) for each in get_args(annotation))
+    return next((each for each in found if each is not None), None)
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _expected(model: type[BaseModel], key: str) -> str:
+    info = next((i for name, i in model.model_fields.items() if key in (name, i.alias)), None)
+    if info is None:
+        return "a value"
+    return f"{type_name(info.annotation)}{f' ({info.description})' if info.description else ''}"
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation in the words of errors and `check`: `whole number`, `text or nothing`, `one of 'a', 'b'`."""
+    plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
+    if annotation in plain:
+        return plain[annotation]
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return "one of " + ", ".join(map(repr, get_args(annotation)))
+    if origin in (Union, types.UnionType):
+        return " or ".join(type_name(each) for each in get_args(annotation))
+    if origin in (list, tuple):
+        return "a list"
+    return "a mapping" if origin is not None or _inner_model(annotation) else "a value"
+
+
+def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner: str) -> type[BaseModel]:
+    """The model of a target's parameters: its own `Params`, itself when it is a model, else made of its signature.
+
+    Raises:
+        ConfigError: when the signature's annotations cannot be read.
+    """
+    declared = getattr(target, "Params", None)
+    if inspect.isclass(declared) and issubclass(declared, BaseModel):
+        return declared
+    if inspect.isclass(target) and issubclass(target, BaseModel):
+        return target
+    body = target.__init__ if inspect.isclass(target) else target
+    try:
+        hints = inspect.get_annotations(body, eval_str=True)
+    except (NameError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{owner}: its annotations cannot be read: {error}") from error
+    fields: dict[str, Any] = {
+        name: (hints.get(name, Any), ... if each.default is inspect.Parameter.empty else each.default)
+        for name, each in parameters.items()
+    }
+    return create_model(f"{owner}_params", __base__=Strict, **fields)

@@ -1,0 +1,90 @@
+"""The command line: `trueline run|check|list|schema|report`, and `scripts/run_monitoring.py <config>`.
+
+Exit codes: 0 done (also when there was nothing to do), 1 the run failed, 2 bad usage or configuration, 3 too many
+failures, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from shared.core.registry import load
+
+COMMANDS = {
+    "run": "run a monitor once",
+    "check": "validate a configuration and explain what it would do",
+    "list": "show known sources, strategies, metrics, stores and configurations",
+    "schema": "write the JSON Schema that editors check configurations with",
+    "report": "write the HTML report of a past run again",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] not in COMMANDS and arguments[0] not in ("-h", "--help", "--version"):
+        arguments.insert(0, "run")  # `run_monitoring.py <config>`, as it always was
+    options = parser().parse_args(arguments)
+    if options.command is None:
+        parser().print_help()
+        return 2
+    # Late: the parts behind a command are imported when it is used, so that --help answers at once.
+    command: Callable[[argparse.Namespace], int] = load(f"shared.wiring.commands:{options.command}")
+    guarded: Callable[[Callable[[], int], bool], int] = load("shared.wiring.job:guarded")
+    return guarded(lambda: command(options), bool(getattr(options, "debug", False)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = argparse.ArgumentParser(
+        prog="trueline",
+        description="Watches an LLM application: scores a sample of its traces and says how sure it is of the numbers.",
+        epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 too many failures, "
+        "130 interrupted.",
+    )
+    top.add_argument("--version", action="version", version="trueline 0.1.0")
+    commands = top.add_subparsers(dest="command", metavar="command")
+    parts = {name: commands.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()}
+    for part in parts.values():
+        part.add_argument("--debug", action="store_true", help="show a traceback when something unexpected fails")
+    for name in ("run", "check"):
+        parts[name].add_argument("config", help="a YAML file, or a name from configs/")
+        parts[name].add_argument(
+            "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help="override one value"
+        )
+    _run_options(parts["run"])
+    parts["check"].add_argument("--json", action="store_true", help="print JSON")
+    parts["list"].add_argument(
+        "kind",
+        nargs="?",
+        choices=("sources", "sampling", "metrics", "stores", "extractors", "configs"),
+        help="only these",
+    )
+    parts["schema"].add_argument("--out", metavar="FILE", help="write to a file instead of standard output")
+    parts["report"].add_argument("config", help="a YAML file, or a name from configs/")
+    parts["report"].add_argument("--run", metavar="ID", help="which run (default: the newest)")
+    parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
+    parts["report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    return top
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--dry-run", action="store_true", help="the real pipeline, with nothing stored, marked or published"
+    )
+    run.add_argument("--no-dedup", action="store_true", help="score the whole window anew, leaving no mark")
+    run.add_argument("--limit", type=_positive, metavar="N", help="read at most N records (the source's limit)")
+    run.add_argument("--json", action="store_true", help="print the report as JSON")
+    run.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, found {text!r}")
+    return number

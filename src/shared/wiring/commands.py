@@ -1,0 +1,157 @@
+"""The commands behind the command line. Each takes the parsed options and answers with an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from shared.core.clock import iso
+from shared.core.errors import StoreError, UsageError
+from shared.core.ports import RunReader
+from shared.core.results import RunReport, Stream
+from shared.report.terminal import as_json, show
+from shared.wiring.build import Built, Wishes, build
+from shared.wiring.explain import explained, explained_json
+from shared.wiring.finding import called, find_config, known_configs
+from shared.wiring.job import run_until_done
+from shared.wiring.progress import shown_progress
+from shared.wiring.registries import build_registries
+from shared.wiring.session import execute
+from shared.wiring.settings import project_root
+
+EXIT_CODES = {"too_many_failures": 3, "failed": 1}
+
+
+def run(options: Namespace) -> int:
+    """Run a monitor once, write its HTML report and print the summary."""
+    built = _built(options, Wishes(tuple(options.overrides), options.limit, not options.no_dedup, options.dry_run))
+    quiet = options.quiet or not built.config.evaluation.show_progress
+    with shown_progress(quiet) as progress:
+        result = run_until_done(execute(built, progress))
+    report = result.report
+    page = None
+    if report.counts.scored or report.counts.failed_items:
+        page, report = _page(built, result.reader, report) if not options.dry_run else (None, report)
+    places = {} if page is None else {"report": called(page)}
+    if not options.dry_run:
+        places["state"] = called(built.store.state(built.around.root))
+    if options.json:
+        print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
+    elif not options.quiet:
+        show(report, sys.stdout, places)
+    return EXIT_CODES.get(report.status, 0)
+
+
+def _built(options: Namespace, wishes: Wishes) -> Built:
+    """The monitor of the command line. Modules beside the project's files can be named in dotted paths."""
+    path = find_config(options.config)
+    for folder in (project_root(path.resolve().parent, Path.cwd()), Path.cwd()):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    return build(path, wishes)
+
+
+def _page(built: Built, reader: RunReader, report: RunReport) -> tuple[Path | None, RunReport]:
+    """Write the HTML report; a page that cannot be written is said and fails nothing, for the scores are stored."""
+    if built.config.report.path is None:
+        return None, report
+    try:
+        return write_page(built, reader, report, None), report
+    except StoreError as error:
+        return None, replace(report, notes=(*report.notes, f"the HTML report could not be written: {error}"))
+
+
+def write_page(built: Built, reader: RunReader, report: RunReport, out: Path | None) -> Path:
+    """Write the HTML report of a run; where it is.
+
+    Raises:
+        StoreError: when it cannot be written.
+    """
+    from shared.report.data import collect  # late: a run that finds nothing needs no page
+    from shared.report.html import write_report
+    from shared.report.records import ReportOptions
+
+    config = built.config
+    ranges = {metric.label: (metric.spec.low, metric.spec.high) for metric in built.metrics}
+    options = ReportOptions(days=config.report.days, ranges=ranges, show_text=not built.around.settings.safe_mode)
+    path = out
+    if path is None:
+        name = (config.report.path or "data/reports/{name}.html").replace("{name}", report.monitor)
+        path = built.around.root / name.replace("{run_id}", report.run_id)
+    write_report(collect(reader, report, built.document.text, options), path)
+    return path
+
+
+def check(options: Namespace) -> int:
+    """Validate a configuration and explain what it would do."""
+    built = _built(options, Wishes(tuple(options.overrides)))
+    if options.json:
+        print(json.dumps(explained_json(built), ensure_ascii=False, indent=2))
+    else:
+        print(explained(built))
+    return 0
+
+
+def list(options: Namespace) -> int:
+    """Show everything that can be chosen by name."""
+    registries = build_registries()
+    kinds = ("sources", "sampling", "metrics", "stores", "extractors")
+    for kind in kinds:
+        if options.kind in (None, kind):
+            print(f"{kind}:")
+            for entry in getattr(registries, kind).entries():
+                print(f"  {entry.name:28} {_summary(getattr(registries, kind).resolve(entry.name))}")
+    if options.kind in (None, "configs"):
+        print("configs:")
+        for name, path in sorted(known_configs().items()):
+            print(f"  {name:28} {called(path)}")
+    return 0
+
+
+def _summary(target: object) -> str:
+    return (target.__doc__ or "").strip().split("\n")[0]
+
+
+def schema(options: Namespace) -> int:
+    """Write the JSON Schema of the configuration."""
+    from shared.wiring.schema import config_schema
+
+    text = json.dumps(config_schema(build_registries()), indent=1, ensure_ascii=False) + "\n"
+    if options.out is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        Path(options.out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{options.out}: cannot be written: {error.strerror}") from error
+    return 0
+
+
+def report(options: Namespace) -> int:
+    """Write the HTML report of a past run again."""
+    built = _built(options, Wishes(tuple(options.overrides)))
+    state = built.store.state(built.around.root)
+    if not state.exists():
+        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    reader = built.store.open(built.around.root).reader
+    chosen = _chosen(reader, built.plan.stream, options.run)
+    path = write_page(built, reader, chosen, None if options.out is None else Path(options.out))
+    print(f"report of run {chosen.run_id} ({iso(chosen.started_at)[:19]}Z): {called(path)}")
+    return 0
+
+
+def _chosen(reader: RunReader, stream: Stream, run_id: str | None) -> RunReport:
+    if run_id is not None:
+        found = reader.run(run_id)
+        if found is None:
+            known = ", ".join(run.run_id for run in reader.runs(stream, limit=5)) or "none"
+            raise UsageError(f"run {run_id!r} is not known. The newest of this monitor: {known}")
+        return found
+    with_scores = (run for run in reader.runs(stream, limit=200) if run.counts.scored or run.counts.failed_items)
+    newest = next(with_scores, None)
+    if newest is None:
+        raise UsageError(f"monitor {stream.monitor_key!r} has no run with scores yet; run it first")
+    return newest

@@ -1,0 +1,87 @@
+"""`check`: what a configuration would do, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.core.digests import plain
+from shared.scoring.metric import BoundMetric
+from shared.wiring.build import Built
+from shared.wiring.finding import called
+
+
+def explained(built: Built) -> str:
+    """Lines that say what would be read, drawn, scored, remembered and published."""
+    config, plan = built.config, built.plan
+    lines = [
+        f"{built.document.name} is valid.",
+        f"monitor     {config.name}{f', version {config.version}' if config.version else ''}"
+        f"{f', environment {plan.environment}' if plan.environment else ''}",
+        f"source      {plan.stream.source_key}: {_words(config.source)}",
+        f"sampling    {_words(config.sampling)}; {_aggregates(built)}",
+        "metrics",
+        *(f"  {_metric(metric)}" for metric in built.metrics),
+        *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
+        f"memory      {_words(config.scored_store)}; state in {called(built.store.state(built.around.root))}; "
+        f"scored again: {built.store.policy}",
+        f"publishing  {', '.join(sink.name for sink in built.sinks) or 'state database only'}",
+        f"report      {config.report.path or 'none'}",
+        f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
+        f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
+    ]
+    if config.schedule is not None:
+        every = config.schedule.cron or f"every {config.schedule.interval_minutes:g} minutes"
+        lines.append(f"schedule    {every} (used by a long-lived scheduler only)")
+    return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
+
+
+def explained_json(built: Built) -> dict[str, Any]:
+    """The same as plain values."""
+    plan = built.plan
+    return {
+        "valid": True,
+        "file": built.document.name,
+        "monitor": plan.name,
+        "source_key": plan.stream.source_key,
+        "metrics": [
+            {
+                "label": metric.label,
+                "class": metric.spec.name,
+                "version": metric.ref.version,
+                "digest": metric.ref.digest,
+                "threshold": metric.threshold,
+                "inverse": metric.inverse,
+                "params": plain(metric.params),
+            }
+            for metric in built.metrics
+        ],
+        "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
+        "aggregates": plan.aggregates,
+        "state": str(built.store.state(built.around.root)),
+        "config_digest": plan.config_digest,
+        "notes": built.notes,
+    }
+
+
+def _words(part: dict[str, Any]) -> str:
+    """A part's parameters on one line."""
+    return ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
+
+
+def _secret(key: str) -> bool:
+    return any(word in key.lower() for word in ("key", "secret", "token", "password", "connection"))
+
+
+def _metric(metric: BoundMetric) -> str:
+    sign = "below" if metric.inverse else "at least"
+    passes = "no threshold" if metric.threshold is None else f"passes {sign} {metric.threshold:g}"
+    kind = "coroutine" if metric.is_async else "own process" if metric.blocking else "in place"
+    return f"{metric.label:24} {metric.spec.name} v{metric.ref.version}: {passes}, {kind}"
+
+
+def _aggregates(built: Built) -> str:
+    if built.plan.aggregates:
+        return "means and pass rates with 95 % intervals"
+    if not built.plan.strategy.unbiased:
+        return "an inspection queue: scores are shown, no means or rates (the draw is not by chance)"
+    return "no means or rates: with the CSV store alone only uniform sampling gives them"

@@ -1,0 +1,141 @@
+"""From `metrics_config` and `evaluation` to bound metrics and the tree above them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.core.errors import ConfigError
+from shared.core.registry import Registry, hint
+from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
+from shared.scoring.tree import Child, Node, ordered
+from shared.wiring.checking import Checker, params_model, shown
+from shared.wiring.config import Evaluation, MetricCommon
+from shared.wiring.yaml_file import Where
+
+_NODE_KEYS = ("_strategy", "_threshold", "_exclude_failed")
+_STRATEGIES = ("weighted_average", "min", "max")
+
+
+def build_metrics(
+    entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, registry: Registry, checker: Checker
+) -> list[BoundMetric]:
+    """A bound metric per label; every mistake is noted with the checker."""
+    made = (_metric(label, entry, evaluation, registry, checker) for label, entry in entries.items())
+    return [metric for metric in made if metric is not None]
+
+
+def _metric(
+    label: str, entry: Mapping[str, Any], evaluation: Evaluation, registry: Registry, checker: Checker
+) -> BoundMetric | None:
+    where: Where = ("metrics_config", label)
+    if "class" not in entry:
+        checker.problem(where, f"'class' is missing; expected the name of a metric. {_typo(entry)}".rstrip())
+        return None
+    target = checker.resolve(registry, entry["class"], (*where, "class"))
+    if target is None:
+        return None
+    if not callable(target):
+        checker.problem((*where, "class"), f"{entry['class']!r} is {shown(target)}, which cannot be called")
+        return None
+    common = {key: value for key, value in entry.items() if key in MetricCommon.model_fields}
+    own = {key: value for key, value in entry.items() if key not in MetricCommon.model_fields and key != "class"}
+    model = checker.guard(where, lambda: params_model(target, parameters(target), label))
+    if model is None:
+        return None
+    for key in list(own):
+        if key not in model.model_fields:
+            known = [*model.model_fields, *MetricCommon.model_fields, "class"]
+            checker.problem((*where, key), f"unknown key {key!r} for metric {entry['class']!r}. {hint(key, known)}")
+            del own[key]
+    options, params = checker.model(MetricCommon, common, where), checker.model(model, own, where)
+    if options is None or params is None:
+        return None
+    given = {name: getattr(params, name) for name in model.model_fields}  # defaults too: they are part of the digest
+    chosen = _options(label, options, evaluation)
+    found: BoundMetric | None = checker.guard(where, lambda: _bind(target, label, given, chosen))
+    return found
+
+
+def _bind(target: Any, label: str, params: Mapping[str, Any], options: MetricOptions) -> BoundMetric:
+    try:
+        return bind(target, label, params, options)
+    except (TypeError, ValueError) as error:  # a metric class's constructor refuses its parameters
+        raise ConfigError(f"the metric cannot be built: {error}") from error
+
+
+def _typo(entry: Mapping[str, Any]) -> str:
+    return hint("class", [key for key in entry if key not in MetricCommon.model_fields]) if entry else ""
+
+
+def _options(label: str, common: MetricCommon, evaluation: Evaluation) -> MetricOptions:
+    own = {key.removeprefix(f"{label}_"): value for key, value in evaluation.thresholds.items()}
+    subs = {key: value for key, value in own.items() if f"{label}_{key}" in evaluation.thresholds}
+    return MetricOptions(
+        threshold=evaluation.thresholds.get(label, common.threshold),
+        inverse=common.inverse,
+        timeout=common.timeout,
+        blocking=common.blocking,
+        weight=evaluation.weights.get(label, 1.0),
+        field_mapping={**evaluation.scoring_key_mapping, **common.field_mapping},
+        sub_thresholds={**subs, **common.sub_thresholds},
+    )
+
+
+def build_tree(evaluation: Evaluation, metrics: list[BoundMetric], checker: Checker) -> tuple[Node, ...]:
+    """The nodes of `evaluation.model`, children first; labels under `thresholds` and `weights` must be known."""
+    nodes: list[Node] = []
+    if evaluation.model is not None and evaluation.scoring_strategy == "flat":
+        checker.problem(("evaluation", "scoring_strategy"), "found 'flat' with a model (a tree); expected 'tree'")
+    if evaluation.model is None and evaluation.scoring_strategy == "tree":
+        checker.problem(("evaluation",), "scoring_strategy 'tree' needs `model`: node -> its children")
+    for label, below in (evaluation.model or {}).items():
+        _node(label, below, evaluation, nodes, (checker, ("evaluation", "model", label)))
+    labels = [metric.label for metric in metrics] + [node.label for node in nodes]
+    for part in ("thresholds", "weights"):
+        for key in getattr(evaluation, part):
+            if key not in labels and not any(part == "thresholds" and key.startswith(f"{name}_") for name in labels):
+                checker.problem(("evaluation", part, key), f"unknown label {key!r}. {hint(key, labels)}")
+    digests = {metric.label: metric.ref.digest for metric in metrics}
+    done: tuple[Node, ...] | None = checker.guard(("evaluation", "model"), lambda: ordered(nodes, digests))
+    return done or ()
+
+
+def _node(label: str, below: Any, evaluation: Evaluation, nodes: list[Node], at: tuple[Checker, Where]) -> None:
+    """Note a node and those below it. Its children are a mapping (null or {} for a metric) or a list of labels."""
+    checker, where = at
+    if isinstance(below, list) and all(isinstance(each, str) for each in below):
+        below = dict.fromkeys(below)
+    if not isinstance(below, dict) or not any(not key.startswith("_") for key in below):
+        checker.problem(where, f"expected children (label: ..., or a list of labels), found {shown(below)}")
+        return
+    children = [key for key in below if not key.startswith("_")]
+    settings = {key: value for key, value in below.items() if key.startswith("_")}
+    settings.setdefault("_threshold", evaluation.thresholds.get(label))
+    kids = tuple(Child(child, evaluation.weights.get(child, 1.0)) for child in children)
+    if _settings_are_right(settings, checker, where):
+        strategy, excluding = settings.get("_strategy", "weighted_average"), settings.get("_exclude_failed", False)
+        nodes.append(Node(label, kids, strategy, settings["_threshold"], excluding))
+    for child in children:
+        if below[child]:
+            _node(child, below[child], evaluation, nodes, (checker, (*where, child)))
+
+
+def _settings_are_right(settings: Mapping[str, Any], checker: Checker, where: Where) -> bool:
+    """Whether a node's `_strategy`, `_threshold` and `_exclude_failed` are; what is not is noted."""
+    before = len(checker.problems)
+    for key in settings:
+        if key not in _NODE_KEYS:
+            checker.problem((*where, key), f"unknown key {key!r}. {hint(key, _NODE_KEYS)}")
+    strategy = settings.get("_strategy", "min")
+    if strategy not in _STRATEGIES:
+        known = hint(str(strategy), _STRATEGIES)
+        checker.problem((*where, "_strategy"), f"unknown strategy {strategy!r}. {known}")
+    threshold = settings.get("_threshold")
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float | None):
+        checker.problem((*where, "_threshold"), f"found {shown(threshold)}; expected a number")
+    if not isinstance(settings.get("_exclude_failed", False), bool):
+        checker.problem(
+            (*where, "_exclude_failed"), f"found {shown(settings['_exclude_failed'])}; expected true or false"
+        )
+    return len(checker.problems) == before

@@ -1,0 +1,84 @@
+"""What can be chosen by name, in lists that one can read. Nothing here is imported before it is chosen."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.core.errors import ConfigError
+from shared.core.registry import Registry
+from shared.scoring.library import LIBRARY
+
+SOURCES = {"file": "shared.files.source:FileSource"}
+
+SAMPLING = {
+    "all": "shared.monitoring.sampling:All",
+    "random": "shared.monitoring.sampling:RandomSample",
+    "most_recent": "shared.monitoring.sampling:MostRecent",
+    "oldest": "shared.monitoring.sampling:Oldest",
+    "stratified": "shared.monitoring.sampling:Stratified",
+    "temporal_decay": "shared.monitoring.sampling:TemporalDecay",
+    "uncertainty": "shared.monitoring.sampling:Uncertainty",
+}
+
+STORES = {
+    "sqlite": "shared.wiring.stores:SqliteStore",
+    "csv": "shared.wiring.stores:CsvStore",
+    "none": "shared.wiring.stores:NoStore",
+}
+
+EXTRACTORS = {"item": "shared.wiring.extracting:item_from_record"}
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """All registries of one process, frozen."""
+
+    sources: Registry
+    sampling: Registry
+    metrics: Registry
+    stores: Registry
+    extractors: Registry
+
+
+def build_registries() -> Registries:
+    """The shared names and those of every application, as `<application>.<name>`.
+
+    Raises:
+        ConfigError: when two things claim one name, or an application cannot be imported.
+    """
+    kinds = {"sources": SOURCES, "sampling": SAMPLING, "metrics": LIBRARY, "stores": STORES, "extractors": EXTRACTORS}
+    words = {"sources": "source", "sampling": "sampling strategy", "metrics": "metric", "stores": "scored_store"}
+    made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
+    for kind, targets in kinds.items():
+        made[kind].add_all(targets)
+    for app in applications():
+        _add_application(app, made)
+    for registry in made.values():
+        registry.freeze()
+    return Registries(**made)
+
+
+def applications() -> list[str]:
+    """The folders under `implementations` that hold an application."""
+    package = importlib.import_module("implementations")
+    folders = [Path(path) for path in package.__path__]
+    return sorted(each.parent.name for folder in folders for each in folder.glob("*/__init__.py"))
+
+
+def _add_application(app: str, registries: Mapping[str, Registry]) -> None:
+    try:
+        module = importlib.import_module(f"implementations.{app}")
+    except ImportError as error:
+        raise ConfigError(f"application {app!r} cannot be imported: {error}") from error
+    for metric in getattr(module, "METRICS", ()):
+        registries["metrics"].add(f"{app}.{metric.__name__}", _path(metric))
+    for name, extractor in getattr(module, "EXTRACTORS", {}).items():
+        registries["extractors"].add(f"{app}.{name}", _path(extractor))
+
+
+def _path(target: Any) -> str:
+    return f"{target.__module__}:{target.__qualname__}"

@@ -1,0 +1,109 @@
+"""The JSON Schema of the whole configuration, for editors: the models of `config.py` with everything that can be
+chosen by name put in their place. `trueline schema` writes it to `configs/trueline.schema.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.core.registry import Registry
+from shared.files.sink import FileSink
+from shared.scoring.metric import parameters, spec_of
+from shared.wiring.checking import params_model
+from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.registries import Registries
+
+Schema = dict[str, Any]
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{.+\}", "description": "a variable, ${NAME:-default}"}
+
+
+def config_schema(registries: Registries) -> Schema:
+    """The schema of a monitor's YAML file (JSON Schema 2020-12)."""
+    schema = MonitorConfig.model_json_schema()
+    place = schema["properties"]
+    place["source"] = _choices(registries.sources, "type", _model_schema(SourceCommon)["properties"])
+    place["sampling"] = _choices(registries.sampling, "strategy", {})
+    place["scored_store"] = _choices(registries.stores, "type", {})
+    place["metrics_config"] = {
+        "type": "object",
+        "minProperties": 1,
+        "description": "label -> class and its parameters",
+        "additionalProperties": _metrics(registries.metrics),
+    }
+    schema["$defs"]["Publishing"]["properties"]["files"] = {"anyOf": [_model_schema(FileSink.Params), {"type": "null"}]}
+    schema = _with_variables(_hoisted(schema))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
+
+
+def _choices(registry: Registry, key: str, common: Mapping[str, Schema]) -> Schema:
+    """One branch per known name, and one for dotted paths, whose parameters no schema knows."""
+    branches = []
+    for entry in registry.entries():
+        target = registry.resolve(entry.name)
+        inner = _model_schema(params_model(target, {}, entry.name))
+        branches.append(_branch(inner, {**common, key: {"const": entry.name}}, key, target.__doc__))
+    names = [entry.name for entry in registry.entries()]
+    path = {"type": "object", "required": [key], "properties": {key: _path(names)}}
+    return {"oneOf": [*branches, path]}
+
+
+def _metrics(registry: Registry) -> Schema:
+    common = _model_schema(MetricCommon)["properties"]
+    branches = []
+    for entry in registry.entries():
+        target = registry.resolve(entry.name)
+        inner = _model_schema(params_model(target, parameters(target), entry.name))
+        branches.append(_branch(inner, {**common, "class": {"const": entry.name}}, "class", spec_of(target).summary))
+    names = [entry.name for entry in registry.entries()]
+    return {"oneOf": [*branches, {"type": "object", "required": ["class"], "properties": {"class": _path(names)}}]}
+
+
+def _path(names: list[str]) -> Schema:
+    return {"type": "string", "pattern": r"[.:]", "not": {"enum": names}, "description": "package.module:attr"}
+
+
+def _branch(inner: Schema, more: Mapping[str, Schema], key: str, doc: str | None) -> Schema:
+    return {
+        **inner,
+        "title": more[key]["const"],
+        "description": (doc or "").split("\n")[0],
+        "properties": {**more, **inner.get("properties", {})},
+        "required": [key, *(name for name in inner.get("required", []))],
+        "additionalProperties": False,
+    }
+
+
+def _model_schema(model: type[BaseModel]) -> Schema:
+    return model.model_json_schema()
+
+
+def _hoisted(schema: Schema) -> Schema:
+    """The schema with every inner `$defs` moved to the top, where `$ref`s look for them."""
+    found: Schema = {}
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            for name, inner in value.get("$defs", {}).items():
+                found[name] = clean(inner)
+            return {key: clean(inner) for key, inner in value.items() if key != "$defs"}
+        return [clean(each) for each in value] if isinstance(value, list) else value
+
+    cleaned: Schema = clean(schema)
+    return {**cleaned, "$defs": found}
+
+
+def _with_variables(schema: Schema) -> Schema:
+    """The schema in which a number or yes/no may also be a `${VARIABLE}`."""
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, list):
+            return [widen(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        inner = {key: widen(each) for key, each in value.items()}
+        return {"anyOf": [inner, _VARIABLE]} if inner.get("type") in ("integer", "number", "boolean") else inner
+
+    widened: Schema = widen(schema)
+    return widened

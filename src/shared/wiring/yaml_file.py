@@ -1,0 +1,185 @@
+"""One YAML file, read strictly: every value knows its line, variables keep their types, overrides come last.
+
+`${VAR}` and `${VAR:-default}` are replaced inside values. In an unquoted value the outcome is read as YAML again, so
+`n: ${N:-10}` is a whole number; in a quoted one it stays text. `$${` stands for a literal `${`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from shared.core.errors import ConfigError
+
+Where = tuple[str | int, ...]
+"""A place in the document: the keys and positions that lead to it."""
+
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_DEEPEST = 40
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also takes `1e-3` for a number, as YAML 1.2 does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+@dataclass(slots=True)
+class Document:
+    """A configuration as plain values, with the line of each of them. `name` is what errors call the file."""
+
+    name: str
+    text: str
+    data: dict[str, Any]
+    lines: dict[Where, int] = field(default_factory=dict)
+
+    def place(self, where: Where) -> str:
+        """`file:line  path.to.it` of a value; of the nearest thing above it when it is missing."""
+        inner = where
+        while inner and inner not in self.lines:
+            inner = inner[:-1]
+        line = self.lines.get(inner)
+        return f"{self.name}{'' if line is None else f':{line}'}  {dotted(where) or 'the file'}"
+
+
+def dotted(where: Where) -> str:
+    """A place as users write it: `metrics_config.Cites.class`, `items[2]`."""
+    text = ""
+    for step in where:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def read_document(path: Path, name: str, variables: Mapping[str, str], overrides: Iterable[str] = ()) -> Document:
+    """Read a file and lay `overrides` (`a.b=value`) over it.
+
+    Raises:
+        ConfigError: for a file that cannot be read or parsed, doubled keys, unset variables, malformed overrides.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: cannot be read: {error}") from error
+    reader = _Reader(name, variables)
+    document = Document(name, text, reader.mapping(text), reader.lines)
+    for override in overrides:
+        _override(document, override, variables)
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    return document
+
+
+class _Reader:
+    """Turns the nodes of one YAML text into plain values and notes their lines and every mistake."""
+
+    def __init__(self, name: str, variables: Mapping[str, str]) -> None:
+        self.name = name
+        self.variables = variables
+        self.lines: dict[Where, int] = {}
+        self.problems: list[str] = []
+
+    def mapping(self, text: str) -> dict[str, Any]:
+        value = self.parse(text)
+        if not isinstance(value, dict):
+            found = "nothing" if value is None else f"a {type(value).__name__}"
+            raise ConfigError(f"{self.name}: expected a mapping (key: value lines) at the top, found {found}")
+        return value
+
+    def parse(self, text: str) -> Any:
+        self._loader = _Loader(text)
+        try:
+            node = self._loader.get_single_node()
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark is not None else ""
+            what = getattr(error, "problem", None) or str(error).split("\n")[0]
+            raise ConfigError(f"{self.name}{line}: not valid YAML: {what}") from error
+        finally:
+            self._loader.dispose()
+        return None if node is None else self._value(node, ())
+
+    def _value(self, node: yaml.Node, where: Where) -> Any:
+        self.lines.setdefault(where, node.start_mark.line + 1)
+        if len(where) > _DEEPEST:
+            raise ConfigError(f"{self._place(where)}: nested deeper than {_DEEPEST} levels; is an alias inside itself?")
+        if isinstance(node, yaml.MappingNode):
+            return self._pairs(node, where)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(each, (*where, i)) for i, each in enumerate(node.value)]
+        return self._scalar(node, where)
+
+    def _pairs(self, node: yaml.MappingNode, where: Where) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            inner = (*where, key)
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for part in reversed(parts):
+                    merged |= self._value(part, where)
+                continue
+            if key in found:
+                first = self.lines.get(inner)
+                line = key_node.start_mark.line + 1
+                self.problems.append(f"{self.name}:{line}  {dotted(inner)}: stands here twice (first in line {first})")
+                continue
+            self.lines[inner] = key_node.start_mark.line + 1
+            found[key] = self._value(value_node, inner)
+        return merged | found
+
+    def _scalar(self, node: yaml.Node, where: Where) -> Any:
+        text, tag, quoted = str(node.value), node.tag, getattr(node, "style", None) is not None
+        expanded = _VARIABLE.sub(lambda hit: self._variable(hit, where), text)
+        if expanded != text:
+            resolve: Callable[..., str] = self._loader.resolve
+            tag = "tag:yaml.org,2002:str" if quoted else resolve(yaml.ScalarNode, expanded, (True, False))
+        try:
+            return self._loader.construct_object(yaml.ScalarNode(tag, expanded, node.start_mark, node.end_mark))
+        except (yaml.YAMLError, ValueError) as error:
+            problem = getattr(error, "problem", None) or error
+            self.problems.append(f"{self._place(where)}: found {expanded!r}, which cannot be read: {problem}")
+            return None
+
+    def _variable(self, hit: re.Match[str], where: Where) -> str:
+        name, default = hit.group(1), hit.group(2)
+        if name is None:
+            return "${"
+        value = self.variables.get(name)
+        if value is not None and not (value == "" and default is not None):
+            return value
+        if default is None:
+            self.problems.append(
+                f"{self._place(where)}: the variable {name} is not set; set it in the environment or in .env, "
+                f"or give a default: ${{{name}:-value}}"
+            )
+        return default or ""
+
+    def _place(self, where: Where) -> str:
+        return Document(self.name, "", {}, self.lines).place(where)
+
+
+def _override(document: Document, override: str, variables: Mapping[str, str]) -> None:
+    """Set one dotted key; its value is read as YAML, variables included."""
+    key, equals, text = override.partition("=")
+    steps = key.strip().split(".")
+    if not equals or not all(steps):
+        raise ConfigError(f"--set {override}: expected a.b=value, such as --set sampling.n=20")
+    reader = _Reader(f"--set {key.strip()}", variables)
+    value = reader.parse(text)
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    inner: Any = document.data
+    for step in steps[:-1]:
+        if not isinstance(inner.setdefault(step, {}), dict):
+            raise ConfigError(f"--set {override}: {step!r} holds {inner[step]!r}, so there is nothing below it to set")
+        inner = inner[step]
+    inner[steps[-1]] = value

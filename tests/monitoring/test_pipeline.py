@@ -1,0 +1,312 @@
+"""The whole flow on real stores: nothing scored twice, nothing lost, failures loud, draws finished."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.core.errors import BusyError, SourceError
+from shared.core.ports import Batch, Broken, Notice, Sink
+from shared.core.records import DatasetItem
+from shared.core.results import RunReport, Stream
+from shared.database.engine import open_database
+from shared.database.runs import SqlRunStore
+from shared.database.scored import SqlScoredItems
+from shared.files.scored_csv import CsvScoredItems
+from shared.monitoring.intake import Again
+from shared.monitoring.pipeline import Limits, MonitorPlan, Ports, run_monitor
+from shared.monitoring.sampling import All, MostRecent, RandomSample
+from shared.scoring.metric import bind
+from shared.scoring.runner import Runner
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+STREAM = Stream("list:test", "monitor")
+
+
+class ListSource:
+    """A source over a list that a test may change between runs."""
+
+    key = "list:test"
+
+    def __init__(self, records: Sequence[DatasetItem | Broken | Notice]) -> None:
+        self.records = list(records)
+
+    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+        for record in self.records:
+            if isinstance(record, Exception):
+                raise record
+            yield record
+
+
+class Shelf:
+    """A sink that keeps batches by id, and can be told to fail first."""
+
+    name = "shelf"
+
+    def __init__(self, failures: int = 0) -> None:
+        self.batches: dict[str, Batch] = {}
+        self.failures = failures
+
+    async def publish(self, batch: Batch) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError("the shelf is out of reach")
+        self.batches[batch.id] = batch
+
+    def rows(self) -> list[tuple[str, str, float]]:
+        every = (result for batch in self.batches.values() for result in batch.results)
+        return sorted((result.item.id, row.label, row.value) for result in every for row in result.scores)
+
+
+class Counting:
+    """A metric that notes on which items it was called, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.fails_on: set[str] = set()
+
+    def metric(self, item: DatasetItem) -> float:
+        self.calls.append(item.id)
+        if item.id in self.fails_on:
+            raise RuntimeError("not today")
+        return float(len(item.actual_output or "") % 2)
+
+
+def items(count: int, start: int = 0) -> list[DatasetItem]:
+    return [
+        DatasetItem(id=f"i{n:03}", actual_output="x" * n, source_timestamp=NOW - timedelta(minutes=n))
+        for n in range(start, start + count)
+    ]
+
+
+class House:
+    """A monitor on a real SQLite file, and what a test looks at."""
+
+    def __init__(self, folder: Path, source: ListSource, **plan: Any) -> None:
+        database = open_database(folder / "state.db")
+        self.runs, self.scored = SqlRunStore(database), SqlScoredItems(database)
+        self.counting, self.shelf, self.source = Counting(), Shelf(), source
+        self.plan = MonitorPlan(
+            name="monitor",
+            stream=STREAM,
+            source=source,
+            strategy=All(),
+            runner=Runner([bind(self.counting.metric, "Odd")]),
+        )
+        self.plan = replace(self.plan, **plan)
+
+    def run(self, **changes: Any) -> RunReport:
+        sinks: tuple[Sink, ...] = (self.shelf,)
+        ports = Ports(self.scored, self.runs, sinks, clock=lambda: NOW)
+        return asyncio.run(run_monitor(replace(self.plan, **changes), replace(ports)))
+
+
+def test_a_second_run_scores_nothing_again(tmp_path: Path) -> None:
+    """The promise of every cron job: what was scored is skipped, what is new is scored."""
+    house = House(tmp_path, ListSource(items(10)))
+    assert house.run().counts.scored == 10
+    second = house.run()
+    assert (second.status, second.counts.already_scored, second.counts.scored) == ("nothing_new", 10, 0)
+    house.source.records += items(3, 10)
+    assert house.run().counts.scored == 3
+    assert len(house.counting.calls) == len(set(house.counting.calls)) == 13
+    assert len(house.shelf.rows()) == 13
+
+
+def test_duplicates_inside_a_batch_are_scored_once(tmp_path: Path) -> None:
+    """Two records of one id are one item; the first stands, the second is counted."""
+    twice = [DatasetItem(id="a", actual_output="x"), DatasetItem(id="a", actual_output="xx"), *items(2)]
+    report = House(tmp_path, ListSource(twice)).run()
+    assert (report.counts.duplicates, report.counts.scored) == (1, 3)
+
+
+def test_items_without_an_id_are_known_by_their_content(tmp_path: Path) -> None:
+    """An extractor that forgets the id does not make every run pay again."""
+    house = House(tmp_path, ListSource([DatasetItem(query="q", actual_output="x")]))
+    house.run()
+    assert house.run().counts.already_scored == 1
+
+
+def test_an_item_that_was_not_drawn_never_comes_again(tmp_path: Path) -> None:
+    """Re-entry into a later pool would bias every non-uniform strategy."""
+    house = House(tmp_path, ListSource(items(50)), strategy=RandomSample(n=10, seed=1))
+    assert house.run().counts.drawn == 10
+    second = house.run()
+    assert (second.counts.pool, second.counts.drawn, second.status) == (0, 0, "nothing_new")
+
+
+def test_broken_records_are_counted_and_the_others_scored(tmp_path: Path) -> None:
+    """One record that cannot be read costs one record."""
+    house = House(tmp_path, ListSource([*items(4), Broken("a.jsonl:5", "not an object"), Notice("limit hit")]))
+    report = house.run()
+    assert (report.counts.read, report.counts.broken, report.counts.scored) == (5, 1, 4)
+    assert report.broken == ("a.jsonl:5: not an object",)
+    assert "limit hit" in report.notes
+
+
+def test_an_extractor_that_breaks_most_records_fails_the_run(tmp_path: Path) -> None:
+    """ "Nothing to do" and "everything is broken" are not the same."""
+    report = House(tmp_path, ListSource([Broken("f:1", "x"), Broken("f:2", "x"), *items(1)])).run()
+    assert report.status == "too_many_failures"
+    assert report.counts.scored == 1
+
+
+def test_a_failed_metric_is_tried_again_and_only_it(tmp_path: Path) -> None:
+    """A failure is recorded, counted, and made good by the next run, without scoring the rest again."""
+    house = House(tmp_path, ListSource(items(10)))
+    other = Counting()
+    house.plan = replace(house.plan, runner=Runner([bind(house.counting.metric, "Odd"), bind(other.metric, "Other")]))
+    house.counting.fails_on = {"i003"}
+    first = house.run()
+    assert (first.counts.scored, first.counts.failed_items, first.counts.failures) == (9, 1, 1)
+    assert first.failure_kinds == {"RuntimeError": 1}
+    assert "i003" not in {row[0] for row in house.shelf.rows()}
+    house.counting.fails_on = set()
+    second = house.run()
+    assert (second.status, second.counts.resumed, second.counts.scores) == ("done", 1, 1)
+    assert other.calls.count("i003") == 1
+    assert len(house.shelf.rows()) == 20
+
+
+def test_an_item_that_fails_for_ever_is_given_up(tmp_path: Path) -> None:
+    """After max_attempts an item is left alone and said, so that one poisoned trace does not cost every hour."""
+    house = House(tmp_path, ListSource(items(10)), limits=Limits(max_attempts=2))
+    house.counting.fails_on = {"i003"}
+    reports = [house.run() for _ in range(3)]
+    assert house.counting.calls.count("i003") == 2
+    assert "given up" in reports[1].notes[0]
+    assert [report.counts.marked for report in reports] == [9, 1, 0]
+
+
+def test_too_many_failures_fail_the_run(tmp_path: Path) -> None:
+    """A run whose share of failures passes max_failure_share says so; what was scored is kept."""
+    house = House(tmp_path, ListSource(items(10)))
+    house.counting.fails_on = {f"i{n:03}" for n in range(5)}
+    report = house.run()
+    assert report.status == "too_many_failures"
+    assert len(house.shelf.rows()) == 5
+
+
+def test_nothing_is_marked_before_the_sinks_confirm(tmp_path: Path) -> None:
+    """A sink that is down loses no score: the next run publishes what was stored, without scoring it again."""
+    house = House(tmp_path, ListSource(items(10)))
+    house.shelf.failures = 1
+    with pytest.raises(ConnectionError):
+        house.run()
+    assert house.scored.stats().get(STREAM, 0) == 0
+    report = house.run()
+    assert report.counts.marked == 10
+    assert len(house.counting.calls) == 10
+    assert len(house.shelf.rows()) == 10
+
+
+def test_a_source_that_breaks_half_way_fails_the_run_and_draws_nothing(tmp_path: Path) -> None:
+    """Half a pool would be drawn with wrong probabilities, so a truncated file draws nothing."""
+    house = House(tmp_path, ListSource(items(5)))
+    house.source.records.append(SourceError("truncated"))  # type: ignore[arg-type]  # the fake raises it
+    with pytest.raises(SourceError):
+        house.run()
+    assert house.counting.calls == []
+    house.source.records.pop()
+    assert house.run().counts.scored == 5
+
+
+def test_an_interrupted_run_keeps_what_it_scored(tmp_path: Path) -> None:
+    """Ctrl-C in mid-run: what is done is kept, and the next run finishes the same draw."""
+    house = House(tmp_path, ListSource(items(30)), limits=Limits(chunk=5))
+
+    async def interrupted() -> None:
+        async def slow(item: DatasetItem) -> float:
+            house.counting.calls.append(item.id)
+            if len(house.counting.calls) == 12:
+                task.cancel()
+            await asyncio.sleep(0.001)
+            return 1.0
+
+        plan = replace(house.plan, runner=Runner([bind(slow, "Odd")]))
+        ports = Ports(house.scored, house.runs, (house.shelf,), clock=lambda: NOW)
+        task = asyncio.ensure_future(run_monitor(plan, ports))
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(interrupted())
+    kept = len(list(house.runs.to_score(STREAM, 5)))
+    assert 0 < 30 - kept < 30
+    report = house.run()
+    assert report.counts.resumed == report.counts.scored == kept
+    assert len(house.shelf.rows()) == 30
+
+
+def test_policies_bring_items_back(tmp_path: Path) -> None:
+    """never: once for ever; content: when what the metric reads changed; metric: when the metric changed."""
+    reads = ("actual_output",)
+    for policy, changed_content, changed_metric in (("never", 0, 0), ("content", 1, 0), ("metric", 0, 2)):
+        folder = tmp_path / policy
+        folder.mkdir()
+        house = House(folder, ListSource(items(2)), again=Again(policy, reads, ("d1",)))  # type: ignore[arg-type]
+        house.run()
+        house.source.records[0] = replace(items(1)[0], query="not read")
+        assert house.run().counts.scored == 0
+        house.source.records[0] = replace(items(1)[0], actual_output="changed")
+        assert house.run().counts.scored == changed_content
+        again = Again(policy, reads, ("d2",))  # type: ignore[arg-type]
+        assert house.run(again=again).counts.scored == changed_metric
+
+
+def test_a_dry_run_publishes_and_marks_nothing(tmp_path: Path) -> None:
+    """The pipeline walks, the sinks stay empty."""
+    house = House(tmp_path, ListSource(items(5)), mode="dry_run")
+    assert house.run().status == "dry_run"
+    assert house.shelf.batches == {} and house.scored.stats() == {}
+
+
+def test_two_runs_at_once_take_turns(tmp_path: Path) -> None:
+    """The second run waits for the first, and says whom it waited for when that takes too long."""
+    house = House(tmp_path, ListSource(items(3)), limits=Limits(lock_wait=0.1))
+    other = SqlRunStore(open_database(tmp_path / "state.db"))
+    with other.lock(STREAM, 1.0), pytest.raises(BusyError):
+        house.run()
+    assert house.run().counts.scored == 3
+
+
+def test_the_csv_store_remembers_without_the_database(tmp_path: Path) -> None:
+    """A cron job whose only memory is the cached CSV scores nothing twice."""
+    house = House(tmp_path, ListSource(items(6)))
+    house.scored = CsvScoredItems(tmp_path / "scored.csv")  # type: ignore[assignment]  # another adapter of the port
+    house.run()
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    later = House(fresh, house.source)
+    later.scored = CsvScoredItems(tmp_path / "scored.csv")  # type: ignore[assignment]  # likewise
+    assert later.run().counts.already_scored == 6
+
+
+def test_only_chosen_labels_are_published(tmp_path: Path) -> None:
+    """`publishing.metric_names` narrows what sinks get; everything is stored all the same."""
+    house = House(tmp_path, ListSource(items(2)), publish_only=frozenset({"Odd"}))
+    runner = Runner([bind(house.counting.metric, "Odd"), bind(Counting().metric, "Other")])
+    report = house.run(runner=runner)
+    assert {row[1] for row in house.shelf.rows()} == {"Odd"}
+    assert {estimate.label for estimate in report.estimates} == {"Odd", "Other"}
+
+
+def test_a_queue_gives_no_estimate(tmp_path: Path) -> None:
+    """The most recent items are shown, and nothing is averaged."""
+    report = House(tmp_path, ListSource(items(20)), strategy=MostRecent(n=5)).run()
+    (estimate,) = report.estimates
+    assert estimate.inspection and estimate.n == 5 and estimate.mean is None
+
+
+def test_estimates_carry_n_and_an_interval(tmp_path: Path) -> None:
+    """A number comes with its uncertainty."""
+    report = House(tmp_path, ListSource(items(40)), strategy=RandomSample(n=20, seed=3)).run()
+    (estimate,) = report.estimates
+    assert estimate.n == 20
+    assert estimate.mean_low is not None and estimate.mean is not None and estimate.mean_high is not None
+    assert estimate.mean_low < estimate.mean < estimate.mean_high

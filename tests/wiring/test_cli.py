@@ -1,0 +1,307 @@
+"""The command line as a user meets it: real processes, real files, exit codes, and every bad input of the issue."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "run_monitoring.py"
+CONFIG = """\
+name: cli
+source: {type: file, name: cli, path: items.jsonl, window: all}
+metrics_config:
+  Exact: {class: exact_match}
+  Short: {class: length, max_chars: 20}
+"""
+
+
+class Project:
+    """A project folder of its own, in which commands are run as real processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / ".env").touch()
+        self.write("m.yaml", CONFIG)
+        self.items(8)
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def items(self, count: int, more: tuple[str, ...] = ()) -> None:
+        rows = [json.dumps({"id": f"i{n}", "actual_output": f"a{n}", "expected_output": "a1"}) for n in range(count)]
+        self.write("items.jsonl", "\n".join([*rows, *more]) + "\n")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(SCRIPT), *arguments]
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def report(self, *arguments: str) -> dict[str, dict[str, int]]:
+        done = self.run("m.yaml", "--json", "--quiet", *arguments)
+        assert done.returncode == 0, done.stderr
+        found: dict[str, dict[str, int]] = json.loads(done.stdout)
+        return found
+
+    def scores(self) -> list[tuple[str, str, float]]:
+        with sqlite3.connect(self.folder / "data" / "state" / "trueline.db") as connection:
+            rows = connection.execute("select item_id, label, value from scores order by item_id, label")
+            return list(rows)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_a_run_scores_stores_and_shows(project: Project) -> None:
+    """The first thing a user does: one command, a table with intervals, a page, a database; exit code 0."""
+    done = project.run("m.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "Exact" in done.stdout and "Short" in done.stdout
+    assert (project.folder / "data" / "reports" / "cli.html").read_text().startswith("<!doctype html>")
+    assert len(project.scores()) == 16
+
+
+def test_a_second_run_says_that_nothing_is_new(project: Project) -> None:
+    """An hourly cron finds nothing to do most hours: said in words, exit code 0, nothing scored again."""
+    project.run("m.yaml")
+    before = project.scores()
+    done = project.run("m.yaml")
+    assert done.returncode == 0
+    assert "nothing new" in done.stdout.lower()
+    assert project.scores() == before
+
+
+def test_a_dry_run_leaves_no_trace(project: Project) -> None:
+    """--dry-run says what would happen, and creates neither state nor report."""
+    before = sorted(path.name for path in project.folder.iterdir())
+    done = project.run("m.yaml", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "would score 8 items with 2 metrics" in " ".join(done.stdout.split())
+    assert sorted(path.name for path in project.folder.iterdir()) == before
+    assert project.report()["counts"]["scored"] == 8
+
+
+def test_json_is_json(project: Project) -> None:
+    """--json prints one JSON object on standard output, whatever else is said on standard error."""
+    done = project.run("m.yaml", "--json")
+    found = json.loads(done.stdout)
+    assert found["counts"]["scored"] == 8
+    assert {estimate["label"] for estimate in found["estimates"]} == {"Exact", "Short"}
+
+
+def test_quiet_prints_nothing(project: Project) -> None:
+    """A cron job that goes well sends no mail."""
+    done = project.run("m.yaml", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_dedup_scores_anew_and_leaves_no_mark(project: Project) -> None:
+    """--no-dedup scores the whole window and does not disturb what is remembered."""
+    project.report()
+    assert project.report("--no-dedup")["counts"]["scored"] == 8
+    assert project.report()["counts"]["scored"] == 0
+    assert project.run("m.yaml", "--json", "--quiet", DEDUPLICATE="false").stdout.count('"scored": 8') == 1
+
+
+def test_limit_is_loud(project: Project) -> None:
+    """--limit reads so many records and says what was left out."""
+    done = project.run("m.yaml", "--limit", "3")
+    assert done.returncode == 0
+    assert "limit" in done.stdout
+    assert len({item for item, _, _ in project.scores()}) == 3
+
+
+def test_set_overrides(project: Project) -> None:
+    """--set changes one value for one run."""
+    found = project.report("--set", "sampling.strategy=random", "--set", "sampling.n=2")
+    assert found["counts"]["drawn"] == 2
+
+
+def test_check_list_and_schema_answer(project: Project) -> None:
+    """check explains without writing, list shows what can be chosen, schema is JSON Schema."""
+    before = sorted(path.name for path in project.folder.iterdir())
+    check = project.run("check", "m.yaml")
+    assert check.returncode == 0 and "m.yaml is valid" in check.stdout and "exact_match v1" in check.stdout
+    assert json.loads(project.run("check", "m.yaml", "--json").stdout)["valid"] is True
+    shown = project.run("list").stdout
+    assert all(word in shown for word in ("file", "temporal_decay", "grounding_score", "sqlite", "athena."))
+    assert json.loads(project.run("schema").stdout)["$schema"].startswith("https://json-schema.org/")
+    assert sorted(path.name for path in project.folder.iterdir()) == before
+
+
+def test_the_report_of_a_past_run_can_be_written_again(project: Project) -> None:
+    """The page is made of stored records, so it can be made at any time."""
+    project.run("m.yaml")
+    (project.folder / "data" / "reports" / "cli.html").unlink()
+    assert project.run("report", "m.yaml", "--out", "again.html").returncode == 0
+    assert "Exact" in (project.folder / "again.html").read_text()
+    assert project.run("report", "m.yaml", "--run", "nope").returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [(), ("nope.yaml",), ("m.yaml", "--nope"), ("m.yaml", "--limit", "0")])
+def test_bad_usage_is_exit_code_2(project: Project, arguments: tuple[str, ...]) -> None:
+    """Bad usage is told on standard error, without a traceback."""
+    done = project.run(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_config_is_exit_code_2_before_any_work(project: Project) -> None:
+    """A mistake in the YAML stops the run before anything is read or written."""
+    project.write("m.yaml", CONFIG.replace("exact_match", "exact_macth"))
+    done = project.run("m.yaml")
+    assert done.returncode == 2
+    assert "m.yaml:4  metrics_config.Exact.class: unknown metric 'exact_macth'" in done.stderr
+    assert not (project.folder / "data").exists()
+
+
+def test_an_empty_file_is_nothing_to_do(project: Project) -> None:
+    """An hour without traffic is no failure."""
+    project.write("items.jsonl", "")
+    done = project.run("m.yaml")
+    assert done.returncode == 0 and "empty" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("path", "says"), [("missing.jsonl", "missing.jsonl"), ("none-*.jsonl", "none-*.jsonl"), (".", "folder")]
+)
+def test_a_source_that_is_not_there_fails_the_run(project: Project, path: str, says: str) -> None:
+    """A missing file, a glob without matches, a folder: exit code 1 with the path, not "nothing to do"."""
+    done = project.run("m.yaml", "--set", f"source.path={json.dumps(path)}", "--set", "source.format=jsonl")
+    assert done.returncode == 1
+    assert says in done.stderr or "director" in done.stderr
+
+
+def test_a_truncated_gzip_fails_the_run(project: Project) -> None:
+    """Half a file is not taken for the whole."""
+    whole = gzip.compress((project.folder / "items.jsonl").read_bytes() * 500)
+    project.write("items.jsonl.gz", whole[: len(whole) // 2])
+    done = project.run("m.yaml", "--set", "source.path=items.jsonl.gz")
+    assert done.returncode == 1 and "items.jsonl.gz" in done.stderr
+    assert project.run("m.yaml").returncode == 0  # and what is stored afterwards is whole
+    assert len(project.scores()) == 16
+
+
+def test_one_broken_record_costs_one_record(project: Project) -> None:
+    """A record that is no object, a broken line: file and line are named, the others are scored."""
+    project.items(8, ("[1, 2]", "{broken", '{"id": "x", "nope": 1}'))
+    done = project.run("m.yaml")
+    assert done.returncode == 0, done.stderr
+    assert all(f"items.jsonl:{line}" in done.stdout.replace("\n", "") for line in (9, 10, 11))
+    assert len({item for item, _, _ in project.scores()}) == 8
+
+
+def test_duplicate_ids_are_scored_once(project: Project) -> None:
+    """Two records of one id give one row per metric."""
+    project.items(8, ('{"id": "i1", "actual_output": "again"}',))
+    assert project.report()["counts"]["duplicates"] == 1
+    assert len(project.scores()) == 16
+
+
+def test_a_metric_that_gives_nan_fails_loudly(project: Project) -> None:
+    """NaN is a failure of that metric, the other one's scores are kept, exit code 3."""
+    project.write("mine.py", "def nan(item):\n    return float('nan')\n")
+    project.write("m.yaml", CONFIG + "  Bad: {class: 'mine:nan'}\n")
+    done = project.run("m.yaml")
+    assert done.returncode == 3
+    assert "NotFinite" in done.stdout
+    assert len(project.scores()) == 16
+
+
+def test_a_corrupt_csv_is_refused(project: Project) -> None:
+    """A damaged memory stops the run; it never scores everything again in silence."""
+    csv = project.write("scored.csv", "item_id,source_key,monitor_key,scored_at\ni1,file:cli\n")
+    done = project.run("m.yaml", "--set", "scored_store.type=csv", "--set", "scored_store.file_path=scored.csv")
+    assert done.returncode == 1
+    assert "scored.csv:2" in done.stderr
+    assert csv.read_text().endswith("i1,file:cli\n")
+
+
+def test_a_database_that_is_none_is_refused(project: Project) -> None:
+    """A file that is no database is named and left as it is."""
+    path = project.write("data/state/trueline.db", "hello, this is not a database at all, sorry" * 100)
+    done = project.run("m.yaml")
+    assert done.returncode == 1 and "trueline.db" in done.stderr
+    assert path.read_text().startswith("hello")
+
+
+def test_a_full_disk_is_said_and_loses_nothing(project: Project) -> None:
+    """When the state cannot grow, the run fails with the path, and the next one finishes the work."""
+    project.items(400)
+    limited = ["bash", "-c", f"ulimit -f 200; exec {sys.executable} {SCRIPT} m.yaml"]  # files of 200 KB at most
+    done = subprocess.run(limited, cwd=project.folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "trueline.db" in done.stderr and "Traceback" not in done.stderr
+    assert project.run("m.yaml").returncode == 0
+    assert len(project.scores()) == 800
+
+
+def test_two_runs_at_once_score_each_item_once(project: Project) -> None:
+    """Two overlapping cron jobs end with one score per item and metric."""
+    project.items(300)
+    both = [subprocess.Popen(project.command("m.yaml", "--quiet"), cwd=project.folder) for _ in range(2)]
+    assert [each.wait(timeout=120) for each in both] == [0, 0]
+    rows = project.scores()
+    assert len(rows) == 600
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_what_is_done(project: Project, sent: signal.Signals, code: int) -> None:
+    """Ctrl-C ends with 130 and keeps the finished scores; the next run scores only the rest."""
+    project.write("mine.py", "import asyncio\n\nasync def slow(item):\n    await asyncio.sleep(0.05)\n    return 1.0\n")
+    project.write("m.yaml", CONFIG + "  Slow: {class: 'mine:slow'}\nevaluation: {max_concurrent: 2}\n")
+    project.items(300)
+    running = subprocess.Popen(project.command("m.yaml"), cwd=project.folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not _scoring(project):
+        time.sleep(0.05)
+    time.sleep(1.0)
+    running.send_signal(sent)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == code, errors
+    assert "is kept" in errors and "Traceback" not in errors
+    kept = len({item for item, _, _ in project.scores()})
+    assert 0 < kept < 300
+    done = project.run("m.yaml", "--json", "--quiet", "--set", "evaluation.max_concurrent=50")
+    assert json.loads(done.stdout)["counts"]["scored"] == 300 - kept
+    assert len(project.scores()) == 900
+
+
+def _scoring(project: Project) -> bool:
+    """Whether the run has stored its draw."""
+    try:
+        with sqlite3.connect(project.folder / "data" / "state" / "trueline.db") as connection:
+            return bool(connection.execute("select count(*) from decisions").fetchone()[0])
+    except sqlite3.Error:
+        return False
+
+
+def test_a_config_is_found_from_anywhere(project: Project) -> None:
+    """A cron job may start in any folder: relative paths start from the configuration's project."""
+    done = subprocess.run(
+        project.command(str(project.folder / "m.yaml"), "--quiet"), cwd="/", capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(project.scores()) == 16
