@@ -61,7 +61,6 @@ class MemoryReader:
         return {stratum: statistics.stdev(found) for stratum, found in values.items() if len(found) > 1}
 
 
-
 def ref(label: str) -> MetricRef:
     """Who made a score, for a label."""
     return MetricRef(label, label, "1", "d" * 64)

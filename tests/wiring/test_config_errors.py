@@ -84,6 +84,13 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
         ("name: errors", "name: a/b", r"m.yaml:1  name: expected a name"),
         ("metrics_config:", "metrics_confg:", r"m.yaml:9  metrics_confg: unknown key.*'metrics_config'\?"),
         ("    class: exact_match\n", "    clas: exact_match\n", r"m.yaml:10  metrics_config.Exact: 'class' is missing"),
+        ("exact_match", "hit_rate_at_k\n    k: 0", r"m.yaml:12  metrics_config.Exact.k: found 0"),
+        (
+            "exact_match",
+            "citation_presence\n    pattern: '['",
+            r"m.yaml:12  .*Exact.pattern: found '\['.*no regular expr",
+        ),
+        ("max_chars: 100", "sentence_range: [3, 1]", r"m.yaml:14  .*sentence_range: found \[3, 1\]"),
         ("exact_match", "no.such.module:metric", r"m.yaml:11  .*cannot import 'no.such.module'"),
         ("exact_match", "json:dumpz", r"m.yaml:11  .*'json' has no 'dumpz'.*Did you mean 'dump'\?"),
         ("exact_match", "math:pi", r"m.yaml:11  .*cannot be called"),

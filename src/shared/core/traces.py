@@ -144,7 +144,12 @@ class Trace:
         self.raw = raw
         self._patterns = patterns or PromptPatternsBase()
         groups: dict[str, list[Mapping[str, Any]]] = {}
-        for observation in raw.get("observations") or ():
+        observations = raw.get("observations") or ()
+        if not isinstance(observations, list | tuple):
+            raise ItemError(
+                f"trace {raw.get('id')!r}: expected a list of observations, found {type(observations).__name__}"
+            )
+        for observation in observations:
             if isinstance(observation, Mapping):
                 groups.setdefault(str(observation.get("name") or "unnamed"), []).append(observation)
         self._groups = groups

@@ -12,6 +12,7 @@ from typing import Any
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
+from shared.scoring.metrics.kinds import AtLeastOne
 
 Ranking = Sequence[str | Mapping[str, Any]]
 
@@ -44,28 +45,28 @@ def _hits(found: Ranking, expected: Ranking, k: int) -> tuple[int, int]:
 
 
 @metric(fields=_FIELDS, threshold=0.5)
-def hit_rate_at_k(found: Ranking, expected: Ranking, *, k: int = 10) -> Score | None:
+def hit_rate_at_k(found: Ranking, expected: Ranking, *, k: AtLeastOne = 10) -> Score | None:
     """1 when something relevant is among the first k, else 0."""
     hits, of = _hits(found, expected, k)
     return Score(float(hits > 0), f"{hits} of {of} relevant among the first {k}") if of else None
 
 
 @metric(fields=_FIELDS, threshold=0.5)
-def precision_at_k(found: Ranking, expected: Ranking, *, k: int = 10) -> Score | None:
+def precision_at_k(found: Ranking, expected: Ranking, *, k: AtLeastOne = 10) -> Score | None:
     """Share of the first k places that hold something relevant; an empty place does not."""
     hits, of = _hits(found, expected, k)
     return Score(hits / k, f"{hits} relevant in {k} places") if of else None
 
 
 @metric(fields=_FIELDS, threshold=0.5)
-def recall_at_k(found: Ranking, expected: Ranking, *, k: int = 10) -> Score | None:
+def recall_at_k(found: Ranking, expected: Ranking, *, k: AtLeastOne = 10) -> Score | None:
     """Share of all that is relevant that is among the first k."""
     hits, of = _hits(found, expected, k)
     return Score(hits / of, f"{hits} of {of} relevant among the first {k}") if of else None
 
 
 @metric(fields=_FIELDS, threshold=0.5)
-def ndcg_at_k(found: Ranking, expected: Ranking, *, k: int = 10) -> Score | None:
+def ndcg_at_k(found: Ranking, expected: Ranking, *, k: AtLeastOne = 10) -> Score | None:
     """Discounted gain of the first k against that of the best possible order."""
     relevant, first = _relevant(expected), _first(found, k)
     if not relevant:
@@ -80,7 +81,7 @@ def _gain(grades: Sequence[float]) -> float:
 
 
 @metric(fields=_FIELDS, threshold=0.5)
-def mean_reciprocal_rank(found: Ranking, expected: Ranking, *, k: int | None = None) -> Score | None:
+def mean_reciprocal_rank(found: Ranking, expected: Ranking, *, k: AtLeastOne | None = None) -> Score | None:
     """1 divided by the place of the first relevant id, 0 without one; the mean is taken over items."""
     relevant = _relevant(expected)
     places = (place for place, each in enumerate(_first(found, k), 1) if each in relevant)

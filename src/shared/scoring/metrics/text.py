@@ -7,6 +7,7 @@ import string
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
+from shared.scoring.metrics.kinds import AtLeastOne, Bounds, NotBlank, NotNegative, Regex
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -33,7 +34,9 @@ def exact_match(
 
 
 @metric(fields={"pred": "actual_output", "gold": "expected_output"}, threshold=0.5)
-def contains(pred: str, gold: str | None = None, *, text: str | None = None, ignore_case: bool = False) -> float | None:
+def contains(
+    pred: str, gold: str | None = None, *, text: NotBlank | None = None, ignore_case: bool = False
+) -> float | None:
     """1 when the answer contains `text`, or else the expected output; else 0."""
     if text is not None and not text.strip():
         raise ValueError("contains: 'text' is empty, and every answer contains that")
@@ -64,7 +67,7 @@ def _closeness(count: int, lowest: int, highest: int | None) -> float:
 
 @metric(fields={"text": "actual_output"}, threshold=1.0)
 def length(
-    text: str, *, max_chars: int | None = 2800, min_chars: int = 0, sentence_range: list[int] | None = None
+    text: str, *, max_chars: NotNegative | None = 2800, min_chars: NotNegative = 0, sentence_range: Bounds | None = None
 ) -> Score:
     """1 when the answer's length is within all bounds, else how near it comes to the bound missed most."""
     if sentence_range is not None and len(sentence_range) != 2:
@@ -88,7 +91,7 @@ _CITATION = "|".join(
 
 
 @metric(fields={"text": "actual_output"}, threshold=0.5)
-def citation_presence(text: str, *, min_citations: int = 1, pattern: str | None = None) -> Score:
+def citation_presence(text: str, *, min_citations: AtLeastOne = 1, pattern: Regex | None = None) -> Score:
     """1 when the answer has at least `min_citations` different citations, else 0."""
     found = list(dict.fromkeys(hit.group(0) for hit in re.finditer(_CITATION if pattern is None else pattern, text)))
     found = [each for each in found if each.strip()]
