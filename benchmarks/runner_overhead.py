@@ -92,7 +92,7 @@ def peer(name: str, count: int) -> float:
     python = folder / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", PEERS[name]], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-qqq", PEERS[name]], check=True)
     script = str(HERE / "peers" / f"{name}_run.py")
     runs = [
         subprocess.run([str(python), script, str(count)], check=True, capture_output=True, text=True) for _ in range(3)

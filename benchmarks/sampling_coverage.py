@@ -24,7 +24,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.core.results import Candidate, Decision, Estimate
+from shared.core.results import Candidate, Decision, Estimate, Population
 from shared.monitoring.sampling import (
     MostRecent,
     RandomSample,
@@ -33,7 +33,7 @@ from shared.monitoring.sampling import (
     TemporalDecay,
     Uncertainty,
 )
-from shared.scoring.estimates import Facts, Population, Rows, estimate
+from shared.scoring.estimates import Facts, Rows, estimate
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")

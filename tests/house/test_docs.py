@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,51 @@ def test_the_shipped_schema_is_the_one_the_code_writes() -> None:
     """`trueline schema --out configs/trueline.schema.json` was run after the last change of a model."""
     shipped = json.loads((ROOT / "configs" / "trueline.schema.json").read_text())
     assert shipped == config_schema(build_registries())
+
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(kind: str) -> list[str]:
+    """The README's fenced blocks of a kind."""
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.M | re.S)
+
+
+def test_the_readmes_config_is_the_demos() -> None:
+    """The config on the first screen is the one that `make demo` runs."""
+    assert blocks("yaml")[0] == (ROOT / "configs" / "demo.yaml").read_text().partition("\n")[2]
+
+
+def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    """The table in the README is the demo's own, number for number."""
+    moved = [f"scored_store.file_path={tmp_path / 'state.db'}", f"report.path={tmp_path / 'demo.html'}"]
+    sets = [word for each in moved for word in ("--set", each)]
+    command = [sys.executable, "scripts/run_monitoring.py", "demo", *sets]
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    printed = {line for line in done.stdout.splitlines() if line and "UTC" not in line and "/" not in line}
+    shown = {line for line in blocks("text")[0].splitlines() if line and "/" not in line}
+    assert printed == shown
+
+
+def test_the_readmes_python_runs(tmp_path: Path) -> None:
+    """What the README says to type works as it stands, in a copy of the configuration with a state of its own."""
+    config = (ROOT / "configs" / "demo.yaml").read_text().replace("data/athena", str(ROOT / "data" / "athena"))
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "demo.yaml").write_text(config)
+    (tmp_path / ".env").touch()
+    for code in blocks("python"):
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    """Make targets and benchmark scripts that the README names are there."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
+    assert all(
+        (ROOT / path).exists()
+        for path in re.findall(r"(?:benchmarks|scripts|docs|data)/[\w./]+\w", README)
+        if not path.startswith(("data/reports", "data/state"))
+    )

@@ -20,9 +20,10 @@ from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
 from shared.monitoring.intake import Again
-from shared.monitoring.pipeline import Limits, MonitorPlan, Ports, run_monitor
+from shared.monitoring.pipeline import run_monitor
+from shared.monitoring.plan import Limits, MonitorPlan, Ports
 from shared.monitoring.sampling import All, MostRecent, RandomSample
-from shared.scoring.metric import bind
+from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.runner import Runner
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -310,3 +311,10 @@ def test_estimates_carry_n_and_an_interval(tmp_path: Path) -> None:
     assert estimate.n == 20
     assert estimate.mean_low is not None and estimate.mean is not None and estimate.mean_high is not None
     assert estimate.mean_low < estimate.mean < estimate.mean_high
+
+
+def test_an_inverse_metric_says_which_side_passes(tmp_path: Path) -> None:
+    """A latency's threshold is read as "below", in the report as in the verdict."""
+    metric = bind(Counting().metric, "Slow", options=MetricOptions(threshold=0.5, inverse=True))
+    (estimate,) = House(tmp_path, ListSource(items(4))).run(runner=Runner([metric])).estimates
+    assert estimate.inverse and estimate.pass_rate == 0.5

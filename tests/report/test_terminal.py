@@ -53,7 +53,7 @@ def test_each_metric_is_one_row_where_there_is_room() -> None:
     """Label, n, mean and pass rate with their intervals, threshold and failures."""
     text = summary(RUN, 100)
     assert re.search(
-        r"^exact +110 +0\.\d\d \[0\.\d\d, 0\.\d\d\] +\d\d\.\d % \[\d\d\.\d, \d\d\.\d\] +0\.5 +0$", text, re.M
+        r"^exact +110 +0\.\d\d \[0\.\d\d, 0\.\d\d\] +\d\d\.\d % \[\d\d\.\d, \d\d\.\d\] +≥ 0\.5 +0$", text, re.M
     )
     assert re.search(r"^judge +0 .* 6$", text, re.M)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.results import Candidate, Decision, Estimate, Kind, MetricRef, MetricScore
+from shared.core.results import Candidate, Decision, Estimate, Kind, MetricRef, MetricScore, Population
 from shared.monitoring.sampling import RandomSample, SamplingParams, Stratified, Uncertainty
-from shared.scoring.estimates import EstimateBuilder, Facts, Population, Rows, estimate
+from shared.scoring.estimates import EstimateBuilder, Facts, Rows, estimate
 from shared.scoring.hajek import hajek, wilson
 
 repeatably = settings(deadline=None, derandomize=True, max_examples=100)

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from shared.core.records import DatasetItem
 
 Kind = Literal["metric", "sub_metric", "aggregate"]
+Population = Literal["process", "traffic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,8 @@ class Estimate:
     """One metric over the sampled traffic: weighted mean and pass rate, each with its 95 % interval.
 
     Bounds are None where they cannot be given (fewer than two scores). `inspection` marks a queue that was not drawn
-    by chance: n is counted, nothing is estimated.
+    by chance: n is counted, nothing is estimated. `inverse` metrics pass below their threshold. `population` is what
+    the intervals are about: the process behind the traffic, or this very traffic.
     """
 
     label: str
@@ -178,6 +180,8 @@ class Estimate:
     failed: int = 0
     not_applicable: int = 0
     inspection: bool = False
+    inverse: bool = False
+    population: Population = "process"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,78 +7,20 @@ sink has confirmed. A run that is killed at any point is finished by the next on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Literal
 
-from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
-from shared.core.ports import Batch, DataSource, DrawnItem, RunStore, SamplingStrategy, ScoredItemsStore, Sink
+from shared.core.ports import Batch, DrawnItem
 from shared.core.records import DatasetItem
-from shared.core.results import Counts, Draw, ItemResult, MetricScore, RunReport, Status, Stream
-from shared.monitoring.intake import Again, Intake, Known, Reading, take_in
-from shared.monitoring.progress import Progress, Silent
+from shared.core.results import Counts, Draw, Estimate, ItemResult, MetricScore, RunReport, Status
+from shared.monitoring.intake import Intake, Known, Reading, take_in
+from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.sampling import Stratified
 from shared.scoring.estimates import EstimateBuilder
-from shared.scoring.runner import Runner
-
-Mode = Literal["run", "dry_run"]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a run gives up, and in what steps it works: results are stored and published when there are `chunk` of
-    them, or `pause` seconds after the last time. Shares are in [0, 1], `lock_wait` in seconds.
-    """
-
-    max_failure_share: float = 0.2
-    max_broken_share: float = 0.5
-    max_attempts: int = 5
-    chunk: int = 2000
-    pause: float = 2.0
-    lock_wait: float = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class MonitorPlan:
-    """One monitor, built and ready to run. `aggregates` is False where the draw cannot give unbiased estimates.
-    `publish_only` are the labels that sinks are given, empty for all.
-    """
-
-    name: str
-    stream: Stream
-    source: DataSource
-    strategy: SamplingStrategy
-    runner: Runner
-    again: Again = field(default_factory=Again)
-    limits: Limits = field(default_factory=Limits)
-    version: str = ""
-    environment: str = ""
-    publishing: dict[str, Any] = field(default_factory=dict)
-    config_digest: str = ""
-    config_text: str = ""
-    aggregates: bool = True
-    population: Literal["process", "traffic"] = "process"
-    publish_only: frozenset[str] = frozenset()
-    mode: Mode = "run"
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
-    gives the standard deviation of a label's past scores by stratum.
-    """
-
-    scored: ScoredItemsStore
-    runs: RunStore
-    sinks: tuple[Sink, ...] = ()
-    known: tuple[Known, ...] = ()
-    spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}
-    clock: Clock = utc_now
-    progress: Progress = field(default_factory=Silent)
 
 
 async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
@@ -153,11 +95,23 @@ class _Run:
             status=status,
             finished_at=self.ports.clock(),
             counts=self.counts,
-            estimates=self.estimates.build() if scored else (),
+            estimates=self._estimated() if scored else (),
             notes=tuple(self.notes),
             broken=tuple(self.broken),
             failure_kinds=dict(self.kinds),
             cost=self.cost,
+        )
+
+    def _estimated(self) -> tuple[Estimate, ...]:
+        inverse = tuple(metric.label for metric in self.plan.runner.metrics if metric.inverse)
+        below = tuple(f"{label}_" for label in inverse)
+        return tuple(
+            replace(
+                each,
+                inverse=each.label in inverse or (each.kind == "sub_metric" and each.label.startswith(below)),
+                population=self.plan.population,
+            )
+            for each in self.estimates.build()
         )
 
     def _status(self) -> Status:

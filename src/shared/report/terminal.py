@@ -144,15 +144,19 @@ def _build_table(estimates: Sequence[Estimate], gap: str, extras: Sequence[str])
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("metric", overflow="fold")
-    for name in ("n", "mean", "pass rate", "threshold", *(_EXTRAS[each] for each in extras)):
+    for name in ("n", "mean", "pass rate", "passes", *(_EXTRAS[each] for each in extras)):
         table.add_column(name, justify="right", no_wrap=True)
     for each in estimates:
-        threshold = "-" if each.threshold is None else number(each.threshold)
+        threshold = "-" if each.threshold is None else _passing(each)
         counts = [
             _text(f"{getattr(each, name):,}", "red" if name == "failed" and each.failed else "") for name in extras
         ]
         table.add_row(*map(_text, (_name(each), f"{each.n:,}", *_numbers(each, gap), threshold)), *counts)
     return table
+
+
+def _passing(each: Estimate) -> str:
+    return f"{'<' if each.inverse else '≥'} {number(each.threshold)}"
 
 
 def _name(each: Estimate) -> str:
@@ -176,7 +180,7 @@ def _listed(estimates: Sequence[Estimate]) -> list[Styled]:
     for each in estimates:
         parts.append(_text(f"{line(_name(each), 40)}  n {each.n:,}", "bold"))
         mean, rate = _numbers(each, " ")
-        judged = "" if each.threshold is None else f" (threshold {number(each.threshold)})"
+        judged = "" if each.threshold is None else f" (passes {_passing(each)})"
         if each.inspection:
             parts.append(_text(f"  {each.n:,} shown, {NO_ESTIMATE}"))
         else:

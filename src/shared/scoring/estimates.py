@@ -11,12 +11,10 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
-from shared.core.results import Decision, Estimate, Kind, MetricScore
+from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
 from shared.scoring.hajek import Weighted, hajek, wilson
 
-Population = Literal["process", "traffic"]
 Bounded = tuple[float | None, float | None, float | None]
 """An estimate with its lower and upper bound, None where it cannot be given."""
 

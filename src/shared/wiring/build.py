@@ -18,7 +18,7 @@ from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.files.sink import FileSink
 from shared.monitoring.intake import Again
-from shared.monitoring.pipeline import Limits, MonitorPlan
+from shared.monitoring.plan import Limits, MonitorPlan
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
@@ -95,7 +95,9 @@ class _Builder:
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
         metrics = build_metrics(config.metrics_config, config.evaluation, self.registries.metrics, checker)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
-        store = self._component(config.scored_store, ("scored_store",), "type", self.registries.stores)
+        store = self._component(
+            {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
+        )
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = self._sinks(labels)
         checker.raise_any()

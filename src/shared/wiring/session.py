@@ -12,7 +12,8 @@ from typing import Any
 from shared.core.clock import Clock, utc_now
 from shared.core.results import RunReport
 from shared.monitoring.outcome import MonitorResult
-from shared.monitoring.pipeline import Ports, run_monitor
+from shared.monitoring.pipeline import run_monitor
+from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.finding import find_config

@@ -1,0 +1,69 @@
+"""What a run is made of: the plan of a monitor, its limits, and the ports that it talks to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shared.core.clock import Clock, utc_now
+from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore, Sink
+from shared.core.results import Population, Stream
+from shared.monitoring.intake import Again, Known
+from shared.monitoring.progress import Progress, Silent
+from shared.scoring.runner import Runner
+
+Mode = Literal["run", "dry_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run gives up, and in what steps it works: results are stored and published when there are `chunk` of
+    them, or `pause` seconds after the last time. Shares are in [0, 1], `lock_wait` in seconds.
+    """
+
+    max_failure_share: float = 0.2
+    max_broken_share: float = 0.5
+    max_attempts: int = 5
+    chunk: int = 2000
+    pause: float = 2.0
+    lock_wait: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorPlan:
+    """One monitor, built and ready to run. `aggregates` is False where the draw cannot give unbiased estimates.
+    `publish_only` are the labels that sinks are given, empty for all.
+    """
+
+    name: str
+    stream: Stream
+    source: DataSource
+    strategy: SamplingStrategy
+    runner: Runner
+    again: Again = field(default_factory=Again)
+    limits: Limits = field(default_factory=Limits)
+    version: str = ""
+    environment: str = ""
+    publishing: dict[str, Any] = field(default_factory=dict)
+    config_digest: str = ""
+    config_text: str = ""
+    aggregates: bool = True
+    population: Population = "process"
+    publish_only: frozenset[str] = frozenset()
+    mode: Mode = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
+    gives the standard deviation of a label's past scores by stratum.
+    """
+
+    scored: ScoredItemsStore
+    runs: RunStore
+    sinks: tuple[Sink, ...] = ()
+    known: tuple[Known, ...] = ()
+    spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}
+    clock: Clock = utc_now
+    progress: Progress = field(default_factory=Silent)
