@@ -156,7 +156,7 @@ class _Run:
 
     async def _score(self, drawn: int) -> None:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""
-        self.ports.progress.stage("scoring", drawn)
+        self.ports.progress.stage("scoring", drawn or None)
         buffer: list[ItemResult] = []
         results = self.plan.runner.run(self._work(), self._earlier)
         due = self._due()
