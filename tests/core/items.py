@@ -49,7 +49,7 @@ def many(each: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...] | No
 
 RANKING = many(st.builds(lambda key, more: {**more, "id": key}, NAME, MAPPING))
 FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
-    "id": TEXT,
+    "id": st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=12),  # what stores can hold
     "query": st.none() | TEXT,
     "actual_output": st.none() | TEXT,
     "expected_output": st.none() | TEXT,

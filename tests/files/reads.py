@@ -25,14 +25,11 @@ class Read:
     items: list[DatasetItem]
     broken: list[str]
     notices: list[str]
+    records: list[Any]
 
     @property
     def ids(self) -> list[str]:
         return [item.id for item in self.items]
-
-    @property
-    def records(self) -> list[Any]:
-        return [item.metadata["record"] for item in self.items]
 
 
 def as_item(record: Any) -> DatasetItem:
@@ -46,11 +43,19 @@ def source(root: Path, path: str | list[str], extract: Callable[[Any], Any] = as
 
 
 def read(root: Path, path: str | list[str], extract: Callable[[Any], Any] = as_item, **params: Any) -> Read:
-    found = list(source(root, path, extract, **params).fetch(NOW))
+    records: list[Any] = []
+
+    def noting(record: Any) -> Any:
+        item = extract(record)
+        records.append(record)
+        return item
+
+    found = list(source(root, path, noting, **params).fetch(NOW))
     return Read(
         [each for each in found if isinstance(each, DatasetItem)],
         [str(each) for each in found if isinstance(each, Broken)],
         [each.text for each in found if isinstance(each, Notice)],
+        records,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.core.records import FIELDS
 from shared.wiring.build import build
 from shared.wiring.config import Evaluation, MetricCommon, MonitorConfig, Publishing, SourceCommon
 from shared.wiring.finding import known_configs
@@ -96,6 +97,20 @@ def test_every_command_of_the_readme_exists() -> None:
     assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
     assert all(
         (ROOT / path).exists()
-        for path in re.findall(r"(?:benchmarks|scripts|docs|data)/[\w./]+\w", README)
+        for path in re.findall(r"(?:benchmarks|scripts|docs|data)/[\w./-]+\w", README)
         if not path.startswith(("data/reports", "data/state"))
     )
+
+
+@pytest.mark.parametrize("name", ["items.md", "own-metrics.md"])
+def test_the_python_of_the_docs_runs(name: str) -> None:
+    """Examples can be copied as they stand."""
+    for code in re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / name).read_text(), re.M | re.S):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_field_of_an_item_is_described() -> None:
+    """docs/items.md names every field of DatasetItem."""
+    text = (ROOT / "docs" / "items.md").read_text()
+    assert [name for name in FIELDS if f"`{name}`" not in text] == []

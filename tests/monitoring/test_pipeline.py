@@ -14,17 +14,19 @@ import pytest
 from shared.core.errors import BusyError, SourceError
 from shared.core.ports import Batch, Broken, Notice, Sink
 from shared.core.records import DatasetItem
-from shared.core.results import RunReport, Stream
+from shared.core.results import Decision, ItemResult, MetricScore, RunReport, Stream
 from shared.database.engine import open_database
+from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
 from shared.monitoring.intake import Again
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, Ports
-from shared.monitoring.sampling import All, MostRecent, RandomSample
+from shared.monitoring.sampling import All, MostRecent, RandomSample, TemporalDecay
 from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.runner import Runner
+from shared.scoring.tree import Child, Node, ordered
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
@@ -318,3 +320,106 @@ def test_an_inverse_metric_says_which_side_passes(tmp_path: Path) -> None:
     metric = bind(Counting().metric, "Slow", options=MetricOptions(threshold=0.5, inverse=True))
     (estimate,) = House(tmp_path, ListSource(items(4))).run(runner=Runner([metric])).estimates
     assert estimate.inverse and estimate.pass_rate == 0.5
+
+
+def test_a_seed_does_not_draw_the_same_places_of_every_pool(tmp_path: Path) -> None:
+    """With a fixed seed and one new item a run, about the rate is drawn over time, not none and not all."""
+    strategy = TemporalDecay(rate=0.5, half_life_hours=24, seed=7)
+    house = House(tmp_path, ListSource([]), strategy=strategy)
+    drawn = 0
+    for n in range(40):
+        house.source.records = list(items(1, n))
+        drawn += house.run().counts.drawn
+    assert 5 < drawn < 35
+
+
+def test_the_same_seed_and_pool_give_the_same_draw(tmp_path: Path) -> None:
+    """A draw can be repeated: seed and pool decide it, not the moment of the run."""
+    draws = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        house = House(tmp_path / name, ListSource(items(50)), strategy=RandomSample(n=10, seed=7))
+        house.run()
+        draws.append({row[0] for row in house.shelf.rows()})
+    assert draws[0] == draws[1]
+
+
+def test_retried_items_do_not_enter_the_next_runs_estimates(tmp_path: Path) -> None:
+    """Yesterday's scores are yesterday's: a failed metric tried again changes no estimate of today's draw."""
+    house = House(tmp_path, ListSource(items(10)))
+    house.counting.fails_on = {"i001", "i003"}
+    house.run()
+    house.source.records += items(4, 10)
+    report = house.run()
+    assert (report.estimates[0].n, report.counts.resumed) == (4, 2)
+
+
+def test_one_stubborn_item_does_not_fail_quiet_runs(tmp_path: Path) -> None:
+    """The share of failures is judged over first tries: one item that fails again is no alarm by itself."""
+    house = House(tmp_path, ListSource(items(10)))
+    house.counting.fails_on = {"i003"}
+    assert [house.run().status for _ in range(2)] == ["done", "done"]
+
+
+def test_a_finished_draw_is_estimated_whole(tmp_path: Path) -> None:
+    """A run that finishes an interrupted draw counts what was scored before; half a draw gives no estimates."""
+    house = House(tmp_path, ListSource(items(20)))
+    decisions = [Decision(item.id, True, 1.0, "all") for item in items(20)]
+    house.runs.record_draw("killed", STREAM, decisions, items(20))
+    first = [ItemResult(item, asyncio.run(one(house, item))) for item in items(12)]
+    house.runs.save_results("killed", STREAM, first)
+    report = house.run()
+    assert (report.counts.scored, report.estimates[0].n) == (8, 20)
+    assert report.estimates[0].mean == 0.5
+
+
+async def one(house: House, item: DatasetItem) -> tuple[MetricScore, ...]:
+    (result,) = [result async for result in house.plan.runner.run([item])]
+    return result.scores
+
+
+def test_a_node_is_not_stored_half_made(tmp_path: Path) -> None:
+    """A node over a metric that failed is made when the metric is, so its stored value is the whole one."""
+    house = House(tmp_path, ListSource(items(4)))
+    metric = bind(house.counting.metric, "Odd")
+    other = bind(Counting().metric, "Other")
+    nodes = ordered(
+        [Node("Both", (Child("Odd"), Child("Other")), exclude_failed=True)],
+        {"Odd": metric.ref.digest, "Other": other.ref.digest},
+    )
+    runner = Runner([metric, other], nodes)
+    house.counting.fails_on = {"i001"}
+    house.run(runner=runner)
+    house.counting.fails_on = set()
+    house.run(runner=runner)
+    assert ("i001", "Both", 1.0) in house.shelf.rows()
+    assert len([row for row in house.shelf.rows() if row[1] == "Both"]) == 4
+
+
+def test_what_is_held_back_is_published_by_a_later_run(tmp_path: Path) -> None:
+    """A run that does not publish marks nothing, so nothing is kept from the sinks for ever."""
+    house = House(tmp_path, ListSource(items(5)))
+    assert house.run(mode="hold").counts.scored == 5
+    assert house.shelf.batches == {} and house.scored.stats() == {}
+    assert house.run().counts.marked == 5
+    assert len(house.shelf.rows()) == len(house.counting.calls) == 5
+
+
+def test_marks_of_another_database_are_honoured(tmp_path: Path) -> None:
+    """Two state databases that share one CSV do not score the same item twice."""
+    csv = CsvScoredItems(tmp_path / "shared.csv")
+    house = House(tmp_path, ListSource(items(6)))
+    house.runs.record_draw("killed", STREAM, [Decision(i.id, True, 1.0, "all") for i in items(6)], items(6))
+    csv.mark(STREAM, [item.id for item in items(4)], NOW)
+    house.scored = csv  # type: ignore[assignment]  # another adapter of the port
+    house.run()
+    assert sorted(house.counting.calls) == ["i004", "i005"]
+
+
+def test_killed_runs_do_not_look_as_if_they_ran(tmp_path: Path) -> None:
+    """A run row that a kill left behind is closed by the next run of the monitor."""
+    house = House(tmp_path, ListSource(items(2)))
+    house.runs.start_run(replace(house.run(), run_id="killed", status="running"))
+    house.run()
+    killed = SqlRunReader(house.runs.database).run("killed")
+    assert killed is not None and killed.status == "interrupted"

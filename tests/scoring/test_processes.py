@@ -31,7 +31,7 @@ def test_a_blocking_metric_cannot_stop_the_run() -> None:
     )
     assert len(results) == len(items)
     assert (found["answer"], found["other"], found["answer "]) == (1.0, 0.0, 0.0)
-    assert (found["hang"], found["die"], found["raise"]) == ("Timeout", "ProcessExpired", "KeyError")
+    assert (found["hang"], found["die"], found["raise"]) == ("Timeout", "ProcessDied", "KeyError")
     assert all("W" in {score.label for score in each.scores} for each in results)
     assert [each.not_applicable for each in results if each.item.actual_output is None] == [("B",)]
 

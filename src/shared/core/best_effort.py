@@ -23,8 +23,12 @@ def best_effort(what: str) -> Iterator[None]:
 
 
 def attempt(work: Callable[[A], T], argument: A) -> T | Exception:
-    """What `work(argument)` returns, or the exception that it raised: for code of a user's, called once per record."""
+    """What `work(argument)` returns, or the exception that it raised: for code of a user's. `sys.exit` in it is a
+    RuntimeError.
+    """
     try:
         return work(argument)
+    except SystemExit as error:
+        return RuntimeError(f"it called sys.exit({error.code!r})")
     except Exception as error:  # noqa: BLE001 - the failure is a value, and the caller counts and shows it
         return error

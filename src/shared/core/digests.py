@@ -11,7 +11,8 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from shared.core.clock import iso
@@ -23,17 +24,25 @@ def plain(value: object) -> Any:
     """The value as JSON can hold it: records become dicts, times ISO texts, sets sorted lists, the rest its repr."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, date):  # datetime is one too
+        return iso(value) if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
     if isinstance(value, set | frozenset):
         return sorted((plain(inner) for inner in value), key=repr)
-    if isinstance(value, datetime):
-        return iso(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return repr(value)
+    return _foreign(value)
+
+
+def _foreign(value: object) -> Any:
+    """Values of other libraries: numpy's as what they hold, decimals as numbers, the rest its repr."""
+    if isinstance(value, Decimal):
+        return float(value)
+    listed = getattr(value, "tolist", None)
+    return plain(listed()) if callable(listed) else repr(value)
 
 
 def canonical_json(value: object) -> str:

@@ -172,6 +172,9 @@ class RunStore(Protocol):
     def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
         """Drawn items that are not finished, oldest draw first, those with `max_attempts` tries left out."""
 
+    def begun(self, stream: Stream) -> Iterator[StoredResult]:
+        """What is scored of draws that were broken off: those of which some item was never tried."""
+
     def save_results(self, run_id: str, stream: Stream, results: Sequence[ItemResult]) -> None:
         """Store scores and failures of some items in one transaction; a score once stored stays as it is."""
 

@@ -14,6 +14,7 @@ from shared.core.clock import as_utc, parse_time
 from shared.core.conversation import Conversation, ToolCall, conversation, tool_call
 from shared.core.digests import digest, plain
 from shared.core.errors import ItemError
+from shared.core.registry import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,9 @@ class DatasetItem:
         for key, value in raw.items():
             name = ALIASES.get(key, key)
             if name not in _READ:
-                raise ItemError(f"an item has no field {key!r}; put values of your own under 'metadata'")
+                close = nearest(str(key), _READ)
+                meant = f" Did you mean {close!r}?" if close else ""
+                raise ItemError(f"an item has no field {key!r}; put values of your own under 'metadata'.{meant}")
             if value is None or (name in values and name != key):
                 continue
             values[name] = coerce(name, value)
@@ -142,6 +145,7 @@ ALIASES: Mapping[str, str] = {
     "expected_reference": "expected_ranking",
     "gold": "expected_output",
     "sources": "retrieved_content",
+    "timestamp": "source_timestamp",
 }
 """Names that users' files have today -> ours."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 
 
@@ -60,10 +61,9 @@ def load(path: str) -> Any:
         module_name, _, attr = path.rpartition(".")
     if not module_name or not attr or module_name.startswith("."):
         raise ConfigError(f"{path!r} is not a dotted path; expected 'package.module:attr'")
-    try:
-        target: Any = importlib.import_module(module_name)
-    except (ImportError, SyntaxError) as error:
-        raise ConfigError(f"cannot import {module_name!r} of {path!r}: {error}") from error
+    target: Any = attempt(importlib.import_module, module_name)
+    if isinstance(target, Exception):  # the module's own code may raise anything
+        raise ConfigError(f"cannot import {module_name!r} of {path!r}: {type(target).__name__}: {target}") from target
     for step in attr.split("."):
         if not hasattr(target, step):
             public = [name for name in dir(target) if not name.startswith("_")]

@@ -127,12 +127,14 @@ class Candidate:
     """What a draw needs to know of an item, and no more, so that a pool of any size stays small.
 
     `weight` is what a strategy weighs the item by (an uncertainty in [0, 1], for one), None where it is unknown.
+    `lot` is what hash sampling hashes: the item's own id, also where stored state knows it under a longer one.
     """
 
     id: str
     timestamp: datetime | None = None
     stratum: str = ""
     weight: float | None = None
+    lot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,7 @@ class RunReport:
     """One execution of a monitor, from start to end. Times are UTC, `cost` is in US dollars.
 
     `config_text` is the configuration as it was written, variables not expanded, so that no secret is in it.
+    `examples` say of a few failures which metric failed on which item, and why; they are not stored with the run.
     """
 
     run_id: str
@@ -236,6 +239,7 @@ class RunReport:
     environment: str = ""
     publishing: Mapping[str, Any] = field(default_factory=dict)
     config_text: str = ""
+    examples: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float | None:

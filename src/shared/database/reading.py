@@ -13,7 +13,7 @@ from shared.core.results import DailyScore, RunReport, StoredResult, Stream
 from shared.database.engine import Database
 from shared.database.reports import run_of
 from shared.database.rows import Row, decision_of, failure_of, item_of, of, rows_by_item, score_of
-from shared.database.tables import decisions, failures, items, runs, scores
+from shared.database.tables import WAITING, decisions, failures, items, runs, scores
 
 PAGE = 500
 """Items held in memory at a time."""
@@ -67,6 +67,29 @@ class SqlRunReader:
                 return
             last = ids[-1]
 
+    def begun(self, stream: Stream) -> Iterator[StoredResult]:
+        """What is scored of draws of which some item was never tried, by item id, in bounded memory."""
+        open_draws = sa.select(decisions.c.run_id).where(of(decisions, stream), untried()).distinct()
+        with self.database.read() as connection:
+            run_ids = list(connection.scalars(open_draws))
+        tried = sa.and_(of(decisions, stream), decisions.c.run_id.in_(run_ids), decisions.c.drawn, sa.not_(untried()))
+        last = ""
+        while run_ids:
+            query = sa.select(decisions.c.item_id).where(tried, decisions.c.item_id > last)
+            with self.database.read() as connection:
+                ids = list(connection.scalars(query.order_by(decisions.c.item_id).limit(PAGE)))
+                found = rows_by_item(connection, items, stream, ids)
+                decided = rows_by_item(connection, decisions, stream, ids)
+                made = rows_by_item(connection, scores, stream, ids)
+                missed = rows_by_item(connection, failures, stream, ids)
+            for each in ids:
+                standing = standing_failures(missed.get(each, []), made.get(each, []))
+                if each in made or standing:
+                    yield _stored(found[each][0], decided[each][0], made.get(each, []), standing)
+            if len(ids) < PAGE:
+                return
+            last = ids[-1]
+
     def daily(self, stream: Stream, days: int) -> Iterator[DailyScore]:
         """Every score of the last `days` days (1 or more), oldest first; the newest day with a score is the last."""
         happened = scores.c.item_at
@@ -97,6 +120,12 @@ class SqlRunReader:
                 if math.isfinite(value):
                     values.setdefault(stratum, []).append(value)
         return {stratum: _deviation(found) for stratum, found in values.items() if len(found) > 1}
+
+
+def untried() -> sa.ColumnElement[bool]:
+    """Drawn, and never tried; said so that SQLite takes the index of open work."""
+    dated = decisions.c.decided_at >= datetime(1970, 1, 1, tzinfo=UTC)  # always
+    return sa.and_(WAITING, dated, decisions.c.state == "drawn")
 
 
 def since_day(stream: Stream, first: datetime) -> sa.Select[Any]:
@@ -147,10 +176,16 @@ def page_of_ids(
 
 
 def standing_failures(missed: list[Row], made: list[Row]) -> list[Row]:
-    """The last failure of each metric that has no score."""
-    have = {(row.label, row.metric_digest) for row in made}
-    latest = {(row.label, row.metric_digest): row for row in missed}  # rows come in the order of their attempts
-    return [row for metric, row in latest.items() if metric not in have]
+    """The last failure of each label that has no score, by whatever version of its metric."""
+    have = {row.label for row in made}
+    latest = {row.label: row for row in sorted(missed, key=lambda row: row.attempt)}
+    return [row for label, row in latest.items() if label not in have]
+
+
+def newest_scores(made: list[Row]) -> list[Row]:
+    """The newest score of each label: a metric that was changed between two tries has one of each version."""
+    latest = {row.label: row for row in sorted(made, key=lambda row: row.scored_at)}
+    return [row for row in made if latest[row.label] is row]
 
 
 def _stored(item: Row, decision: Row, made: list[Row], missed: list[Row]) -> StoredResult:

@@ -17,7 +17,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, RunReport, Stream
 from shared.database.engine import Database
 from shared.database.locks import stream_lock
-from shared.database.reading import PAGE, SqlRunReader, same_item, standing_failures
+from shared.database.reading import PAGE, SqlRunReader, newest_scores, same_item, standing_failures
 from shared.database.reports import run_row
 from shared.database.rows import (
     chunks,
@@ -51,9 +51,12 @@ class SqlRunStore(SqlRunReader):
         self._clock = clock
 
     def start_run(self, report: RunReport) -> None:
-        """Write the run's row; writing it again replaces it."""
+        """Write the run's row; writing it again replaces it. Killed runs of the stream are no longer running."""
         row = run_row(report)
+        mine = (runs.c.source_key == report.stream.source_key, runs.c.monitor_key == report.stream.monitor_key)
         with self.database.write() as connection:
+            killed = sa.update(runs).where(*mine, runs.c.status == "running", runs.c.run_id != report.run_id)
+            connection.execute(killed.values(status="interrupted"))
             insert = inserting(connection, runs)
             connection.execute(insert.on_conflict_do_update(index_elements=[runs.c.run_id], set_=row), row)
 
@@ -148,7 +151,7 @@ class SqlRunStore(SqlRunReader):
             results=tuple(
                 ItemResult(
                     found[each],
-                    tuple(score_of(row) for row in made.get(each, ())),
+                    tuple(score_of(row) for row in newest_scores(made.get(each, []))),
                     tuple(failure_of(row) for row in standing_failures(missed.get(each, []), made.get(each, []))),
                     tuple(absent[each][0].not_applicable) if each in absent else (),
                 )

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -146,9 +146,7 @@ def _replace(
     target: Path, rows: Iterator[dict[str, Any]], write: Callable[[Path, Iterator[dict[str, Any]]], None]
 ) -> None:
     """Write beside the target, flush to the disk, then rename: a reader or a crash never sees half a file."""
-    handle, name = tempfile.mkstemp(prefix=".scores-", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"  # with the umask's rights
     try:
         write(temporary, rows)
         _flush(temporary)

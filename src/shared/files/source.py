@@ -97,9 +97,11 @@ class FileSource:
         item: object = attempt(self._context.extract, record)
         if isinstance(item, Exception):
             return f"the extractor failed: {type(item).__name__}: {item}"
-        if isinstance(item, DatasetItem):
-            return item
-        return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
+        if not isinstance(item, DatasetItem):
+            return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
+        # As it will be stored and read again: an item that cannot be is told here, not in a later run.
+        sound = attempt(DatasetItem.from_dict, item.to_dict())
+        return f"the extractor made an item that cannot be kept: {sound}" if isinstance(sound, Exception) else sound
 
 
 def _time_of(record: Mapping[str, Any], span: Span) -> tuple[datetime | None, str]:

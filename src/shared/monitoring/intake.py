@@ -22,6 +22,7 @@ Known = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
 
 _CHUNK = 1000
+_DIGITS = 16  # of the digest in an identity
 _SHOWN = 100
 
 Policy = Literal["never", "content", "metric", "content_or_metric"]
@@ -48,7 +49,11 @@ class Again:
             parts.append(content_digest(item, self.reads))
         if self.policy in ("metric", "content_or_metric"):
             parts.append(sorted(self.metrics))
-        return replace(item, id=f"{item.id}@{digest(parts)[:16]}")
+        return replace(item, id=f"{item.id}@{digest(parts)[:_DIGITS]}")
+
+    def lot(self, item: DatasetItem) -> str:
+        """The item's own id, of an item that `identify` has given."""
+        return item.id if self.policy == "never" else item.id[: -_DIGITS - 1]
 
 
 class Pool:
@@ -122,7 +127,8 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
             unique = _unique((reading.again.identify(item) for item in items), seen)
             new = _unknown(reading, unique)
             for item in new:
-                intake.pool.add(item, reading.strategy.candidate(item))
+                candidate = replace(reading.strategy.candidate(item), lot=reading.again.lot(item))
+                intake.pool.add(item, candidate)
             read += len(items)
             duplicates += len(items) - len(unique)
             fresh += len(new)

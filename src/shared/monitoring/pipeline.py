@@ -7,20 +7,25 @@ sink has confirmed. A run that is killed at any point is finished by the next on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from itertools import islice
 from random import Random
 
 from shared.core.digests import digest
+from shared.core.errors import BusyError, StoreError
 from shared.core.ports import Batch, DrawnItem
 from shared.core.records import DatasetItem
-from shared.core.results import Counts, Draw, Estimate, ItemResult, MetricScore, RunReport, Status
+from shared.core.results import Draw, ItemResult, MetricScore, RunReport, Status
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.sampling import Stratified
-from shared.scoring.estimates import EstimateBuilder
+from shared.monitoring.tally import Tally, counts_only
+from shared.scoring.tree import is_node
+
+_AGAIN = 0.2  # seconds between two looks at a lock that another run holds
+_SHARE = 10  # storing may take one part in so many of the time
 
 
 async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
@@ -30,9 +35,8 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         FatalError: when source or state cannot be used; the run's row then says "failed".
     """
     started = ports.clock()
-    run_id = f"{plan.name}-{started:%Y%m%dT%H%M%S}-{digest([str(started), id(plan)])[:6]}"
     report = RunReport(
-        run_id,
+        f"{plan.name}-{started:%Y%m%dT%H%M%S}-{digest([str(started), id(plan)])[:6]}",
         plan.name,
         plan.stream,
         plan.config_digest,
@@ -43,7 +47,7 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         publishing=plan.publishing,
         config_text=plan.config_text,
     )
-    with ports.runs.lock(plan.stream, plan.limits.lock_wait):
+    async with _held(plan, ports):
         ports.runs.start_run(report)
         run = _Run(plan, ports, report)
         status: Status = "failed"
@@ -58,74 +62,79 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
     return report
 
 
+@asynccontextmanager
+async def _held(plan: MonitorPlan, ports: Ports) -> AsyncIterator[None]:
+    """Hold the stream; wait for another run in small steps, so that Ctrl-C is seen to meanwhile."""
+    with ExitStack() as stack:
+        waited = 0.0
+        while not plan.one_off:  # nobody else knows a stream that is used once
+            try:
+                stack.enter_context(ports.runs.lock(plan.stream, 0.0))
+                break
+            except BusyError:
+                if waited >= plan.limits.lock_wait:
+                    raise
+                if not waited:
+                    ports.progress.stage("waiting for another run of this monitor")
+            await asyncio.sleep(_AGAIN)
+            waited += _AGAIN
+        yield
+
+
 class _Run:
     """The state of one execution."""
 
     def __init__(self, plan: MonitorPlan, ports: Ports, report: RunReport) -> None:
         self.plan, self.ports, self.report = plan, ports, report
         self.notes: list[str] = []
-        self.counts = Counts()
-        self.kinds: dict[str, int] = {}
-        self.cost: float | None = None
         self.broken: list[str] = []
+        self.tally = Tally(plan)
         self.underway: dict[str, DrawnItem] = {}
-        ranges = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
-        self.estimates = EstimateBuilder(ranges, aggregates_allowed=plan.aggregates, population=plan.population)
+        self.mine: set[str] = set()
+        self.buffer: list[ItemResult] = []
 
     async def execute(self) -> Status:
         """All stages; the status that the run ends with."""
         await self._publish()  # what an earlier run scored and could not publish
         intake = await self._read()
         try:
+            self._take_up()
             draw = self._draw(intake)
         finally:
             intake.pool.close()
-        drawn = sum(decision.drawn for decision in draw.decisions)
-        self.counts = replace(self.counts, drawn=drawn)
-        await self._score(drawn)
+        self.mine = {decision.item_id for decision in draw.decisions if decision.drawn}
+        self.tally.add(drawn=len(self.mine))
+        await self._score()
         return self._status()
 
     def finished(self, status: Status) -> RunReport:
-        """The report as it stands now."""
-        scored = self.counts.scored or self.counts.failed_items
+        """The report as it stands now. Half a draw gives no estimates: what was scored first is no fair sample."""
+        counts = self.tally.counts
+        whole = status not in ("interrupted", "failed")
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
         return replace(
             self.report,
             status=status,
             finished_at=self.ports.clock(),
-            counts=self.counts,
-            estimates=self._estimated() if scored else (),
+            counts=counts,
+            estimates=self.tally.estimates() if whole and (counts.scored or counts.failed_items) else (),
             notes=tuple(self.notes),
             broken=tuple(self.broken),
-            failure_kinds=dict(self.kinds),
-            cost=self.cost,
-        )
-
-    def _estimated(self) -> tuple[Estimate, ...]:
-        inverse = tuple(metric.label for metric in self.plan.runner.metrics if metric.inverse)
-        below = tuple(f"{label}_" for label in inverse)
-        return tuple(
-            replace(
-                each,
-                inverse=each.label in inverse or (each.kind == "sub_metric" and each.label.startswith(below)),
-                population=self.plan.population,
-            )
-            for each in self.estimates.build()
+            failure_kinds=dict(self.tally.kinds),
+            examples=tuple(self.tally.examples.values()),
+            cost=self.tally.cost,
         )
 
     def _status(self) -> Status:
-        counts, limits = self.counts, self.plan.limits
-        if counts.failure_share > limits.max_failure_share:
-            self.notes.append(
-                f"{counts.failures:,} of {counts.scores + counts.failures:,} scores failed "
-                f"({counts.failure_share:.0%}, allowed {limits.max_failure_share:.0%})"
-            )
+        counts, limits = self.tally.counts, self.plan.limits
+        if self.tally.failure_share > limits.max_failure_share:
+            allowed = f"allowed {limits.max_failure_share:.0%}"
+            self.notes.append(f"{self.tally.failure_share:.0%} of the scores that were tried failed ({allowed})")
             return "too_many_failures"
         if counts.read and counts.broken / counts.read > limits.max_broken_share:
-            self.notes.append(
-                f"{counts.broken:,} of {counts.read:,} records are broken; is the extractor the right one?"
-            )
+            share = f"{counts.broken:,} of {counts.read:,}"
+            self.notes.append(f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
         return "done" if counts.scored or counts.failed_items or counts.marked else "nothing_new"
 
@@ -135,10 +144,21 @@ class _Run:
         known: tuple[Known, ...] = (*ports.known, ports.scored.unseen, ports.runs.undecided)
         reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
-        self.counts = replace(intake.counts, marked=self.counts.marked)
+        self.tally.counts = counts_only(self.tally.counts, intake.counts)
         self.broken = intake.broken
         self.notes.extend(intake.notes)
         return intake
+
+    def _take_up(self) -> None:
+        """Let what an interrupted run has scored of its draw into the estimates of the run that finishes it."""
+        taken = 0
+        for row in self.ports.runs.begun(self.plan.stream):
+            self.tally.estimate(row, row.decision)
+            taken += 1
+        if taken:
+            self.notes.append(
+                f"this run finishes a draw of which {taken:,} items were scored before; they are counted in"
+            )
 
     def _draw(self, intake: Intake) -> Draw:
         """Decide for every candidate, and store the decisions before anything is scored."""
@@ -146,85 +166,87 @@ class _Run:
         strategy = plan.strategy
         if isinstance(strategy, Stratified) and strategy.metric is not None:
             strategy = strategy.with_spreads(self.ports.spreads(plan.stream, strategy.metric))
-        seed = getattr(strategy, "seed", None)
-        rng = Random(self.report.run_id if seed is None else seed)
-        draw = strategy.draw(intake.pool.candidates, rng)
+        draw = strategy.draw(intake.pool.candidates, Random(self._seed(intake)))
         self.notes.extend(draw.notes)
         drawn = intake.pool.drawn(draw.decisions)
         self.ports.runs.record_draw(self.report.run_id, plan.stream, draw.decisions, drawn)
         return draw
 
-    async def _score(self, drawn: int) -> None:
+    def _seed(self, intake: Intake) -> str:
+        """The configured seed with the pool's ids: the same pool is drawn alike, and no two pools at the same places.
+
+        With the seed alone every pool of one item would be drawn always or never.
+        """
+        seed = getattr(self.plan.strategy, "seed", None)
+        if seed is None:
+            return self.report.run_id
+        return digest([seed, [candidate.lot or candidate.id for candidate in intake.pool.candidates]])
+
+    async def _score(self) -> None:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""
-        self.ports.progress.stage("scoring", drawn or None)
-        buffer: list[ItemResult] = []
-        results = self.plan.runner.run(self._work(), self._earlier)
-        due = self._due()
+        self.ports.progress.stage("scoring", len(self.mine) or None)
+        leftover: list[ItemResult] = []
+        flusher = asyncio.ensure_future(self._keep_storing())
         try:
-            async with aclosing(results):
+            async with aclosing(self.plan.runner.run(self._work(), self._earlier, leftover)) as results:
                 async for result in results:
-                    buffer.append(result)
+                    self.buffer.append(result)
                     self.ports.progress.advance()
-                    if len(buffer) >= self.plan.limits.chunk or self.ports.clock() >= due:
-                        self._store(buffer)
+                    if len(self.buffer) >= self.plan.limits.chunk:
+                        self._store()
                         await self._publish()
-                        due = self._due()
         finally:  # also when cancelled: what is scored is kept
-            self._store(buffer)
+            flusher.cancel()
+            self.buffer.extend(leftover)
+            self._store()
         tired = self.ports.runs.give_up(self.plan.stream, self.plan.limits.max_attempts)
         if tired:
             tries = self.plan.limits.max_attempts
-            self.notes.append(f"{tired:,} items failed {tries} times and are given up; they keep the scores they have")
+            self.notes.append(f"given up after {tries} tries: {tired:,} item(s), with the scores that they have")
         await self._publish()
-        done = self.counts.scored + self.counts.failed_items
-        self.counts = replace(self.counts, resumed=max(done - drawn, 0))
 
-    def _due(self) -> datetime:
-        return self.ports.clock() + timedelta(seconds=self.plan.limits.pause)
+    async def _keep_storing(self) -> None:
+        """Store whatever has come, again and again, at a small share of the time: a kill loses next to nothing."""
+        loop = asyncio.get_running_loop()
+        while True:
+            start = loop.time()
+            with suppress(StoreError):  # the results stay in the buffer, and the run itself meets the error
+                self._store()
+            await asyncio.sleep(max(_SHARE * (loop.time() - start), self.plan.limits.pause))
 
     def _work(self) -> Iterator[DatasetItem]:
-        for drawn in self.ports.runs.to_score(self.plan.stream, self.plan.limits.max_attempts):
-            self.underway[drawn.item.id] = drawn
-            yield drawn.item
+        waiting = self.ports.runs.to_score(self.plan.stream, self.plan.limits.max_attempts)
+        while page := list(islice(waiting, 500)):
+            # What another database's run has marked meanwhile (in a shared CSV) is not scored once more.
+            unmarked = set(self.ports.scored.unseen(self.plan.stream, [drawn.item.id for drawn in page]))
+            for drawn in page:
+                if drawn.item.id in unmarked:
+                    self.underway[drawn.item.id] = drawn
+                    yield drawn.item
 
     def _earlier(self, item: DatasetItem) -> Sequence[MetricScore]:
         return self.underway[item.id].have
 
-    def _store(self, buffer: list[ItemResult]) -> None:
-        if not buffer:
+    def _store(self) -> None:
+        if not self.buffer:
             return
-        self.ports.runs.save_results(self.report.run_id, self.plan.stream, buffer)
-        for result in buffer:
-            self._count(result)
-        buffer.clear()
+        results = [self._final(result) for result in self.buffer]
+        self.ports.runs.save_results(self.report.run_id, self.plan.stream, results)
+        self.buffer.clear()
+        for result in results:
+            drawn = self.underway.pop(result.item.id)
+            self.tally.count(result, drawn, result.item.id in self.mine)
 
-    def _count(self, result: ItemResult) -> None:
-        drawn = self.underway.pop(result.item.id)
-        before = {score.label for score in drawn.have}
-        made = [score for score in result.scores if score.label not in before]
-        for score in result.scores:
-            self.estimates.add(score, drawn.decision)
-        for failure in result.failures:
-            self.estimates.failed(failure.metric.label)
-            self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
-        for label in result.not_applicable:
-            self.estimates.not_applicable(label)
-        costs = [score.cost for score in made if score.cost is not None]
-        if costs:
-            self.cost = (self.cost or 0.0) + sum(costs)
-        counts = self.counts
-        self.counts = replace(
-            counts,
-            scored=counts.scored + (not result.failures),
-            failed_items=counts.failed_items + bool(result.failures),
-            scores=counts.scores + len(made),
-            failures=counts.failures + len(result.failures),
-            not_applicable=counts.not_applicable + len(result.not_applicable),
-        )
+    def _final(self, result: ItemResult) -> ItemResult:
+        """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""
+        last = self.underway[result.item.id].attempts + 1 >= self.plan.limits.max_attempts
+        if not result.failures or last:
+            return result
+        return result._replace(scores=tuple(row for row in result.scores if not is_node(row.metric)))
 
     async def _publish(self) -> None:
         """Give finished items to every sink, and mark them once all have confirmed."""
-        if self.plan.mode == "dry_run":
+        if self.plan.mode != "run":
             return
         while (batch := self.ports.runs.next_batch(self.report, self.plan.limits.chunk)) is not None:
             chosen = self._chosen(batch)
@@ -234,7 +256,7 @@ class _Run:
             # Mark after publish: a crash in between publishes the same batch again, and loses nothing.
             self.ports.scored.mark(self.plan.stream, [result.item.id for result in batch.results], now)
             self.ports.runs.close_batch(batch, now)
-            self.counts = replace(self.counts, marked=self.counts.marked + len(batch.results))
+            self.tally.add(marked=0 if self.plan.one_off else len(batch.results))
 
     def _chosen(self, batch: Batch) -> Batch:
         """The batch with the labels that are to be published."""

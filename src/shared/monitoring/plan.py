@@ -13,27 +13,28 @@ from shared.monitoring.intake import Again, Known
 from shared.monitoring.progress import Progress, Silent
 from shared.scoring.runner import Runner
 
-Mode = Literal["run", "dry_run"]
+Mode = Literal["run", "dry_run", "hold"]
+"""`hold` scores and stores, and leaves publishing and marking to a later run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """When a run gives up, and in what steps it works: results are stored and published when there are `chunk` of
-    them, or `pause` seconds after the last time. Shares are in [0, 1], `lock_wait` in seconds.
+    them, and stored at the latest `pause` seconds after they came. Shares are in [0, 1], `lock_wait` in seconds.
     """
 
     max_failure_share: float = 0.2
     max_broken_share: float = 0.5
     max_attempts: int = 5
     chunk: int = 2000
-    pause: float = 2.0
+    pause: float = 0.05
     lock_wait: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorPlan:
     """One monitor, built and ready to run. `aggregates` is False where the draw cannot give unbiased estimates.
-    `publish_only` are the labels that sinks are given, empty for all.
+    `publish_only` are the labels that sinks are given, empty for all. `one_off` says that no other run has the stream.
     """
 
     name: str
@@ -51,6 +52,7 @@ class MonitorPlan:
     aggregates: bool = True
     population: Population = "process"
     publish_only: frozenset[str] = frozenset()
+    one_off: bool = False
     mode: Mode = "run"
 
 

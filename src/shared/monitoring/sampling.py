@@ -71,7 +71,7 @@ class RandomSample(SizedParams):
         if self.rate is None:
             n = int(self._size(count))
             return self._everyone(pool) if n == count else self._decided(pool, rng.sample(range(count), n), n / count)
-        drawn, probability, below = bottom_k([each.id for each in pool], self.salt, self.rate, self.cap)
+        drawn, probability, below = bottom_k([each.lot or each.id for each in pool], self.salt, self.rate, self.cap)
         notes = []
         if self.cap is not None and below > self.cap:
             notes.append(

@@ -91,6 +91,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str]) -> list[Tab
     if report.status != "nothing_new":
         parts += _counts(report, width)
     parts += _broken(report)
+    parts += [_text(f"x {line(each, 300)}", "red") for each in report.examples]
     parts += [_text(f"x {many(n, 'failure')}: {line(kind, 80)}", "red") for kind, n in _commonest(report.failure_kinds)]
     return [*parts, *_places(places)]
 

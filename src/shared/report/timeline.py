@@ -50,12 +50,9 @@ def _place(point: DayPoint, first: date, count: int) -> float:
 
 def _value_axis(metric: MetricView, points: Sequence[DayPoint]) -> Axis:
     means = [point.mean for point in points if point.mean is not None]
-    low, high = min(means), max(means)
-    # Few scores give wide intervals: they may widen the axis, not rule it.
-    reach = 1.5 * max(high - low, 0.05 * max(abs(low), abs(high)), 1e-9)
-    wide_low = max(low - reach, min((point.low for point in points if point.low is not None), default=low))
-    wide_high = min(high + reach, max((point.high for point in points if point.high is not None), default=high))
-    low, high = min(low, wide_low), max(high, wide_high)
+    # The whole band is on the axis: an interval cut off would look surer than it is.
+    low = min([*means, *(point.low for point in points if point.low is not None)])
+    high = max([*means, *(point.high for point in points if point.high is not None)])
     floor, ceiling = range_of(metric)
     if floor is not None and ceiling is not None:  # a little noise shall not look like a landslide
         pad = max(0.0, 0.1 * (ceiling - floor) - (high - low) / 2)

@@ -53,13 +53,15 @@ def judge(metric: BoundMetric, answer: Any, verdicts: Verdicts) -> None:
 
 def _wrong(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
     """The kind and message of what is wrong with a value, None when it is a number in the metric's range."""
+    answer = value
     if value.__class__ is not float:
         try:
             value = float(value) if not isinstance(value, str | bytes) else None
         except (TypeError, ValueError):
             value = None
         if value is None:
-            return "NotANumber", "the metric answered with something that is no number, Score or None"
+            found = type(answer).__name__
+            return "NotANumber", f"the metric answered with {found}; expected a number, a Score or None"
     if not math.isfinite(value):
         return "NotFinite", f"the metric answered {value!r}"
     low, high = metric.spec.low, metric.spec.high
@@ -69,25 +71,45 @@ def _wrong(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
 
 
 def _record(metric: BoundMetric, score: Score, verdicts: Verdicts) -> None:
-    value = float(score.value)
-    broken = next((part for part in score.parts if not math.isfinite(part.value)), None)
-    if broken is not None:
-        verdicts.fail(metric, "NotFinite", f"its sub-metric {broken.name!r} answered {broken.value!r}")
+    """Take a score with its parts, all of it or nothing of it."""
+    wrong = _malformed(score)
+    if wrong is not None:
+        verdicts.fail(metric, *wrong)
         return
-    verdicts.scores.append(
-        MetricScore(
-            metric.ref,
-            value,
-            metric.passed(value),
-            metric.threshold,
-            score.explanation,
-            score.signals,
-            "aggregate" if score.parts else "metric",
-            cost=score.cost,
-            model=score.model,
-        )
+    value = float(score.value)
+    row = MetricScore(
+        metric.ref,
+        value,
+        metric.passed(value),
+        metric.threshold,
+        score.explanation,
+        score.signals,
+        "aggregate" if score.parts else "metric",
+        cost=score.cost,
+        model=score.model,
     )
-    verdicts.scores.extend(_part(metric, part) for part in score.parts)
+    verdicts.scores.extend([row, *(_part(metric, part) for part in score.parts)])
+
+
+def _malformed(score: Score) -> tuple[str, str] | None:
+    """The kind and message of what is wrong with the rest of a score, so that it could not be stored."""
+    texts = {"explanation": score.explanation} | ({} if score.model is None else {"model": score.model})
+    texts |= {
+        f"parts[{i}].{name}": getattr(p, name) for i, p in enumerate(score.parts) for name in ("name", "explanation")
+    }
+    for where, text in texts.items():
+        if not isinstance(text, str):
+            return "Malformed", f"{where}: expected a text, found {type(text).__name__}"
+    numbers = {} if score.cost is None else {"its cost is": score.cost}
+    numbers |= {f"its sub-metric {part.name!r} answered": part.value for part in score.parts}
+    limits = ((part.name, part.threshold) for part in score.parts)
+    numbers |= {f"the threshold of {name!r} is": limit for name, limit in limits if limit is not None}
+    for where, number in numbers.items():
+        if not math.isfinite(number):
+            return "NotFinite", f"{where} {number!r}"
+    names = [part.name for part in score.parts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    return None if twice is None else ("Malformed", f"two sub-metrics are named {twice!r}")
 
 
 def _part(metric: BoundMetric, part: Part) -> MetricScore:

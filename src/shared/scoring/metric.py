@@ -148,7 +148,8 @@ def parameters(target: Any) -> dict[str, inspect.Parameter]:
     """The parameters a user may set: keyword-only arguments of a function, arguments of a class's constructor."""
     if inspect.isclass(target):
         found = list(inspect.signature(target).parameters.values())
-        return {each.name: each for each in found if each.kind is not inspect.Parameter.VAR_KEYWORD}
+        rest = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+        return {each.name: each for each in found if each.kind not in rest}
     found = list(inspect.signature(target).parameters.values())
     return {each.name: each for each in found if each.kind is inspect.Parameter.KEYWORD_ONLY}
 

@@ -1,4 +1,9 @@
-"""Blocking metrics in processes of their own, which can be killed when they take too long."""
+"""Blocking metrics in processes of their own, which can be killed when they take too long.
+
+A process serves one call at a time over a pipe and is started when it is first needed, again after it was killed. The
+kept pools that were tried start replacements at once and in the background: a process dying at the wrong moment took
+calls of others with it, and one starting while the pool was closed left its traceback in the log.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,32 @@ import asyncio
 import multiprocessing
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from typing import Any
 
-from pebble import ProcessPool
-
+from shared.core.best_effort import attempt
 from shared.core.records import DatasetItem
 from shared.scoring.metric import BoundMetric, MetricOptions, bind
 
+_START = 60.0  # seconds in which a process must have started
+
+
+class Reported(Exception):
+    """What a metric raised in its process, in words: the error itself may not survive the way back."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        self.kind = kind
+        super().__init__(message)
+
 
 class KillablePool:
-    """A fixed number of processes, started when first used. A call over its limit loses its process, not the run."""
+    """Up to `workers` processes. A call over its limit loses its process, not the run."""
 
     def __init__(self, workers: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPool(max_workers=workers, initializer=_quiet, context=context)
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="blocking-metric")
+        self._idle: list[_Worker] = []
 
     async def call(self, metric: BoundMetric, item: DatasetItem, limit: float | None) -> Any:
         """The metric's answer on the item, made in another process.
@@ -28,22 +45,105 @@ class KillablePool:
 
         Raises:
             TimeoutError: after `limit` seconds; the process is killed.
-            Exception: whatever the metric raised, or `ProcessExpired` when its process died.
+            Reported: what the metric raised, or `ProcessDied` when its process ended.
         """
-        args = (metric.target, dict(metric.params), dict(metric.field_mapping), item)
-        future = self._pool.schedule(_in_process, args=args, timeout=limit)
-        return await asyncio.wrap_future(future)
+        worker = self._idle.pop() if self._idle else _Worker()
+        question = (metric.target, dict(metric.params), dict(metric.field_mapping), item)
+        try:
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self._threads, worker.ask, question, limit)
+        except BaseException:
+            worker.kill()
+            raise
+        self._idle.append(worker)
+        if isinstance(answer, _Raised):
+            raise Reported(answer.kind, answer.message)
+        return answer
 
     def close(self) -> None:
-        """End all processes, also those in mid-call."""
-        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves it without types
-        self._pool.join()
+        """End all processes; those in mid-call were killed when their call was cancelled."""
+        for worker in self._idle:
+            worker.kill()
+        self._threads.shutdown(wait=True)
 
 
-def _quiet() -> None:
-    """Leave Ctrl-C to the parent, which ends its processes itself."""
+class _Worker:
+    """One process and the pipe to it."""
+
+    def __init__(self) -> None:
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._killed = False
+
+    def ask(self, question: Any, limit: float | None) -> Any:
+        """Send a question and wait for the answer; runs in a thread."""
+        if self._process is None:
+            self._start()
+        try:
+            self._pipe.send(question)
+            if not self._pipe.poll(limit):
+                raise TimeoutError
+            return self._pipe.recv()
+        except (EOFError, ConnectionError):
+            raise self._died() from None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._killed = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self._process.start()
+        theirs.close()
+        if self._killed:  # cancelled while it was starting
+            self._process.kill()
+        try:
+            if not self._pipe.poll(_START):
+                raise Reported("ProcessDied", f"its process did not start within {_START:g} s")
+            self._pipe.recv()
+        except (EOFError, ConnectionError):
+            raise self._died() from None
+
+    def _died(self) -> Reported:
+        assert self._process is not None
+        self._process.join(1.0)
+        return Reported("ProcessDied", f"its process ended with exit code {self._process.exitcode}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """An error on its way between processes, in words, for pickling the error itself may fail."""
+
+    kind: str
+    message: str
+
+
+def _serve(pipe: Connection) -> None:
+    """Answer questions until the parent is gone. Ctrl-C is left to the parent, which ends its processes itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipe.send("ready")
+    while True:
+        try:
+            question = pipe.recv()
+        except EOFError:
+            return
+        answer = _answer(*question)
+        sent = attempt(pipe.send, answer)
+        if isinstance(sent, Exception):  # the answer cannot be pickled
+            pipe.send(_Raised(type(sent).__name__, f"its answer cannot be brought back: {sent}"))
 
 
-def _in_process(target: Callable[..., Any], params: dict[str, Any], mapping: dict[str, str], item: DatasetItem) -> Any:
-    return bind(target, "blocking", params, MetricOptions(blocking=True, field_mapping=mapping)).call(item)
+def _answer(target: Callable[..., Any], params: dict[str, Any], mapping: dict[str, str], item: DatasetItem) -> Any:
+    def answer(item: DatasetItem) -> Any:
+        return bind(target, "blocking", params, MetricOptions(blocking=True, field_mapping=mapping)).call(item)
+
+    found = attempt(answer, item)
+    if not isinstance(found, Exception):
+        return found
+    text = attempt(str, found)
+    return _Raised(type(found).__name__, text if isinstance(text, str) else "its message cannot be read")

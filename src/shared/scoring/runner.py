@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, I
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Earlier = Callable[[DatasetItem], Sequence[MetricScore]]
 """Scores that an item has from an earlier try, by the same metrics: they are not made again."""
 
+_GRACE = 1.0  # seconds
+_PATIENCE = 6  # half seconds that a metric has to take note of its cancellation
 _BREATH = 0.02  # seconds of synchronous work after which the loop may do something else
 
 
@@ -57,16 +60,20 @@ class Runner:
         self._slow = tuple(m for m in self.metrics if m.is_async or m.blocking)
 
     def run(
-        self, items: Iterable[DatasetItem] | AsyncIterable[DatasetItem], earlier: Earlier | None = None
+        self,
+        items: Iterable[DatasetItem] | AsyncIterable[DatasetItem],
+        earlier: Earlier | None = None,
+        leftover: list[ItemResult] | None = None,
     ) -> AsyncGenerator[ItemResult, None]:
         """One result per item. Their order is that of the items when all metrics are synchronous, else of completion.
 
         `earlier` gives the scores an item has already; they come again in its result without being made again. Errors
-        of `items` itself are raised; errors of metrics never are.
+        of `items` itself are raised; errors of metrics never are. When the generator is closed early, results that
+        were finished and not taken are put into `leftover`.
         """
         if isinstance(items, Iterable) and not self._slow and not self.options.throttle_delay:
             return self._run_inline(items, earlier)
-        return self._run_workers(items, earlier)
+        return self._run_workers(items, earlier, [] if leftover is None else leftover)
 
     async def _run_inline(
         self, items: Iterable[DatasetItem], earlier: Earlier | None
@@ -84,7 +91,10 @@ class Runner:
                 breath = now() + _BREATH
 
     async def _run_workers(
-        self, items: Iterable[DatasetItem] | AsyncIterable[DatasetItem], earlier: Earlier | None
+        self,
+        items: Iterable[DatasetItem] | AsyncIterable[DatasetItem],
+        earlier: Earlier | None,
+        leftover: list[ItemResult],
     ) -> AsyncGenerator[ItemResult, None]:
         feed = _Feed(self, items, earlier)
         finished: asyncio.Queue[Verdicts | None] = asyncio.Queue(self.options.max_concurrent * 2)
@@ -98,11 +108,19 @@ class Runner:
                 yield verdicts.result()
             await asyncio.gather(*workers)  # raises what the items' source raised
         finally:
-            for task in (closer, *workers):
-                task.cancel()
-            await asyncio.gather(closer, *workers, return_exceptions=True)
+            feed.close()
+            await _ended((closer, *workers))
+            leftover.extend(self._rest(finished))
             if pool is not None:
                 pool.close()
+
+    def _rest(self, finished: asyncio.Queue[Verdicts | None]) -> Iterator[ItemResult]:
+        """What is finished and was not taken."""
+        while not finished.empty():
+            verdicts = finished.get_nowait()
+            if verdicts is not None:
+                add_nodes(self.nodes, verdicts)
+                yield verdicts.result()
 
     def _pool(self) -> KillablePool | None:
         if not any(metric.blocking for metric in self._slow):
@@ -117,7 +135,7 @@ class Runner:
             if metric is not None:
                 await self._call(metric, verdicts, pool)
                 verdicts.pending -= 1
-            if not verdicts.pending:
+            if not verdicts.pending and not feed.closed:
                 await finished.put(verdicts)
 
     async def _call(self, metric: BoundMetric, verdicts: Verdicts, pool: KillablePool | None) -> None:
@@ -129,19 +147,63 @@ class Runner:
             else:
                 async with deadline:
                     answer = metric.call(verdicts.item)
-                    answer = None if answer is None else await answer
+                    answer = None if answer is None else await _bounded(answer, limit)
             judge(metric, answer, verdicts)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             verdicts.fail(metric, "Cancelled", str(error) or "something that the metric waited for was cancelled")
-        except Exception as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
             over = deadline.expired() or (metric.blocking and isinstance(error, TimeoutError))
             if over and limit is not None:
                 verdicts.fail(metric, "Timeout", f"took longer than its limit of {limit:g} s")
             else:
-                verdicts.fail(metric, type(error).__name__, str(error))
+                verdicts.fail(metric, _kind(error), _message(error))
+
+
+async def _bounded(answer: Any, limit: float | None) -> Any:
+    """Await an answer; one that goes on `_GRACE` after its limit, deaf to its cancellation, is left behind."""
+    if limit is None:
+        return await answer
+    task = asyncio.ensure_future(answer)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task], timeout=_GRACE)
+        raise
+
+
+def _kind(error: BaseException) -> str:
+    """The name of an error; of one that was raised in another process, the name it had there."""
+    told = getattr(error, "kind", None) if type(error).__name__ == "Reported" else None
+    return told or type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    """What an error says, also when it cannot say it."""
+    text = attempt(str, error)
+    return text if isinstance(text, str) else "its message cannot be read"
+
+
+async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancel tasks until they have ended: a metric may swallow the first cancellation, or the second.
+
+    After `_PATIENCE` looks the rest are left behind, so that one metric cannot keep a run from ending.
+    """
+    for task in tasks:
+        task.cancel()
+    waiting = set(tasks)
+    for _ in range(_PATIENCE):
+        if not waiting:
+            return
+        done, waiting = await asyncio.wait(waiting, timeout=0.5)
+        for task in waiting:
+            task.cancel()
+        for task in done:
+            if not task.cancelled():
+                task.exception()  # seen, so that asyncio does not complain about it
 
 
 def _call_inline(metrics: Sequence[BoundMetric], verdicts: Verdicts) -> None:
@@ -149,8 +211,8 @@ def _call_inline(metrics: Sequence[BoundMetric], verdicts: Verdicts) -> None:
     for metric in metrics:
         try:
             judge(metric, metric.call(item), verdicts)
-        except Exception as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
-            verdicts.fail(metric, type(error).__name__, str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
+            verdicts.fail(metric, type(error).__name__, _message(error))
 
 
 def _missing(metrics: Sequence[BoundMetric], verdicts: Verdicts, earlier: Earlier) -> Sequence[BoundMetric]:
@@ -187,9 +249,16 @@ class _Feed:
         self._lock = asyncio.Lock()
         self._next_start = 0.0
         self._ended = False
+        self.closed = False
+
+    def close(self) -> None:
+        """Hand out nothing more: nobody takes results any longer."""
+        self.closed = True
 
     async def next(self) -> tuple[Verdicts, BoundMetric | None] | None:
         """The next unit; None when the items have come to an end."""
+        if self.closed:
+            return None
         if self._units:
             return self._units.pop()
         async with self._lock:

@@ -13,6 +13,9 @@ from shared.core.registry import hint
 from shared.core.results import MetricFailure, MetricRef, MetricScore
 from shared.scoring.judge import Verdicts
 
+CHILD_FAILED = "ChildFailed"
+"""The kind of a node's failure."""
+
 Strategy = Literal["weighted_average", "min", "max"]
 
 
@@ -41,6 +44,11 @@ class Node:
     def ref(self) -> MetricRef:
         """The node as the maker of its scores."""
         return MetricRef(self.label, f"tree.{self.strategy}", "1", self.digest)
+
+
+def is_node(ref: MetricRef) -> bool:
+    """Whether a score was made by a node of a tree."""
+    return ref.name.startswith("tree.")
 
 
 def ordered(nodes: Sequence[Node], digests: Mapping[str, str]) -> tuple[Node, ...]:
@@ -98,7 +106,7 @@ def add_nodes(nodes: Sequence[Node], verdicts: Verdicts) -> None:
         if broken and not node.exclude_failed:
             failed.add(node.label)
             message = f"its children failed: {', '.join(broken)}"
-            verdicts.failures.append(MetricFailure(node.ref, verdicts.item.id, "ChildFailed", message))
+            verdicts.failures.append(MetricFailure(node.ref, verdicts.item.id, CHILD_FAILED, message))
             continue
         pairs = [(values[child.label], child.weight) for child in node.children if child.label in values]
         if not pairs:
@@ -122,3 +130,18 @@ def _row(node: Node, value: float, used: int) -> MetricScore:
     passed = None if node.threshold is None else value >= node.threshold
     why = f"{node.strategy} of {used} of {len(node.children)}: {', '.join(child.label for child in node.children)}"
     return MetricScore(node.ref, value, passed, node.threshold, why, None, "aggregate")
+
+
+Range = tuple[float | None, float | None]
+
+
+def ranges(nodes: Sequence[Node], metrics: Mapping[str, Range]) -> dict[str, Range]:
+    """The lowest and highest value of every metric and node, None where unbounded; nodes lie between their children."""
+    found = dict(metrics)
+    for node in nodes:
+        below = [found.get(child.label, (None, None)) for child in node.children]
+        lows, highs = [low for low, _ in below], [high for _, high in below]
+        low = None if None in lows else min(each for each in lows if each is not None)
+        high = None if None in highs else max(each for each in highs if each is not None)
+        found[node.label] = (low, high)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from shared.core.results import Stream
 from shared.files.sink import FileSink
 from shared.monitoring.intake import Again
 from shared.monitoring.plan import Limits, MonitorPlan
+from shared.monitoring.sampling import Stratified
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
@@ -100,12 +102,15 @@ class _Builder:
         )
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = self._sinks(labels)
+        self._spreads(strategy, labels)
         checker.raise_any()
         assert common is not None and source is not None
         environment = config.environment or self.around.settings.environment
+        remembers = store.remembers and wishes.deduplicate and self.around.settings.deduplicate
         plan = MonitorPlan(
             name=config.name,
-            stream=self._stream(source, store, wishes, clock),
+            stream=_stream(source, config.name, None if remembers else clock()),
+            one_off=not remembers,
             source=source,
             strategy=strategy,
             runner=Runner(metrics, nodes, self._runner_options()),
@@ -170,6 +175,12 @@ class _Builder:
                 del own[key]
         return self.checker.model(model, own, ("source",))
 
+    def _spreads(self, strategy: Any, labels: list[str]) -> None:
+        """The label whose past scores a Neyman allocation goes by must be one that is scored."""
+        label = strategy.metric if isinstance(strategy, Stratified) else None
+        if label is not None and labels and label not in labels:
+            self.checker.problem(("sampling", "metric"), f"unknown label {label!r}. {hint(label, labels)}")
+
     def _sinks(self, labels: list[str]) -> tuple[Sink, ...]:
         publishing = self.config.publishing
         check_publishing(publishing, labels, self.checker)
@@ -178,15 +189,14 @@ class _Builder:
         params = self.checker.model(FileSink.Params, publishing.files, ("publishing", "files"))
         return () if params is None else (FileSink(params, self.around.root),)
 
-    def _stream(self, source: DataSource, store: Store, wishes: Wishes, clock: Clock) -> Stream:
-        """Without deduplication a run has a stream of its own, so that it meets nothing it knows and leaves no mark."""
-        remembers = store.remembers and wishes.deduplicate and self.around.settings.deduplicate
-        own = "" if remembers else f"@{clock():%Y%m%dT%H%M%S.%f}"
-        return Stream(source.key, self.config.name + own)
-
     def _runner_options(self) -> RunnerOptions:
         evaluation = self.config.evaluation
         return RunnerOptions(evaluation.max_concurrent, evaluation.throttle_delay, evaluation.timeout)
+
+
+def _stream(source: DataSource, name: str, now: datetime | None) -> Stream:
+    """Without deduplication a run has a stream of its own, so that it meets nothing it knows and leaves no mark."""
+    return Stream(source.key, name if now is None else f"{name}@{now:%Y%m%dT%H%M%S.%f}")
 
 
 def _again(store: Store, metrics: list[BoundMetric], nodes: tuple[Node, ...]) -> Again:

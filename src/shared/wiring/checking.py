@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from shared.core.errors import ConfigError
@@ -183,13 +184,22 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
         return declared
     if inspect.isclass(target) and issubclass(target, BaseModel):
         return target
-    body = target.__init__ if inspect.isclass(target) else target
     try:
-        hints = inspect.get_annotations(body, eval_str=True)
-    except (NameError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{owner}: its annotations cannot be read: {error}") from error
-    fields: dict[str, Any] = {
-        name: (hints.get(name, Any), ... if each.default is inspect.Parameter.empty else each.default)
-        for name, each in parameters.items()
-    }
-    return create_model(f"{owner}_params", __base__=Strict, **fields)
+        hints = _annotations(target, parameters)
+        fields: dict[str, Any] = {
+            name: (hints.get(name, Any), ... if each.default is inspect.Parameter.empty else each.default)
+            for name, each in parameters.items()
+        }
+        return create_model(f"{owner}_params", __base__=Strict, **fields)
+    except (NameError, TypeError, AttributeError, SyntaxError, PydanticUserError) as error:
+        reason = str(error).split("\n")[0]
+        raise ConfigError(f"{owner}: the types of its parameters cannot be given in YAML: {reason}") from error
+
+
+def _annotations(target: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """The annotations of these parameters alone: others may name what only a type checker imports."""
+    namespace = vars(sys.modules.get(target.__module__, types))
+    texts = {name: each.annotation for name, each in parameters.items() if isinstance(each.annotation, str)}
+    plain = {name: each.annotation for name, each in parameters.items() if name not in texts}
+    given = {name: kind for name, kind in plain.items() if kind is not inspect.Parameter.empty}
+    return given | {name: eval(text, dict(namespace)) for name, text in texts.items()}

@@ -30,9 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser().print_help()
         return 2
-    # Late: the parts behind a command are imported when it is used, so that --help answers at once.
-    command: Callable[[argparse.Namespace], int] = load(f"shared.wiring.commands:{options.command}")
-    guarded: Callable[[Callable[[], int], bool], int] = load("shared.wiring.job:guarded")
+    try:
+        # Late: the parts behind a command are imported when it is used, so that --help answers at once.
+        command: Callable[[argparse.Namespace], int] = load(f"shared.wiring.commands:{options.command}")
+        guarded: Callable[[Callable[[], int], bool], int] = load("shared.wiring.job:guarded")
+    except KeyboardInterrupt:
+        return 130
     return guarded(lambda: command(options), bool(getattr(options, "debug", False)))
 
 

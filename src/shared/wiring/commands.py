@@ -11,13 +11,14 @@ from pathlib import Path
 from shared.core.clock import iso
 from shared.core.errors import StoreError, UsageError
 from shared.core.ports import RunReader
-from shared.core.results import RunReport, Stream
+from shared.core.results import RunReport
+from shared.monitoring.plan import MonitorPlan
 from shared.report.terminal import as_json, show
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.explain import explained, explained_json
 from shared.wiring.finding import called, find_config, known_configs
 from shared.wiring.job import run_until_done
-from shared.wiring.progress import shown_progress
+from shared.wiring.progress import metrics_print_to_stderr, shown_progress
 from shared.wiring.registries import build_registries
 from shared.wiring.session import execute
 from shared.wiring.settings import project_root
@@ -29,7 +30,7 @@ def run(options: Namespace) -> int:
     """Run a monitor once, write its HTML report and print the summary."""
     built = _built(options, Wishes(tuple(options.overrides), options.limit, not options.no_dedup, options.dry_run))
     quiet = options.quiet or not built.config.evaluation.show_progress
-    with shown_progress(quiet) as progress:
+    with metrics_print_to_stderr(), shown_progress(quiet) as progress:
         result = run_until_done(execute(built, progress))
     report = result.report
     page = None
@@ -79,7 +80,8 @@ def write_page(built: Built, reader: RunReader, report: RunReport, out: Path | N
     options = ReportOptions(days=config.report.days, ranges=ranges, show_text=not built.around.settings.safe_mode)
     path = out
     if path is None:
-        name = (config.report.path or "data/reports/{name}.html").replace("{name}", report.monitor)
+        own = report.monitor + ("-no-dedup" if built.plan.one_off and built.store.remembers else "")
+        name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.around.root / name.replace("{run_id}", report.run_id)
     write_report(collect(reader, report, built.document.text, options), path)
     return path
@@ -137,21 +139,22 @@ def report(options: Namespace) -> int:
     if not state.exists():
         raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
     reader = built.store.open(built.around.root).reader
-    chosen = _chosen(reader, built.plan.stream, options.run)
+    chosen = _chosen(reader, built.plan, options.run)
     path = write_page(built, reader, chosen, None if options.out is None else Path(options.out))
     print(f"report of run {chosen.run_id} ({iso(chosen.started_at)[:19]}Z): {called(path)}")
     return 0
 
 
-def _chosen(reader: RunReader, stream: Stream, run_id: str | None) -> RunReport:
+def _chosen(reader: RunReader, plan: MonitorPlan, run_id: str | None) -> RunReport:
+    """The run of that id, or the monitor's newest with scores; runs without memory have streams of their own."""
     if run_id is not None:
         found = reader.run(run_id)
         if found is None:
-            known = ", ".join(run.run_id for run in reader.runs(stream, limit=5)) or "none"
+            known = ", ".join(run.run_id for run in reader.runs(plan.name, limit=5)) or "none"
             raise UsageError(f"run {run_id!r} is not known. The newest of this monitor: {known}")
         return found
-    with_scores = (run for run in reader.runs(stream, limit=200) if run.counts.scored or run.counts.failed_items)
-    newest = next(with_scores, None)
+    mine = (run for run in reader.runs(plan.name, limit=200) if run.stream.source_key == plan.stream.source_key)
+    newest = next((run for run in mine if run.counts.scored or run.counts.failed_items), None)
     if newest is None:
-        raise UsageError(f"monitor {stream.monitor_key!r} has no run with scores yet; run it first")
+        raise UsageError(f"monitor {plan.name!r} has no run with scores yet; run it first")
     return newest

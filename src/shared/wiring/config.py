@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from shared.wiring.checking import Strict
 
@@ -16,7 +16,7 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 NAME = re.compile(r"^[^\s/\\:][^/\\:\x00-\x1f]{0,99}$")
 
 
@@ -26,13 +26,13 @@ class SourceCommon(Strict):
     type: str = Field(description="the kind of source, such as file")
     name: str = Field(default="default", description="names the source in stored state, as <type>:<name>")
     extractor: str = Field(default="item", description="turns a record into an item: a name or package.module:attr")
-    component: str | None = Field(default=None, description="the part of the application that is monitored")
-    agent: str | None = Field(default=None, description="the agent that answered")
-    agent_component: str | None = Field(default=None, description="older spelling of component")
-    channel: str | None = Field(default=None, description="where requests come from")
-    environment: str | None = Field(default=None, description="the source's environment, when not the monitor's")
-    eval_mode: str | None = Field(default=None, description="a tag of the user's own")
-    db_source_type: str | None = Field(default=None, description="the type under which rows are published")
+    component: Text | None = Field(default=None, description="the part of the application that is monitored")
+    agent: Text | None = Field(default=None, description="the agent that answered")
+    agent_component: Text | None = Field(default=None, description="older spelling of component")
+    channel: Text | None = Field(default=None, description="where requests come from")
+    environment: Text | None = Field(default=None, description="the source's environment, when not the monitor's")
+    eval_mode: Text | None = Field(default=None, description="a tag of the user's own")
+    db_source_type: Text | None = Field(default=None, description="the type under which rows are published")
 
     @field_validator("name")
     @classmethod
@@ -86,7 +86,7 @@ class Evaluation(Strict):
     thresholds: dict[str, float] = Field(default_factory=dict, description="threshold by label")
     model: dict[str, Any] | None = Field(default=None, description="the tree: node -> its children")
     weights: dict[str, float] = Field(default_factory=dict, description="weight by label, for weighted averages")
-    description: str = Field(default="", description="a line about the evaluation")
+    description: Text = Field(default="", description="a line about the evaluation")
     metadata: dict[str, Any] = Field(default_factory=dict, description="travels with the rows")
     trace_granularity: str = Field(default="single", description="accepted, without effect")
     flush_per_metric: bool = Field(default=False, description="accepted, without effect")

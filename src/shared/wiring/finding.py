@@ -45,6 +45,8 @@ def find_config(name: str) -> Path:
 def called(path: Path) -> str:
     """A configuration's file as errors and reports call it: relative to the project where that is shorter."""
     for root in [*roots(), Path.cwd()]:
+        if root.parent == root:  # "/" would only lose the slash
+            continue
         try:
             return str(path.resolve().relative_to(root.resolve()))
         except ValueError:

@@ -7,11 +7,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from shared.core.errors import ConfigError, TruelineError
 
 T = TypeVar("T")
+
+_PATIENCE = 5.0  # seconds between being asked to stop and being made to
 
 
 class Terminated(KeyboardInterrupt):
@@ -45,35 +47,70 @@ def guarded(command: Callable[[], int], debug: bool = False) -> int:
 
 
 def run_until_done(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine; Ctrl-C and SIGTERM cancel it, so that it can put away what it has done.
+    """Run a coroutine. Ctrl-C, SIGTERM and SIGHUP cancel it, so that it can put away what it has done; the second of
+    them, or `_PATIENCE` seconds, end it wherever it is, also inside a metric that hangs.
 
     Raises:
-        KeyboardInterrupt: when it was cancelled by a signal; `Terminated` for SIGTERM.
+        KeyboardInterrupt: when it was ended by a signal; `Terminated` for SIGTERM and SIGHUP.
     """
-    terminated = False
-
-    async def supervised() -> T:
-        nonlocal terminated
-        task = asyncio.ensure_future(work)
-
-        def stop() -> None:
-            nonlocal terminated
-            terminated = True
-            task.cancel()
-
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, stop)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    with _Stop(lambda: loop.call_soon_threadsafe(task.cancel)) as stop:
         try:
-            return await task
+            return loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            raise stop.error() from None
         finally:
-            loop.remove_signal_handler(signal.SIGTERM)
+            _close(loop)
 
-    try:
-        return asyncio.run(supervised())
-    except asyncio.CancelledError:
-        if terminated:
-            raise Terminated from None
-        raise
+
+class _Stop:
+    """While it is entered, signals stop the work: the first by asking, the next or a while later by raising."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self._ask = ask
+        self._first: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[name] = signal.signal(name, self._heard)
+        self._before[signal.SIGALRM] = signal.signal(signal.SIGALRM, self._enough)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for name, handler in self._before.items():
+            signal.signal(name, handler)
+
+    def error(self) -> KeyboardInterrupt:
+        """What the signal that came means."""
+        return KeyboardInterrupt() if self._first in (None, signal.SIGINT) else Terminated()
+
+    def _heard(self, number: int, frame: object) -> None:
+        if self._first is not None:
+            raise self.error()
+        self._first = number
+        _say("stopping; once more to stop at once")
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE, 1.0)
+        self._ask()
+
+    def _enough(self, number: int, frame: object) -> None:
+        raise self.error()
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is left on a loop; what is deaf to its cancellation is left behind, for the process ends anyway."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = loop.run_until_complete(asyncio.wait(left, timeout=_PATIENCE))
+    if left:
+        loop.set_exception_handler(lambda loop, context: None)
+        return
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
 
 
 def _say(*lines: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
+from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry, hint
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
@@ -40,14 +43,9 @@ def _metric(
         return None
     common = {key: value for key, value in entry.items() if key in MetricCommon.model_fields}
     own = {key: value for key, value in entry.items() if key not in MetricCommon.model_fields and key != "class"}
-    model = checker.guard(where, lambda: params_model(target, parameters(target), label))
+    model = _model(target, label, own, checker)
     if model is None:
         return None
-    for key in list(own):
-        if key not in model.model_fields:
-            known = [*model.model_fields, *MetricCommon.model_fields, "class"]
-            checker.problem((*where, key), f"unknown key {key!r} for metric {entry['class']!r}. {hint(key, known)}")
-            del own[key]
     options, params = checker.model(MetricCommon, common, where), checker.model(model, own, where)
     if options is None or params is None:
         return None
@@ -57,11 +55,31 @@ def _metric(
     return found
 
 
+def _model(target: Any, label: str, own: dict[str, Any], checker: Checker) -> type[BaseModel] | None:
+    """The model of a metric's own parameters; keys that it does not know are noted and taken out of `own`."""
+    where: Where = ("metrics_config", label)
+    model: type[BaseModel] | None
+    model = checker.guard(where, lambda: params_model(target, parameters(target), label))
+    if model is None:
+        return None
+    taken = sorted(set(model.model_fields) & {*MetricCommon.model_fields, "class"})
+    if taken:
+        checker.problem(where, f"the metric has a parameter {taken[0]!r}, a key that every metric has; rename it")
+        return None
+    for key in [key for key in own if key not in model.model_fields]:
+        known = [*model.model_fields, *MetricCommon.model_fields, "class"]
+        checker.problem((*where, key), f"unknown key {key!r} for this metric. {hint(key, known)}")
+        del own[key]
+    return model
+
+
 def _bind(target: Any, label: str, params: Mapping[str, Any], options: MetricOptions) -> BoundMetric:
-    try:
-        return bind(target, label, params, options)
-    except (TypeError, ValueError) as error:  # a metric class's constructor refuses its parameters
-        raise ConfigError(f"the metric cannot be built: {error}") from error
+    made = attempt(lambda given: bind(target, label, given, options), params)
+    if isinstance(made, ConfigError):
+        raise made
+    if isinstance(made, Exception):  # a metric class's constructor may raise anything
+        raise ConfigError(f"the metric cannot be built: {type(made).__name__}: {made}") from made
+    return made
 
 
 def _typo(entry: Mapping[str, Any]) -> str:

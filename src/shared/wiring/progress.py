@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -97,6 +100,20 @@ class Bar(Quiet):
     def advance(self, steps: int = 1) -> None:
         """Move the bar."""
         self._bar.advance(self._task, steps)
+
+
+@contextmanager
+def metrics_print_to_stderr() -> Iterator[None]:
+    """Send what users' code prints, here and in its processes, to standard error: standard output is the report's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def shown_progress(quiet: bool) -> Shown:

@@ -25,7 +25,7 @@ def config_schema(registries: Registries) -> Schema:
     place = schema["properties"]
     place["source"] = _choices(registries.sources, "type", _model_schema(SourceCommon)["properties"])
     place["sampling"] = _choices(registries.sampling, "strategy", {})
-    place["scored_store"] = _choices(registries.stores, "type", {})
+    place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
     place["metrics_config"] = {
         "type": "object",
         "minProperties": 1,
@@ -37,13 +37,16 @@ def config_schema(registries: Registries) -> Schema:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
 
 
-def _choices(registry: Registry, key: str, common: Mapping[str, Schema]) -> Schema:
-    """One branch per known name, and one for dotted paths, whose parameters no schema knows."""
+def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default: str = "") -> Schema:
+    """One branch per known name, and one for dotted paths, whose parameters no schema knows. `default` goes unsaid."""
     branches = []
     for entry in registry.entries():
         target = registry.resolve(entry.name)
         inner = _model_schema(params_model(target, {}, entry.name))
-        branches.append(_branch(inner, {**common, key: {"const": entry.name}}, key, target.__doc__))
+        branch = _branch(inner, {**common, key: {"const": entry.name}}, key, target.__doc__)
+        if entry.name == default:
+            branch["required"].remove(key)
+        branches.append(branch)
     names = [entry.name for entry in registry.entries()]
     path = {"type": "object", "required": [key], "properties": {key: _path(names)}}
     return {"oneOf": [*branches, path]}
@@ -103,7 +106,8 @@ def _with_variables(schema: Schema) -> Schema:
         if not isinstance(value, dict):
             return value
         inner = {key: widen(each) for key, each in value.items()}
-        return {"anyOf": [inner, _VARIABLE]} if inner.get("type") in ("integer", "number", "boolean") else inner
+        plain = inner.get("type") in ("integer", "number", "boolean") or "enum" in inner
+        return {"anyOf": [inner, _VARIABLE]} if plain else inner
 
     widened: Schema = widen(schema)
     return widened

@@ -17,7 +17,7 @@ from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.finding import find_config
-from shared.wiring.stores import Opened, SqliteStore
+from shared.wiring.stores import Forgetful, Opened, SqliteStore
 
 
 class Session:
@@ -30,12 +30,16 @@ class Session:
     async def run(self, deduplicate: bool = True, publish: bool = False) -> MonitorResult:
         """Run once."""
         built = build(self._path, Wishes(self._overrides, deduplicate=deduplicate))
-        return await execute(built if publish else replace(built, sinks=()))
+        if not publish and built.sinks:  # what the sinks have not had is not marked: a later run publishes it
+            built = replace(built, plan=replace(built.plan, mode="hold"))
+        return await execute(built)
 
 
 def open_session(name: str, overrides: Mapping[str, Any]) -> Session:
     """A session for a configuration's path or name; values of overrides are any that JSON can hold."""
-    return Session(find_config(name), tuple(f"{key}={json.dumps(value)}" for key, value in overrides.items()))
+    return Session(
+        find_config(name), tuple(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in overrides.items())
+    )
 
 
 async def execute(built: Built, progress: Progress | None = None, clock: Clock = utc_now) -> MonitorResult:
@@ -47,11 +51,8 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     if built.plan.mode == "dry_run":
         return await _dry(built, progress or Silent(), clock)
     opened = built.store.open(built.around.root)
-    ports = Ports(opened.scored, opened.runs, built.sinks, (), opened.reader.spreads, clock, progress or Silent())
-    return await _run(built, ports, opened)
-
-
-async def _run(built: Built, ports: Ports, opened: Opened) -> MonitorResult:
+    scored = Forgetful() if built.plan.one_off else opened.scored
+    ports = Ports(scored, opened.runs, built.sinks, (), opened.reader.spreads, clock, progress or Silent())
     report = await run_monitor(built.plan, ports)
     return MonitorResult(replace(report, notes=built.notes + report.notes), opened.reader)
 

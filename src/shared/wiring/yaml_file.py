@@ -19,7 +19,7 @@ from shared.core.errors import ConfigError
 Where = tuple[str | int, ...]
 """A place in the document: the keys and positions that lead to it."""
 
-_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^{}]|\{[^{}]*\})*))?\}")
 _DEEPEST = 40
 
 
@@ -40,9 +40,13 @@ class Document:
     text: str
     data: dict[str, Any]
     lines: dict[Where, int] = field(default_factory=dict)
+    overridden: dict[Where, str] = field(default_factory=dict)
 
     def place(self, where: Where) -> str:
         """`file:line  path.to.it` of a value; of the nearest thing above it when it is missing."""
+        for end in range(len(where), 0, -1):
+            if where[:end] in self.overridden:
+                return f"{self.overridden[where[:end]]}  {dotted(where)}"
         inner = where
         while inner and inner not in self.lines:
             inner = inner[:-1]
@@ -125,7 +129,7 @@ class _Reader:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 for part in reversed(parts):
-                    merged |= self._value(part, where)
+                    merged |= self._merged(part, where)
                 continue
             if key in found:
                 first = self.lines.get(inner)
@@ -135,6 +139,12 @@ class _Reader:
             self.lines[inner] = key_node.start_mark.line + 1
             found[key] = self._value(value_node, inner)
         return merged | found
+
+    def _merged(self, node: yaml.Node, where: Where) -> dict[str, Any]:
+        if isinstance(node, yaml.MappingNode):
+            return self._pairs(node, where)
+        self.problems.append(f"{self._place(where)}: expected a mapping after <<, found {node.value!r}")
+        return {}
 
     def _scalar(self, node: yaml.Node, where: Where) -> Any:
         text, tag, quoted = str(node.value), node.tag, getattr(node, "style", None) is not None
@@ -161,7 +171,8 @@ class _Reader:
                 f"{self._place(where)}: the variable {name} is not set; set it in the environment or in .env, "
                 f"or give a default: ${{{name}:-value}}"
             )
-        return default or ""
+            return ""
+        return _VARIABLE.sub(lambda inner: self._variable(inner, where), default)
 
     def _place(self, where: Where) -> str:
         return Document(self.name, "", {}, self.lines).place(where)
@@ -183,3 +194,6 @@ def _override(document: Document, override: str, variables: Mapping[str, str]) -
             raise ConfigError(f"--set {override}: {step!r} holds {inner[step]!r}, so there is nothing below it to set")
         inner = inner[step]
     inner[steps[-1]] = value
+    document.overridden[tuple(steps)] = f"--set {key.strip()}"
+    secret = any(word in key.lower() for word in ("key", "secret", "token", "password", "connection"))
+    document.text += f"\n# --set {key}={'***' if secret else text}"

@@ -1,0 +1,100 @@
+"""What a run counts and estimates while its results pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shared.core.ports import DrawnItem
+from shared.core.results import Counts, Decision, Estimate, ItemResult, StoredResult
+from shared.monitoring.plan import MonitorPlan
+from shared.scoring.estimates import EstimateBuilder
+from shared.scoring.tree import CHILD_FAILED, ranges
+
+_EXAMPLES = 5
+
+Rows = ItemResult | StoredResult
+
+
+class Tally:
+    """Counts of one run, and estimates over the draw that it makes or finishes.
+
+    Items that failed in an earlier run and are tried again are counted, and are not part of the estimates: theirs was
+    another draw, whose report has been written.
+    """
+
+    def __init__(self, plan: MonitorPlan) -> None:
+        self.counts = Counts()
+        self.kinds: dict[str, int] = {}
+        self.examples: dict[tuple[str, str], str] = {}
+        self.cost: float | None = None
+        self._tried = self._missed = 0
+        self._plan = plan
+        metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
+        self._estimates = EstimateBuilder(
+            ranges(plan.runner.nodes, metrics), aggregates_allowed=plan.aggregates, population=plan.population
+        )
+
+    @property
+    def failure_share(self) -> float:
+        """Failed scores among those tried for the first time; nodes that fail because a child did do not count."""
+        return self._missed / self._tried if self._tried else 0.0
+
+    def add(self, **steps: int) -> None:
+        """Raise counts by their names."""
+        self.counts = replace(self.counts, **{name: getattr(self.counts, name) + n for name, n in steps.items()})
+
+    def count(self, result: ItemResult, drawn: DrawnItem, of_this_run: bool) -> None:
+        """Take the result of one item."""
+        before = {(score.label, score.metric.digest) for score in drawn.have}
+        made = [score for score in result.scores if (score.label, score.metric.digest) not in before]
+        for failure in result.failures:
+            self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
+            if failure.kind != CHILD_FAILED and len(self.examples) < _EXAMPLES:
+                why = f"{failure.metric.label} on {failure.item_id}: {failure.kind}: {failure.message}"
+                self.examples.setdefault((failure.metric.label, failure.kind), why)
+        costs = [score.cost for score in made if score.cost is not None]
+        if costs:
+            self.cost = (self.cost or 0.0) + sum(costs)
+        self.add(
+            scored=not result.failures,
+            failed_items=bool(result.failures),
+            scores=len(made),
+            failures=len(result.failures),
+            not_applicable=len(result.not_applicable),
+            resumed=not of_this_run,
+        )
+        if drawn.attempts == 0:
+            missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
+            self._tried += len(made) + missed
+            self._missed += missed
+            self.estimate(result, drawn.decision, result.not_applicable)
+
+    def estimate(self, rows: Rows, decision: Decision, not_applicable: tuple[str, ...] = ()) -> None:
+        """Take the rows of one item into the estimates."""
+        for score in rows.scores:
+            self._estimates.add(score, decision)
+        for failure in rows.failures:
+            self._estimates.failed(failure.metric.label)
+        for label in not_applicable:
+            self._estimates.not_applicable(label)
+
+    def estimates(self) -> tuple[Estimate, ...]:
+        """One estimate per label."""
+        inverse = tuple(metric.label for metric in self._plan.runner.metrics if metric.inverse)
+        below = tuple(f"{label}_" for label in inverse)
+        return tuple(
+            replace(
+                each,
+                inverse=each.label in inverse or (each.kind == "sub_metric" and each.label.startswith(below)),
+                population=self._plan.population,
+            )
+            for each in self._estimates.build()
+        )
+
+
+def counts_only(counts: Counts, of_reading: Counts) -> Counts:
+    """Counts with those of the reading taken over."""
+    names = ("read", "broken", "duplicates", "already_scored", "pool")
+    taken: Mapping[str, int] = {name: getattr(of_reading, name) for name in names}
+    return replace(counts, **taken)
