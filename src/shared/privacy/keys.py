@@ -1,0 +1,143 @@
+"""Keys and passwords: by the prefixes that vendors give them, by the name they are written after, and by entropy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from shared.privacy.addresses import Span
+
+_TOKEN = re.compile(r"[\w+/=.~-]{16,}", re.ASCII)
+_PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"(?=[\w-]{0,200}\d)(?:sk|pk|rk|whsec)[-_][\w-]{16,}"
+    r"|(?:xox[abeprs]|xapp)-[\w-]{8,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|lf-(?=[\w-]{0,200}\d)[\w-]{20,}"
+    r"|A(?:KIA|SIA)[0-9A-Z]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|hf_[A-Za-z0-9]{20,}|npm_\w{30,}|pypi-[\w-]{30,}"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|dckr_pat_[\w-]{20,}|eyJ[\w-]{8,2000}\.eyJ[\w-]{8,}(?:\.[\w-]*)?"
+    r")",
+    re.ASCII,
+)
+_MIXED = re.compile(r"[A-Za-z0-9_+/-]{20,}={0,2}")
+_IDENTIFIER = re.compile(
+    r"(?:chatcmpl|cmpl|msg|run|call|toolu|resp|thread|asst|req|step|batch|gen|evt|cus|pi|ch|in|sub|price|prod|content)[-_]"
+)
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+def keys(text: str) -> Iterator[Span]:
+    """Everything that opens a door: PEM blocks, tokens, values after names such as `api_key` or `password`."""
+    if "-----BEGIN" in text:
+        yield from _pem(text)
+    for token in _TOKEN.finditer(text):
+        yield from _in_token(token[0], token.start())
+    lower = text.lower()
+    if any(word in lower for word in _WORDS):
+        yield from _named(text)
+        yield from _borne(text)
+
+
+def _pem(text: str) -> Iterator[Span]:
+    """Private keys from BEGIN to END; one that was cut off reaches to the end of the text."""
+    at = text.find("-----BEGIN")
+    while at >= 0:
+        header = text.find("-----", at + 10)
+        if header < 0 or "PRIVATE KEY" not in text[at : min(header, at + 60)]:
+            at = text.find("-----BEGIN", at + 10)
+            continue
+        footer = text.find("-----END", header)
+        close = text.find("-----", footer + 8) if footer >= 0 else -1
+        end = len(text) if close < 0 else close + 5
+        yield at, end
+        at = text.find("-----BEGIN", end)
+
+
+def _in_token(token: str, start: int) -> Iterator[Span]:
+    for known in _PREFIXED.finditer(token):
+        yield start + known.start(), start + known.end()
+    for mixed in _MIXED.finditer(token):
+        if looks_random(mixed[0]):
+            yield start + mixed.start(), start + mixed.end()
+
+
+def looks_random(token: str) -> bool:
+    """Whether a token mixes capitals, small letters and digits as chance does, and not as names do.
+
+    Of two neighbours in random letters and digits, 62 % are of different kinds (capital, small, digit), and a run of
+    small letters is 1.7 long on average; in names such as `getUserById2FromDatabase` it is above 3. Digests, UUIDs,
+    ULIDs and Trueline's own ids lack one of the kinds, so they are never taken; nor are ids with a known prefix such as
+    `chatcmpl-`.
+    """
+    body = [each for each in token if each.isalnum()]
+    if len(body) < max(18, 0.85 * len(token)) or _UUID.search(token) or _IDENTIFIER.match(token):
+        return False
+    kinds = ["d" if each.isdigit() else "U" if each.isupper() else "l" for each in body]
+    if min(kinds.count(kind) for kind in "dUl") < max(2, len(body) // 20):
+        return False
+    changes = sum(a != b for a, b in pairwise(kinds))
+    runs = [len(run) for run in re.findall("l+", "".join(kinds))]
+    return changes / (len(kinds) - 1) >= 0.42 and sum(runs) / len(runs) < 2.6
+
+
+_WORDS = ("key", "secret", "token", "passw", "passphrase", "passcode", "pwd", "credential", "authorization", "bearer",
+          "pin ", "dsn")  # fmt: skip
+_NAMED = re.compile(
+    r"""(?P<name>(?<![\w.-])[\w.-]{0,60}?
+        (?:key|secret|token|passw(?:or)?d|passphrase|passcode|pwd|credential|authorization|dsn)s?(?![\w.-]))
+        ["']?\s{0,3}(?P<sign>:=|=>|[:=])\s{0,3}
+        (?:(?:Bearer|Basic|Token)\s{1,3})?
+        (?P<value>"[^"\n\0]{1,5000}"|'[^'\n\0]{1,5000}'|[^\s,;&"'<>\0\[\](){}]{4,})""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SAID = re.compile(
+    r"""\b(?:password|passcode|passphrase|pin|pwd)\s(?:is|was|to|set\sto)\s{1,3}["'“]?
+        (?=[^\s"'“”,\0]{0,64}\d)(?P<value>[^\s"'“”,\0\[\]]{3,64}[^\s"'“”,.;!?\0\[\]])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_BESIDE = re.compile(
+    r"""\b(?:password|passwd|passcode|passphrase|pwd)\s["'“]?
+        (?=[^\s"'“”,\0]{0,64}\d)(?=[^\s"'“”,\0]{0,64}[^\W\d_])(?P<value>[^\s"'“”,\0\[\]]{6,64}[^\s"'“”,.;?\0\[\]])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_BORNE = re.compile(r"\b(?:bearer|basic)\s{1,3}(?=[\w.~+/-]{0,100}\d)(?P<value>[\w.~+/-]{12,}={0,2})", re.IGNORECASE)
+_HARMLESS_NAME = re.compile(
+    r"(?:source|monitor|score|item|sort|primary|foreign|partition|stratum|public|cache|group|hot|short|answer)[_-]?keys?"
+    r"|(?:max|min|total|input|output|completion|prompt|num|n|cached|reasoning)[_-]?(?:\w+[_-])?tokens?",
+    re.IGNORECASE,
+)
+_HARMLESS_VALUE = re.compile(
+    r"\$\{?\w+\}?|%\(?\w+\)?s?|null|none|nil|true|false|undefined|x{3,}|\*{3,}|•+|\.{3,}|your[\w-]*|<[^>]*>|changeme"
+    r"|\d{1,3}|[a-z_]+\.[a-z_.]+|u_[0-9a-f]{16}",
+    re.IGNORECASE,
+)
+
+
+def _named(text: str) -> Iterator[Span]:
+    for found in _NAMED.finditer(text):
+        start, end = found.span("value")
+        if text[start] in "\"'":
+            start, end = start + 1, end - 1
+        value = text[start:end].rstrip(".!?")
+        if value and _secretive(found["name"], found["sign"], value):
+            yield start, start + len(value)
+
+
+def _secretive(name: str, sign: str, value: str) -> bool:
+    """Whether a value after a telling name is a secret rather than a word of a sentence or of code."""
+    if _HARMLESS_NAME.fullmatch(name) or _HARMLESS_VALUE.fullmatch(value):
+        return False
+    digits = sum(map(str.isdigit, value))
+    lower = name.lower()
+    if lower in ("key", "keys", "token", "tokens"):
+        return digits >= 2 and len(value) >= 12 and not value.isdigit() and " " not in value
+    if "key" in lower or "token" in lower:
+        return digits >= 2 and len(value) >= 6 and not (value.isdigit() and "token" in lower) and " " not in value
+    if value.isalpha() and (value.islower() or value.istitle() or value.isupper()):
+        return sign == "=" and len(value) >= 6 and value.islower() and "_" not in lower
+    return len(value) >= 4 and (digits > 0 or not value.replace(" ", "").isalpha() or " " not in value)
+
+
+def _borne(text: str) -> Iterator[Span]:
+    """Secrets that a sentence or a header tells."""
+    for pattern in (_SAID, _BESIDE, _BORNE):
+        yield from (found.span("value") for found in pattern.finditer(text))

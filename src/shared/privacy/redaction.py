@@ -1,0 +1,255 @@
+"""`Redactor`: personal data and secrets out of texts, values and ids.
+
+    >>> Redactor().redact("Write to jane@example.com or call +44 20 7946 0958.")
+    'Write to [EMAIL] or call [PHONE].'
+
+What is found is replaced by its kind in brackets. Work grows in proportion to the length of a text, hostile or not.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
+
+from shared.privacy.addresses import Span, emails, urls
+from shared.privacy.keys import keys
+from shared.privacy.numbers import cards, ibans, ips, ssns
+from shared.privacy.phones import phones
+
+BuiltIn = Literal["EMAIL", "PHONE", "CARD", "IBAN", "SSN", "IP", "URL", "KEY"]
+KINDS: tuple[str, ...] = get_args(BuiltIn)
+"""The kinds that are known without configuration."""
+
+LOOKAHEAD = 8_192
+"""How far beyond a limit `redact` looks, so that a finding that crosses the limit is seen whole."""
+
+ENTITY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
+_ENOUGH_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")
+_SSN_IN = re.compile(r"\d[ -]?\d\d[ -]?\d{4}")
+_IBAN_IN = re.compile(r"[A-Za-z]{2}\d\d[ \u00a0-]?[A-Za-z0-9]{4}", re.ASCII)
+_PASSES = 4
+_PERSONAL = frozenset((
+    "user", "userid", "username", "userids", "usr", "sessionid", "session", "customerid", "accountid",
+    "memberid", "employeeid", "personid", "patientid", "clientid", "subscriberid", "contactid", "visitorid",
+    "deviceid", "anonymousid", "distinctid", "slackuser", "slackuserid",
+))  # fmt: skip
+_NAME_KINDS = frozenset(KINDS) - {"KEY", "URL"}
+
+
+class Finding(NamedTuple):
+    """Something that a text should not show: its kind, and where it begins and ends."""
+
+    kind: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Finds and replaces what names a person or opens a door.
+
+    `kinds` are those of `KINDS` that are looked for. `entities` are patterns of the user's own by name (capitals,
+    digits and underscores): a text is a regular expression, a list holds exact words, found in any case. `allow` are
+    texts that are left as they are, in any case; `*` stands for anything. `regions` are the countries whose national
+    phone numbers are known. `key` is the secret under which ids are hashed; without one, a random key is made for this
+    process, so that hashes of one process agree and those of two do not.
+    """
+
+    kinds: frozenset[str] = frozenset(KINDS)
+    entities: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ("US",)
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.kinds) - set(KINDS))
+        if unknown:
+            raise ValueError(f"unknown kind {unknown[0]!r}; known: {', '.join(KINDS)}")
+        _ = self._patterns  # a mistake in an entity is told when the redactor is made
+
+    def find(self, text: str) -> tuple[Finding, ...]:
+        """Everything found, in order and without overlaps: what overlaps is one finding of the longest one's kind.
+
+        Placeholders of an earlier redaction are not looked into.
+        """
+        return self._find(text, self.kinds)
+
+    def redact(self, text: str, limit: int | None = None) -> str:
+        """The text with findings replaced by `[KIND]`; redacting twice changes nothing more.
+
+        With a `limit` only the first so many characters of the text are given back, redacted; a finding that crosses
+        the limit is replaced whole.
+        """
+        window = text if limit is None else text[: limit + LOOKAHEAD]
+        text, findings = window, self.find(window)
+        for _ in range(_PASSES):  # beside a placeholder something may stand free that was part of a longer word
+            if limit is not None:
+                text, findings, limit = _head(text, findings, limit)
+            if not findings:
+                break
+            text = _replaced(text, findings)
+            findings = self.find(text)
+        return text
+
+    def redact_value(self, value: Any) -> Any:
+        """A JSON value with every text in it redacted, keys of mappings included.
+
+        Values under names such as `user_id` or `session` are hashed; whole numbers are read as texts.
+        """
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, Mapping):
+            return self._redact_mapping(value)
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.redact_value(each) for each in value]
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 99_999_999:
+            redacted = self.redact(str(value))
+            return value if redacted == str(value) else redacted
+        return value
+
+    def hash_user(self, id: str) -> str:  # the word that callers know
+        """A keyed hash of a user's or session's id (HMAC-SHA256): `u_` and 16 hexadecimal digits.
+
+        The same id gives the same hash under the same key, and nobody without the key can try ids. Without a
+        configured key a random one is used, made anew for each process.
+        """
+        if re.fullmatch(r"u_[0-9a-f]{16}", id):
+            return id
+        return "u_" + hmac.new(self.key, id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
+
+    def name(self, id: str) -> str:
+        """An item's or trace's id as it is, so that it can be looked up; hashed where it holds personal data."""
+        return self.hash_user(id) if self._find(id, self.kinds & _NAME_KINDS) else id
+
+    @cached_property
+    def _patterns(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
+        return tuple((name, _compiled(name, pattern)) for name, pattern in self.entities.items())
+
+    @cached_property
+    def _placeholder(self) -> re.Pattern[str]:
+        return re.compile(r"\[(?:" + "|".join((*KINDS, *map(re.escape, self.entities))) + r")\]")
+
+    @cached_property
+    def _allowed(self) -> re.Pattern[str] | None:
+        patterns = [fnmatch.translate(each.lower()) for each in self.allow]
+        return re.compile("|".join(patterns)) if patterns else None
+
+    def _find(self, text: str, kinds: frozenset[str]) -> tuple[Finding, ...]:
+        if "[" in text:  # a placeholder is a wall: NUL, as long as it was
+            text = self._placeholder.sub(lambda found: "\0" * len(found[0]), text)
+        found = [Finding(kind, *span) for kind, span in self._spans(text, kinds)]
+        if "PHONE" in kinds and _ENOUGH_DIGITS.search(text):  # last: what is a card is not asked about again
+            found += [Finding("PHONE", *span) for span in phones(_hidden(text, found) if found else text, self.regions)]
+        allowed = self._allowed
+        if allowed is not None:
+            found = [each for each in found if not allowed.match(text[each.start : each.end].lower())]
+        return tuple(_merged(found)) if len(found) > 1 else tuple(found)
+
+    def _spans(self, text: str, kinds: frozenset[str]) -> Iterator[tuple[str, Span]]:
+        for name, pattern in self._patterns:
+            hits = (hit.span() for hit in pattern.finditer(text) if hit[0].strip() and "\0" not in hit[0])
+            yield from _tagged(name, hits)
+        for kind, detect in _DETECTORS:
+            if kind in kinds:
+                yield from _tagged(kind, detect(text))
+        if not kinds.isdisjoint(_NUMBERS) and _ENOUGH_DIGITS.search(text):
+            for kind, detect in _NUMBER_DETECTORS:
+                if kind in kinds:
+                    yield from _tagged(kind, detect(text))
+
+    def _redact_mapping(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key, inner in value.items():
+            name = self.redact(key) if isinstance(key, str) else key
+            while name in made:
+                name = f"{name}'"  # two keys that became one placeholder stay two
+            personal = isinstance(key, str) and re.sub(r"[^a-z]", "", key.lower()) in _PERSONAL
+            plain = isinstance(inner, str | int) and not isinstance(inner, bool) and inner != ""
+            made[name] = self.hash_user(str(inner)) if personal and plain else self.redact_value(inner)
+        return made
+
+
+_DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
+    ("EMAIL", emails),
+    ("URL", urls),
+    ("KEY", keys),
+    ("IP", ips),
+)
+_NUMBER_DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
+    ("CARD", cards),
+    ("IBAN", ibans),
+    ("SSN", ssns),
+)
+_NUMBERS = frozenset({"CARD", "IBAN", "SSN"})
+
+
+def _hidden(text: str, found: Iterable[Finding]) -> str:
+    """The text with NUL in place of what was found."""
+    letters = list(text)
+    for _, start, end in found:
+        letters[start:end] = "\0" * (end - start)
+    return "".join(letters)
+
+
+def _tagged(kind: str, spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
+    return ((kind, span) for span in spans)
+
+
+def _compiled(name: str, pattern: str | tuple[str, ...]) -> re.Pattern[str]:
+    """The pattern of an entity.
+
+    Raises:
+        ValueError: when its name or its pattern cannot be used.
+    """
+    if not ENTITY_NAME.fullmatch(name) or name in KINDS:
+        raise ValueError(f"entity {name!r}: expected a name in capitals that is not one of {', '.join(KINDS)}")
+    if isinstance(pattern, str):
+        source, flags = pattern, re.NOFLAG
+    else:
+        words = sorted((each for each in pattern if each.strip()), key=len, reverse=True)
+        source, flags = r"(?<!\w)(?:" + "|".join(map(re.escape, words)) + r")(?!\w)", re.IGNORECASE
+        pattern = "".join(words)
+    try:
+        made = re.compile(source, flags)
+    except re.error as error:
+        raise ValueError(f"entity {name!r}: {pattern!r} is not a regular expression: {error}") from error
+    if not pattern or made.search(""):
+        raise ValueError(f"entity {name!r}: expected a pattern that needs at least one character, found {pattern!r}")
+    return made
+
+
+def _merged(found: list[Finding]) -> list[Finding]:
+    """Findings in order; those that overlap become one that covers all, of the longest one's kind."""
+    found.sort(key=lambda each: (each.start, -each.end))
+    merged: list[tuple[Finding, int]] = []
+    for each in found:
+        length = each.end - each.start
+        if merged and each.start < merged[-1][0].end:
+            last, longest = merged[-1]
+            kind = each.kind if length > longest else last.kind
+            merged[-1] = Finding(kind, last.start, max(last.end, each.end)), max(length, longest)
+        else:
+            merged.append((each, length))
+    return [each for each, _ in merged]
+
+
+def _head(text: str, findings: tuple[Finding, ...], limit: int) -> tuple[str, tuple[Finding, ...], None]:
+    """The first `limit` characters, longer where a finding crosses the limit, and the findings among them."""
+    kept = tuple(each for each in findings if each.start < limit)
+    return text[: max(limit, kept[-1].end if kept else 0)], kept, None
+
+
+def _replaced(text: str, findings: Iterable[Finding]) -> str:
+    parts: list[str] = []
+    done = 0
+    for kind, start, end in findings:
+        parts += (text[done:start], f"[{kind}]")
+        done = end
+    return "".join((*parts, text[done:]))
