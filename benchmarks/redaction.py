@@ -19,46 +19,11 @@ from shared.privacy.redaction import Redactor
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS, LENGTH = 5_000, 200
-WORDS = [
-    "the",
-    "customer",
-    "asked",
-    "about",
-    "a",
-    "refund",
-    "for",
-    "an",
-    "order",
-    "and",
-    "said",
-    "that",
-    "it",
-    "came",
-    "late",
-    "on",
-    "Tuesday",
-    "please",
-    "advise",
-    "how",
-    "to",
-    "go",
-    "on",
-    "with",
-    "the",
-    "claim",
-    "under",
-    "section",
-    "4.2",
-    "of",
-    "policy",
-    "88123",
-    "from",
-    "2024-01-15",
-    "over",
-    "$1,200.50",
-    "in",
-    "total",
-]
+SENTENCE = (
+    "the customer asked about a refund for an order and said that it came late on Tuesday please advise how to go on "
+    "with the claim under section 4.2 of policy 88123 from 2024-01-15 over $1,200.50 in total"
+)
+WORDS = SENTENCE.split()
 
 
 def texts(share: float, pieces: list[str]) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
@@ -9,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from shared.core.results import Counts, Estimate, MetricFailure, StoredResult
+from shared.privacy.redaction import Redactor
 from shared.report.html import render
 from shared.report.records import ReportOptions
 from tests.report.memory import ref
@@ -179,6 +181,18 @@ def test_safe_mode_keeps_texts_of_traces_off_the_page() -> None:
     page = render(data_of(results, options=ReportOptions(show_text=False)))
     assert "item-1" in page and "trace-1" in page
     assert not re.search(r"question \d|answer \d|gold \d|source \d", page)
+
+
+def test_a_cleaner_sees_texts_whole_and_ids_and_strata_too() -> None:
+    """In safe mode no half of what crosses the limit of a text is shown, and no name of a stratum or an item is raw."""
+    query = "x" * 30 + " write to jane.roe@example.com today"
+    judged = result(1, [score("overlap", 0.2, f"about {query}")], stratum="jane.roe@example.com")
+    judged = judged._replace(item=replace(judged.item, id="jane.roe@example.com", query=query))
+    other = result(2, [score("overlap", 0.9)], stratum="other")
+    for limit in (45, 52, 4_000):
+        page = render(data_of([judged, other], options=ReportOptions(text_limit=limit, cleaner=Redactor(key=b"k"))))
+        assert "jane" not in page and "roe@" not in page
+        assert "x" * 30 + " write to [EMAIL]" in page and Redactor(key=b"k").hash_user("jane.roe@example.com") in page
 
 
 def test_the_page_reads_well_aloud() -> None:

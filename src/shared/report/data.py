@@ -37,6 +37,8 @@ def collect(
 ) -> ReportData:
     """Everything the page about `run` needs, from what is stored. `config_text` None is the one stored with the run."""
     options = options or ReportOptions()
+    if not options.show_text:  # why a record is broken quotes it; where it stands does not
+        run = replace(run, broken=tuple(each.partition(": ")[0] for each in run.broken))
     gathered = _Gathered(options)
     for result in reader.results(run.stream, run_id=run.run_id):
         gathered.add(result)
@@ -44,6 +46,8 @@ def collect(
     for score in reader.daily(run.stream, options.days):
         history.add(score)
     written = run.config_text if config_text is None else config_text
+    if options.cleaner is not None:
+        written = options.cleaner.redact(written)
     config = replace(cut(mask_yaml(written[:_CONFIG_LIMIT]), _CONFIG_LIMIT), more=max(0, len(written) - _CONFIG_LIMIT))
     return gathered.build(run, history.build(), config)
 
@@ -51,7 +55,8 @@ def collect(
 class _Strata:
     """Counts drawn items by stratum, the first thousand names apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: ReportOptions) -> None:
+        self._cleaner = options.cleaner
         self._found: dict[str, Stratum] = {}
         self._total = Stratum("all", 0, None, None, 0.0)
         self._strategies: dict[str, None] = {}
@@ -66,6 +71,8 @@ class _Strata:
     def build(self) -> Sample:
         strata = sorted(self._found.values(), key=lambda each: (-each.n, each.name))
         shown = tuple(strata[:_MOST_STRATA]) if len(strata) > 1 or any(each.name for each in strata) else ()
+        if self._cleaner is not None:
+            shown = tuple(replace(each, name=self._cleaner.redact(each.name)) for each in shown)
         return Sample(tuple(self._strategies), self._total, shown, len(strata) - len(shown) if shown else 0)
 
 
@@ -110,10 +117,16 @@ class _Failures:
             return
         n, examples = self._found.get(key, (0, []))
         if len(examples) < self._options.examples:
-            message = failure.message if self._options.show_text else ""
-            text = cut(mask(message[: 2 * _MESSAGE_LIMIT]), _MESSAGE_LIMIT)
-            examples.append(FailureExample(line(item.id), item.trace_id and line(item.trace_id), text))
+            examples.append(self._example(failure.message if self._options.show_text else "", item))
         self._found[key] = (n + 1, examples)
+
+    def _example(self, message: str, item: DatasetItem) -> FailureExample:
+        item_id, trace_id, cleaner = item.id, item.trace_id, self._options.cleaner
+        if cleaner is not None:
+            message = cleaner.redact(message, 2 * _MESSAGE_LIMIT)
+            item_id, trace_id = cleaner.name(item_id), trace_id and cleaner.name(trace_id)
+        text = cut(mask(message[: 2 * _MESSAGE_LIMIT]), _MESSAGE_LIMIT)
+        return FailureExample(line(item_id), trace_id and line(trace_id), text)
 
     def build(self) -> tuple[FailureGroup, ...]:
         groups = [FailureGroup(label, kind, n, tuple(each)) for (label, kind), (n, each) in self._found.items()]
@@ -127,7 +140,7 @@ class _Gathered:
         self._options = options
         self._metrics: dict[str, _Metric] = {}
         self._failures = _Failures(options)
-        self._strata = _Strata()
+        self._strata = _Strata(options)
         self._more: set[str] = set()
 
     def add(self, judged: StoredResult) -> None:

@@ -21,6 +21,7 @@ from shared.files.sink import FileSink
 from shared.monitoring.intake import Again
 from shared.monitoring.plan import Limits, MonitorPlan
 from shared.monitoring.sampling import Stratified
+from shared.privacy.redaction import Redactor
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
@@ -29,6 +30,7 @@ from shared.wiring.config import MonitorConfig, SourceCommon
 from shared.wiring.finding import called
 from shared.wiring.metrics import build_metrics, build_tree
 from shared.wiring.publishing import check_publishing
+from shared.wiring.redacting import RedactingSink, redactor_of
 from shared.wiring.registries import Registries, build_registries
 from shared.wiring.settings import Surroundings, surroundings
 from shared.wiring.stores import Store
@@ -47,7 +49,10 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A checked configuration and everything made of it; nothing has been opened yet."""
+    """A checked configuration and everything made of it; nothing has been opened yet.
+
+    `redactor` is None where raw text may leave the process.
+    """
 
     config: MonitorConfig
     document: Document
@@ -58,6 +63,7 @@ class Built:
     metrics: tuple[BoundMetric, ...]
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
+    redactor: Redactor | None = None
 
 
 def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
@@ -126,7 +132,10 @@ class _Builder:
             publish_only=frozenset(config.publishing.metric_names),
         )
         notes = tuple(_notes(config))
-        built = Built(config, self.document, self.around, plan, store, sinks, tuple(metrics), nodes, notes)
+        redactor = redactor_of(config.privacy, self.around.settings)
+        if redactor is not None:
+            sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
+        built = Built(config, self.document, self.around, plan, store, sinks, tuple(metrics), nodes, notes, redactor)
         return _dry(built) if wishes.dry_run else built
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:

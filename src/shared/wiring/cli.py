@@ -33,10 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Late: the parts behind a command are imported when it is used, so that --help answers at once.
         command: Callable[[argparse.Namespace], int] = load(f"shared.wiring.commands:{options.command}")
-        guarded: Callable[[Callable[[], int], bool], int] = load("shared.wiring.job:guarded")
+        guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load("shared.wiring.job:guarded")
+        voice = load("shared.wiring.redacting:Voice")()
     except KeyboardInterrupt:
         return 130
-    return guarded(lambda: command(options), bool(getattr(options, "debug", False)))
+    with voice:
+        options.voice = voice
+        return guarded(lambda: command(options), bool(getattr(options, "debug", False)), voice.clean)
 
 
 def parser() -> argparse.ArgumentParser:

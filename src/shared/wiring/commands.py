@@ -13,6 +13,7 @@ from shared.core.errors import StoreError, UsageError
 from shared.core.ports import RunReader
 from shared.core.results import RunReport
 from shared.monitoring.plan import MonitorPlan
+from shared.privacy.items import redact_report
 from shared.report.terminal import as_json, show
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.explain import explained, explained_json
@@ -32,7 +33,7 @@ def run(options: Namespace) -> int:
     quiet = options.quiet or not built.config.evaluation.show_progress
     with metrics_print_to_stderr(), shown_progress(quiet) as progress:
         result = run_until_done(execute(built, progress))
-    report = result.report
+    report = _told(built, result.report)
     page = None
     if report.counts.scored or report.counts.failed_items:
         page, report = _page(built, result.reader, report) if not options.dry_run else (None, report)
@@ -52,7 +53,14 @@ def _built(options: Namespace, wishes: Wishes) -> Built:
     for folder in (project_root(path.resolve().parent, Path.cwd()), Path.cwd()):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
-    return build(path, wishes)
+    built = build(path, wishes)
+    options.voice.use(built.redactor)
+    return built
+
+
+def _told(built: Built, report: RunReport) -> RunReport:
+    """The report as it may be shown."""
+    return report if built.redactor is None else redact_report(report, built.redactor)
 
 
 def _page(built: Built, reader: RunReader, report: RunReport) -> tuple[Path | None, RunReport]:
@@ -77,13 +85,14 @@ def write_page(built: Built, reader: RunReader, report: RunReport, out: Path | N
 
     config = built.config
     ranges = {metric.label: (metric.spec.low, metric.spec.high) for metric in built.metrics}
-    options = ReportOptions(days=config.report.days, ranges=ranges, show_text=not built.around.settings.safe_mode)
+    show_text = built.redactor is None or config.privacy.show_text
+    options = ReportOptions(days=config.report.days, ranges=ranges, show_text=show_text, cleaner=built.redactor)
     path = out
     if path is None:
         own = report.monitor + ("-no-dedup" if built.plan.one_off and built.store.remembers else "")
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.around.root / name.replace("{run_id}", report.run_id)
-    write_report(collect(reader, report, built.document.text, options), path)
+    write_report(collect(reader, _told(built, report), built.document.text, options), path)
     return path
 
 

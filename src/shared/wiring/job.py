@@ -20,12 +20,12 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: like Ctrl-C, with an exit code of its own."""
 
 
-def guarded(command: Callable[[], int], debug: bool = False) -> int:
-    """Run a command and turn whatever it raises into a message and an exit code."""
+def guarded(command: Callable[[], int], debug: bool = False, clean: Callable[[str], str] = str) -> int:
+    """Run a command and turn whatever it raises into a message and an exit code. `clean` redacts what is said."""
     try:
         return command()
     except ConfigError as error:
-        _say(*error.problems)
+        _say(*map(clean, error.problems))
         return 2
     except Terminated:
         _say("terminated; what was scored is kept, and the next run finishes the rest")
@@ -36,13 +36,13 @@ def guarded(command: Callable[[], int], debug: bool = False) -> int:
     except BrokenPipeError:
         return 1  # whoever read our output has gone
     except TruelineError as error:
-        _say(str(error))
+        _say(clean(str(error)))
         return 1
     except Exception as error:  # noqa: BLE001 - the job: nothing leaves it but an exit code (design, promise 2)
         if debug:
-            traceback.print_exc()
+            sys.stderr.write(clean(traceback.format_exc()))
         else:
-            _say(f"unexpected {type(error).__name__}: {error}", "run again with --debug for the traceback")
+            _say(clean(f"unexpected {type(error).__name__}: {error}"), "run again with --debug for the traceback")
         return 1
 
 

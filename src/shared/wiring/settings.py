@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import dotenv_values
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.core.errors import ConfigError
@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     environment: str = ""
     deduplicate: bool = True
     safe_mode: bool = False
+    privacy_key: SecretStr = SecretStr("")
 
 
 @dataclass(frozen=True, slots=True)
