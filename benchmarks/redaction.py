@@ -49,14 +49,14 @@ def main() -> None:
         print(f"{kind:6} {found.spans:6} {found.recall:7.3f} {found.findings:9} {found.precision:10.3f}")
     pieces = [case.text[span.start : span.end] for case in cases() for span in case.spans]
     redactor.redact("call (030) 901820")  # loads what is loaded once
-    print(f"\n{TEXTS:,} texts of {LENGTH} characters:")
+    print(f"\n{TEXTS:,} texts of {LENGTH} characters, seconds of CPU:")
     for share in (0.0, 0.01, 0.03, 0.1):
         made = texts(share, [each for each in pieces if len(each) < 100])
         hits = sum(len(redactor.find(each)) for each in made)
-        begun = time.perf_counter()
+        begun = time.process_time()
         for each in made:
             redactor.redact(each)
-        seconds = time.perf_counter() - begun
+        seconds = time.process_time() - begun
         print(f"  {hits / TEXTS:4.1f} findings a text: {seconds:5.2f} s, {TEXTS / seconds:8,.0f} texts a second")
 
 

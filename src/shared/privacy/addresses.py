@@ -65,15 +65,26 @@ def _with_name(text: str, start: int, end: int) -> Span:
 _URL = re.compile(
     r"""(?<![\w+.-])(?:[a-zA-Z][a-zA-Z0-9+.-]{1,30}://|www\.(?=[\w-]{1,63}\.[\w-]))[^\s<>"\0`{}|\\^]{2,}"""
 )
+_TOP = "com org net edu gov io co de uk fr app dev ai me us eu"
+_PLACES = tuple(f".{each}/" for each in _TOP.split())
+_BARE = re.compile(
+    rf"""(?<![\w.@/+-])(?:[\w-]{{1,63}}\.){{1,5}}(?:{_TOP.replace(" ", "|")})/[^\s<>"\0`{{}}|\\^]+""",
+    re.IGNORECASE,
+)
 _CLOSING = {")": "(", "]": "[", "'": "'"}
 
 
 def urls(text: str) -> Iterator[Span]:
-    """Addresses with a scheme or `www.`, whole: user, password, query and fragment are parts of them."""
-    if "://" not in text and "www." not in text:
-        return
-    for found in _URL.finditer(text):
-        yield found.start(), _without_punctuation(text, found.start(), found.end())
+    """Addresses with a scheme or `www.`, whole: user, password, query and fragment are parts of them.
+
+    Without a scheme, a host of a common top-level domain counts where a path follows it.
+    """
+    if "://" in text or "www." in text:
+        for found in _URL.finditer(text):
+            yield found.start(), _without_punctuation(text, found.start(), found.end())
+    if any(each in text for each in _PLACES):
+        for found in _BARE.finditer(text):
+            yield found.start(), _without_punctuation(text, found.start(), found.end())
 
 
 def _without_punctuation(text: str, start: int, end: int) -> int:

@@ -14,7 +14,7 @@ _PREFIXED = re.compile(
     r"(?=[\w-]{0,200}\d)(?:sk|pk|rk|whsec)[-_][\w-]{16,}"
     r"|(?:xox[abeprs]|xapp)-[\w-]{8,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|lf-(?=[\w-]{0,200}\d)[\w-]{20,}"
     r"|A(?:KIA|SIA)[0-9A-Z]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|hf_[A-Za-z0-9]{20,}|npm_\w{30,}|pypi-[\w-]{30,}"
-    r"|SG\.[\w-]{16,}\.[\w-]{16,}|dckr_pat_[\w-]{20,}|eyJ[\w-]{8,2000}\.eyJ[\w-]{8,}(?:\.[\w-]*)?"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|dckr_pat_[\w-]{20,}|eyJ[\w-]{8,2000}\.[\w-]{2,}(?:\.[\w-]*)?"
     r")",
     re.ASCII,
 )
@@ -80,13 +80,14 @@ def looks_random(token: str) -> bool:
 
 
 _WORDS = ("key", "secret", "token", "passw", "passphrase", "passcode", "pwd", "credential", "authorization", "bearer",
-          "pin ", "dsn")  # fmt: skip
+          "pin ", "dsn", "pw", "kennwort", "contrase", "otp", "cvv", "cvc", " code")  # fmt: skip
 _NAMED = re.compile(
     r"""(?P<name>(?<![\w.-])[\w.-]{0,60}?
-        (?:key|secret|token|passw(?:or)?d|passphrase|passcode|pwd|credential|authorization|dsn)s?(?![\w.-]))
+        (?:key|secret|token|passw(?:or)?[dt]|kennwort|contrase[nñ]a|passphrase|passcode|pwd?|credential|authorization|dsn)
+        s?(?![\w.-]))
         ["']?\s{0,3}(?P<sign>:=|=>|[:=])\s{0,3}
         (?:(?:Bearer|Basic|Token)\s{1,3})?
-        (?P<value>"[^"\n\0]{1,5000}"|'[^'\n\0]{1,5000}'|[^\s,;&"'<>\0\[\](){}]{4,})""",
+        (?P<value>"[^"\n\0]{1,5000}"|'[^'\n\0]{1,5000}'|[^\s,;&"'`<>\0\[\](){}]{4,})""",
     re.IGNORECASE | re.VERBOSE,
 )
 _SAID = re.compile(
@@ -98,6 +99,16 @@ _BESIDE = re.compile(
     r"""\b(?:password|passwd|passcode|passphrase|pwd)\s["'“]?
         (?=[^\s"'“”,\0]{0,64}\d)(?=[^\s"'“”,\0]{0,64}[^\W\d_])(?P<value>[^\s"'“”,\0\[\]]{6,64}[^\s"'“”,.;?\0\[\]])""",
     re.IGNORECASE | re.VERBOSE,
+)
+_KEY_SAID = re.compile(
+    r"""\b(?:(?:api|secret|access|auth|private)[ _-]?(?:key|token)|token)\s{1,3}(?:is\s{1,3}|was\s{1,3})?["']?
+        (?=[\w+/=.-]{0,100}\d)(?P<value>[\w+/=.-]{16,})""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_CODE = re.compile(
+    r"\b(?:otp|cv[vc]2?|(?:one[ -]time|verification|security|login|access)\s(?:code|pin|password))\b"
+    r"\s{0,2}(?:is|was|[:=#])?\s{0,2}(?P<value>\d{3,8})\b",
+    re.IGNORECASE,
 )
 _BORNE = re.compile(r"\b(?:bearer|basic)\s{1,3}(?=[\w.~+/-]{0,100}\d)(?P<value>[\w.~+/-]{12,}={0,2})", re.IGNORECASE)
 _HARMLESS_NAME = re.compile(
@@ -114,12 +125,19 @@ _HARMLESS_VALUE = re.compile(
 
 def _named(text: str) -> Iterator[Span]:
     for found in _NAMED.finditer(text):
-        start, end = found.span("value")
+        (start, end), quoted = found.span("value"), False
         if text[start] in "\"'":
-            start, end = start + 1, end - 1
+            start, end, quoted = start + 1, end - 1, True
         value = text[start:end].rstrip(".!?")
-        if value and _secretive(found["name"], found["sign"], value):
+        if value and (
+            _secretive(found["name"], found["sign"], value) or (quoted and _is_password(found["name"], value))
+        ):
             yield start, start + len(value)
+
+
+def _is_password(name: str, value: str) -> bool:
+    """Whether a quoted word is a password by its name alone, as in `"password": "abc"`."""
+    return name.lower().startswith("pass") and " " not in value and not _HARMLESS_VALUE.fullmatch(value)
 
 
 def _secretive(name: str, sign: str, value: str) -> bool:
@@ -131,6 +149,8 @@ def _secretive(name: str, sign: str, value: str) -> bool:
     if lower in ("key", "keys", "token", "tokens"):
         return digits >= 2 and len(value) >= 12 and not value.isdigit() and " " not in value
     if "key" in lower or "token" in lower:
+        if digits and len(value) >= 16 and not value.islower() and not value.isupper():
+            return " " not in value
         return digits >= 2 and len(value) >= 6 and not (value.isdigit() and "token" in lower) and " " not in value
     if value.isalpha() and (value.islower() or value.istitle() or value.isupper()):
         return sign == "=" and len(value) >= 6 and value.islower() and "_" not in lower
@@ -139,5 +159,5 @@ def _secretive(name: str, sign: str, value: str) -> bool:
 
 def _borne(text: str) -> Iterator[Span]:
     """Secrets that a sentence or a header tells."""
-    for pattern in (_SAID, _BESIDE, _BORNE):
+    for pattern in (_SAID, _BESIDE, _KEY_SAID, _CODE, _BORNE):
         yield from (found.span("value") for found in pattern.finditer(text))

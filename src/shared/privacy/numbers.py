@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from shared.privacy.addresses import Span
 
-_CARD_RUN = re.compile(r"(?<!\d)(?<!\d[.,])\d(?:[ \u00a0-]?\d){12,40}(?!\d)(?![.,]\d)")
+_CARD_RUN = re.compile(r"(?<!\d)(?<!\d\.)\d(?:(?:[\u00a0.-]| {1,2})?\d){12,40}(?!\d)(?!\.\d)")
 _GROUP = re.compile(r"\d+")
 _CARD_LENGTHS = (19, 18, 17, 16, 15, 14, 13)
 _BRANDS = re.compile(
@@ -102,7 +102,10 @@ def _mod97(text: str) -> bool:
     return int("".join(str(int(each, 36)) for each in plain[4:] + plain[:4])) % 97 == 1
 
 
-_SSN = re.compile(r"(?<![\w-])(?<!\d[ .])(?!000|666|9)\d{3}([ -]?)(?!00)\d\d\1(?!0000)\d{4}(?![\w-])(?!\.\d)", re.ASCII)
+_SSN = re.compile(
+    r"(?:(?<![\w-])(?<!\d[ .])|(?<=[Ss][Ss][Nn]))(?!000|666|9)\d{3}([ .-]?)(?!00)\d\d\1(?!0000)\d{4}(?![\w-])(?!\.\d)",
+    re.ASCII,
+)
 _SSN_CUE = re.compile(r"\b(?:ssn|ss#|s\.s\.n|social(?: security)?)\b[^\n\d]{0,30}$", re.IGNORECASE)
 _SSN_VETO = re.compile(r"(?:\b(?:order|part|sku|model|serial|tracking|invoice|item)\b[ \w.:]{0,12}|#)$", re.IGNORECASE)
 
@@ -121,7 +124,7 @@ _IPV6 = re.compile(
 )
 _NOT_AN_IP = re.compile(
     r"(?:\b(?:v|ver|versions?|release|build|firmware|driver|sections?|clauses?|chapter|paragraph|article|oid|from|to)[\s:.]{0,3}"
-    r"|[§/]\s?|==\s?)$",
+    r"|[§/]\s?|==\s?|/[\w.-]{1,80}:)$",
     re.IGNORECASE,
 )
 _TO = re.compile(r"\b(?:version|release|upgrade[ds]?|update[ds]?|downgrade[ds]?|build|firmware)\b", re.IGNORECASE)

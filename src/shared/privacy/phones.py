@@ -13,6 +13,7 @@ _BARE_NANP = re.compile(r"1?[2-9]\d\d[2-9]\d{6}")
 _DATE = re.compile(
     r"(?<![\d+])(?<!\d[-./])(?:(?:19|20)\d\d([-./])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
     r"|(?:0?[1-9]|[12]\d|3[01])([-./])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d"
+    r"|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
     r"|(?:19|20)\d\d ?[-–/] ?(?:19|20)\d\d)(?!\d|[-./]\d)"
 )
 _CUE = re.compile(
@@ -24,7 +25,7 @@ _VETO = re.compile(
     r"(?:\b(?:order|invoice|policy|ticket|case|ref|reference|sku|serial|tracking|claim|part|item|model|batch|lot|po|"
     r"account|acct|isbn|issn|doi|id|ids|version|build|shipment|booking|receipt|license|licence|routing|vin|upc|ean|"
     r"transaction|request|port)\b[ ._-]{0,2}(?:no\b\.?|nr\b\.?|num\b\.?|numbers?\b|id\b|ids\b|code\b|is\b|was\b)?"
-    r"[\s#:=(\[\"']{0,4}|[#$€£¥§]\s?)$",
+    r"[\s#:=(\[\"']{0,4}|[#$€£¥§]\s?|==)$",
     re.IGNORECASE,
 )
 
