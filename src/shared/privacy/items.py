@@ -6,7 +6,7 @@ counted by: labels, values, thresholds, digests, costs, times, and ids that hold
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from shared.core.conversation import Conversation, Message, ToolCall
@@ -20,6 +20,10 @@ _VALUES = ("judgment", "additional_input", "additional_output", "metadata", "tra
 _RANKINGS = ("actual_ranking", "expected_ranking")
 _TOOLS = ("tools_called", "expected_tools")
 _IDS = ("id", "trace_id", "observation_id")
+_KEPT = frozenset({
+    "run_id", "monitor", "stream", "config_digest", "status", "started_at", "finished_at", "counts", "estimates",
+    "cost", "version", "environment",
+})  # fmt: skip
 
 
 def redact_result(result: ItemResult, redactor: Redactor) -> ItemResult:
@@ -65,15 +69,16 @@ def redact_failure(failure: MetricFailure, redactor: Redactor) -> MetricFailure:
 
 
 def redact_report(report: RunReport, redactor: Redactor) -> RunReport:
-    """The report with notes, broken records, publishing values and the configuration's text redacted."""
-    return replace(
-        report,
-        notes=tuple(map(redactor.redact, report.notes)),
-        broken=tuple(map(redactor.redact, report.broken)),
-        failure_kinds={redactor.redact(kind): n for kind, n in report.failure_kinds.items()},
-        publishing=redactor.redact_value(report.publishing),
-        config_text=redactor.redact(report.config_text),
-    )
+    """The report with every word in it redacted that is not a name, a key, a time or a number.
+
+    What is kept is listed, so that a field that reports are given one day is redacted until somebody decides otherwise.
+    """
+    words = (each.name for each in fields(report) if each.name not in _KEPT)
+    return replace(report, **{name: _words(getattr(report, name), redactor) for name in words})
+
+
+def _words(value: Any, redactor: Redactor) -> Any:
+    return tuple(map(redactor.redact, value)) if isinstance(value, tuple) else redactor.redact_value(value)
 
 
 def _text(text: str | None, redactor: Redactor) -> str | None:
