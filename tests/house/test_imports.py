@@ -13,6 +13,7 @@ from tests.house.houseplan import SRC, module_name, python_files, short, tree
 
 PROBE = Path(__file__).with_name("import_probe.py")
 HEAVY = {"pandas", "numpy", "scipy", "duckdb", "sqlalchemy", "alembic", "sacrebleu", "jinja2"}
+HEAVY |= {"httpx", "tenacity"}
 
 
 class Probed(NamedTuple):

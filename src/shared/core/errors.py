@@ -3,7 +3,10 @@
     TruelineError
     ├ ConfigError        stop before any work; exit 2; no traceback
     │ └ UsageError       the command line itself is wrong; exit 2
-    ├ TransientError     try again later (rate limits, outages)
+    ├ TransientError     try again later
+    │ ├ RateLimited      a server asks for fewer requests
+    │ ├ Unavailable      a server cannot be reached, or fails
+    │ └ BadAnswer        a server's answer cannot be used (HTML, no choices, broken JSON, too large, cut off)
     ├ ItemError          skip this one item or record, count it, go on
     └ FatalError         stop the run; what is stored stays stored; exit 1
       ├ SourceError      the source cannot be read (missing file, truncated gzip)
@@ -37,6 +40,18 @@ class UsageError(ConfigError):
 
 class TransientError(TruelineError):
     """Something outside failed in a way that may pass: worth another try."""
+
+
+class RateLimited(TransientError):
+    """A server asks for fewer requests."""
+
+
+class Unavailable(TransientError):
+    """A server cannot be reached, or fails."""
+
+
+class BadAnswer(TransientError):
+    """What a server sent cannot be used as an answer."""
 
 
 class ItemError(TruelineError):

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from shared.core.records import DatasetItem
 from shared.core.results import (
+    CacheStats,
     Candidate,
     DailyScore,
     Decision,
@@ -255,7 +256,10 @@ class ResponseCache(Protocol):
         """The answers that are there, by key."""
 
     def put(self, answers: Mapping[str, LMResult]) -> None:
-        """Keep whole answers; errors and truncated answers are not given to it."""
+        """Keep whole answers; errors and truncated answers are not given to it. A later answer to a key stands."""
+
+    def stats(self) -> CacheStats:
+        """Hits and misses so far, and what is in it."""
 
 
 class LabelSource(Protocol):

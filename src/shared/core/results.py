@@ -97,7 +97,10 @@ class LMResult:
     """One answer of a language model.
 
     `token_logprobs` are natural logarithms, one per token of the answer, empty where the model gives none.
-    `usage` counts tokens (`input`, `output`, `total`), `latency` is in seconds, `cost` in US dollars.
+    `usage` counts tokens (`input`, `output`, `total`, and `cached_input`, the part of the input that the server had
+    read before), `latency` is in seconds, `cost` in US dollars. `tool_calls` have `id`, `name` and `arguments` (the
+    model's own text). `reported_model` is what the server says has answered. `passed_over` tells which adapters of a
+    fallback chain did not answer, and why; `answered_by` which did. `cached`: nothing was paid for this answer.
     """
 
     text: str
@@ -109,6 +112,33 @@ class LMResult:
     latency: float | None = None
     model: str = ""
     finish_reason: str = "stop"
+    tool_calls: tuple[Mapping[str, str], ...] = ()
+    reported_model: str = ""
+    answered_by: str = ""
+    passed_over: tuple[str, ...] = ()
+    cached: bool = False
+
+    @property
+    def confidence_source(self) -> Literal["logprobs", "none"]:
+        """What a confidence in this answer may be built on; never guessed where the model gave nothing."""
+        return "logprobs" if self.token_logprobs else "none"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What a response cache has done and holds; `saved` is what its hits cost when they were asked, in US dollars."""
+
+    hits: int = 0
+    misses: int = 0
+    entries: int = 0
+    bytes: int = 0
+    saved: float = 0.0
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits among all look-ups, 0 when there were none."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)

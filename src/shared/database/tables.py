@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Json, Moment, Prose
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -149,3 +149,24 @@ failures = sa.Table(
     sa.Index("ix_failures_run", "run_id", "item_id"),
 )
 """Metrics that gave no score, one row for each try (`attempt` from 1)."""
+
+responses = sa.Table(
+    "responses",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("payload", Json, nullable=False),
+    sa.Column("bytes", sa.Integer, nullable=False),
+    sa.Column("cost", sa.Double),
+    sa.Column("stored_at", Moment, nullable=False),
+    sa.Index("ix_responses_stored_at", "stored_at"),
+)
+"""Answers of models by the digest of the question; `cost` is what the answer cost, in US dollars."""
+
+response_use = sa.Table(
+    "response_use",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Double, nullable=False),
+)
+"""Running totals of the response cache: `hits`, `misses`, and `saved` in US dollars."""

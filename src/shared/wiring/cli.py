@@ -1,4 +1,4 @@
-"""The command line: `trueline run|check|list|schema|report`, and `scripts/run_monitoring.py <config>`.
+"""The command line: `trueline run|check|list|schema|report|cache`, and `scripts/run_monitoring.py <config>`.
 
 Exit codes: 0 done (also when there was nothing to do), 1 the run failed, 2 bad usage or configuration, 3 too many
 failures, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
@@ -18,6 +18,7 @@ COMMANDS = {
     "list": "show known sources, strategies, metrics, stores and configurations",
     "schema": "write the JSON Schema that editors check configurations with",
     "report": "write the HTML report of a past run again",
+    "cache": "show what the response cache holds and has saved, or clear it",
 }
 
 
@@ -73,6 +74,10 @@ def parser() -> argparse.ArgumentParser:
     parts["report"].add_argument("--run", metavar="ID", help="which run (default: the newest)")
     parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
     parts["report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    parts["cache"].add_argument("action", choices=("stats", "clear"))
+    parts["cache"].add_argument("config", help="a YAML file, or a name from configs/")
+    parts["cache"].add_argument("--json", action="store_true", help="print JSON")
+    parts["cache"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     return top
 
 

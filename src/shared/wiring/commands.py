@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from shared.core.clock import iso
@@ -167,3 +167,29 @@ def _chosen(reader: RunReader, plan: MonitorPlan, run_id: str | None) -> RunRepo
     if newest is None:
         raise UsageError(f"monitor {plan.name!r} has no run with scores yet; run it first")
     return newest
+
+
+def cache(options: Namespace) -> int:
+    """Show what the response cache holds and has saved, or clear it."""
+    from shared.database.engine import open_database
+    from shared.database.responses import SqlResponses
+
+    built = _built(options, Wishes(tuple(options.overrides)))
+    state = built.store.state(built.around.root)
+    if not state.exists():
+        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    database = open_database(state)
+    try:
+        responses = SqlResponses(database)
+        cleared = responses.clear() if options.action == "clear" else None
+        stats = responses.stats()
+    finally:
+        database.close()
+    if options.json:
+        print(json.dumps({**asdict(stats), "hit_rate": stats.hit_rate, "cleared": cleared}))
+    elif cleared is not None:
+        print(f"{cleared:,} answers cleared from {called(state)}")
+    else:
+        print(f"responses in {called(state)}: {stats.entries:,} answers, {stats.bytes / 1e6:,.1f} MB")
+        print(f"{stats.hits:,} hits, {stats.misses:,} misses: {stats.hit_rate:.1%}; saved ${stats.saved:,.4f}")
+    return 0

@@ -1,0 +1,142 @@
+"""Answers from the response cache, around any adapter: equal questions at once make one call, look-ups and writes go
+in batches.
+
+An answer is kept only when it is whole and what was asked for: not when it was cut by its length, is empty, was made
+up offline, or came from another model of a fallback chain. Failures are passed on to all who asked and are forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+from shared.core.ports import LMAdapter, ResponseCache
+from shared.core.results import LMResult
+from shared.llm.batches import Batches
+from shared.llm.keys import Prompt, request_key, without_input_data
+from shared.llm.loops import PerLoop
+
+_WHOLE = frozenset({"stop", "tool_calls", "function_call", "choice"})
+
+
+def worth_keeping(answer: LMResult) -> bool:
+    """Whether an answer may stand for every later question like it."""
+    whole = answer.finish_reason in _WHOLE and bool(answer.text or answer.tool_calls)
+    return whole and answer.model != "offline" and not answer.passed_over
+
+
+class CachingAdapter:
+    """An adapter whose answers are remembered. A chain of fallbacks belongs around it, not inside.
+
+    The parameter `input_data` is part of what makes two questions equal and is not sent on: votes that must be drawn
+    anew differ by it.
+    """
+
+    def __init__(self, inner: LMAdapter, cache: ResponseCache) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._asked: dict[str, Future[LMResult]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._gets: PerLoop[Batches[str, dict[str, LMResult]]] = PerLoop(lambda: Batches(cache.get))
+        self._puts: PerLoop[Batches[tuple[str, LMResult], None]] = PerLoop(
+            lambda: Batches(lambda answers: cache.put(dict(answers)))
+        )
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The remembered answer (`cached`), the one that is just being asked for, or a new one, stored on return."""
+        key = request_key(self.name, prompt, max_tokens, params)
+        future, mine = self._joined(key)
+        if mine:
+            # A task of its own: who stops waiting must not take the answer from the others.
+            task = asyncio.create_task(self._answer(key, future, prompt, max_tokens, params))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        answer = await asyncio.shield(asyncio.wrap_future(future))
+        return answer if mine else replace(answer, cached=True)
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The same, for callers without an event loop."""
+        key = request_key(self.name, prompt, max_tokens, params)
+        future, mine = self._joined(key)
+        if not mine:
+            return replace(future.result(), cached=True)
+        with _Settling(self._forget, key, future):
+            found = self._cache.get([key]).get(key)
+            if found is None:
+                answer = self._inner.complete_with_logprobs(prompt, max_tokens, **without_input_data(params))
+                if worth_keeping(answer):
+                    self._cache.put({key: answer})
+            else:
+                answer = replace(found, cached=True)
+            future.set_result(answer)
+        return future.result()
+
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        """A remembered answer in one piece, else the inner adapter's pieces, which are not remembered: a stream does
+        not tell whether it was cut by its length.
+        """
+        key = request_key(self.name, prompt, max_tokens, params)
+        found = (await self._gets.get().add(key)).get(key)
+        if found is not None:
+            yield found.text
+            return
+        async for piece in self._inner.stream(prompt, max_tokens, **without_input_data(params)):
+            yield piece
+
+    def list_models(self) -> list[str]:
+        """The inner adapter's list."""
+        return self._inner.list_models()
+
+    def test_connection(self) -> None:
+        """The inner adapter's test, never answered from memory."""
+        self._inner.test_connection()
+
+    async def _answer(
+        self, key: str, future: Future[LMResult], prompt: Prompt, max_tokens: int, params: Mapping[str, Any]
+    ) -> None:
+        with _Settling(self._forget, key, future):
+            found = (await self._gets.get().add(key)).get(key)
+            if found is None:
+                answer = await self._inner.complete(prompt, max_tokens, **without_input_data(params))
+                if worth_keeping(answer):
+                    await self._puts.get().add((key, answer))
+            else:
+                answer = replace(found, cached=True)
+            future.set_result(answer)
+
+    def _joined(self, key: str) -> tuple[Future[LMResult], bool]:
+        """The call for a key that is under way, or a new one that the caller must make."""
+        with self._lock:
+            future = self._asked.get(key)
+            if future is not None:
+                return future, False
+            future = self._asked[key] = Future()
+            return future, True
+
+    def _forget(self, key: str) -> None:
+        with self._lock:
+            self._asked.pop(key, None)
+
+
+class _Settling:
+    """However the block ends, the key is free again; a failure or a cancellation is told to all who wait for it."""
+
+    def __init__(self, forget: Callable[[str], None], key: str, future: Future[LMResult]) -> None:
+        self._forget = forget
+        self._key = key
+        self._future = future
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self._forget(self._key)
+        if error is not None and not self._future.done():
+            self._future.set_exception(error)
+        return True

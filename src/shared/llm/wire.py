@@ -1,0 +1,186 @@
+"""The OpenAI-compatible API's two languages: what is sent to it, and answers read from it.
+
+Logprobs come in two shapes: chat's (`content: [{token, logprob, top_logprobs}]`) and the older one of /completions
+and some servers' chat (`tokens`, `token_logprobs`, `top_logprobs`). A logprob that is no finite number makes the
+answer unusable; it is never replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.core.errors import BadAnswer, ConfigError
+from shared.core.registry import hint
+from shared.core.results import LMResult
+
+Prompt = str | Sequence[Mapping[str, Any]]
+
+PARAMS = (
+    *("temperature", "top_p", "seed", "stop", "top_logprobs", "frequency_penalty", "presence_penalty", "logit_bias"),
+    *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "extra_body"),
+)
+"""What a call may say besides prompt and length; what else a server knows goes into `extra_body`."""
+
+
+class Dialect:
+    """How one server likes to be asked; learnt from its refusals."""
+
+    def __init__(self, model: str, chat_only: bool, logprobs: bool) -> None:
+        self.model = model
+        self.chat_only = chat_only
+        self.logprobs = logprobs
+        self.tokens_field = "max_tokens"
+
+    def request(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Path and body of a request.
+
+        Raises:
+            ConfigError: for a parameter that is not known.
+        """
+        unknown = next((name for name in params if name not in PARAMS), None)
+        if unknown is not None:
+            raise ConfigError(
+                f"openai_compatible: unknown parameter {unknown!r}. {hint(unknown, PARAMS)} What only this server"
+                " knows goes into extra_body."
+            )
+        sent = {name: value for name, value in params.items() if value is not None}
+        extra, top = sent.pop("extra_body", {}), sent.pop("top_logprobs", 0)
+        plain = isinstance(prompt, str) and not self.chat_only
+        body: dict[str, Any] = {"model": self.model}
+        if plain:
+            body |= {"prompt": prompt, "max_tokens": max_tokens}
+        else:
+            messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+            body |= {"messages": messages, self.tokens_field: max_tokens}
+        if self.logprobs:
+            body |= {"logprobs": top} if plain else {"logprobs": True, "top_logprobs": top}
+        return "/completions" if plain else "/chat/completions", body | sent | extra
+
+    def learn(self, feature: str) -> None:
+        """Do without a feature (`logprobs`, the name `max_tokens`) from now on."""
+        if feature == "logprobs":
+            self.logprobs = False
+        else:
+            self.tokens_field = "max_completion_tokens"
+
+
+def estimated_tokens(prompt: Prompt, max_tokens: int) -> int:
+    """About how many tokens a call will use at most: four characters each, and the longest answer."""
+    texts = [prompt] if isinstance(prompt, str) else [str(each.get("content") or "") for each in prompt]
+    return sum(len(text) for text in texts) // 4 + 4 * len(texts) + max_tokens
+
+
+def read_json(body: bytes, where: str) -> dict[str, Any]:
+    """The JSON object of a body.
+
+    Raises:
+        BadAnswer: saying what it is instead.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        start = body[:200].lstrip()
+        what = "an HTML page" if start[:1] == b"<" else f"no JSON ({error})" if start else "an empty body"
+        raise BadAnswer(f"{where}: the answer is {what}; expected JSON. Is base_url the API's (/v1)?") from error
+    if not isinstance(found, dict):
+        raise BadAnswer(f"{where}: the answer is JSON of type {type(found).__name__}; expected an object")
+    return found
+
+
+def read_answer(found: Mapping[str, Any], where: str) -> LMResult:
+    """The answer in a server's object.
+
+    Raises:
+        BadAnswer: when there is none in it.
+    """
+    choices = found.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        said = found.get("error")
+        raise BadAnswer(f"{where}: the answer has no choices" + (f": {str(said)[:200]}" if said else ""))
+    choice = choices[0]
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        message = {"content": choice.get("text")}
+    logprobs, tokens, top = read_logprobs(choice.get("logprobs"), where)
+    refusal = message.get("refusal")
+    text = _text(message.get("content"))
+    reason = "refusal" if refusal and not text else str(choice.get("finish_reason") or "unknown")
+    return LMResult(
+        text or str(refusal or ""),
+        logprobs,
+        tokens,
+        top,
+        usage=read_usage(found.get("usage")),
+        finish_reason=reason,
+        tool_calls=_tool_calls(message.get("tool_calls")),
+        reported_model=str(found.get("model") or ""),
+    )
+
+
+def read_usage(found: object) -> dict[str, int]:
+    """Tokens counted by the server, under our names."""
+    if not isinstance(found, dict):
+        return {}
+    details = found.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else found.get("prompt_cache_hit_tokens")
+    counts = {
+        "input": found.get("prompt_tokens"),
+        "output": found.get("completion_tokens"),
+        "total": found.get("total_tokens"),
+        "cached_input": cached,
+    }
+    return {name: value for name, value in counts.items() if isinstance(value, int)}
+
+
+Logprobs = tuple[tuple[float, ...], tuple[str, ...], tuple[Mapping[str, float], ...] | None]
+
+
+def read_logprobs(found: object, where: str) -> Logprobs:
+    """Logprobs, tokens and alternatives, in either shape; empty where there are none.
+
+    Raises:
+        BadAnswer: when they are no numbers.
+    """
+    if not isinstance(found, dict):
+        return (), (), None
+    rows = found.get("content")
+    try:
+        if isinstance(rows, list):
+            tops = [{each["token"]: each["logprob"] for each in row.get("top_logprobs") or ()} for row in rows]
+            return _checked([row["logprob"] for row in rows], [row["token"] for row in rows], tops, where)
+        values, tokens = found.get("token_logprobs") or [], found.get("tokens") or []
+        return _checked(values, tokens, found.get("top_logprobs") or [], where)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadAnswer(f"{where}: the answer's logprobs cannot be read ({error!r})") from error
+
+
+def _checked(values: list[Any], tokens: list[Any], tops: list[Any], where: str) -> Logprobs:
+    wrong = [value for value in values if not isinstance(value, int | float) or not math.isfinite(value)]
+    if wrong or len(values) != len(tokens):
+        found = f"{wrong[0]!r}" if wrong else f"{len(values)} for {len(tokens)} tokens"
+        raise BadAnswer(f"{where}: the answer's logprobs cannot be used: found {found}; expected a number each")
+    clean = [{str(token): float(each) for token, each in (top or {}).items() if math.isfinite(each)} for top in tops]
+    top = tuple(clean) if any(clean) else None
+    return tuple(float(value) for value in values), tuple(str(token) for token in tokens), top
+
+
+def _text(content: object) -> str:
+    """A message's text; some servers send it in parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _tool_calls(found: object) -> tuple[Mapping[str, str], ...]:
+    calls = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    made = []
+    for call in calls:
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        arguments = function.get("arguments")
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
+        made.append({"id": str(call.get("id") or ""), "name": str(function.get("name") or ""), "arguments": text})
+    return tuple(made)

@@ -1,0 +1,205 @@
+"""Requests and tokens per minute, the adaptive bound on requests at once, and the circuit breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.core.errors import StoreError, Unavailable
+from shared.llm.breaker import Breaker
+from shared.llm.gate import Gate
+from shared.llm.limits import WINDOW, FileShelf, Limits
+from tests.llm.clockwork import FakeTime
+
+
+def most_in_a_window(times: Sequence[float], window: float = WINDOW) -> int:
+    """The largest number of moments in any window that is open at its end."""
+    return max((bisect_left(times, start + window) - place for place, start in enumerate(times)), default=0)
+
+
+async def sent(limits: Limits, fake: FakeTime, count: int, tokens: int = 0) -> list[float]:
+    """When so many requests were let through."""
+    times = []
+    for _ in range(count):
+        await limits.wait(tokens)
+        times.append(fake.now)
+    return times
+
+
+@given(rate=st.integers(1, 400), idle=st.lists(st.floats(0, 90), min_size=1, max_size=5))
+def test_no_minute_holds_more_than_the_rate(rate: int, idle: list[float]) -> None:
+    """In every window of a minute, wherever it begins and whatever the pauses, and after a pause at once."""
+    fake = FakeTime()
+    limits = Limits(rate, None, fake.runtime())
+    times: list[float] = []
+    for pause in idle:
+        times += asyncio.run(sent(limits, fake, rate))
+        fake.now += pause
+    assert most_in_a_window(times) <= rate
+    assert times[0] == 1000.0
+    assert times[-1] - times[0] <= len(idle) * (WINDOW * 1.03 + 90) + 60
+
+
+def test_tokens_are_paid_off_before_more_are_spent() -> None:
+    """A minute holds the rate and one request; an estimate that was too high is given back."""
+    fake = FakeTime()
+    limits = Limits(None, 600, fake.runtime())
+    times = asyncio.run(sent(limits, fake, 20, tokens=100))
+    assert most_in_a_window(times) == 6
+    limits.settle(100, 10)
+    assert asyncio.run(sent(limits, fake, 1, tokens=100)) == [pytest.approx(times[-1] + 1)]
+
+
+def test_a_hold_holds_all() -> None:
+    """After Retry-After no request of this adapter goes out before its time."""
+    fake = FakeTime()
+    limits = Limits(None, None, fake.runtime())
+    limits.hold(30)
+    limits.hold(10)
+    assert asyncio.run(sent(limits, fake, 3)) == [1030.0] * 3
+
+
+def test_workers_share_a_file(tmp_path: Path) -> None:
+    """Two workers with one file keep one rate together."""
+    fake = FakeTime()
+    workers = [Limits(20, None, fake.runtime(), FileShelf(tmp_path / "new" / "limits.json")) for _ in range(2)]
+    times = [asyncio.run(sent(workers[number % 2], fake, 1))[0] for number in range(100)]
+    assert most_in_a_window(times) <= 20
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"requests": "x"}', '{"requests": 1e9}'])
+def test_a_damaged_or_old_file_forgets_a_minute(tmp_path: Path, content: str) -> None:
+    """A file that a kill cut, or that is older than the machine's start, must not block anybody."""
+    path = tmp_path / "limits.json"
+    path.write_text(content)
+    fake = FakeTime()
+    assert asyncio.run(sent(Limits(20, None, fake.runtime(), FileShelf(path)), fake, 1)) == [1000.0]
+
+
+def test_a_file_that_cannot_be_is_told(tmp_path: Path) -> None:
+    """A limit that cannot be kept stops the run; it is not given up in silence."""
+    (tmp_path / "file").write_text("")
+    fake = FakeTime()
+    with pytest.raises(StoreError, match="limits_file"):
+        asyncio.run(sent(Limits(20, None, fake.runtime(), FileShelf(tmp_path / "file" / "limits.json")), fake, 1))
+
+
+def test_the_gate_halves_once_a_round_and_grows_by_one() -> None:
+    """Ten refusals of one round are one signal; a whole round of successes is worth one more request."""
+    gate = Gate(16)
+
+    async def rounds() -> None:
+        entered = [await gate.enter() for _ in range(10)]
+        for number in entered:
+            gate.slower(number)
+            gate.leave()
+        assert gate.limit == 8
+        gate.slower(await gate.enter())
+        assert gate.limit == 4
+        for _ in range(5):
+            gate.faster()
+        assert gate.limit == 5
+        for _ in range(1000):
+            gate.faster()
+        assert gate.limit == 16
+
+    asyncio.run(rounds())
+
+
+def test_the_gate_never_closes() -> None:
+    """However often the server refuses, one request goes."""
+    gate = Gate(4)
+
+    async def refused() -> None:
+        for _ in range(10):
+            gate.slower(await gate.enter())
+            gate.leave()
+
+    asyncio.run(refused())
+    assert gate.limit == 1
+
+
+def test_the_gate_bounds_and_keeps_the_order() -> None:
+    """Never more inside than allowed; who waits is let in as they came; who leaves the queue takes no room."""
+    gate = Gate(2)
+    inside: list[int] = []
+    order: list[int] = []
+    most = 0
+
+    async def one(number: int) -> None:
+        nonlocal most
+        await gate.enter()
+        inside.append(number)
+        order.append(number)
+        most = max(most, len(inside))
+        await asyncio.sleep(0)
+        inside.remove(number)
+        gate.leave()
+
+    async def all_of_them() -> None:
+        tasks = [asyncio.create_task(one(number)) for number in range(20)]
+        await asyncio.sleep(0)
+        for number in (5, 6, 19):
+            tasks[number].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await one(99)
+
+    asyncio.run(all_of_them())
+    assert most == 2
+    assert order == [each for each in range(20) if each not in (5, 6, 19)] + [99]
+
+
+def test_the_gate_serves_several_loops() -> None:
+    """Loops in different threads wait for one another's room."""
+    gate = Gate(1)
+    done: list[int] = []
+
+    async def some(number: int) -> None:
+        for _ in range(50):
+            await gate.enter()
+            await asyncio.sleep(0)
+            done.append(number)
+            gate.leave()
+
+    threads = [threading.Thread(target=lambda number=number: asyncio.run(some(number))) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 150
+
+
+def test_the_breaker_opens_tries_and_closes() -> None:
+    """Three failures open it; after its time one request tries; failing opens it again, succeeding closes it."""
+    fake = FakeTime()
+    breaker = Breaker(3, 30, fake.clock)
+    for _ in range(2):
+        breaker.failed("a")
+    breaker.succeeded()
+    for why in "abc":
+        breaker.enter()
+        breaker.failed(why)
+    states = [breaker.state]
+    with pytest.raises(Unavailable, match="3 requests in a row failed, so none is sent for 30 s; the last one: c"):
+        breaker.enter()
+    fake.now += 30
+    states.append(breaker.state)
+    breaker.look()
+    breaker.enter()
+    with pytest.raises(Unavailable):
+        breaker.enter()
+    breaker.failed("d")
+    states.append(breaker.state)
+    fake.now += 30
+    breaker.enter()
+    breaker.given_up()
+    breaker.enter()
+    breaker.succeeded()
+    assert [*states, breaker.state] == ["open", "half open", "open", "closed"]

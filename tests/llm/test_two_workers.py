@@ -1,0 +1,73 @@
+"""Two workers, retries and all, against a server that counts what comes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared.core.errors import TransientError
+from shared.llm.openai_compatible import OpenAICompatibleAdapter
+from shared.llm.settings import OpenAISettings
+from tests.contracts.processes import ROOT, environment
+from tests.llm.clockwork import FakeTime
+from tests.llm.standin import BROKEN, CUT, busy, standing_in
+from tests.llm.test_limits import most_in_a_window
+
+WORKER = """
+import sys
+from shared.core.errors import TransientError
+from shared.llm import limits
+from shared.llm.openai_compatible import OpenAICompatibleAdapter
+from shared.llm.settings import OpenAISettings
+limits.WINDOW = float(sys.argv[3])
+adapter = OpenAICompatibleAdapter(OpenAISettings(
+    base_url=sys.argv[1], model="small", requests_per_minute=20, limits_file=sys.argv[2], breaker_failures=1000))
+for number in range(20):
+    try:
+        adapter.complete_with_logprobs(str(number))
+    except TransientError:
+        pass
+adapter.close()
+"""
+
+
+def test_retries_of_two_workers_keep_the_rate(tmp_path: Path) -> None:
+    """Every request counts: first tries, retries after 500, after 429 and after lost connections, of both workers."""
+    fake = FakeTime()
+    with standing_in(fake.clock) as server:
+        server.faults.extend([BROKEN, busy(), CUT, busy("0"), BROKEN] * 12)
+        settings = OpenAISettings(
+            base_url=server.url,
+            model="small",
+            requests_per_minute=30,
+            limits_file=str(tmp_path / "limits.json"),
+            breaker_failures=1000,
+        )
+        workers = [OpenAICompatibleAdapter(settings, fake.runtime(seed)) for seed in range(2)]
+        failed = 0
+        for number in range(60):
+            try:
+                workers[number % 2].complete_with_logprobs(str(number))
+            except TransientError:
+                failed += 1
+        for worker in workers:
+            worker.close()
+        assert failed >= 15
+        assert len(server.questions) >= 100
+        assert most_in_a_window([each.at for each in server.seen]) <= 30
+
+
+@pytest.mark.slow
+def test_two_processes_keep_the_rate(tmp_path: Path) -> None:
+    """The same with two real processes at once and real time, in windows of three seconds."""
+    with standing_in() as server:
+        server.faults.extend([BROKEN, busy("0")] * 10)
+        command = [sys.executable, "-c", WORKER, server.url, str(tmp_path / "limits.json"), "3.0"]
+        workers = [subprocess.Popen(command, cwd=ROOT, env=environment()) for _ in range(2)]
+        assert [worker.wait(120) for worker in workers] == [0, 0]
+        assert len(server.questions) >= 50
+        # A tenth of a second is left for requests that did not travel equally long.
+        assert most_in_a_window(sorted(each.at for each in server.seen), 2.9) <= 20
