@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 from random import Random
 
@@ -21,7 +21,7 @@ from shared.core.results import Draw, ItemResult, MetricScore, RunReport, Status
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.sampling import Stratified
-from shared.monitoring.tally import Tally, counts_only
+from shared.monitoring.tally import Tally
 from shared.scoring.tree import is_node
 
 _AGAIN = 0.2  # seconds between two looks at a lock that another run holds
@@ -144,7 +144,7 @@ class _Run:
         known: tuple[Known, ...] = (*ports.known, ports.scored.unseen, ports.runs.undecided)
         reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
-        self.tally.counts = counts_only(self.tally.counts, intake.counts)
+        self.tally.add(**asdict(intake.counts))
         self.broken = intake.broken
         self.notes.extend(intake.notes)
         return intake

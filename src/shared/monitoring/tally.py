@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.core.ports import DrawnItem
@@ -91,10 +90,3 @@ class Tally:
             )
             for each in self._estimates.build()
         )
-
-
-def counts_only(counts: Counts, of_reading: Counts) -> Counts:
-    """Counts with those of the reading taken over."""
-    names = ("read", "broken", "duplicates", "already_scored", "pool")
-    taken: Mapping[str, int] = {name: getattr(of_reading, name) for name in names}
-    return replace(counts, **taken)

@@ -101,14 +101,13 @@ class MetricOptions:
     """What any metric takes in the YAML besides its own parameters.
 
     `timeout` is in seconds and holds for coroutines and blocking metrics. `field_mapping` reads a field from another
-    dotted path. `sub_thresholds` are by the sub-metric's name. `weight` counts in trees.
+    dotted path. `sub_thresholds` are by the sub-metric's name.
     """
 
     threshold: float | None = None
     inverse: bool | None = None
     timeout: float | None = None
     blocking: bool | None = None
-    weight: float = 1.0
     field_mapping: Mapping[str, str] = field(default_factory=dict)
     sub_thresholds: Mapping[str, float] = field(default_factory=dict)
 
@@ -126,7 +125,6 @@ class BoundMetric:
     is_async: bool
     blocking: bool
     reads: tuple[str, ...]
-    weight: float
     sub_thresholds: Mapping[str, float]
     target: Any
     params: Mapping[str, Any]
@@ -188,7 +186,6 @@ def bind(
         is_async=is_async,
         blocking=blocking and not is_async,
         reads=_reads(spec, options.field_mapping),
-        weight=options.weight,
         sub_thresholds=dict(spec.parts) | dict(options.sub_thresholds),
         target=target,
         params=params,

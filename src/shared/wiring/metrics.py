@@ -87,14 +87,14 @@ def _typo(entry: Mapping[str, Any]) -> str:
 
 
 def _options(label: str, common: MetricCommon, evaluation: Evaluation) -> MetricOptions:
-    own = {key.removeprefix(f"{label}_"): value for key, value in evaluation.thresholds.items()}
-    subs = {key: value for key, value in own.items() if f"{label}_{key}" in evaluation.thresholds}
+    prefix = f"{label}_"
+    limits = evaluation.thresholds.items()
+    subs = {key.removeprefix(prefix): value for key, value in limits if key.startswith(prefix)}
     return MetricOptions(
         threshold=evaluation.thresholds.get(label, common.threshold),
         inverse=common.inverse,
         timeout=common.timeout,
         blocking=common.blocking,
-        weight=evaluation.weights.get(label, 1.0),
         field_mapping={**evaluation.scoring_key_mapping, **common.field_mapping},
         sub_thresholds={**subs, **common.sub_thresholds},
     )
