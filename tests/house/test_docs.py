@@ -13,8 +13,17 @@ import pytest
 
 from shared.core.records import FIELDS
 from shared.wiring.build import build
-from shared.wiring.config import Evaluation, MetricCommon, MonitorConfig, Privacy, Publishing, SourceCommon
+from shared.wiring.config import (
+    Evaluation,
+    MetricCommon,
+    MonitorConfig,
+    Privacy,
+    Publishing,
+    ResponseCache,
+    SourceCommon,
+)
 from shared.wiring.finding import known_configs
+from shared.wiring.models import ModelCommon
 from shared.wiring.registries import SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
 
@@ -31,7 +40,7 @@ def test_every_block_has_its_heading() -> None:
     "name",
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
-        | {*Privacy.model_fields}
+        | {*Privacy.model_fields, *ResponseCache.model_fields, *(set(ModelCommon.model_fields) - {"type"})}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),
 )

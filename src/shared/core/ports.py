@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from shared.core.records import DatasetItem
 from shared.core.results import (
-    CacheStats,
     Candidate,
     DailyScore,
     Decision,
@@ -26,6 +25,7 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
+from shared.core.usage import CacheStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +247,15 @@ class LMAdapter(Protocol):
         Raises:
             ConfigError: when it never will as configured; TransientError: when it may later.
         """
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors. `name` is what results are recorded under."""
+
+    name: str
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """One vector per text, in their order, all of one length."""
 
 
 class ResponseCache(Protocol):

@@ -30,6 +30,13 @@ STORES = {
     "none": "shared.wiring.stores:NoStore",
 }
 
+MODELS = {
+    "openai_compatible": "shared.llm.openai_compatible:OpenAICompatibleAdapter",
+    "local": "shared.llm.local:LocalAdapter",
+    "replay": "shared.llm.replay:ReplayAdapter",
+    "offline": "shared.llm.offline:OfflineAdapter",
+}
+
 EXTRACTORS = {"item": "shared.wiring.extracting:item_from_record"}
 
 
@@ -42,6 +49,7 @@ class Registries:
     metrics: Registry
     stores: Registry
     extractors: Registry
+    models: Registry
 
 
 def build_registries() -> Registries:
@@ -50,8 +58,21 @@ def build_registries() -> Registries:
     Raises:
         ConfigError: when two things claim one name, or an application cannot be imported.
     """
-    kinds = {"sources": SOURCES, "sampling": SAMPLING, "metrics": LIBRARY, "stores": STORES, "extractors": EXTRACTORS}
-    words = {"sources": "source", "sampling": "sampling strategy", "metrics": "metric", "stores": "scored_store"}
+    kinds = {
+        "sources": SOURCES,
+        "sampling": SAMPLING,
+        "metrics": LIBRARY,
+        "stores": STORES,
+        "extractors": EXTRACTORS,
+        "models": MODELS,
+    }
+    words = {
+        "sources": "source",
+        "sampling": "sampling strategy",
+        "metrics": "metric",
+        "stores": "scored_store",
+        "models": "model adapter",
+    }
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():
         made[kind].add_all(targets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,12 +24,16 @@ STATE = "data/state/trueline.db"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The stores of one monitor; `reader` reads what `runs` has written, `close` gives the database back."""
+    """The stores of one monitor; `reader` reads what `runs` has written; all are in the one `database`."""
 
     scored: ScoredItemsStore
     runs: RunStore
     reader: RunReader
-    close: Callable[[], None]
+    database: Database
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.database.close()
 
 
 class Forgetful:
@@ -71,7 +75,7 @@ class Store(Strict):
             StoreError: when they cannot be opened.
         """
         database = open_database(self.state(root))
-        return Opened(self._scored(root, database), SqlRunStore(database), SqlRunReader(database), database.close)
+        return Opened(self._scored(root, database), SqlRunStore(database), SqlRunReader(database), database)
 
     def peek(self, root: Path) -> tuple[ScoredItemsStore, Opened | None]:
         """What is marked already, and the stores where they exist; creates nothing."""
