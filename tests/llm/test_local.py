@@ -8,8 +8,10 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,5 +185,26 @@ class TestWithTheModel:
 
     def test_a_response_format_that_is_none_is_refused(self, model: LocalAdapter) -> None:
         """A mistake in the format costs the question, with what was found and expected."""
-        with pytest.raises(ItemError, match="expected {type: text}"):
+        with pytest.raises(ItemError, match=r"expected \{type: text\}"):
             model.complete_with_logprobs("Hello", max_tokens=4, response_format={"type": "xml"})
+
+    def test_a_stream_may_be_left_and_never_shows_a_stop_text(self, model: LocalAdapter) -> None:
+        """Who leaves a stream early leaves the model as it was; what may become a stop text is held back."""
+        asked = "One, two, three, four,"
+
+        async def streamed(most: int, **params: Any) -> list[str]:
+            pieces = []
+            async with aclosing(model.stream(asked, max_tokens=60, **params)) as stream:
+                async for piece in stream:
+                    pieces.append(piece)
+                    if len(pieces) == most:
+                        break
+            return pieces
+
+        whole = model.complete_with_logprobs(asked, max_tokens=60).text
+        assert whole.startswith("".join(asyncio.run(streamed(3))))
+        stop = whole[10:16]
+        cut = model.complete_with_logprobs(asked, max_tokens=60, stop=(stop,))
+        pieces = asyncio.run(streamed(1000, stop=(stop,)))
+        assert ("".join(pieces), stop in cut.text) == (cut.text, False)
+        assert len(pieces) > 1

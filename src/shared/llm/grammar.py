@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ Vector = NDArray[np.float64]
 
 
 class Constraint:
-    """Follows one answer along a JSON schema. `lib` is llama_cpp, `ctx` the context of the loaded model.
+    """Follows one answer along a JSON schema, until its block ends. `lib` is llama_cpp, `ctx` the loaded model's context.
 
     Raises:
         ItemError: when llama.cpp cannot make a grammar of the schema.
@@ -49,8 +49,10 @@ class Constraint:
         """Go on after a token."""
         self._lib.llama_sampler_accept(self._sampler, token)
 
-    def close(self) -> None:
-        """Free the grammar."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._lib.llama_sampler_free(self._sampler)
 
     def _kept(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
