@@ -21,7 +21,7 @@ Vector = NDArray[np.float64]
 
 
 class Constraint:
-    """Follows one answer along a JSON schema, until its block ends. `lib` is llama_cpp, `ctx` the loaded model's context.
+    """Follows one answer along a JSON schema, until its block ends. `lib` is llama_cpp, `ctx` its context.
 
     Raises:
         ItemError: when llama.cpp cannot make a grammar of the schema.
