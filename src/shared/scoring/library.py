@@ -32,5 +32,7 @@ LIBRARY: Mapping[str, str] = {
     "perplexity": f"{_HERE}.logprobs:perplexity",
     "logprob_metric": f"{_HERE}.logprobs:logprob_objective",
     "latency": f"{_HERE}.latency:latency",
+    "llm_judge": f"{_HERE}.llm_judge:LLMJudge",
+    "pairwise_judge": f"{_HERE}.pairwise:PairwiseJudge",
 }
 """Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""
