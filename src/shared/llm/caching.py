@@ -57,7 +57,9 @@ class CachingAdapter:
             task = asyncio.create_task(self._answer(key, future, prompt, max_tokens, params))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        answer = await asyncio.shield(asyncio.wrap_future(future))
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_seen)
+        answer = await asyncio.shield(waiting)
         return answer if mine else replace(answer, cached=True)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
@@ -128,6 +130,12 @@ class CachingAdapter:
     def _settled(self, key: str) -> None:
         with self._lock:
             self._asked.pop(key, None)
+
+
+def _seen(future: asyncio.Future[LMResult]) -> None:
+    """Look at a failure that nobody waits for any more, so that asyncio does not complain about it."""
+    if not future.cancelled():
+        future.exception()
 
 
 class _Settling:
