@@ -76,3 +76,9 @@ def test_literals_are_what_a_judge_can_write() -> None:
     assert scale_of("1-3").literals == {"1": 0.0, "2": 0.5, "3": 1.0}
     assert scale_of("pass_fail").literals == {'"fail"': 0.0, '"pass"': 1.0}
     assert {"0", "0.5", "0.50", "0.05", "1", "1.0"} <= set(scale_of("0-1").literals)
+
+
+def test_few_whole_numbers_are_named_one_by_one() -> None:
+    """For servers that keep to a list of values and not to bounds."""
+    assert scale_of("1-3").schema == {"type": "integer", "minimum": 1, "maximum": 3, "enum": [1, 2, 3]}
+    assert "enum" not in scale_of("0-100").schema

@@ -20,6 +20,7 @@ from shared.core.errors import ConfigError
 _RANGE = re.compile(r"\A(\d{1,4})\s*-\s*(\d{1,4})\Z")
 _EXPECTED = "expected 1-10 (or other whole bounds), 0-1, pass_fail, a list of names from worst to best, or name: value"
 _HUNDREDTHS = 100
+_LISTED = 21  # values of a scale that are named one by one in its schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ def _numbers(low: int, high: int) -> Scale:
         )
     values: dict[str | int, float] = {raw: (raw - low) / (high - low) for raw in range(low, high + 1)}
     words = f"a whole number from {low} (worst) to {high} (best)"
-    return Scale({"type": "integer", "minimum": low, "maximum": high}, words, values)
+    bounds: dict[str, Any] = {"type": "integer", "minimum": low, "maximum": high}
+    # Named one by one too: some servers keep to a list of values, but not to bounds.
+    return Scale(bounds | ({"enum": list(values)} if len(values) <= _LISTED else {}), words, values)
 
 
 def _spaced(names: list[Any]) -> dict[Any, float]:
