@@ -7,6 +7,7 @@
     │ ├ RateLimited      a server asks for fewer requests
     │ ├ Unavailable      a server cannot be reached, or fails
     │ └ BadAnswer        a server's answer cannot be used (HTML, no choices, broken JSON, too large, cut off)
+    ├ Postponed          cannot be finished in this run; the next run goes on; neither a failure nor an attempt
     ├ ItemError          skip this one item or record, count it, go on
     └ FatalError         stop the run; what is stored stays stored; exit 1
       ├ SourceError      the source cannot be read (missing file, truncated gzip)
@@ -52,6 +53,10 @@ class Unavailable(TransientError):
 
 class BadAnswer(TransientError):
     """What a server sent cannot be used as an answer."""
+
+
+class Postponed(TruelineError):
+    """This cannot be finished in this run; the next run goes on."""
 
 
 class ItemError(TruelineError):
