@@ -52,11 +52,15 @@ class BatchJobs:
             ConfigError, ItemError, FatalError, TransientError: the questions are queued again, or their batch is
             looked for later.
         """
-        made = 0
+        # A batch that is being made is made to its end: cut off, it would have to be looked for.
+        task = asyncio.get_running_loop().create_task(self._submitted())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
+
+    async def idle(self) -> None:
+        """Return when no batch is being made."""
         async with self._turn.get():
-            while (job := await asyncio.to_thread(self._claimed)) is not None:
-                made += await self._send(job)
-        return made
+            return
 
     async def look(self) -> tuple[int, bool]:
         """Ask how the batches stand and keep what has come; how many are known to the server, and whether questions
@@ -79,6 +83,13 @@ class BatchJobs:
             else:
                 self.progress[job.intent] = state.progress
         return asked, again
+
+    async def _submitted(self) -> int:
+        made = 0
+        async with self._turn.get():
+            while (job := await asyncio.to_thread(self._claimed)) is not None:
+                made += await self._send(job)
+        return made
 
     def _claimed(self) -> BatchJob | None:
         now = self._runtime.wall()
@@ -125,7 +136,7 @@ class BatchJobs:
             return False
         try:
             state = await self._api.find(job.intent, job.created_at)
-        except TransientError:
+        except BaseException:
             await self._abandon(job)
             raise
         if state is None:

@@ -189,6 +189,7 @@ class BatchAdapter:
             calls = self._calls - {asyncio.current_task()}
             if calls:
                 await asyncio.wait(calls)
+            await self._jobs.idle()
             self._open = False
             await self._api.aclose()
             await self._direct.aclose()
