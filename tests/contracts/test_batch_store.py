@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,11 @@ def claim(intent: str = "i", owner: str = "me", most: int = 100, most_bytes: int
     return Claim(intent, owner, NOW, NOW + timedelta(minutes=5), most, most_bytes)
 
 
+def sent(store: BatchStore, intent: str) -> dict[str, Any]:
+    """The questions of a batch, in its order."""
+    return {key: body for _, key, body in store.bodies(intent)}
+
+
 def states(store: BatchStore, *keys: str) -> list[str]:
     """How questions stand, by a look that takes what is answered."""
     found = store.take(LANE, keys, NOW)
@@ -61,7 +67,7 @@ def test_a_question_goes_from_the_queue_to_its_answer(store: BatchStore) -> None
     job = store.claim(LANE, claim())
     assert job is not None
     assert (job.questions, job.owner, job.batch_id, job.created_at) == (2, "me", None, NOW)
-    assert dict(store.bodies("i")) == {"a": BODY, "b": {}}
+    assert sent(store, "i") == {"a": BODY, "b": {}}
     assert store.ask(LANE, {"a": {"other": 1}}, NOW)["a"].state == "sent"
     store.opened("i", "batch_7")
     assert [each.batch_id for each in store.jobs(LANE)] == ["batch_7"]
@@ -86,7 +92,7 @@ def test_what_was_taken_is_asked_anew(store: BatchStore) -> None:
     again = store.ask(LANE, {"a": {"new": 1}}, NOW)["a"]
     assert (again.state, again.outcome) == ("queued", None)
     store.claim(LANE, claim("j"))
-    assert list(store.bodies("j")) == [("a", {"new": 1})]
+    assert list(store.bodies("j")) == [(0, "a", {"new": 1})]
 
 
 def test_the_first_outcome_stands(store: BatchStore) -> None:
@@ -111,6 +117,14 @@ def test_what_ends_without_an_answer_is_told_or_free(store: BatchStore) -> None:
     assert store.finish("i") == 0
 
 
+def test_places_stay_when_others_are_answered(store: BatchStore) -> None:
+    """A provider names lines by their number; two processes may read of it at once."""
+    store.ask(LANE, {"a": BODY, "b": BODY, "c": BODY}, NOW)
+    store.claim(LANE, claim())
+    store.settle("i", {"a": SAID})
+    assert [(place, key) for place, key, _ in store.bodies("i")] == [(1, "b"), (2, "c")]
+
+
 def test_claims_are_bounded_in_number_and_size(store: BatchStore) -> None:
     """The oldest first; a question larger than all limits still goes, alone."""
     for place in range(5):
@@ -118,9 +132,9 @@ def test_claims_are_bounded_in_number_and_size(store: BatchStore) -> None:
     store.claim(LANE, claim("by number", most=2))
     store.claim(LANE, claim("by size", most_bytes=250))
     store.claim(LANE, claim("too large", most_bytes=10))
-    assert [key for key, _ in store.bodies("by number")] == ["q0", "q1"]
-    assert [key for key, _ in store.bodies("by size")] == ["q2", "q3"]
-    assert [key for key, _ in store.bodies("too large")] == ["q4"]
+    assert list(sent(store, "by number")) == ["q0", "q1"]
+    assert list(sent(store, "by size")) == ["q2", "q3"]
+    assert list(sent(store, "too large")) == ["q4"]
     assert store.claim(LANE, claim("nothing")) is None
 
 
@@ -146,7 +160,7 @@ def test_a_batch_that_was_not_made_gives_its_questions_back(store: BatchStore) -
     assert store.jobs(LANE) == []
     assert states(store, "a", "b") == ["queued", "queued"]
     assert store.claim(LANE, claim("j")) is not None
-    assert dict(store.bodies("j")) == {"a": BODY, "b": BODY}
+    assert sent(store, "j") == {"a": BODY, "b": BODY}
 
 
 def test_refusals_are_remembered_by_lane(store: BatchStore) -> None:
@@ -178,7 +192,7 @@ def test_many_at_once_are_in_one_batch_each(store: BatchStore) -> None:
             store.ask(LANE, {f"{number}-{place}": BODY, f"both-{place}": BODY}, NOW)
             intent = f"{number}-{place}"
             if store.claim(LANE, claim(intent, most=3)) is not None:
-                claimed.extend(key for key, _ in store.bodies(intent))
+                claimed.extend(sent(store, intent))
 
     threads = [Thread(target=work, args=(number,)) for number in range(3)]
     for thread in threads:
@@ -186,7 +200,7 @@ def test_many_at_once_are_in_one_batch_each(store: BatchStore) -> None:
     for thread in threads:
         thread.join()
     while store.claim(LANE, claim(f"rest {len(claimed)}", most=50)) is not None:
-        claimed.extend(key for key, _ in store.bodies(f"rest {len(claimed)}"))
+        claimed.extend(sent(store, f"rest {len(claimed)}"))
     assert len(claimed) == len(set(claimed)) == 80
 
 
@@ -197,6 +211,6 @@ def test_thousands_in_one_batch(store: BatchStore) -> None:
     job = store.claim(LANE, claim(most=50_000))
     assert job is not None
     assert job.questions == 2500
-    assert [key for key, _ in store.bodies("i")] == keys
+    assert [(place, key) for place, key, _ in store.bodies("i")] == list(enumerate(keys))
     assert store.settle("i", {key: SAID for key in keys}) == 2500
     assert len(store.take(LANE, keys, NOW)) == 2500

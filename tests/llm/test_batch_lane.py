@@ -442,6 +442,22 @@ def test_a_run_may_be_closed_while_questions_wait(server: BatchStandIn, store: B
     assert sorted(server.asked) == ["a", "b"]
 
 
+def test_a_run_may_be_closed_while_it_begins(server: BatchStandIn, store: BatchStore) -> None:
+    """Questions that come in that moment are queued, and the end of the run sends them."""
+    server.polls = 3
+    adapter = lane(server, store)
+
+    async def closed() -> list[str]:
+        waiting = asyncio.create_task(outcomes(adapter, ["a", "b"]))
+        while not server.seen:
+            await asyncio.sleep(0)
+        await adapter.aclose()
+        return await waiting
+
+    assert asyncio.run(closed()) == ["Postponed", "Postponed"]
+    assert sorted(server.asked) == ["a", "b"]
+
+
 def test_a_stream_is_one_piece(server: BatchStandIn, store: BatchStore) -> None:
     """At the end; a batch has no pieces."""
     adapter = lane(server, store)

@@ -72,8 +72,8 @@ class BatchStore(Protocol):
         One question is always taken, whatever its size.
         """
 
-    def bodies(self, intent: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The questions of a batch as (key, body), always in the same order."""
+    def bodies(self, intent: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+        """The questions of a batch without an outcome: (place from 0, key, body), by place, which never changes."""
 
     def renew(self, intent: str, owner: str, now: datetime, until: datetime) -> bool:
         """Lengthen the owner's time for an intended batch, or take it over when its time is up.

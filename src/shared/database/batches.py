@@ -74,15 +74,15 @@ class SqlBatches:
             connection.execute(sa.insert(batch_jobs), row)
         return job
 
-    def bodies(self, intent: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """The questions of a batch, read in pages."""
+    def bodies(self, intent: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+        """The questions of a batch by place, read in pages."""
         query = sa.select(_Q.key, _Q.body, _Q.place).where(_Q.intent == intent, _Q.state == "sent")
         query = query.order_by(_Q.place).limit(_PAGE)
         last = -1
         while True:
             with self._database.read() as connection:
                 rows = connection.execute(query.where(_Q.place > last)).all()
-            yield from ((row.key, row.body) for row in rows)
+            yield from ((row.place, row.key, row.body) for row in rows)
             if len(rows) < _PAGE:
                 return
             last = rows[-1].place
@@ -117,16 +117,19 @@ class SqlBatches:
 
     def settle(self, intent: str, outcomes: Mapping[str, Mapping[str, Any]]) -> int:
         """Keep outcomes of the batch's questions; the first of a key stands."""
-        found = sa.select(sa.func.count()).where(_Q.intent == intent, _Q.key.in_(_WANTED))
-        update = sa.update(batch_questions).where(
-            _Q.intent == intent, _Q.key == sa.bindparam("which"), _Q.state == "sent"
-        )
+        # By lane and key: by the intent's index each key would read the whole batch.
+        found = sa.select(_Q.intent).where(_Q.lane == sa.bindparam("of"), _Q.key.in_(_WANTED))
+        mine = sa.and_(_Q.lane == sa.bindparam("of"), _Q.key == sa.bindparam("which"), _Q.intent == intent)
+        update = sa.update(batch_questions).where(mine, _Q.state == "sent")
         update = update.values(state="answered", outcome=sa.bindparam("said"), body=None)
         known = 0
         with self._database.write() as connection:
-            for part in chunks(outcomes):
-                known += connection.execute(found, {"wanted": part}).scalar_one()
-                connection.execute(update, [{"which": key, "said": dict(outcomes[key])} for key in part])
+            lane = connection.execute(sa.select(_Q.lane).where(_Q.intent == intent).limit(1)).scalar()
+            for part in chunks(outcomes if lane is not None else ()):
+                intents = connection.execute(found, {"of": lane, "wanted": part}).scalars()
+                known += sum(each == intent for each in intents)
+                rows = [{"of": lane, "which": key, "said": dict(outcomes[key])} for key in part]
+                connection.execute(update, rows)
         return known
 
     def finish(self, intent: str, rest: Mapping[str, Any] | None = None) -> int:

@@ -179,11 +179,11 @@ batch_questions = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("intent", sa.Text),
     sa.Column("place", sa.Integer),
-    sa.Column("body", Json),
     sa.Column("bytes", sa.Integer, nullable=False),
-    sa.Column("outcome", Json),
     sa.Column("asked_at", Moment, nullable=False),
     sa.Column("taken_at", Moment),
+    sa.Column("body", Json),  # long ones last: SQLite reads through them to what stands behind
+    sa.Column("outcome", Json),
     sa.Index("ix_batch_questions_state", "lane", "state", "asked_at"),
     sa.Index("ix_batch_questions_intent", "intent", "place"),
 )

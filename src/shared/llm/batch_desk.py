@@ -22,7 +22,7 @@ _PAUSES = (1.0, 1.5, 60.0)  # seconds: the first, the factor, the longest
 
 
 class BatchDesk:
-    """Questions of one lane and who waits for them. `begin` and `shut` enclose a run."""
+    """Questions of one lane and who waits for them. `begin` and `stop` enclose a run."""
 
     def __init__(self, jobs: BatchJobs, store: BatchStore, batch: BatchSettings, runtime: Runtime) -> None:
         self._jobs = jobs
@@ -38,28 +38,22 @@ class BatchDesk:
         self._watcher: asyncio.Task[None] | None = None
         self._queued = 0
         self._until = 0.0
+        self._closed = False
         self.final: ConfigError | None = None
 
     def begin(self, until: float) -> None:
         """Let questions wait until a moment of the runtime's clock."""
         self._until = until
 
-    async def shut(self) -> None:
-        """Send what is queued and postpone who still waits.
-
-        Raises:
-            What sending raises.
-        """
+    async def stop(self, closed: bool) -> None:
+        """Postpone who waits, and who asks while it is `closed`."""
+        self._closed = closed
         running = list(self._running)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         self._timer = None
-        try:
-            if self.final is None:
-                await self._jobs.submit()
-        finally:
-            self._postpone()
+        self._postpone()
 
     async def ask(self, key: str, body: dict[str, Any]) -> Outcome | None:
         """What the provider's file says of a question; None when its batch ended without it, and it is free."""
@@ -85,7 +79,7 @@ class BatchDesk:
         return stand | self._store.take(self._jobs.lane, answered, now) if answered else stand
 
     def _left(self) -> float:
-        return self._until - self._runtime.clock()
+        return 0.0 if self._closed else self._until - self._runtime.clock()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -96,6 +90,8 @@ class BatchDesk:
     def _count(self) -> None:
         """One more is queued: it is sent when its window is over, or when the batch is full."""
         self._queued += 1
+        if self._closed:
+            return
         if self._timer is None:
             self._timer = self._spawn(self._flush())
         if self._queued >= self._batch.max_requests:

@@ -118,7 +118,7 @@ class BatchJobs:
         return True
 
     def _write(self, file: IO[bytes], job: BatchJob) -> None:
-        for key, body in self._store.bodies(job.intent):
+        for _, key, body in self._store.bodies(job.intent):
             write_line(file, key, body)
         file.flush()
 
@@ -183,9 +183,9 @@ class BatchJobs:
 
     def _refuse(self, job: BatchJob, lines: Mapping[int, Mapping[str, Any]]) -> None:
         told = {
-            key: {"status": 400, "body": {"error": {"message": str(lines[place].get("message"))}}}
-            for place, (key, _) in enumerate(self._store.bodies(job.intent), start=1)
-            if place in lines
+            key: {"status": 400, "body": {"error": {"message": str(lines[place + 1].get("message"))}}}
+            for place, key, _ in self._store.bodies(job.intent)
+            if place + 1 in lines
         }
         self._store.settle(job.intent, told)
 

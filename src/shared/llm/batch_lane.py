@@ -182,13 +182,14 @@ class BatchAdapter:
         await self._jobs.submit()  # what an earlier run left
 
     async def _shut(self) -> None:
+        await self._desk.stop(closed=True)
+        while calls := self._calls - {asyncio.current_task()}:
+            await asyncio.wait(calls)
         try:
-            if self._open:
-                await self._desk.shut()
+            if self._open and self._desk.final is None:
+                await self._jobs.submit()
         finally:
-            calls = self._calls - {asyncio.current_task()}
-            if calls:
-                await asyncio.wait(calls)
+            await self._desk.stop(closed=False)
             await self._jobs.idle()
             self._open = False
             await self._api.aclose()

@@ -16,6 +16,7 @@ from shared.core.batches import BatchJob, BatchQuestion, Claim
 class _Kept:
     stands: BatchQuestion
     body: Mapping[str, Any]
+    place: int = 0
     taken_at: datetime | None = None
 
 
@@ -57,7 +58,7 @@ class MemoryBatches:
                 size += len(json.dumps(kept.body, default=str))
                 if taken and size > claim.most_bytes:
                     break
-                kept.stands = BatchQuestion("sent", claim.intent)
+                kept.stands, kept.place = BatchQuestion("sent", claim.intent), taken
                 taken += 1
             if not taken:
                 return None
@@ -65,11 +66,11 @@ class MemoryBatches:
             self._jobs[claim.intent] = job
             return job
 
-    def bodies(self, intent: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    def bodies(self, intent: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
         """The questions of a batch."""
         with self._lock:
-            found = [(key, kept.body) for key, kept in self._sent(intent)]
-        yield from found
+            found = [(kept.place, key, kept.body) for key, kept in self._sent(intent)]
+        yield from sorted(found, key=lambda each: each[0])
 
     def renew(self, intent: str, owner: str, now: datetime, until: datetime) -> bool:
         """Lengthen the owner's time, or take the batch over when it is up."""

@@ -19,11 +19,11 @@ def upgrade() -> None:
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("intent", sa.Text),
         sa.Column("place", sa.Integer),
-        sa.Column("body", Json),
         sa.Column("bytes", sa.Integer, nullable=False),
-        sa.Column("outcome", Json),
         sa.Column("asked_at", Moment, nullable=False),
         sa.Column("taken_at", Moment),
+        sa.Column("body", Json),
+        sa.Column("outcome", Json),
         sa.PrimaryKeyConstraint("lane", "key"),
     )
     op.create_index("ix_batch_questions_state", "batch_questions", ["lane", "state", "asked_at"])
