@@ -135,7 +135,7 @@ class _Builder:
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
         )
-        notes = tuple(_notes(config))
+        notes = (*_notes(config), *models.notes(config.evaluation.max_concurrent, config.evaluation.timeout))
         redactor = redactor_of(config.privacy, self.around.settings)
         if redactor is not None:
             sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)

@@ -14,6 +14,7 @@ from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
+from shared.scoring.metrics.kinds import ProjectFile
 from shared.scoring.tree import Child, Node, ordered
 from shared.wiring.checking import Checker, Named, params_model, shown
 from shared.wiring.config import Evaluation, MetricCommon
@@ -86,6 +87,8 @@ def _given(params: BaseModel, where: Where, parts: Parts, checker: Checker) -> d
             )
             if given[name] is None:
                 return None
+        if isinstance(given[name], ProjectFile):
+            given[name] = ProjectFile(str(parts.root / given[name]), given[name].identity)
     return given
 
 
