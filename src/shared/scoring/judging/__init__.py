@@ -1,0 +1,1 @@
+"""Judges: metrics that ask a language model."""
