@@ -3,7 +3,8 @@
     PYTHONPATH=src python benchmarks/judge_correction.py [--repeats 3000] [--labels 150] [--judged 3000] [--seed 7]
 
 Each repeat judges so many items and has people label some of them. `judge` takes the judge at its word, `people` uses
-the labels alone (`corrected.classical`), `PPI++`, `Rogan-Gladen` and `by verdict` are those of `scoring/corrected.py`. The cases:
+the labels alone (`corrected.classical`); `PPI++`, `Rogan-Gladen` and `by verdict` are the corrections of
+`scoring/corrected.py`. The cases:
 
 * `random`: the labelled items are a random part of the judged ones; of a poor judge, a decent and a good one;
 * `weighted`: items were drawn with unequal probabilities that know something of the truth, as `uncertainty` does;

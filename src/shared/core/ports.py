@@ -280,7 +280,7 @@ class AnchorStore(Protocol):
     """Passes over the anchor set. Everything is durable when a method returns."""
 
     def add(self, judged: AnchorPass) -> None:
-        """Keep a pass whole, in one transaction."""
+        """Keep a pass whole, in one transaction; the same pass a second time changes nothing."""
 
     def passes(self, stream: Stream, label: str | None = None) -> list[AnchorPass]:
         """All passes of a stream, or of one metric's label in it, oldest first."""
