@@ -18,23 +18,6 @@ from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 
 
-class MemoryAnchors:
-    """`AnchorStore` for as long as the process lives."""
-
-    def __init__(self) -> None:
-        self._passes: dict[tuple[object, ...], AnchorPass] = {}
-
-    def add(self, judged: AnchorPass) -> None:
-        """Keep a pass; the same pass a second time changes nothing."""
-        self._passes.setdefault((judged.stream, judged.metric, judged.anchors, judged.judged_at), judged)
-
-    def passes(self, stream: Stream, label: str | None = None) -> list[AnchorPass]:
-        """All passes of a stream, or of one label in it, oldest first."""
-        mine = [each for each in self._passes.values() if each.stream == stream]
-        wanted = [each for each in mine if label in (None, each.metric.label)]
-        return sorted(wanted, key=lambda each: (each.judged_at, each.metric.label))
-
-
 @dataclass(frozen=True, slots=True)
 class AnchorSet:
     """The frozen items, their labels by claim and item id (values in [0, 1]), and the digest of their file."""

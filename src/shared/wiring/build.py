@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from inspect import signature
 from pathlib import Path
@@ -28,6 +28,7 @@ from shared.scoring.tree import Node
 from shared.wiring.checking import Checker, params_model
 from shared.wiring.config import MonitorConfig, SourceCommon
 from shared.wiring.finding import called
+from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import build_metrics, build_tree
 from shared.wiring.publishing import check_publishing
 from shared.wiring.redacting import RedactingSink, redactor_of
@@ -51,7 +52,7 @@ class Wishes:
 class Built:
     """A checked configuration and everything made of it; nothing has been opened yet.
 
-    `redactor` is None where raw text may leave the process.
+    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts.
     """
 
     config: MonitorConfig
@@ -64,6 +65,7 @@ class Built:
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
     redactor: Redactor | None = None
+    labelling: Labelling = field(default_factory=Labelling)
 
 
 def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
@@ -109,6 +111,7 @@ class _Builder:
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = self._sinks(labels)
         self._spreads(strategy, labels)
+        labelling = build_labelling(config, self.registries, checker, self.around.root)
         checker.raise_any()
         assert common is not None and source is not None
         environment = config.environment or self.around.settings.environment
@@ -136,6 +139,7 @@ class _Builder:
         if redactor is not None:
             sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
         built = Built(config, self.document, self.around, plan, store, sinks, tuple(metrics), nodes, notes, redactor)
+        built = replace(built, labelling=labelling)
         return _dry(built) if wishes.dry_run else built
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:

@@ -30,6 +30,8 @@ STORES = {
     "none": "shared.wiring.stores:NoStore",
 }
 
+LABELS = {"file": "shared.files.labels:FileLabels"}
+
 EXTRACTORS = {"item": "shared.wiring.extracting:item_from_record"}
 
 
@@ -42,6 +44,7 @@ class Registries:
     metrics: Registry
     stores: Registry
     extractors: Registry
+    labels: Registry
 
 
 def build_registries() -> Registries:
@@ -51,7 +54,8 @@ def build_registries() -> Registries:
         ConfigError: when two things claim one name, or an application cannot be imported.
     """
     kinds = {"sources": SOURCES, "sampling": SAMPLING, "metrics": LIBRARY, "stores": STORES, "extractors": EXTRACTORS}
-    words = {"sources": "source", "sampling": "sampling strategy", "metrics": "metric", "stores": "scored_store"}
+    kinds |= {"labels": LABELS}
+    words = {"sampling": "sampling strategy", "stores": "scored_store", "labels": "label source"}
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():
         made[kind].add_all(targets)

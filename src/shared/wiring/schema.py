@@ -12,7 +12,7 @@ from shared.core.registry import Registry
 from shared.files.sink import FileSink
 from shared.scoring.metric import parameters, spec_of
 from shared.wiring.checking import params_model
-from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.config import LabelsCommon, MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.registries import Registries
 
 Schema = dict[str, Any]
@@ -26,6 +26,8 @@ def config_schema(registries: Registries) -> Schema:
     place["source"] = _choices(registries.sources, "type", _model_schema(SourceCommon)["properties"])
     place["sampling"] = _choices(registries.sampling, "strategy", {})
     place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
+    labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])
+    place["labels"] = {"anyOf": [labels, {"type": "array", "items": labels, "minItems": 1}, {"type": "null"}]}
     place["metrics_config"] = {
         "type": "object",
         "minProperties": 1,

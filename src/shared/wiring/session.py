@@ -17,6 +17,7 @@ from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.finding import find_config
+from shared.wiring.judges import judge_again
 from shared.wiring.stores import Forgetful, Opened, SqliteStore
 
 
@@ -54,7 +55,8 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     scored = Forgetful() if built.plan.one_off else opened.scored
     ports = Ports(scored, opened.runs, built.sinks, (), opened.reader.spreads, clock, progress or Silent())
     report = await run_monitor(built.plan, ports)
-    return MonitorResult(replace(report, notes=built.notes + report.notes), opened.reader)
+    more = await judge_again(built, opened, report, clock, progress)
+    return MonitorResult(replace(report, notes=built.notes + report.notes + more), opened.reader, opened.anchors)
 
 
 async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:

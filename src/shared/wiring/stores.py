@@ -10,8 +10,9 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.core.ports import RunReader, RunStore, ScoredItemsStore
+from shared.core.ports import AnchorStore, RunReader, RunStore, ScoredItemsStore
 from shared.core.results import Stream
+from shared.database.anchors import SqlAnchors
 from shared.database.engine import Database, open_database
 from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
@@ -30,6 +31,7 @@ class Opened:
     runs: RunStore
     reader: RunReader
     close: Callable[[], None]
+    anchors: AnchorStore
 
 
 class Forgetful:
@@ -71,7 +73,8 @@ class Store(Strict):
             StoreError: when they cannot be opened.
         """
         database = open_database(self.state(root))
-        return Opened(self._scored(root, database), SqlRunStore(database), SqlRunReader(database), database.close)
+        scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
+        return Opened(scored, runs, reader, database.close, SqlAnchors(database))
 
     def peek(self, root: Path) -> tuple[ScoredItemsStore, Opened | None]:
         """What is marked already, and the stores where they exist; creates nothing."""
