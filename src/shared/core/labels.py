@@ -45,7 +45,7 @@ class AnchorVerdict(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class AnchorPass:
     """One metric's votes on the whole anchor set. `anchors` is the SHA-256 of the set's file, `run_id` the run after
-    which it was judged, `cost` in US dollars.
+    which it was judged, `cost` in US dollars, `threshold` the one that verdicts were given by.
     """
 
     stream: Stream
@@ -56,3 +56,4 @@ class AnchorPass:
     run_id: str
     verdicts: tuple[AnchorVerdict, ...]
     cost: float | None = None
+    threshold: float | None = None

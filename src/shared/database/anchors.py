@@ -42,6 +42,7 @@ class SqlAnchors:
             "reason": judged.reason,
             "run_id": judged.run_id,
             "cost": judged.cost,
+            "threshold": judged.threshold,
         }
         rows: list[dict[str, Any]] = [{"pass_id": pass_id, **each._asdict()} for each in judged.verdicts]
         with self._database.write() as connection:
@@ -86,4 +87,5 @@ def _pass(row: Row, stream: Stream, verdicts: list[AnchorVerdict]) -> AnchorPass
         row.run_id,
         tuple(verdicts),
         row.cost,
+        row.threshold,
     )

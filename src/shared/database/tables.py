@@ -186,6 +186,7 @@ anchor_passes = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("run_id", sa.Text, nullable=False),
     sa.Column("cost", sa.Double),
+    sa.Column("threshold", sa.Double),
     sa.Index("ix_anchor_passes_stream", "source_key", "monitor_key", "label", "judged_at"),
 )
 """Every time that a metric was asked about the whole anchor set; `anchors` is the SHA-256 of the set's file."""

@@ -51,7 +51,7 @@ def due(plan: AnchorPlan, metric: BoundMetric, past: Sequence[AnchorPass], now: 
     last = past[-1]
     if last.anchors != plan.anchors.digest:
         return "anchors changed"
-    if last.metric.digest != metric.ref.digest:
+    if (last.metric.digest, last.threshold) != (metric.ref.digest, metric.threshold):
         return "judge changed"
     return "schedule" if plan.every is not None and now - last.judged_at >= plan.every else None
 
@@ -100,7 +100,9 @@ async def _pass(
             REPEAT.reset(before)
     verdicts.sort(key=lambda each: (each.item_id, each.repeat))
     cost = sum(costs) if costs else None
-    return AnchorPass(plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, tuple(verdicts), cost)
+    return AnchorPass(
+        plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, tuple(verdicts), cost, metric.threshold
+    )
 
 
 def _mark(reason: Reason, now: datetime, repeat: int) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from shared.core.labels import AnchorPass, AnchorVerdict
-from shared.report.judge_records import AnchorPoint, AnchorView
+from shared.report.judge_records import AnchorPoint, AnchorView, VersionKey
 from shared.scoring.agreement import Interval, agree, share
 from shared.scoring.stability import Votes, difference, paired_change, votes
 
-Window = Callable[[str, datetime | None, datetime | None], Interval | None]
+Window = Callable[[VersionKey, datetime | None, datetime | None], Interval | None]
 """The pass rate of the traffic that one version of a metric judged after one moment and until another."""
 
 
@@ -24,8 +24,8 @@ def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
     judge = paired_change(_first_votes(before), _first_votes(last))
     earlier = passes[-3].judged_at if len(passes) > 2 else None
     # The traffic of a pass is what was judged since the pass before it: a run judges first, and the anchors follow.
-    old = window(before.metric.digest, earlier, before.judged_at)
-    new = window(last.metric.digest, before.judged_at, None)
+    old = window((before.metric.digest, before.threshold), earlier, before.judged_at)
+    new = window((last.metric.digest, last.threshold), before.judged_at, None)
     traffic = None if old is None or new is None else difference(new, old)
     application = None if traffic is None or judge is None else difference(traffic, judge.moved)
     return AnchorView(points, judge, traffic, application, _votes(last))
@@ -48,6 +48,7 @@ def _point(judged: AnchorPass) -> AnchorPoint:
         reason=judged.reason,
         maker=f"{judged.metric.name} {judged.metric.version}".strip(),
         digest=judged.metric.digest[:12],
+        threshold=judged.threshold,
         anchors=judged.anchors[:12],
         n=len(said),
         failed=sum(bool(each.failure) for each in judged.verdicts),

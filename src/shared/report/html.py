@@ -114,6 +114,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "rate": lambda found: minus(judge_text.rates(found)),
         "figure": lambda found: minus(judge_text.bounds(found)),
         "change": lambda found: minus(judge_text.points(found)),
+        "version": judge_text.version_words,
         "needs": judge_text.need_words,
         "among": lambda view: minus(judge_text.people_words(view)),
         "moves": lambda found: [minus(each) for each in judge_text.moves(found)],

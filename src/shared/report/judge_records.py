@@ -21,14 +21,18 @@ way, such as a test set with a mix of its own."""
 Method = Literal["people alone", "PPI++", "by verdict", "Rogan-Gladen"]
 
 
+VersionKey = tuple[str, float | None]
+"""What makes two verdicts comparable: the metric's digest, and the threshold that they were given by."""
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeOptions:
-    """How to look at judges. `digests` are the metrics' as configured now, by label. `aggregates` False says that the
+    """How to look at judges. `versions` are the metrics' as configured now, by label. `aggregates` False says that the
     items' probabilities cannot be used. `show_text` and `cleaner` are those of `ReportOptions`.
     """
 
     chosen: Chosen = "at_random"
-    digests: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, VersionKey] = field(default_factory=dict)
     aggregates: bool = True
     show_text: bool = True
     cleaner: Cleaner | None = None
@@ -42,6 +46,7 @@ class Version:
 
     maker: str
     digest: str
+    threshold: float | None
     n: int
 
 
@@ -83,6 +88,7 @@ class AnchorPoint:
     reason: Reason
     maker: str
     digest: str
+    threshold: float | None
     anchors: str
     n: int
     failed: int
@@ -114,12 +120,13 @@ class JudgeView:
 
     `judged` items have a verdict of this version, `labelled` of them also one of people. `unscored` are labels on
     items that this version has no verdict for, `undecided` items on which people are split. `trusted` is the method
-    to go by, None where none can be; `why` says why in words.
+    to go by, None where none can be; `why` says why in words. `current` says that it is the version configured now.
     """
 
     label: str
     maker: str
     digest: str
+    threshold: float | None
     others: tuple[Version, ...]
     judged: int
     passes: Interval | None
@@ -136,6 +143,7 @@ class JudgeView:
     disagreements: tuple[Disagreement, ...]
     more_disagreements: int = 0
     anchors: AnchorView | None = None
+    current: bool = True
 
     @property
     def best(self) -> Corrected | None:

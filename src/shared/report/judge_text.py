@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from shared.report.judge_records import AnchorPoint, AnchorView, Correction, JudgeView
+from shared.report.judge_records import AnchorPoint, AnchorView, Correction, JudgeView, Version
 from shared.report.text import interval, line, moment, number, percent
 from shared.report.words import many
 from shared.scoring.agreement import Interval
@@ -49,6 +49,12 @@ def points(found: Interval) -> str:
 def bounds(found: Interval | None) -> str:
     """A figure such as kappa with its interval, two decimals."""
     return "–" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def version_words(at: JudgeView | Version | AnchorPoint) -> str:
+    """Who made verdicts: class, version, digest and threshold."""
+    limit = "" if at.threshold is None else f", threshold {number(at.threshold)}"
+    return f"{line(at.maker, 60)}, {at.digest}{limit}"
 
 
 def correction_words(each: Correction) -> str:
@@ -101,7 +107,7 @@ def point_words(at: AnchorPoint) -> str:
     """One pass over the anchors."""
     agreement = f", agrees with people on {rates(at.agreement)} of {at.labelled:,}" if at.agreement else ""
     failed = f", {many(at.failed, 'vote')} failed" if at.failed else ""
-    who = f"{moment(at.at)}  {line(at.maker, 60)} {at.digest} ({at.reason})"
+    who = f"{moment(at.at)}  {version_words(at)} ({at.reason})"
     return f"{who}: passes {rates(at.passes)} of {at.n:,}{agreement}{failed}"
 
 
@@ -113,10 +119,12 @@ def _lines(view: JudgeView, width: int) -> Iterator[str]:
     def wrapped(words: str, indent: str = "  ") -> list[str]:
         return textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent + "  ")
 
-    yield f"{line(view.label, 60)}  ({line(view.maker, 60)}, {view.digest})"
+    yield f"{line(view.label, 60)}  ({version_words(view)})"
     yield f"  {many(view.judged, 'item')} judged, {view.labelled:,} of them labelled by people"
+    if not view.current:
+        yield "  the version that is configured now has judged no item yet; this is the newest that has"
     for each in view.others:
-        yield f"  an earlier version, not mixed in: {line(each.maker, 60)}, {each.digest}, {many(each.n, 'item')}"
+        yield f"  an earlier version, not mixed in: {version_words(each)}, {many(each.n, 'item')}"
     if view.unscored:
         yield from wrapped(f"{many(view.unscored, 'label')} on items that this version has not judged: left out")
     if view.agreement is not None:

@@ -12,12 +12,12 @@ from shared.core.ports import RunReader
 from shared.core.records import DatasetItem
 from shared.core.results import MetricRef, MetricScore, StoredResult, Stream
 from shared.report.anchors import anchor_view
-from shared.report.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version
+from shared.report.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey
 from shared.report.judge_trust import Evidence, corrections, trusted
 from shared.report.mask import mask
 from shared.report.text import Text, cut, line
-from shared.scoring.agreement import Interval, agree, share
-from shared.scoring.corrected import Judged, labels_needed, moments
+from shared.scoring.agreement import Interval, agree
+from shared.scoring.corrected import Judged, classical, labels_needed, moments
 from shared.scoring.people import Verdicts
 
 HALF_WIDTHS = (0.05, 0.02)
@@ -66,6 +66,7 @@ class _Rows:
     """What one version of a metric said: 17 bytes an item."""
 
     ref: MetricRef
+    threshold: float | None
     passed: array[int] = field(default_factory=lambda: array("b"))
     chances: array[float] = field(default_factory=lambda: array("d"))
     times: array[float] = field(default_factory=lambda: array("d"))
@@ -83,10 +84,10 @@ class _Column:
 
     def __init__(self, people: Verdicts, options: JudgeOptions) -> None:
         self._people, self._options = people, options
-        self._versions: dict[str, _Rows] = {}
+        self._versions: dict[VersionKey, _Rows] = {}
 
     def add(self, score: MetricScore, result: StoredResult, item_id: str) -> None:
-        rows = self._versions.setdefault(score.metric.digest, _Rows(score.metric))
+        rows = self._versions.setdefault((score.metric.digest, score.threshold), _Rows(score.metric, score.threshold))
         if score.passed is None:
             rows.without_verdict += 1
             return
@@ -104,10 +105,11 @@ class _Column:
 
     def view(self, label: str, passes: Sequence[AnchorPass]) -> JudgeView:
         """The newest version against people; the others are listed."""
-        found = self._versions.get(self._options.digests.get(label, "")) or max(
-            self._versions.values(), key=lambda rows: rows.newest, default=None
-        )
-        rows = found or _Rows(passes[-1].metric if passes else MetricRef(label, "", "", ""))
+        now = self._options.versions.get(label)
+        found = None if now is None else self._versions.get(now)
+        current = now is None or found is not None or not self._versions
+        found = found or max(self._versions.values(), key=lambda rows: rows.newest, default=None)
+        rows = found or _Rows(passes[-1].metric if passes else MetricRef(label, "", "", ""), None)
         labelled, rest = self._parts(rows)
         agreement = agree(labelled.judge, labelled.people, labelled.probabilities)
         evidence = Evidence(labelled, rest, agreement, rows.by_chance, self._options.chosen, rows.without_verdict)
@@ -118,13 +120,14 @@ class _Column:
             label=label,
             maker=_maker(rows.ref),
             digest=rows.ref.digest[:12],
+            threshold=rows.threshold,
             others=tuple(
-                Version(_maker(each.ref), each.ref.digest[:12], len(each.passed))
+                Version(_maker(each.ref), each.ref.digest[:12], each.threshold, len(each.passed))
                 for each in self._versions.values()
                 if each is not rows
             ),
             judged=len(rows.passed),
-            passes=share(rows.passed, rows.chances) if rows.passed and rows.by_chance else None,
+            passes=classical(rows.passed, rows.chances) if rows.passed and rows.by_chance else None,
             labelled=len(rows.labelled),
             unscored=len(self._people.passed) - len(rows.labelled),
             undecided=len(self._people.undecided),
@@ -138,6 +141,7 @@ class _Column:
             disagreements=differing,
             more_disagreements=more,
             anchors=anchor_view(passes, self._window) if passes else None,
+            current=current,
         )
 
     def _parts(self, rows: _Rows) -> tuple[Judged, Judged]:
@@ -152,11 +156,11 @@ class _Column:
         others[places] = False
         return Judged(verdicts[places], pi[places], people), Judged(verdicts[others], pi[others])
 
-    def _window(self, digest: str, after: datetime | None, until: datetime | None) -> Interval | None:
+    def _window(self, version: VersionKey, after: datetime | None, until: datetime | None) -> Interval | None:
         """The pass rate of what one version judged in a span of time; None where there is too little to say."""
         import numpy as np
 
-        rows = self._versions.get(digest)
+        rows = self._versions.get(version)
         if rows is None or not rows.by_chance:
             return None
         times = np.asarray(rows.times)
@@ -165,7 +169,7 @@ class _Column:
         )
         if np.count_nonzero(inside) < 2:
             return None
-        return share(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
+        return classical(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
 
     def _disagreements(self, rows: _Rows) -> tuple[tuple[Disagreement, ...], int]:
         """What the two see differently: first what the judge let pass, then by how sure of itself the judge was."""

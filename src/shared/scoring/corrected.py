@@ -70,7 +70,8 @@ class Moments(NamedTuple):
 
 
 def classical(people: ArrayLike, probabilities: ArrayLike | None = None) -> Interval:
-    """The pass rate by people's labels alone: Hájek's share with Wilson's interval for its effective sample size."""
+    """The pass rate by verdicts taken at their word, such as people's labels: Hájek's share, Wilson's interval for its
+    effective sample size."""
     said = verdicts(people)
     p, n = effective(said, chances(probabilities, said))
     return Interval(p, *wilson(p, n))

@@ -13,7 +13,7 @@ from shared.core.results import RunReport, Stream
 from shared.files.anchors import read_anchors
 from shared.monitoring.anchors import AnchorPlan, AnchorSet, judge_anchors
 from shared.monitoring.progress import Progress
-from shared.report.judge_records import JudgeOptions, Judges, JudgeView
+from shared.report.judge_records import JudgeOptions, Judges, JudgeView, VersionKey
 from shared.report.judges import collect_judges
 from shared.scoring.people import Verdicts, settle
 
@@ -50,10 +50,10 @@ def judge_views(
     Raises:
         StoreError: when what is stored cannot be read.
     """
-    metrics = {metric.label: metric.ref.digest for metric in built.metrics}
+    versions: dict[str, VersionKey] = {each.label: (each.ref.digest, each.threshold) for each in built.metrics}
     options = JudgeOptions(
         chosen=built.labelling.chosen,
-        digests=metrics | {node.label: node.digest for node in built.nodes},
+        versions=versions | {node.label: (node.digest, node.threshold) for node in built.nodes},
         aggregates=built.plan.aggregates,
         show_text=built.redactor is None or built.config.privacy.show_text,
         cleaner=built.redactor,

@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("cost", sa.Double),
+        sa.Column("threshold", sa.Double),
         sa.PrimaryKeyConstraint("pass_id"),
     )
     op.create_index("ix_anchor_passes_stream", "anchor_passes", ["source_key", "monitor_key", "label", "judged_at"])
