@@ -13,9 +13,18 @@ import pytest
 
 from shared.core.records import FIELDS
 from shared.wiring.build import build
-from shared.wiring.config import Evaluation, MetricCommon, MonitorConfig, Privacy, Publishing, SourceCommon
+from shared.wiring.config import (
+    Anchors,
+    Evaluation,
+    LabelsCommon,
+    MetricCommon,
+    MonitorConfig,
+    Privacy,
+    Publishing,
+    SourceCommon,
+)
 from shared.wiring.finding import known_configs
-from shared.wiring.registries import SAMPLING, STORES, build_registries
+from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +40,7 @@ def test_every_block_has_its_heading() -> None:
     "name",
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
-        | {*Privacy.model_fields}
+        | {*Privacy.model_fields, *LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),
 )

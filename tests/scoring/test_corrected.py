@@ -45,7 +45,7 @@ def test_without_tuning_the_labels_stand_alone(
 ) -> None:
     """lambda = 0 is Hajek's mean of the labels with its error, whatever the judge says."""
     labelled, others = parts(rows, rest)
-    found, plain = ppi(labelled, others, tuning=0.0), hajek(labelled.people, labelled.probabilities)
+    found, plain = ppi(labelled, others, tuning=0.0), hajek(labelled.people, [p for *_, p in rows])
     assert found.rate == pytest.approx(plain.mean)
     assert found.se == pytest.approx(plain.se_process)
 

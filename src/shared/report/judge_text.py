@@ -16,7 +16,8 @@ _PASSES = 6
 
 def judges_text(views: Sequence[JudgeView], width: int = 100) -> str:
     """Every judge in a paragraph of its own."""
-    return "\n\n".join("\n".join(_lines(view, width)) for view in views) + "\n"
+    text = "\n\n".join("\n".join(_lines(view, width)) for view in views)
+    return text.replace("\u00a0", " ") + "\n"
 
 
 def judge_line(view: JudgeView) -> str:
@@ -37,13 +38,13 @@ def rates(found: Sequence[float | None] | None) -> str:
     if found is None:
         return "–"
     value, limits = interval(found[0], found[1], found[2], 100)
-    return f"{value} % {limits}"
+    return f"{value}\u00a0%\u00a0{limits}".replace(", ", ",\u00a0")
 
 
 def points(found: Interval) -> str:
     """A change of a rate in percentage points, with its interval."""
     value, low, high = (f"{100 * each + 0.0:+.1f}" for each in found)
-    return f"{value} points [{low}, {high}]"
+    return f"{value} points [{low},\u00a0{high}]"
 
 
 def bounds(found: Interval | None) -> str:
@@ -64,15 +65,18 @@ def correction_words(each: Correction) -> str:
 
 def need_words(view: JudgeView) -> str:
     """How many labels would narrow the interval."""
-    parts = []
+    parts, beyond = [], []
     for need in view.needs:
-        wish = f"±{100 * need.half_width:g} points"
+        wish = f"±{100 * need.half_width:g}"
         if need.labels is None:
-            parts.append(f"{wish} cannot be reached with {view.judged:,} judged items, however many are labelled")
+            beyond.append(wish)
         elif need.labels <= view.labelled:
-            parts.append(f"{wish} is reached")
+            parts.append(f"{wish} points is reached")
         else:
-            parts.append(f"{need.labels - view.labelled:,} more labels on random items for {wish}")
+            parts.append(f"{need.labels - view.labelled:,} more labels on random items for {wish} points")
+    if beyond:
+        wishes = " and ".join(beyond)
+        parts.append(f"{wishes} points cannot be reached with {view.judged:,} judged items, however many are labelled")
     return "; ".join(parts)
 
 

@@ -128,8 +128,8 @@ def _at_random(evidence: Evidence, rates: dict[Method, Correction]) -> tuple[Met
     if abs(weight) < 1e-9:
         return "people alone", "the judge's verdict tells nothing of people's, so the labels stand alone."
     return "PPI++", (
-        "the labelled items look like a random part of the judged ones (the judge passes as many of them as of the "
-        "others): the labels take the judge's bias away, and its verdicts on the rest narrow the interval."
+        "the labelled items look like a random part of the judged ones (the judge passes about as many of them as of "
+        "the others): the labels take the judge's bias away, and its verdicts on the rest narrow the interval."
     )
 
 
