@@ -215,6 +215,56 @@ def test_terminal_and_page_show_judges() -> None:
     assert "against people" not in summary(run_of(ordinary(20)))
 
 
+def test_people_who_differ_are_the_ceiling() -> None:
+    """Two people on the same items: their own kappa is told, and what they are split on is left out."""
+    results = [stored(n, n % 5 > 0) for n in range(300)]
+    labels = [
+        Label(f"i{n}", "Judge", float((n % 5 > 0) != (who == "ben" and n % 10 == 3)), None, who)
+        for n in range(100)
+        for who in ("ann", "ben")
+    ]
+    reader = MemoryReader([], [Row("run", each) for each in results])
+    (view,) = collect_judges(reader, STREAM, settle(labels), JudgeOptions())
+    assert (view.labelled, view.undecided, view.several) == (90, 10, 100)
+    assert view.people_kappa is not None and 0.5 < view.people_kappa.value < 0.9
+    text = judges_text((view,))
+    assert "people among themselves: kappa 0." in text and "on 100 items that several judged, split on 10" in text
+
+
+def test_the_report_reads_well_where_little_is_known() -> None:
+    """No labels, one kind of label, no chance: each says in words what is missing, and nothing breaks."""
+    results, truth = traffic(400)
+    one_kind = only(results, {item: True for item in list(truth)[:100] if truth[item]})
+    text = judges_text((one_kind,))
+    assert "people's labels all say pass" in text and "specificity" not in text.partition("pass rate")[0]
+    (unlabelled,) = views(results, {}, passes=[anchored(2, 30)])
+    assert "anchors judged 1 time" in judge_line(unlabelled) and "2 votes on each anchor" in judge_line(unlabelled)
+    assert judge_line(only(results, {"elsewhere": True})) == "Judge: no labels on judged items"
+    both_pass = only([stored(n, True) for n in range(50)], {f"i{n}": True for n in range(30)})
+    assert "no kappa: one verdict throughout" in judge_line(both_pass)
+    assert "kappa none" in judges_text((both_pass,))
+
+
+def test_what_narrows_the_interval_is_said_in_labels() -> None:
+    """Reached, so many more, or out of reach with what is judged."""
+    results, truth = traffic(3000)
+    words = judges_text((only(results, some(truth, 60)),))
+    assert "more labels on random items for ±5 points" in words and "±2" in words
+    assert "±5 points is reached" in judges_text((only(results, some(truth, 600)),))
+    few = judges_text((only(*traffic(100)),))
+    assert "cannot be reached with 100 judged items" in " ".join(few.split())
+
+
+def test_long_histories_of_anchors_are_cut() -> None:
+    """The terminal shows the last six passes and says how many there were before; failed votes are counted."""
+    down = replace(
+        anchored(99, 30), verdicts=(AnchorVerdict("a00", 0, None, None, 1.0, "Timeout"), *anchored(0, 9).verdicts[2:])
+    )
+    (view,) = views([], {}, passes=[*(anchored(hours, 30) for hours in range(9)), down])
+    text = judges_text((view,))
+    assert "4 earlier passes" in text and "1 vote failed" in text
+
+
 def test_hostile_words_stay_words() -> None:
     """Labels, ids, explanations and notes that attack the page are shown, never obeyed."""
     judge = MetricRef(HOSTILE, HOSTILE, HOSTILE, HOSTILE)

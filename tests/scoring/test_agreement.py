@@ -6,11 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.scoring.agreement import agree, clopper_pearson, fleiss_kappa, kappa, share
 from shared.scoring.hajek import hajek
+
+repeatably = settings(deadline=None, derandomize=True, max_examples=100)
 
 Pairs = list[tuple[int, int]]
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
@@ -62,6 +64,7 @@ def test_kappas_error_is_the_published_one(cells: tuple[int, int, int, int]) -> 
     assert error == pytest.approx(published_error(cells) * math.sqrt(n / (n - 1)), rel=1e-9)
 
 
+@repeatably
 @given(PAIRS)
 def test_kappa_is_symmetric_and_bounded(pairs: Pairs) -> None:
     """Judge and people change places; passing and failing change places: the same kappa, in [-1, 1]."""
@@ -76,6 +79,7 @@ def test_kappa_is_symmetric_and_bounded(pairs: Pairs) -> None:
     assert -1 <= found.low <= found.value <= found.high <= 1
 
 
+@repeatably
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), CHANCES), min_size=1, max_size=40))
 def test_every_figure_lies_in_its_interval(rows: list[tuple[int, int, float]]) -> None:
     """Whatever the verdicts and the weights are, no bound passes its value or leaves [0, 1]."""

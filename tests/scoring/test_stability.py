@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.scoring.agreement import Interval
 from shared.scoring.stability import difference, paired_change, votes
 
+repeatably = settings(deadline=None, derandomize=True, max_examples=100)
+
 VERDICTS = st.dictionaries(st.sampled_from("abcdefghij"), st.booleans())
 
 
+@repeatably
 @given(VERDICTS, VERDICTS)
 def test_a_change_turned_round_is_its_negative(before: dict[str, bool], after: dict[str, bool]) -> None:
     """Only items that both passes judged count; the other way round the sign turns."""

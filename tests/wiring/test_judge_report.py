@@ -78,6 +78,18 @@ def test_a_changed_judge_is_held_to_its_anchors_again(project: Project) -> None:
     assert "the version that is configured now has judged no item yet" in told
 
 
+def test_labels_know_items_by_their_own_ids(project: Project) -> None:
+    """Where an item is scored again when its content changes, stored ids are longer than those in the label file; the
+    item's newest version is the labelled one."""
+    add(project, LABELS + "scored_store: {policy: content_or_metric}\n")
+    project.run("m.yaml", "--quiet")
+    project.items(140)
+    project.write("items.jsonl", (project.folder / "items.jsonl").read_text().replace('"a5"', '"a555"'))
+    project.run("m.yaml", "--quiet")
+    (view,) = json.loads(project.run("judge-report", "m.yaml", "--json").stdout)["views"]
+    assert (view["judged"], view["labelled"], view["unscored"]) == (141, 60, 0)
+
+
 def test_runs_that_leave_no_mark_judge_no_anchors(project: Project) -> None:
     add(project, ANCHORS)
     for option in ("--dry-run", "--no-dedup"):

@@ -33,10 +33,9 @@ def run(options: Namespace) -> int:
         result = run_until_done(execute(built, progress))
     report = told(built, result.report)
     stored, page = Stored(result.reader, report), None
-    if not options.dry_run:
+    if not options.dry_run and (report.counts.scored or report.counts.failed_items):
         stored = replace(stored, judges=safe_views(built, result.reader, result.anchors, report.stream))
-        if report.counts.scored or report.counts.failed_items:
-            page, report = try_page(built, stored)
+        page, report = try_page(built, stored)
     places = {} if page is None else {"report": called(page)}
     if not options.dry_run:
         places["state"] = called(built.store.state(built.around.root))

@@ -32,9 +32,15 @@ def read_people(built: Built) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
     known = {*built.config.metrics_config, *(node.label for node in built.nodes)}
     strangers = [claim for claim in people if claim not in known and not _is_part(claim, known)]
     notes = [
-        f"labels for {claim!r}, which no metric of this monitor is called. {hint(claim, known)}" for claim in strangers
+        f"labels for {_clean(built, claim)!r}, which no metric of this monitor is called. {hint(claim, known)}"
+        for claim in strangers
     ]
     return people, tuple(notes)
+
+
+def _clean(built: Built, text: str) -> str:
+    """A text from a label file as it may be shown."""
+    return text if built.redactor is None else built.redactor.redact(text)
 
 
 def _is_part(claim: str, known: set[str]) -> bool:
@@ -73,7 +79,7 @@ def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, str
     try:
         people, notes = read_people(built)
     except SourceError as error:
-        return Judges(notes=(f"people's labels are left out: {error}",))
+        return Judges(notes=(f"people's labels are left out: {_clean(built, str(error))}",))
     return Judges(judge_views(built, reader, anchors, people, stream), notes)
 
 
