@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.labels import AnchorPass, AnchorVerdict
-from shared.core.ports import AnchorStore
+from shared.core.labels import AnchorPass, AnchorStore, AnchorVerdict
 from shared.core.results import MetricRef, Stream
 from shared.database.anchors import SqlAnchors
 from shared.database.engine import open_database

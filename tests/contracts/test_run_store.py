@@ -251,7 +251,7 @@ def test_scores_survive_whole(store: SqlRunStore) -> None:
     store.save_results("run-1", STREAM, [ItemResult(item("a"), made, not_applicable=("Other",))])
     batch = store.next_batch(RUN, 10)
     assert batch is not None
-    ((_, scores, failures, absent),) = batch.results
+    ((_, scores, failures, absent, _),) = batch.results
     assert (scores[0], scores[2], failures, absent) == (made[0], made[2], (), ("Other",))
     assert scores[1] == made[1]._replace(explanation="half \\ud83d, \\x00 and 東京")
 

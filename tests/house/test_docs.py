@@ -21,9 +21,11 @@ from shared.wiring.config import (
     MonitorConfig,
     Privacy,
     Publishing,
+    ResponseCache,
     SourceCommon,
 )
 from shared.wiring.finding import known_configs
+from shared.wiring.models import ModelCommon
 from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
 
@@ -40,7 +42,8 @@ def test_every_block_has_its_heading() -> None:
     "name",
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
-        | {*Privacy.model_fields, *LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
+        | {*Privacy.model_fields, *ResponseCache.model_fields, *(set(ModelCommon.model_fields) - {"type"})}
+        | {*LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),
 )

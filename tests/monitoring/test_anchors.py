@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.core.errors import Unavailable
+from shared.core.errors import Postponed, Unavailable
 from shared.core.labels import AnchorPass
 from shared.core.records import DatasetItem
 from shared.core.results import Score, Stream
@@ -30,9 +30,11 @@ class Model:
     answer: Callable[[str, int], float]
     cache: dict[tuple[str, str, str], float] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
     async def ask(self, prompt: str, question: str) -> float:
         key = (prompt, question, REPEAT.get())
+        self.marks.append(REPEAT.get())
         if key not in self.cache:
             await asyncio.sleep(0)
             self.cache[key] = self.answer(question, len(self.calls))
@@ -151,6 +153,26 @@ def test_votes_that_fail_are_kept_as_failures(store: MemoryAnchors) -> None:
     assert notes[0].endswith("; 1 votes failed")
     (only,) = store.passes(STREAM)
     assert [v.failure for v in only.verdicts] == ["", "", "", "Unavailable", "", ""]
+
+
+def test_answers_that_come_later_are_waited_for(store: MemoryAnchors) -> None:
+    """A batch gives its answers to the next run: half a pass is not kept, and the marks are the same as before."""
+    model = Model(lambda question, n: 1.0)
+    plan = plan_of(judge_of(model), repeats=2)
+    judged(plan, store)
+    week = NOON + timedelta(days=7)
+    model.answer = later
+    assert judged(plan, store, week) == (
+        "anchors: Judge waits for answers that come later; the next run goes on with them",
+    )
+    model.answer = lambda question, n: 0.0
+    asked = set(model.marks)
+    judged(plan, store, week + timedelta(hours=1))
+    assert reasons(store) == ["first", "schedule"] and set(model.marks) == asked
+
+
+def later(question: str, n: int) -> float:
+    raise Postponed("in the batch")
 
 
 def test_a_metric_that_never_applies_keeps_nothing(store: MemoryAnchors) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import BusyError, SourceError
+from shared.core.errors import BusyError, OverBudget, Postponed, SourceError
 from shared.core.ports import Batch, Broken, Notice, Sink
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricScore, RunReport, Stream
@@ -423,3 +423,53 @@ def test_killed_runs_do_not_look_as_if_they_ran(tmp_path: Path) -> None:
     house.run()
     killed = SqlRunReader(house.runs.database).run("killed")
     assert killed is not None and killed.status == "interrupted"
+
+
+class Purse:
+    """A metric that pays for each call, until nothing is left."""
+
+    def __init__(self, coins: int) -> None:
+        self.coins = coins
+
+    def metric(self, item: DatasetItem) -> float:
+        if self.coins == 0:
+            raise OverBudget("the budget of 3 calls is spent")
+        self.coins -= 1
+        return 1.0
+
+
+def test_a_spent_budget_ends_the_run_and_keeps_what_was_scored(tmp_path: Path) -> None:
+    """The run says so and gives no estimate of half a draw; the next one goes on where it ended."""
+    house = House(tmp_path, ListSource(items(8)))
+    purse = Purse(3)
+    report = house.run(runner=Runner([bind(purse.metric, "Paid")]))
+    assert (report.status, report.counts.scored, report.counts.failures) == ("over_budget", 3, 0)
+    assert report.estimates == ()
+    assert "the budget of 3 calls is spent" in report.notes[-1]
+    purse.coins = 100
+    report = house.run(runner=Runner([bind(purse.metric, "Paid")]))
+    assert (report.status, report.counts.scored) == ("done", 5)
+    assert [each.n for each in report.estimates] == [8]
+
+
+def test_postponed_items_wait_for_the_next_run_without_a_try(tmp_path: Path) -> None:
+    """An answer that comes later costs an item none of its tries; the run that has it scores and estimates."""
+    house = House(tmp_path, ListSource(items(6)))
+    there: set[str] = set()
+
+    def later(item: DatasetItem) -> float:
+        if item.id not in there:
+            raise Postponed("the batch is not back yet")
+        return 1.0
+
+    runner = Runner([bind(later, "Later"), bind(house.counting.metric, "Odd")])
+    for _ in range(6):  # more runs than an item has tries
+        house.run(runner=runner)
+    report = house.run(runner=runner)
+    assert (report.status, report.counts.postponed, report.counts.failures) == ("done", 6, 0)
+    assert report.estimates == ()
+    there |= {f"i{n:03}" for n in range(6)}
+    report = house.run(runner=runner)
+    assert (report.counts.scored, report.counts.postponed) == (6, 0)
+    assert {each.label: each.n for each in report.estimates} == {"Later": 6, "Odd": 6}
+    assert len(house.shelf.rows()) == 12

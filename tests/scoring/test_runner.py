@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import ConfigError, SourceError
+from shared.core.errors import ConfigError, OverBudget, Postponed, SourceError
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
 from shared.scoring.metric import BoundMetric, MetricOptions, bind
 from shared.scoring.runner import Runner, RunnerOptions
+from shared.scoring.tree import Child, Node, ordered
 from tests.scoring import sample_metrics as sample
 from tests.scoring.scored import run
 
@@ -398,3 +399,67 @@ def test_a_cancelled_run_stops() -> None:
         return task.cancelled()
 
     assert in_loop(cancelled()) is True
+
+
+# --- what ends a run, and what leaves an item -------------------------------------------------------------------------
+
+
+class Ends:
+    """Raises an error on one item; on the others it takes its time and answers."""
+
+    def __init__(self, error: Exception, on: str) -> None:
+        self.error, self.on = error, on
+        self.asked: list[str] = []
+
+    async def metric(self, item: DatasetItem) -> float:
+        self.asked.append(item.id)
+        if item.id == self.on:
+            raise self.error
+        await asyncio.sleep(0.02)
+        return 1.0
+
+
+@pytest.mark.parametrize("error", [ConfigError("the key is wrong"), OverBudget("the budget is spent")])
+def test_what_no_later_item_can_change_ends_the_run(error: Exception) -> None:
+    """One wrong key is told once; what was under way is still given out, and nothing new is begun."""
+    ends = Ends(error, on="2")
+    runner = Runner([bind(ends.metric, "Asks")], options=RunnerOptions(max_concurrent=3))
+    given: list[str] = []
+
+    async def all_of_it() -> None:
+        with pytest.raises(type(error), match="is"):
+            async for result in runner.run(items(100)):
+                given.append(result.item.id)
+
+    in_loop(all_of_it())
+    assert given == ["0", "1"]
+    assert len(ends.asked) == 3
+
+
+def test_a_metric_in_place_ends_the_run_too() -> None:
+    """A synchronous metric may ask a model as well."""
+
+    def asks(item: DatasetItem) -> float:
+        if item.id == "1":
+            raise OverBudget("the budget is spent")
+        return 1.0
+
+    with pytest.raises(OverBudget):
+        run(items(3), [bind(asks, "Asks")])
+
+
+@pytest.mark.parametrize("slow_too", [False, True], ids=["in place", "on workers"])
+def test_a_postponed_answer_is_no_failure(slow_too: bool) -> None:
+    """An item whose answer comes later has neither a failure nor a node for it, and says whom it waits for."""
+
+    def waits(item: DatasetItem) -> float:
+        if item.id == "1":
+            raise Postponed("the batch is not back yet")
+        return 1.0
+
+    metrics = [bind(waits, "Later"), *([slow("Waits")] if slow_too else [])]
+    nodes = ordered([Node("All", (Child("Later"),))], {each.label: each.ref.digest for each in metrics})
+    results = sorted(run(items(3), metrics, nodes), key=lambda each: each.item.id)
+    assert [each.postponed for each in results] == [(), ("Later",), ()]
+    assert all(not each.failures for each in results)
+    assert [("All" in values(each)) for each in results] == [True, False, True]

@@ -8,7 +8,9 @@
     │ ├ Unavailable      a server cannot be reached, or fails
     │ └ BadAnswer        a server's answer cannot be used (HTML, no choices, broken JSON, too large, cut off)
     ├ ItemError          skip this one item or record, count it, go on
+    ├ Postponed          leave this item to the next run: no failure, no try
     └ FatalError         stop the run; what is stored stays stored; exit 1
+      ├ OverBudget       the budget allows no further call; exit 4
       ├ SourceError      the source cannot be read (missing file, truncated gzip)
       ├ StoreError       state cannot be read or written (corrupt file, read-only folder, full disk)
       └ BusyError        another run holds this monitor
@@ -58,8 +60,16 @@ class ItemError(TruelineError):
     """One item or record cannot be used; the others can."""
 
 
+class Postponed(TruelineError):
+    """The answer will come later: the item is left as it is, and the next run goes on with it."""
+
+
 class FatalError(TruelineError):
     """The run cannot go on; what it has stored is kept."""
+
+
+class OverBudget(FatalError):
+    """The budget allows no further call of a model."""
 
 
 class SourceError(FatalError):

@@ -1,10 +1,10 @@
-"""People's verdicts, and what became of the anchor set each time it was judged."""
+"""People's verdicts; what became of the anchor set each time it was judged, and the port of what keeps it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from shared.core.results import MetricRef, Stream
 
@@ -57,3 +57,13 @@ class AnchorPass:
     verdicts: tuple[AnchorVerdict, ...]
     cost: float | None = None
     threshold: float | None = None
+
+
+class AnchorStore(Protocol):
+    """Passes over the anchor set. Everything is durable when a method returns."""
+
+    def add(self, judged: AnchorPass) -> None:
+        """Keep a pass whole, in one transaction; the same pass a second time changes nothing."""
+
+    def passes(self, stream: Stream, label: str | None = None) -> list[AnchorPass]:
+        """All passes of a stream, or of one metric's label in it, oldest first."""

@@ -11,10 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from shared.core.labels import AnchorPass, Label
+from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
-    CacheStats,
     Candidate,
     DailyScore,
     Decision,
@@ -27,6 +26,7 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
+from shared.core.usage import CacheStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +250,15 @@ class LMAdapter(Protocol):
         """
 
 
+class Embedder(Protocol):
+    """Turns texts into vectors. `name` is what results are recorded under."""
+
+    name: str
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """One vector per text, in their order, all of one length."""
+
+
 class ResponseCache(Protocol):
     """Answers of models, by the SHA-256 of everything that was sent."""
 
@@ -274,16 +283,6 @@ class LabelSource(Protocol):
         Raises:
             SourceError: when they cannot be read, or one cannot be understood: it never leaves one out in silence.
         """
-
-
-class AnchorStore(Protocol):
-    """Passes over the anchor set. Everything is durable when a method returns."""
-
-    def add(self, judged: AnchorPass) -> None:
-        """Keep a pass whole, in one transaction; the same pass a second time changes nothing."""
-
-    def passes(self, stream: Stream, label: str | None = None) -> list[AnchorPass]:
-        """All passes of a stream, or of one metric's label in it, oldest first."""
 
 
 class ReflectFn(Protocol):

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
 from shared.core.records import DatasetItem
+from shared.core.usage import ModelUsage
 
 Kind = Literal["metric", "sub_metric", "aggregate"]
 Population = Literal["process", "traffic"]
@@ -84,12 +85,16 @@ class MetricFailure(NamedTuple):
 
 
 class ItemResult(NamedTuple):
-    """All that was said of one item: scores, failures, and the labels that do not apply to it."""
+    """All that was said of one item: scores, failures, and the labels that do not apply to it.
+
+    `postponed` are labels whose answer comes in a later run; such a result is not stored.
+    """
 
     item: DatasetItem
     scores: tuple[MetricScore, ...]
     failures: tuple[MetricFailure, ...] = ()
     not_applicable: tuple[str, ...] = ()
+    postponed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +127,6 @@ class LMResult:
     def confidence_source(self) -> Literal["logprobs", "none"]:
         """What a confidence in this answer may be built on; never guessed where the model gave nothing."""
         return "logprobs" if self.token_logprobs else "none"
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStats:
-    """What a response cache has done and holds; `saved` is what its hits cost when they were asked, in US dollars."""
-
-    hits: int = 0
-    misses: int = 0
-    entries: int = 0
-    bytes: int = 0
-    saved: float = 0.0
-
-    @property
-    def hit_rate(self) -> float:
-        """Hits among all look-ups, 0 when there were none."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +220,7 @@ class Counts:
     scores: int = 0
     failures: int = 0
     not_applicable: int = 0
+    postponed: int = 0
     marked: int = 0
 
     @property
@@ -241,7 +230,9 @@ class Counts:
         return self.failures / tried if tried else 0.0
 
 
-Status = Literal["running", "done", "nothing_new", "failed", "too_many_failures", "interrupted", "dry_run"]
+Status = Literal[
+    "running", "done", "nothing_new", "failed", "too_many_failures", "over_budget", "interrupted", "dry_run"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +241,7 @@ class RunReport:
 
     `config_text` is the configuration as it was written, variables not expanded, so that no secret is in it.
     `examples` say of a few failures which metric failed on which item, and why; they are not stored with the run.
+    `usage` tells what was asked of models, by metric and model.
     """
 
     run_id: str
@@ -270,6 +262,7 @@ class RunReport:
     publishing: Mapping[str, Any] = field(default_factory=dict)
     config_text: str = ""
     examples: tuple[str, ...] = ()
+    usage: tuple[ModelUsage, ...] = ()
 
     @property
     def seconds(self) -> float | None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from shared.core.digests import plain
 from shared.core.results import Counts, Estimate, RunReport, Stream
+from shared.core.usage import ModelUsage
 
 _SAME = (
     "run_id",
@@ -37,6 +38,7 @@ def run_row(report: RunReport) -> dict[str, Any]:
         "estimates": [plain(each) for each in report.estimates],
         "notes": list(report.notes),
         "broken": list(report.broken),
+        "usage": [plain(each) for each in report.usage],
     }
 
 
@@ -49,10 +51,11 @@ def run_of(row: sa.Row[Any]) -> RunReport:
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
         notes=tuple(row.notes),
         broken=tuple(row.broken),
+        usage=tuple(ModelUsage(**_fields(ModelUsage, each)) for each in row.usage or ()),
     )
 
 
-def _fields(record: type[Counts] | type[Estimate], values: Mapping[str, Any]) -> dict[str, Any]:
+def _fields(record: type[Counts] | type[Estimate] | type[ModelUsage], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that the record has a field for: an older or newer program may have stored others."""
     names = {each.name for each in dataclasses.fields(record)}
     return {name: value for name, value in values.items() if name in names}

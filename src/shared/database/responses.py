@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from shared.core.answers import answer_from_dict, answer_to_dict
 from shared.core.clock import Clock, utc_now
 from shared.core.errors import ItemError, StoreError
-from shared.core.results import CacheStats, LMResult
+from shared.core.results import LMResult
+from shared.core.usage import CacheStats
 from shared.database.engine import Database
 from shared.database.rows import chunks, inserting
 from shared.database.tables import response_use, responses

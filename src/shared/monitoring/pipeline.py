@@ -14,10 +14,11 @@ from itertools import islice
 from random import Random
 
 from shared.core.digests import digest
-from shared.core.errors import BusyError, StoreError
+from shared.core.errors import BusyError, OverBudget, StoreError
 from shared.core.ports import Batch, DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Draw, ItemResult, MetricScore, RunReport, Status
+from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.sampling import Stratified
@@ -92,6 +93,7 @@ class _Run:
         self.underway: dict[str, DrawnItem] = {}
         self.mine: set[str] = set()
         self.buffer: list[ItemResult] = []
+        self.over_budget = False
 
     async def execute(self) -> Status:
         """All stages; the status that the run ends with."""
@@ -109,8 +111,8 @@ class _Run:
 
     def finished(self, status: Status) -> RunReport:
         """The report as it stands now. Half a draw gives no estimates: what was scored first is no fair sample."""
-        counts = self.tally.counts
-        whole = status not in ("interrupted", "failed")
+        counts, usage = self.tally.counts, self.ports.usage()
+        whole = status not in ("interrupted", "failed", "over_budget") and not counts.postponed
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
         return replace(
@@ -123,11 +125,21 @@ class _Run:
             broken=tuple(self.broken),
             failure_kinds=dict(self.tally.kinds),
             examples=tuple(self.tally.examples.values()),
-            cost=self.tally.cost,
+            cost=self._cost(usage),
+            usage=usage,
         )
+
+    def _cost(self, usage: Sequence[ModelUsage]) -> float | None:
+        """What models were paid, also for what failed, and what the scores of other metrics say that they cost."""
+        asked = {each.metric for each in usage}
+        known = [each.cost for each in usage if each.cost is not None]
+        known += [cost for label, cost in self.tally.costs.items() if label not in asked]
+        return sum(known) if known else None
 
     def _status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
+        if self.over_budget:
+            return "over_budget"
         if self.tally.failure_share > limits.max_failure_share:
             allowed = f"allowed {limits.max_failure_share:.0%}"
             self.notes.append(f"{self.tally.failure_share:.0%} of the scores that were tried failed ({allowed})")
@@ -136,7 +148,11 @@ class _Run:
             share = f"{counts.broken:,} of {counts.read:,}"
             self.notes.append(f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
-        return "done" if counts.scored or counts.failed_items or counts.marked else "nothing_new"
+        if counts.postponed:
+            self.notes.append(
+                f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
+            )
+        return "done" if counts.scored or counts.failed_items or counts.marked or counts.postponed else "nothing_new"
 
     async def _read(self) -> Intake:
         plan, ports = self.plan, self.ports
@@ -195,6 +211,9 @@ class _Run:
                     if len(self.buffer) >= self.plan.limits.chunk:
                         self._store()
                         await self._publish()
+        except OverBudget as error:
+            self.over_budget = True
+            self.notes.append(f"{error}; what was scored is kept, and the next run goes on with the rest")
         finally:  # also when cancelled: what is scored is kept
             flusher.cancel()
             self.buffer.extend(leftover)
@@ -230,8 +249,12 @@ class _Run:
     def _store(self) -> None:
         if not self.buffer:
             return
-        results = [self._final(result) for result in self.buffer]
+        results = [self._final(result) for result in self.buffer if not result.postponed]
         self.ports.runs.save_results(self.report.run_id, self.plan.stream, results)
+        for result in self.buffer:
+            if result.postponed:
+                del self.underway[result.item.id]
+        self.tally.add(postponed=len(self.buffer) - len(results))
         self.buffer.clear()
         for result in results:
             drawn = self.underway.pop(result.item.id)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from shared.core.clock import Clock, utc_now
 from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore, Sink
 from shared.core.results import Population, Stream
+from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Again, Known
 from shared.monitoring.progress import Progress, Silent
 from shared.scoring.runner import Runner
@@ -59,7 +60,7 @@ class MonitorPlan:
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
-    gives the standard deviation of a label's past scores by stratum.
+    gives the standard deviation of a label's past scores by stratum; `usage` tells what was asked of models so far.
     """
 
     scored: ScoredItemsStore
@@ -67,5 +68,6 @@ class Ports:
     sinks: tuple[Sink, ...] = ()
     known: tuple[Known, ...] = ()
     spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}
+    usage: Callable[[], tuple[ModelUsage, ...]] = tuple
     clock: Clock = utc_now
     progress: Progress = field(default_factory=Silent)

@@ -26,7 +26,7 @@ class Tally:
         self.counts = Counts()
         self.kinds: dict[str, int] = {}
         self.examples: dict[tuple[str, str], str] = {}
-        self.cost: float | None = None
+        self.costs: dict[str, float] = {}
         self._tried = self._missed = 0
         self._plan = plan
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
@@ -52,9 +52,9 @@ class Tally:
             if failure.kind != CHILD_FAILED and len(self.examples) < _EXAMPLES:
                 why = f"{failure.metric.label} on {failure.item_id}: {failure.kind}: {failure.message}"
                 self.examples.setdefault((failure.metric.label, failure.kind), why)
-        costs = [score.cost for score in made if score.cost is not None]
-        if costs:
-            self.cost = (self.cost or 0.0) + sum(costs)
+        for score in made:
+            if score.cost is not None:
+                self.costs[score.label] = self.costs.get(score.label, 0.0) + score.cost
         self.add(
             scored=not result.failures,
             failed_items=bool(result.failures),

@@ -13,6 +13,7 @@ STATUS: Mapping[Status, tuple[str, str, str]] = {
     "nothing_new": ("✓", "Nothing new", "good"),
     "failed": ("✗", "Failed", "bad"),
     "too_many_failures": ("✗", "Too many failures", "bad"),
+    "over_budget": ("!", "Over budget", "warn"),
     "interrupted": ("!", "Interrupted", "warn"),
     "dry_run": ("○", "Dry run", "plain"),
 }

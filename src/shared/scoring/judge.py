@@ -19,6 +19,7 @@ class Verdicts:
     scores: list[MetricScore] = field(default_factory=list)
     failures: list[MetricFailure] = field(default_factory=list)
     not_applicable: list[str] = field(default_factory=list)
+    postponed: list[str] = field(default_factory=list)
     pending: int = 0
 
     def fail(self, metric: BoundMetric, kind: str, message: str) -> None:
@@ -27,7 +28,8 @@ class Verdicts:
 
     def result(self) -> ItemResult:
         """The immutable record of it all."""
-        return ItemResult(self.item, tuple(self.scores), tuple(self.failures), tuple(self.not_applicable))
+        not_applicable, postponed = tuple(self.not_applicable), tuple(self.postponed)
+        return ItemResult(self.item, tuple(self.scores), tuple(self.failures), not_applicable, postponed)
 
 
 def judge(metric: BoundMetric, answer: Any, verdicts: Verdicts) -> None:

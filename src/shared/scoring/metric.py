@@ -8,14 +8,15 @@
 
 With `fields` the function takes values of the item and stays callable as it is; without, it takes the item. Its
 keyword-only arguments are its parameters in the YAML. A class is built with its parameters and then called. A metric
-whose inputs are missing on an item, or that returns None, does not apply to that item. Nothing is registered at
-import: `@metric` only labels.
+whose inputs are missing on an item, or that returns None, does not apply to that item. What else decides its
+scores (the text of a prompt, say) a class gives as `identity`, a mapping that goes into its digest. Nothing is
+registered at import: `@metric` only labels.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
@@ -175,7 +176,8 @@ def bind(
             f"metric {label!r}: a timeout cannot stop a synchronous metric; add 'blocking: true' to run it in a "
             "process that can be killed, or take the timeout away"
         )
-    identity = params | ({"field_mapping": dict(options.field_mapping)} if options.field_mapping else {})
+    identity = {name: _identity(value) for name, value in params.items()} | dict(getattr(ready, "identity", {}))
+    identity |= {"field_mapping": dict(options.field_mapping)} if options.field_mapping else {}
     return BoundMetric(
         ref=MetricRef(label, spec.name, spec.version, metric_digest(_path(target), spec.version, identity)),
         spec=spec,
@@ -185,12 +187,19 @@ def bind(
         timeout=options.timeout,
         is_async=is_async,
         blocking=blocking and not is_async,
-        reads=_reads(spec, options.field_mapping),
+        reads=_reads(getattr(ready, "reads", spec.reads), options.field_mapping),
         sub_thresholds=dict(spec.parts) | dict(options.sub_thresholds),
         target=target,
         params=params,
         field_mapping=dict(options.field_mapping),
     )
+
+
+def _identity(value: Any) -> Any:
+    """What a parameter adds to the digest: a model its name, what has an `identity` that, the rest itself."""
+    if hasattr(value, "complete_with_logprobs") or hasattr(value, "embed"):
+        return value.name
+    return getattr(value, "identity", value)
 
 
 def _ready(target: Any, params: Mapping[str, Any]) -> Callable[..., Any]:
@@ -201,9 +210,9 @@ def _ready(target: Any, params: Mapping[str, Any]) -> Callable[..., Any]:
     return partial(build, **params) if params else build
 
 
-def _reads(spec: MetricSpec, mapping: Mapping[str, str]) -> tuple[str, ...]:
+def _reads(reads: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...]:
     """The fields looked at, those that a mapping stands in for replaced by the roots of its paths."""
-    kept = [name for name in spec.reads if name not in mapping]
+    kept = [name for name in reads if name not in mapping]
     return tuple(dict.fromkeys([*kept, *(path.split(".")[0] for path in mapping.values())]))
 
 

@@ -2,7 +2,9 @@
 
 Synchronous metrics run in place, without touching the loop's scheduler per item. Coroutines and blocking metrics run
 on a fixed number of workers (no task per item). A metric that fails on an item is a `MetricFailure` in the result,
-and nothing else stops. Nothing is ever stored on a metric.
+and nothing else stops. Only what no later item can change ends a run: a wrong configuration (the key of a model) or a
+`FatalError` (the budget); it is told once, and what was finished by then is still given out. Nothing is ever stored on
+a metric.
 """
 
 from __future__ import annotations
@@ -13,13 +15,13 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, I
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from shared.core.best_effort import attempt
-from shared.core.errors import ConfigError
+from shared.core.errors import ConfigError, FatalError, Postponed
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
 from shared.scoring.judge import Verdicts, judge
 from shared.scoring.metric import BoundMetric
 from shared.scoring.tree import Node, add_nodes
+from shared.scoring.waiting import bounded, close, ended, kind, message
 
 if TYPE_CHECKING:
     from shared.scoring.processes import KillablePool
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
 Earlier = Callable[[DatasetItem], Sequence[MetricScore]]
 """Scores that an item has from an earlier try, by the same metrics: they are not made again."""
 
-_GRACE = 1.0  # seconds
-_PATIENCE = 6  # half seconds that a metric has to take note of its cancellation
+_ENDS = (ConfigError, FatalError)  # what every later item would meet again
 _BREATH = 0.02  # seconds of synchronous work after which the loop may do something else
 
 
@@ -67,9 +68,12 @@ class Runner:
     ) -> AsyncGenerator[ItemResult, None]:
         """One result per item. Their order is that of the items when all metrics are synchronous, else of completion.
 
-        `earlier` gives the scores an item has already; they come again in its result without being made again. Errors
-        of `items` itself are raised; errors of metrics never are. When the generator is closed early, results that
-        were finished and not taken are put into `leftover`.
+        `earlier` gives the scores an item has already; they come again in its result without being made again. When
+        the generator is closed early, results that were finished and not taken are put into `leftover`.
+
+        Raises:
+            ConfigError, FatalError: what a metric met that every later item would meet too, after the results of
+                the calls that were under way; and whatever `items` itself raises.
         """
         if isinstance(items, Iterable) and not self._slow and not self.options.throttle_delay:
             return self._run_inline(items, earlier)
@@ -78,14 +82,12 @@ class Runner:
     async def _run_inline(
         self, items: Iterable[DatasetItem], earlier: Earlier | None
     ) -> AsyncGenerator[ItemResult, None]:
-        metrics, nodes, now = self._inline, self.nodes, time.perf_counter
+        metrics, now = self._inline, time.perf_counter
         breath = now() + _BREATH
         for item in items:
             verdicts = Verdicts(item)
             _call_inline(metrics if earlier is None else _missing(metrics, verdicts, earlier), verdicts)
-            if nodes:
-                add_nodes(nodes, verdicts)
-            yield verdicts.result()
+            yield self._result(verdicts)
             if now() > breath:
                 await asyncio.sleep(0)
                 breath = now() + _BREATH
@@ -101,15 +103,16 @@ class Runner:
         pool = self._pool()
         count = self.options.max_concurrent if self._slow else 1  # one keeps the items' order
         workers = [asyncio.ensure_future(self._work(feed, finished, pool)) for _ in range(count)]
-        closer = asyncio.ensure_future(_close(workers, finished))
+        closer = asyncio.ensure_future(close(workers, finished))
         try:
             while (verdicts := await finished.get()) is not None:
-                add_nodes(self.nodes, verdicts)
-                yield verdicts.result()
+                yield self._result(verdicts)
             await asyncio.gather(*workers)  # raises what the items' source raised
+            if feed.ended_by is not None:
+                raise feed.ended_by
         finally:
             feed.close()
-            await _ended((closer, *workers))
+            await ended((closer, *workers))
             leftover.extend(self._rest(finished))
             if pool is not None:
                 pool.close()
@@ -119,8 +122,12 @@ class Runner:
         while not finished.empty():
             verdicts = finished.get_nowait()
             if verdicts is not None:
-                add_nodes(self.nodes, verdicts)
-                yield verdicts.result()
+                yield self._result(verdicts)
+
+    def _result(self, verdicts: Verdicts) -> ItemResult:
+        if self.nodes and not verdicts.postponed:
+            add_nodes(self.nodes, verdicts)
+        return verdicts.result()
 
     def _pool(self) -> KillablePool | None:
         if not any(metric.blocking for metric in self._slow):
@@ -133,7 +140,11 @@ class Runner:
         while (unit := await feed.next()) is not None:
             verdicts, metric = unit
             if metric is not None:
-                await self._call(metric, verdicts, pool)
+                try:
+                    await self._call(metric, verdicts, pool)
+                except _ENDS as error:
+                    feed.end(error)
+                    continue  # the item stays unfinished: its `pending` never comes to 0
                 verdicts.pending -= 1
             if not verdicts.pending and not feed.closed:
                 await finished.put(verdicts)
@@ -147,63 +158,23 @@ class Runner:
             else:
                 async with deadline:
                     answer = metric.call(verdicts.item)
-                    answer = None if answer is None else await _bounded(answer, limit)
+                    answer = None if answer is None else await bounded(answer, limit)
             judge(metric, answer, verdicts)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             verdicts.fail(metric, "Cancelled", str(error) or "something that the metric waited for was cancelled")
+        except Postponed:
+            verdicts.postponed.append(metric.label)
+        except _ENDS:
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
             over = deadline.expired() or (metric.blocking and isinstance(error, TimeoutError))
             if over and limit is not None:
                 verdicts.fail(metric, "Timeout", f"took longer than its limit of {limit:g} s")
             else:
-                verdicts.fail(metric, _kind(error), _message(error))
-
-
-async def _bounded(answer: Any, limit: float | None) -> Any:
-    """Await an answer; one that goes on `_GRACE` after its limit, deaf to its cancellation, is left behind."""
-    if limit is None:
-        return await answer
-    task = asyncio.ensure_future(answer)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait([task], timeout=_GRACE)
-        raise
-
-
-def _kind(error: BaseException) -> str:
-    """The name of an error; of one that was raised in another process, the name it had there."""
-    told = getattr(error, "kind", None) if type(error).__name__ == "Reported" else None
-    return told or type(error).__name__
-
-
-def _message(error: BaseException) -> str:
-    """What an error says, also when it cannot say it."""
-    text = attempt(str, error)
-    return text if isinstance(text, str) else "its message cannot be read"
-
-
-async def _ended(tasks: Sequence[asyncio.Future[None]]) -> None:
-    """Cancel tasks until they have ended: a metric may swallow the first cancellation, or the second.
-
-    After `_PATIENCE` looks the rest are left behind, so that one metric cannot keep a run from ending.
-    """
-    for task in tasks:
-        task.cancel()
-    waiting = set(tasks)
-    for _ in range(_PATIENCE):
-        if not waiting:
-            return
-        done, waiting = await asyncio.wait(waiting, timeout=0.5)
-        for task in waiting:
-            task.cancel()
-        for task in done:
-            if not task.cancelled():
-                task.exception()  # seen, so that asyncio does not complain about it
+                verdicts.fail(metric, kind(error), message(error))
 
 
 def _call_inline(metrics: Sequence[BoundMetric], verdicts: Verdicts) -> None:
@@ -211,8 +182,12 @@ def _call_inline(metrics: Sequence[BoundMetric], verdicts: Verdicts) -> None:
     for metric in metrics:
         try:
             judge(metric, metric.call(item), verdicts)
+        except Postponed:
+            verdicts.postponed.append(metric.label)
+        except _ENDS:
+            raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
-            verdicts.fail(metric, type(error).__name__, _message(error))
+            verdicts.fail(metric, type(error).__name__, message(error))
 
 
 def _missing(metrics: Sequence[BoundMetric], verdicts: Verdicts, earlier: Earlier) -> Sequence[BoundMetric]:
@@ -224,12 +199,6 @@ def _missing(metrics: Sequence[BoundMetric], verdicts: Verdicts, earlier: Earlie
     labels = {metric.label for metric in metrics if (metric.label, metric.ref.digest) in have}
     verdicts.scores.extend(row for row in there if row.label in labels or row.parent in labels)
     return [metric for metric in metrics if metric.label not in labels]
-
-
-async def _close(workers: Sequence[asyncio.Future[None]], finished: asyncio.Queue[Verdicts | None]) -> None:
-    """Say that nothing more comes, once every worker has ended or one of them has failed."""
-    await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-    await finished.put(None)
 
 
 class _Feed:
@@ -250,6 +219,11 @@ class _Feed:
         self._next_start = 0.0
         self._ended = False
         self.closed = False
+        self.ended_by: ConfigError | FatalError | None = None
+
+    def end(self, error: ConfigError | FatalError) -> None:
+        """Hand out nothing more, for this reason (the first one stands); what is under way is still finished."""
+        self.ended_by = self.ended_by or error
 
     def close(self) -> None:
         """Hand out nothing more: nobody takes results any longer."""
@@ -257,7 +231,7 @@ class _Feed:
 
     async def next(self) -> tuple[Verdicts, BoundMetric | None] | None:
         """The next unit; None when the items have come to an end."""
-        if self.closed:
+        if self.closed or self.ended_by is not None:
             return None
         if self._units:
             return self._units.pop()

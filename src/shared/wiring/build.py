@@ -29,7 +29,8 @@ from shared.wiring.checking import Checker, params_model
 from shared.wiring.config import MonitorConfig, SourceCommon
 from shared.wiring.finding import called
 from shared.wiring.label_sources import Labelling, build_labelling
-from shared.wiring.metrics import build_metrics, build_tree
+from shared.wiring.metrics import Parts, build_metrics, build_tree
+from shared.wiring.models import Models
 from shared.wiring.publishing import check_publishing
 from shared.wiring.redacting import RedactingSink, redactor_of
 from shared.wiring.registries import Registries, build_registries
@@ -64,6 +65,7 @@ class Built:
     metrics: tuple[BoundMetric, ...]
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
+    models: Models
     redactor: Redactor | None = None
     labelling: Labelling = field(default_factory=Labelling)
 
@@ -103,7 +105,9 @@ class _Builder:
         config, checker = self.config, self.checker
         common, source = self._source()
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
-        metrics = build_metrics(config.metrics_config, config.evaluation, self.registries.metrics, checker)
+        models = Models(config.models, self.registries.models, checker, self.around.root)
+        parts = Parts(self.registries.metrics, models, self.around.root)
+        metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         store = self._component(
             {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
@@ -138,8 +142,8 @@ class _Builder:
         redactor = redactor_of(config.privacy, self.around.settings)
         if redactor is not None:
             sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
-        built = Built(config, self.document, self.around, plan, store, sinks, tuple(metrics), nodes, notes, redactor)
-        built = replace(built, labelling=labelling)
+        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, redactor, labelling)
+        built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:

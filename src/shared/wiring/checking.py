@@ -6,12 +6,14 @@ import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from shared.core.errors import ConfigError
+from shared.core.ports import Embedder, LMAdapter
 from shared.core.registry import Registry, hint
 from shared.wiring.yaml_file import Document, Where
 
@@ -22,6 +24,13 @@ class Strict(BaseModel):
     """Base of every model of the configuration: unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Marks a parameter that the YAML gives by the name of a part of this `kind`, declared elsewhere in the file."""
+
+    kind: type
 
 
 class Checker:
@@ -187,13 +196,23 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
     try:
         hints = _annotations(target, parameters)
         fields: dict[str, Any] = {
-            name: (hints.get(name, Any), ... if each.default is inspect.Parameter.empty else each.default)
+            name: (_by_name(hints.get(name, Any)), ... if each.default is inspect.Parameter.empty else each.default)
             for name, each in parameters.items()
         }
         return create_model(f"{owner}_params", __base__=Strict, **fields)
     except (NameError, TypeError, AttributeError, SyntaxError, PydanticUserError) as error:
         reason = str(error).split("\n")[0]
         raise ConfigError(f"{owner}: the types of its parameters cannot be given in YAML: {reason}") from error
+
+
+def _by_name(hint: Any) -> Any:
+    """The annotation, with a text in place of what the YAML can only name: a language model, an embedding model."""
+    for kind in (LMAdapter, Embedder):
+        if hint is kind:
+            return Annotated[str, Named(kind)]
+        if kind in get_args(hint):
+            return Annotated[str | None, Named(kind)]
+    return hint
 
 
 def _annotations(target: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:

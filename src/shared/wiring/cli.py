@@ -1,7 +1,7 @@
 """The command line: `trueline run|check|list|schema|report|judge-report|cache`; `scripts/run_monitoring.py <config>`.
 
 Exit codes: 0 done (also when there was nothing to do), 1 the run failed, 2 bad usage or configuration, 3 too many
-failures, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
+failures, 4 the budget ended the run early, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         prog="trueline",
         description="Watches an LLM application: scores a sample of its traces and says how sure it is of the numbers.",
         epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 too many failures, "
-        "130 interrupted.",
+        "4 over budget, 130 interrupted.",
     )
     top.add_argument("--version", action="version", version="trueline 0.1.0")
     commands = top.add_subparsers(dest="command", metavar="command")
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parts["list"].add_argument(
         "kind",
         nargs="?",
-        choices=("sources", "sampling", "metrics", "stores", "extractors", "labels", "configs"),
+        choices=("sources", "sampling", "models", "metrics", "stores", "extractors", "labels", "configs"),
         help="only these",
     )
     parts["schema"].add_argument("--out", metavar="FILE", help="write to a file instead of standard output")

@@ -22,7 +22,7 @@ from shared.wiring.registries import build_registries
 from shared.wiring.session import execute
 from shared.wiring.settings import project_root
 
-EXIT_CODES = {"too_many_failures": 3, "failed": 1}
+EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
 
 
 def run(options: Namespace) -> int:
@@ -70,7 +70,7 @@ def check(options: Namespace) -> int:
 def list(options: Namespace) -> int:
     """Show everything that can be chosen by name."""
     registries = build_registries()
-    kinds = ("sources", "sampling", "metrics", "stores", "extractors", "labels")
+    kinds = ("sources", "sampling", "models", "metrics", "stores", "extractors", "labels")
     for kind in kinds:
         if options.kind in (None, kind):
             print(f"{kind}:")

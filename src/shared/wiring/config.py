@@ -119,6 +119,15 @@ class DatabaseTarget(Strict):
     chunk_size: int = Field(default=1000, ge=1)
 
 
+class ResponseCache(Strict):
+    """What is kept of models' answers, in the state database."""
+
+    enabled: bool = Field(default=True, description="false: every question is asked anew")
+    max_age_days: float | None = Field(default=None, gt=0, description="older answers are not used")
+    max_entries: int = Field(default=1_000_000, ge=1, description="the newest are kept")
+    max_mb: float = Field(default=2000, gt=0, description="the newest are kept")
+
+
 class Publishing(Strict):
     """Where scores go besides the state database."""
 
@@ -239,6 +248,10 @@ class MonitorConfig(Strict):
     environment: Text = Field(default="", description="such as production; default: the variable ENVIRONMENT")
     source: dict[str, Any] = Field(description="where items come from: type, and that source's parameters")
     sampling: dict[str, Any] = Field(default_factory=lambda: {"strategy": "all"}, description="which items are scored")
+    models: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="language models by the name that metrics ask for them"
+    )
+    response_cache: ResponseCache = Field(default_factory=ResponseCache)
     metrics_config: dict[str, dict[str, Any]] = Field(description="label -> class and its parameters")
     evaluation: Evaluation = Field(default_factory=Evaluation)
     scored_store: dict[str, Any] = Field(default_factory=lambda: {"type": "sqlite"}, description="the memory of runs")

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shared.core.clock import Clock
-from shared.core.errors import BusyError, SourceError
-from shared.core.ports import AnchorStore, RunReader
+from shared.core.errors import BusyError, OverBudget, SourceError
+from shared.core.labels import AnchorStore
+from shared.core.ports import RunReader
 from shared.core.registry import hint
 from shared.core.results import RunReport, Stream
 from shared.files.anchors import read_anchors
@@ -94,7 +95,8 @@ async def judge_again(
     """Have the anchor set judged by every metric that is due; what must be told of it. It fails no run: scores are
     stored by now."""
     block, extract = built.config.anchors, built.labelling.extract
-    if block is None or extract is None or (built.plan.one_off and built.store.remembers):
+    one_off = built.plan.one_off and built.store.remembers
+    if block is None or extract is None or one_off or report.status == "over_budget":
         return ()
     try:
         file = read_anchors(block.path, built.around.root, extract)
@@ -110,7 +112,7 @@ async def judge_again(
         )
         with opened.runs.lock(plan.stream, 0.0):
             return await judge_anchors(plan, opened.anchors, report.run_id, clock, progress)
-    except SourceError as error:
+    except (SourceError, OverBudget) as error:
         return (f"the anchors were not judged: {error}",)
     except BusyError:
         return ("the anchors were not judged: another run of this monitor is at work",)

@@ -3,39 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
+from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
 from shared.scoring.tree import Child, Node, ordered
-from shared.wiring.checking import Checker, params_model, shown
+from shared.wiring.checking import Checker, Named, params_model, shown
 from shared.wiring.config import Evaluation, MetricCommon
+from shared.wiring.models import ModelHandle, Models
 from shared.wiring.yaml_file import Where
 
 _NODE_KEYS = ("_strategy", "_threshold", "_exclude_failed")
 _STRATEGIES = ("weighted_average", "min", "max")
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What metrics are made of besides their own parameters: known names, models, and where files are looked for."""
+
+    registry: Registry
+    models: Models
+    root: Path
+
+
 def build_metrics(
-    entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, registry: Registry, checker: Checker
+    entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, parts: Parts, checker: Checker
 ) -> list[BoundMetric]:
     """A bound metric per label; every mistake is noted with the checker."""
-    made = (_metric(label, entry, evaluation, registry, checker) for label, entry in entries.items())
+    made = (_metric(label, entry, evaluation, parts, checker) for label, entry in entries.items())
     return [metric for metric in made if metric is not None]
 
 
 def _metric(
-    label: str, entry: Mapping[str, Any], evaluation: Evaluation, registry: Registry, checker: Checker
+    label: str, entry: Mapping[str, Any], evaluation: Evaluation, parts: Parts, checker: Checker
 ) -> BoundMetric | None:
     where: Where = ("metrics_config", label)
     if "class" not in entry:
         checker.problem(where, f"'class' is missing; expected the name of a metric. {_typo(entry)}".rstrip())
         return None
-    target = checker.resolve(registry, entry["class"], (*where, "class"))
+    target = checker.resolve(parts.registry, entry["class"], (*where, "class"))
     if target is None:
         return None
     if not callable(target):
@@ -49,10 +62,36 @@ def _metric(
     options, params = checker.model(MetricCommon, common, where), checker.model(model, own, where)
     if options is None or params is None:
         return None
-    given = {name: getattr(params, name) for name in model.model_fields}  # defaults too: they are part of the digest
+    given = _given(params, where, parts, checker)
+    if given is None:
+        return None
     chosen = _options(label, options, evaluation)
     found: BoundMetric | None = checker.guard(where, lambda: _bind(target, label, given, chosen))
+    if found is not None and _asks_elsewhere(found):
+        checker.problem((*where, "blocking"), "a metric that asks a model cannot run in a process of its own")
+        return None
     return found
+
+
+def _given(params: BaseModel, where: Where, parts: Parts, checker: Checker) -> dict[str, Any] | None:
+    """The parameters, defaults too (they are part of the digest), with the parts that they only name; None after noting
+    a name that is not known.
+    """
+    given = {name: getattr(params, name) for name in type(params).model_fields}
+    for name, info in type(params).model_fields.items():
+        named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
+        if named is not None and isinstance(given[name], str):
+            given[name] = (
+                parts.models.handle(given[name], str(where[-1]), (*where, name)) if named.kind is LMAdapter else None
+            )
+            if given[name] is None:
+                return None
+    return given
+
+
+def _asks_elsewhere(metric: BoundMetric) -> bool:
+    """Whether a metric would take its model into another process, where nothing is counted or remembered."""
+    return metric.blocking and any(isinstance(value, ModelHandle) for value in metric.params.values())
 
 
 def _model(target: Any, label: str, own: dict[str, Any], checker: Checker) -> type[BaseModel] | None:

@@ -32,6 +32,13 @@ STORES = {
 
 LABELS = {"file": "shared.files.labels:FileLabels"}
 
+MODELS = {
+    "openai_compatible": "shared.llm.openai_compatible:OpenAICompatibleAdapter",
+    "local": "shared.llm.local:LocalAdapter",
+    "replay": "shared.llm.replay:ReplayAdapter",
+    "offline": "shared.llm.offline:OfflineAdapter",
+}
+
 EXTRACTORS = {"item": "shared.wiring.extracting:item_from_record"}
 
 
@@ -45,6 +52,7 @@ class Registries:
     stores: Registry
     extractors: Registry
     labels: Registry
+    models: Registry
 
 
 def build_registries() -> Registries:
@@ -53,9 +61,23 @@ def build_registries() -> Registries:
     Raises:
         ConfigError: when two things claim one name, or an application cannot be imported.
     """
-    kinds = {"sources": SOURCES, "sampling": SAMPLING, "metrics": LIBRARY, "stores": STORES, "extractors": EXTRACTORS}
-    kinds |= {"labels": LABELS}
-    words = {"sampling": "sampling strategy", "stores": "scored_store", "labels": "label source"}
+    kinds = {
+        "sources": SOURCES,
+        "sampling": SAMPLING,
+        "metrics": LIBRARY,
+        "stores": STORES,
+        "extractors": EXTRACTORS,
+        "models": MODELS,
+        "labels": LABELS,
+    }
+    words = {
+        "sources": "source",
+        "sampling": "sampling strategy",
+        "metrics": "metric",
+        "stores": "scored_store",
+        "models": "model adapter",
+        "labels": "label source",
+    }
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():
         made[kind].add_all(targets)

@@ -4,6 +4,7 @@ chosen by name put in their place. `trueline schema` writes it to `configs/truel
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +14,7 @@ from shared.files.sink import FileSink
 from shared.scoring.metric import parameters, spec_of
 from shared.wiring.checking import params_model
 from shared.wiring.config import LabelsCommon, MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
 
 Schema = dict[str, Any]
@@ -25,6 +27,11 @@ def config_schema(registries: Registries) -> Schema:
     place = schema["properties"]
     place["source"] = _choices(registries.sources, "type", _model_schema(SourceCommon)["properties"])
     place["sampling"] = _choices(registries.sampling, "strategy", {})
+    place["models"] = {
+        "type": "object",
+        "description": "language models by the name that metrics ask for them",
+        "additionalProperties": _choices(registries.models, "type", _model_schema(ModelCommon)["properties"]),
+    }
     place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
     labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])
     place["labels"] = {"anyOf": [labels, {"type": "array", "items": labels, "minItems": 1}, {"type": "null"}]}
@@ -44,7 +51,7 @@ def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default
     branches = []
     for entry in registry.entries():
         target = registry.resolve(entry.name)
-        inner = _model_schema(params_model(target, {}, entry.name))
+        inner = _model_schema(params_model(target, dict(signature(target).parameters), entry.name))
         branch = _branch(inner, {**common, key: {"const": entry.name}}, key, target.__doc__)
         if entry.name == default:
             branch["required"].remove(key)

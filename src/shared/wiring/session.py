@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from shared.core.clock import Clock, utc_now
 from shared.core.results import RunReport
+from shared.database.engine import Database
 from shared.monitoring.outcome import MonitorResult
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
@@ -53,10 +56,30 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
         return await _dry(built, progress or Silent(), clock)
     opened = built.store.open(built.around.root)
     scored = Forgetful() if built.plan.one_off else opened.scored
-    ports = Ports(scored, opened.runs, built.sinks, (), opened.reader.spreads, clock, progress or Silent())
-    report = await run_monitor(built.plan, ports)
-    more = await judge_again(built, opened, report, clock, progress)
+    parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, clock=clock)
+    async with models_open(built, opened.database):
+        report = await run_monitor(built.plan, replace(parts, progress=progress or Silent()))
+        more = await judge_again(built, opened, report, clock, progress)
     return MonitorResult(replace(report, notes=built.notes + report.notes + more), opened.reader, opened.anchors)
+
+
+@asynccontextmanager
+async def models_open(built: Built, database: Database) -> AsyncIterator[None]:
+    """While it is entered, the metrics' models answer, with what the database remembers of earlier answers."""
+    if not built.models.handles:
+        yield
+        return
+    from shared.database.responses import CacheLimits, SqlResponses  # late: only metrics with models need it
+
+    kept = built.config.response_cache
+    age = None if kept.max_age_days is None else timedelta(days=kept.max_age_days)
+    responses = SqlResponses(database, CacheLimits(age, kept.max_entries, int(kept.max_mb * 1e6)))
+    built.models.open(responses if kept.enabled else None)
+    try:
+        yield
+    finally:
+        await built.models.close()
+        responses.close()
 
 
 async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
@@ -66,7 +89,9 @@ async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
         scored, real = built.store.peek(built.around.root)
         known = () if real is None else (real.runs.undecided,)
         spreads = (real or scratch).reader.spreads
-        report = await run_monitor(built.plan, Ports(scored, scratch.runs, (), known, spreads, clock, progress))
+        report = await run_monitor(
+            built.plan, Ports(scored, scratch.runs, (), known, spreads, clock=clock, progress=progress)
+        )
         notes = (*built.notes, *report.notes, *_outlook(built, report, real))
         scratch.close()
         return MonitorResult(replace(report, notes=notes), scratch.reader)

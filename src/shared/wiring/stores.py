@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from shared.core.ports import AnchorStore, RunReader, RunStore, ScoredItemsStore
+from shared.core.labels import AnchorStore
+from shared.core.ports import RunReader, RunStore, ScoredItemsStore
 from shared.core.results import Stream
 from shared.database.anchors import SqlAnchors
 from shared.database.engine import Database, open_database
@@ -25,13 +26,17 @@ STATE = "data/state/trueline.db"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The stores of one monitor; `reader` reads what `runs` has written, `close` gives the database back."""
+    """The stores of one monitor; `reader` reads what `runs` has written; all are in the one `database`."""
 
     scored: ScoredItemsStore
     runs: RunStore
     reader: RunReader
-    close: Callable[[], None]
+    database: Database
     anchors: AnchorStore
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.database.close()
 
 
 class Forgetful:
@@ -74,7 +79,7 @@ class Store(Strict):
         """
         database = open_database(self.state(root))
         scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
-        return Opened(scored, runs, reader, database.close, SqlAnchors(database))
+        return Opened(scored, runs, reader, database, SqlAnchors(database))
 
     def peek(self, root: Path) -> tuple[ScoredItemsStore, Opened | None]:
         """What is marked already, and the stores where they exist; creates nothing."""

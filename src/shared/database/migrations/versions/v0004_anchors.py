@@ -7,8 +7,8 @@ from alembic import op
 
 from shared.database.columns import Moment, Prose
 
-revision = "0003"
-down_revision: str | None = "0002"
+revision = "0004"
+down_revision: str | None = "0003"
 
 
 def upgrade() -> None:

@@ -1,0 +1,43 @@
+"""What a call of the `local` adapter may say besides prompt and length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.core.errors import ConfigError
+from shared.core.registry import hint
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """How one answer is drawn.
+
+    `temperature` 0 takes the most probable token; above 0 tokens are drawn with `seed`. `top_logprobs` is how many
+    alternatives to report per token. `stop` texts end the answer and are cut off. With `choices` the answer is the
+    one of them with the highest joint logprob; then `top_logprobs` of the result holds one mapping, choice -> joint
+    logprob, and the other parameters do not matter. `response_format` is OpenAI's: with a JSON schema only tokens that
+    fit it are drawn, as far as `max_tokens` goes.
+    """
+
+    temperature: float = 0.0
+    seed: int | None = None
+    top_logprobs: int = 0
+    stop: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    response_format: Mapping[str, Any] | None = None
+
+
+def params_of(raw: Mapping[str, Any]) -> Params:
+    """The parameters of a call.
+
+    Raises:
+        ConfigError: for one that is not known.
+    """
+    known = Params.__dataclass_fields__
+    unknown = next((name for name in raw if name not in known), None)
+    if unknown is not None:
+        raise ConfigError(f"local model: unknown parameter {unknown!r}. {hint(unknown, known)}")
+    lists = {name: tuple(raw[name]) for name in ("stop", "choices") if raw.get(name)}
+    return Params(**({name: value for name, value in raw.items() if value is not None} | lists))

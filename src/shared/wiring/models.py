@@ -1,0 +1,237 @@
+"""The `models:` block: language models by name, given to the metrics that ask for one.
+
+An adapter is made when the configuration is checked, so that its mistakes are told then; it is asked only while a run
+has the block open. A metric's model is, from the inside out: the adapter, the response cache (or the recording), the
+declared fallbacks, and the account of what was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from shared.core.errors import ConfigError
+from shared.core.ports import LMAdapter, Prompt, ResponseCache
+from shared.core.registry import Registry, hint
+from shared.core.results import LMResult
+from shared.llm.caching import CachingAdapter
+from shared.llm.fallback import FallbackAdapter
+from shared.llm.recording import RecordingAdapter
+from shared.wiring.checking import Checker, Strict, params_model
+from shared.wiring.yaml_file import Where
+
+OFFLINE = "offline"
+"""A model that every configuration has: marked answers, made up."""
+
+_NOT_REMEMBERED = (OFFLINE, "replay")
+
+
+class ModelCommon(Strict):
+    """What every entry of `models` takes besides its adapter's own parameters."""
+
+    type: str = Field(description="the adapter: openai_compatible, local, replay, offline, or package.module:attr")
+    fallback: list[str] = Field(default_factory=list, description="models that answer, in turn, while it is out")
+    record: str | None = Field(default=None, description="a JSONL file that every answer is written to, for replay")
+    cache: bool = Field(default=True, description="answer equal questions from the response cache")
+
+
+class ModelHandle:
+    """The model of one metric. Made before anything is open; it answers while the block is open."""
+
+    def __init__(self, name: str, metric: str, alias: str) -> None:
+        self.name = name
+        self.metric, self.alias = metric, alias
+        self._inner: LMAdapter | None = None
+
+    def attach(self, inner: LMAdapter | None) -> None:
+        """Answer with this from now on; None: answer no more."""
+        self._inner = inner
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """See `LMAdapter`."""
+        return await self._open.complete(prompt, max_tokens, **params)
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """See `LMAdapter`."""
+        return self._open.complete_with_logprobs(prompt, max_tokens, **params)
+
+    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        """See `LMAdapter`."""
+        return self._open.stream(prompt, max_tokens, **params)
+
+    def list_models(self) -> list[str]:
+        """See `LMAdapter`."""
+        return self._open.list_models()
+
+    def test_connection(self) -> None:
+        """See `LMAdapter`."""
+        self._open.test_connection()
+
+    @property
+    def _open(self) -> LMAdapter:
+        if self._inner is None:
+            raise ConfigError(f"model {self.alias!r}: it can be asked only while its monitor runs")
+        return self._inner
+
+
+Around = Callable[[LMAdapter, ModelHandle], LMAdapter]
+"""What is put around an adapter for one metric, such as an account of what it is asked."""
+
+
+def _nothing(adapter: LMAdapter, handle: ModelHandle) -> LMAdapter:
+    return adapter
+
+
+class Models:
+    """The models of one configuration. Those that no metric asks for are checked and not made."""
+
+    def __init__(
+        self, entries: Mapping[str, Mapping[str, Any]], registry: Registry, checker: Checker, root: Path
+    ) -> None:
+        self._entries, self._registry, self._checker, self._root = entries, registry, checker, root
+        self.common: dict[str, ModelCommon] = {}
+        self._adapters: dict[str, LMAdapter | None] = {}
+        self.handles: list[ModelHandle] = []
+        self._params: dict[str, tuple[Any, BaseModel]] = {}
+        for alias, entry in entries.items():
+            self._check(alias, entry)
+        for alias, common in self.common.items():
+            self._check_chain(alias, common)
+
+    def handle(self, alias: str, metric: str, where: Where) -> ModelHandle | None:
+        """The model of that name for a metric, or None after noting what is wrong with it."""
+        if alias != OFFLINE and alias not in self._entries:
+            known = hint(alias, [*self._entries, OFFLINE])
+            self._checker.problem(where, f"unknown model {alias!r}; expected a name under `models`. {known}")
+            return None
+        names = []
+        for link in self.chain(alias):
+            adapter = self._adapter(link)
+            if adapter is None:
+                return None
+            names.append(adapter.name)
+        made = ModelHandle(" > ".join(names), metric, alias)
+        self.handles.append(made)
+        return made
+
+    def chain(self, alias: str) -> list[str]:
+        """The model and those that answer in its place, in their order."""
+        return [alias, *(self.common[alias].fallback if alias in self.common else ())]
+
+    def adapter(self, alias: str) -> LMAdapter:
+        """The bare adapter of a model that some metric asks for."""
+        made = self._adapters[alias]
+        assert made is not None
+        return made
+
+    def open(self, cache: ResponseCache | None = None, inside: Around = _nothing, outside: Around = _nothing) -> None:
+        """Let the handles answer. `inside` stands around each bare adapter (what is paid), `outside` around all of it
+        (what was asked); without a `cache` nothing is remembered.
+        """
+        for handle in self.handles:
+            links = [self._link(alias, handle, cache, inside) for alias in self.chain(handle.alias)]
+            handle.attach(outside(links[0] if len(links) == 1 else FallbackAdapter(links), handle))
+
+    async def close(self) -> None:
+        """End it: the connections of this event loop are closed."""
+        for handle in self.handles:
+            handle.attach(None)
+        closing = [getattr(each, "aclose", None) for each in self._adapters.values()]
+        await asyncio.gather(*(close() for close in closing if close is not None))
+
+    def _link(self, alias: str, handle: ModelHandle, cache: ResponseCache | None, inside: Around) -> LMAdapter:
+        common = self.common.get(alias) or ModelCommon(type=OFFLINE)
+        made = inside(_Plain(self.adapter(alias)) if common.type != "replay" else self.adapter(alias), handle)
+        if common.record is not None:  # what is recorded is asked anew: a recording with holes is of no use
+            return RecordingAdapter(made, self._root / common.record)
+        if cache is None or not common.cache or common.type in _NOT_REMEMBERED:
+            return made
+        return CachingAdapter(made, cache)
+
+    def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
+        where: Where = ("models", alias)
+        common = {key: value for key, value in entry.items() if key in ModelCommon.model_fields}
+        own = {key: value for key, value in entry.items() if key not in ModelCommon.model_fields}
+        shared = self._checker.model(ModelCommon, common, where)
+        if shared is None:
+            return
+        self.common[alias] = shared
+        target = self._checker.resolve(self._registry, shared.type, (*where, "type"))
+        if target is None:
+            return
+        model: type[BaseModel] | None
+        model = self._checker.guard(where, lambda: params_model(target, dict(signature(target).parameters), alias))
+        params = None if model is None else self._checker.model(model, own, where)
+        if params is not None:
+            self._params[alias] = (target, params)
+
+    def _check_chain(self, alias: str, common: ModelCommon) -> None:
+        for at, other in enumerate(common.fallback):
+            where: Where = ("models", alias, "fallback", at)
+            if other == alias:
+                self._checker.problem(where, f"{alias!r} cannot answer in its own place; name another model")
+            elif other != OFFLINE and other not in self._entries:
+                known = hint(other, [*(name for name in self._entries if name != alias), OFFLINE])
+                self._checker.problem(where, f"unknown model {other!r}. {known}")
+
+    def _adapter(self, alias: str) -> LMAdapter | None:
+        if alias not in self._adapters:
+            self._adapters[alias] = self._checker.guard(("models", alias), lambda: self._made(alias))
+        return self._adapters[alias]
+
+    def _made(self, alias: str) -> LMAdapter | None:
+        if alias == OFFLINE and alias not in self._entries:
+            made: LMAdapter = self._registry.resolve(OFFLINE)()
+            return made
+        if alias not in self._params:
+            return None  # its mistake is noted already
+        target, params = self._params[alias]
+        if getattr(target, "Params", None) is type(params):
+            made = target(params)
+        else:
+            given = {name: getattr(params, name) for name in type(params).model_fields}
+            files = {name: str(self._root / value) for name, value in given.items() if _is_path(name, value)}
+            made = target(**given | files)
+        return made
+
+
+def _is_path(name: str, value: object) -> bool:
+    """Whether a parameter of an adapter names a file, which a relative path places in the project."""
+    return isinstance(value, str | Path) and (name == "path" or name.endswith("_path"))
+
+
+class _Plain:
+    """An adapter that is not given what only the cache's key is made of."""
+
+    def __init__(self, inner: LMAdapter) -> None:
+        self.name = inner.name
+        self._inner = inner
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        return await self._inner.complete(prompt, max_tokens, **_sent(params))
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        return self._inner.complete_with_logprobs(prompt, max_tokens, **_sent(params))
+
+    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        return self._inner.stream(prompt, max_tokens, **_sent(params))
+
+    def list_models(self) -> list[str]:
+        return self._inner.list_models()
+
+    def test_connection(self) -> None:
+        self._inner.test_connection()
+
+
+def _sent(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "input_data"}
+
+
+def used(handles: Sequence[ModelHandle]) -> dict[str, str]:
+    """The names of the models that metrics ask, by the name they have in the configuration."""
+    return {handle.alias: handle.name for handle in handles}

@@ -1,0 +1,148 @@
+"""`models:` in a configuration: metrics are given the models they name; what is wrong is told once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.llm.standin import StandIn, standing_in
+from tests.wiring.project import Project
+
+METRIC = '''
+from shared.core.ports import LMAdapter
+from shared.core.records import DatasetItem
+from shared.core.results import Score
+
+
+class Asks:
+    """Asks a model about the answer; the score is 1 when it says anything."""
+
+    def __init__(self, model: LMAdapter) -> None:
+        self.model = model
+
+    async def __call__(self, item: DatasetItem) -> Score:
+        answer = await self.model.complete([{"role": "user", "content": item.actual_output}], max_tokens=20)
+        return Score(float(bool(answer.text)), answer.text, {"cached": answer.cached}, model=answer.answered_by)
+'''
+CONFIG = """\
+name: asking
+source: {{type: file, name: asking, path: items.jsonl, window: all}}
+models:
+{models}
+metrics_config:
+  Says: {{class: "own:Asks", model: judge}}
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with standing_in() as found:
+        yield found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.write("own.py", METRIC)
+    return made
+
+
+def entry(server: StandIn, more: str = "") -> str:
+    return f"  judge: {{type: openai_compatible, base_url: '{server.url}', model: small{more}}}"
+
+
+def config(project: Project, models: str) -> None:
+    project.write("m.yaml", CONFIG.format(models=models))
+
+
+def test_a_metric_asks_the_model_it_names(project: Project, server: StandIn) -> None:
+    """One question an item goes to the server, and the score says who answered."""
+    config(project, entry(server))
+    assert project.report()["counts"]["scored"] == 8
+    assert len(server.questions) == 8
+    assert {value for _, _, value in project.scores()} == {1.0}
+
+
+def test_the_next_run_pays_nothing_for_equal_questions(project: Project, server: StandIn) -> None:
+    """Scored anew, the items are answered from the response cache of the state database, unless it is switched off."""
+    config(project, entry(server))
+    assert project.report("--no-dedup")["counts"]["scored"] == 8
+    assert project.report("--no-dedup")["counts"]["scored"] == 8
+    assert len(server.questions) == 8
+    assert "8 hits, 8 misses: 50.0%" in project.run("cache", "stats", "m.yaml").stdout
+    project.report("--no-dedup", "--set", "response_cache.enabled=false")
+    assert len(server.questions) == 16
+
+
+def test_what_is_recorded_can_be_replayed_without_the_server(project: Project, server: StandIn) -> None:
+    """`record` writes every answer; `replay` gives the same scores without a server, and they have the same digest."""
+    config(project, entry(server, ", record: judge.jsonl"))
+    project.report()
+    before = project.scores()
+    config(project, "  judge: {type: replay, path: judge.jsonl}")
+    project.report("--no-dedup")
+    assert len(server.questions) == 8
+    digests = json.loads(project.run("check", "m.yaml", "--json").stdout)["metrics"][0]["digest"]
+    config(project, entry(server))
+    assert json.loads(project.run("check", "m.yaml", "--json").stdout)["metrics"][0]["digest"] == digests
+    assert {row[2] for row in project.scores()} == {row[2] for row in before}
+
+
+def test_another_model_is_another_metric(project: Project, server: StandIn) -> None:
+    """The model is part of a metric's digest: scores of two models are never taken for one another."""
+    found = set()
+    for model in ("small", "large"):
+        config(project, f"  judge: {{type: openai_compatible, base_url: '{server.url}', model: {model}}}")
+        found.add(json.loads(project.run("check", "m.yaml", "--json").stdout)["metrics"][0]["digest"])
+    assert len(found) == 2
+
+
+def test_a_declared_fallback_answers_in_an_outage(project: Project) -> None:
+    """With nobody at the address the chain goes on to its end, and the score says who answered."""
+    dead = "  judge: {type: openai_compatible, base_url: 'http://127.0.0.1:9/v1', model: small, tries: 1"
+    config(project, dead + ", fallback: [offline]}")
+    report = project.report()
+    assert (report["counts"]["scored"], report["counts"]["failures"]) == (8, 0)
+    config(project, dead + "}")
+    done = project.run("m.yaml", "--no-dedup", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["failure_kinds"] == {"Unavailable": 8}
+
+
+def test_a_wrong_key_is_said_once(project: Project, server: StandIn) -> None:
+    """A key that no item can change ends the run with one message and exit code 2, and is not printed."""
+    project.items(300)
+    server.key = "sk-right"
+    config(project, entry(server, ", api_key: 'sk-wrong-key-000'"))
+    done = project.run("m.yaml")
+    assert done.returncode == 2
+    assert done.stderr.count("401") == 1
+    assert "sk-wrong" not in done.stderr
+    assert len(server.seen) < 12
+    config(project, entry(server, ", api_key: 'sk-right'"))
+    assert project.report()["counts"]["scored"] == 300
+
+
+@pytest.mark.parametrize(
+    ("models", "told"),
+    [
+        ("  juge: {type: offline}", "unknown model 'judge'; expected a name under `models`. Known: 'juge', 'offline'."),
+        ("  judge: {type: ofline}", "unknown model adapter 'ofline'"),
+        ("  judge: {type: openai_compatible, base_url: 'localhost:80', model: m}", "expected an address such as"),
+        ("  judge: {type: openai_compatible, base_url: 'http://127.0.0.1/v1'}", "'model' is missing"),
+        ("  judge: {type: offline, fallback: [jduge]}", "unknown model 'jduge'"),
+        ("  judge: {type: offline, fallback: [judge]}", "cannot answer in its own place"),
+        ("  judge: {type: replay, path: gone.jsonl}", "the recording cannot be read"),
+        ("  judge: {type: offline, temprature: 1}", "unknown key 'temprature'"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(project: Project, models: str, told: str) -> None:
+    """A mistake in the block stops `check` and `run` with its line and the nearest name."""
+    config(project, models)
+    done = project.run("check", "m.yaml")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "m.yaml:" in done.stderr
