@@ -14,7 +14,9 @@ import pytest
 from shared.core.records import FIELDS
 from shared.wiring.build import build
 from shared.wiring.config import (
+    Anchors,
     Evaluation,
+    LabelsCommon,
     MetricCommon,
     MonitorConfig,
     Privacy,
@@ -24,7 +26,7 @@ from shared.wiring.config import (
 )
 from shared.wiring.finding import known_configs
 from shared.wiring.models import ModelCommon
-from shared.wiring.registries import SAMPLING, STORES, build_registries
+from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +43,7 @@ def test_every_block_has_its_heading() -> None:
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
         | {*Privacy.model_fields, *ResponseCache.model_fields, *(set(ModelCommon.model_fields) - {"type"})}
+        | {*LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),
 )

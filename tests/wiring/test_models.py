@@ -176,7 +176,7 @@ def test_what_a_lane_cannot_be_is_said(project: Project) -> None:
 def test_an_answer_that_was_of_no_use_is_asked_again(project: Project, server: StandIn) -> None:
     """A judge that answers with prose fails by its kind, twice asked, and the next run asks anew: nothing is kept."""
     judged = CONFIG.partition("metrics_config")[0].format(models=entry(server))
-    metric = "{class: llm_judge, model: judge, scale: pass_fail, rubric: "Is it polite?", fields: [actual_output]}"
+    metric = "{class: llm_judge, model: judge, scale: pass_fail, rubric: 'Is it polite?', fields: [actual_output]}"
     project.write("m.yaml", judged + f"metrics_config:\n  Polite: {metric}\n")
     for asked in (16, 32):
         done = project.run("m.yaml", "--json", "--quiet")

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
+from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
     Candidate,
@@ -279,10 +280,16 @@ class ResponseCache(Protocol):
 
 
 class LabelSource(Protocol):
-    """People's verdicts on items."""
+    """People's verdicts on items. `name` tells messages where they come from, such as `file labels.jsonl`."""
 
-    def labels(self, since: datetime | None = None) -> Iterator[tuple[str, str, float]]:
-        """(item id, name of the claim, value in [0, 1]), newest verdict last."""
+    name: str
+
+    def labels(self, since: datetime | None = None) -> Iterator[Label]:
+        """Every verdict, or those given at `since` or later and those without a time; in any order.
+
+        Raises:
+            SourceError: when they cannot be read, or one cannot be understood: it never leaves one out in silence.
+        """
 
 
 class ReflectFn(Protocol):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Json, Moment, Prose
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -210,3 +210,37 @@ batch_features = sa.Table(
     sa.Column("feature", sa.Text, primary_key=True),
 )
 """What the models of lanes were found to refuse."""
+
+
+anchor_passes = sa.Table(
+    "anchor_passes",
+    metadata,
+    sa.Column("pass_id", sa.Text, primary_key=True),
+    sa.Column("source_key", sa.Text, nullable=False),
+    sa.Column("monitor_key", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("metric_digest", sa.Text, nullable=False),
+    sa.Column("class_name", sa.Text, nullable=False),
+    sa.Column("metric_version", sa.Text, nullable=False),
+    sa.Column("anchors", sa.Text, nullable=False),
+    sa.Column("judged_at", Moment, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("cost", sa.Double),
+    sa.Column("threshold", sa.Double),
+    sa.Index("ix_anchor_passes_stream", "source_key", "monitor_key", "label", "judged_at"),
+)
+"""Every time that a metric was asked about the whole anchor set; `anchors` is the SHA-256 of the set's file."""
+
+anchor_verdicts = sa.Table(
+    "anchor_verdicts",
+    metadata,
+    sa.Column("pass_id", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("repeat", sa.Integer, primary_key=True),
+    sa.Column("value", sa.Double),
+    sa.Column("passed", sa.Boolean),
+    sa.Column("people", sa.Double),
+    sa.Column("failure", Prose, nullable=False),
+)
+"""What was said of one anchor item in one vote; `people` is the label that the file had."""

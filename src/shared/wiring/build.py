@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from inspect import signature
 from pathlib import Path
@@ -28,6 +28,7 @@ from shared.scoring.tree import Node
 from shared.wiring.checking import Checker, params_model
 from shared.wiring.config import MonitorConfig, SourceCommon
 from shared.wiring.finding import called
+from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import Parts, build_metrics, build_tree
 from shared.wiring.models import Models
 from shared.wiring.publishing import check_publishing
@@ -52,7 +53,7 @@ class Wishes:
 class Built:
     """A checked configuration and everything made of it; nothing has been opened yet.
 
-    `redactor` is None where raw text may leave the process.
+    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts.
     """
 
     config: MonitorConfig
@@ -66,6 +67,7 @@ class Built:
     notes: tuple[str, ...]
     models: Models
     redactor: Redactor | None = None
+    labelling: Labelling = field(default_factory=Labelling)
 
 
 def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
@@ -113,6 +115,7 @@ class _Builder:
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = self._sinks(labels)
         self._spreads(strategy, labels)
+        labelling = build_labelling(config, self.registries, checker, self.around.root)
         checker.raise_any()
         assert common is not None and source is not None
         environment = config.environment or self.around.settings.environment
@@ -139,7 +142,7 @@ class _Builder:
         redactor = redactor_of(config.privacy, self.around.settings)
         if redactor is not None:
             sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
-        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, redactor)
+        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, redactor, labelling)
         built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
 

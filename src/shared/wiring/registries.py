@@ -30,6 +30,8 @@ STORES = {
     "none": "shared.wiring.stores:NoStore",
 }
 
+LABELS = {"file": "shared.files.labels:FileLabels"}
+
 MODELS = {
     "openai_compatible": "shared.llm.openai_compatible:OpenAICompatibleAdapter",
     "local": "shared.llm.local:LocalAdapter",
@@ -49,6 +51,7 @@ class Registries:
     metrics: Registry
     stores: Registry
     extractors: Registry
+    labels: Registry
     models: Registry
 
 
@@ -65,6 +68,7 @@ def build_registries() -> Registries:
         "stores": STORES,
         "extractors": EXTRACTORS,
         "models": MODELS,
+        "labels": LABELS,
     }
     words = {
         "sources": "source",
@@ -72,6 +76,7 @@ def build_registries() -> Registries:
         "metrics": "metric",
         "stores": "scored_store",
         "models": "model adapter",
+        "labels": "label source",
     }
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():

@@ -13,7 +13,7 @@ from shared.core.registry import Registry
 from shared.files.sink import FileSink
 from shared.scoring.metric import parameters, spec_of
 from shared.wiring.checking import params_model
-from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.config import LabelsCommon, MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
 
@@ -33,6 +33,8 @@ def config_schema(registries: Registries) -> Schema:
         "additionalProperties": _choices(registries.models, "type", _model_schema(ModelCommon)["properties"]),
     }
     place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
+    labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])
+    place["labels"] = {"anyOf": [labels, {"type": "array", "items": labels, "minItems": 1}, {"type": "null"}]}
     place["metrics_config"] = {
         "type": "object",
         "minProperties": 1,

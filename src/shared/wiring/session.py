@@ -20,6 +20,7 @@ from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.finding import find_config
+from shared.wiring.judges import judge_again
 from shared.wiring.stores import Forgetful, Opened, SqliteStore
 
 
@@ -58,7 +59,9 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, clock=clock)
     async with models_open(built, opened.database) as told:
         report = await run_monitor(built.plan, replace(parts, progress=progress or Silent()))
-    return MonitorResult(replace(report, notes=(*built.notes, *report.notes, *told)), opened.reader)
+        more = await judge_again(built, opened, report, clock, progress)
+    notes = (*built.notes, *report.notes, *more, *told)
+    return MonitorResult(replace(report, notes=notes), opened.reader, opened.anchors)
 
 
 @asynccontextmanager

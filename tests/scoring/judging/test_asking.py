@@ -171,7 +171,7 @@ def test_votes_and_repetitions_are_questions_of_their_own() -> None:
         for vote in range(3):
             run(model, vote=vote)
     assert len(judge.seen) == 3
-    token = REPEAT.set(1)
+    token = REPEAT.set("1")
     run(model)
     REPEAT.reset(token)
     assert len(judge.seen) == 4
