@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from shared.core.ports import ResponseCache
+from shared.core.model_ports import ResponseCache
 from shared.core.results import LMResult
 from shared.database.engine import open_database
 from shared.database.responses import SqlResponses

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from shared.core.labels import Label
 from shared.core.records import DatasetItem
@@ -26,7 +26,6 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
-from shared.core.usage import CacheStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,39 +243,6 @@ class LMAdapter(Protocol):
 
     def test_connection(self) -> None:
         """Return when the model answers; else a ConfigError (as configured it never will) or a TransientError."""
-
-
-class Embedder(Protocol):
-    """Turns texts into vectors. `name` is what results are recorded under."""
-
-    name: str
-
-    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """One vector per text, in their order, all of one length."""
-
-
-@runtime_checkable
-class Forgets(Protocol):
-    """An adapter that remembers answers and can be told that one was of no use: the next equal question is new."""
-
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
-        """Forget the answer to a question, given as it was asked; harmless when there is none."""
-
-
-class ResponseCache(Protocol):
-    """Answers of models, by the SHA-256 of everything that was sent."""
-
-    def get(self, keys: Sequence[str]) -> dict[str, LMResult]:
-        """The answers that are there, by key."""
-
-    def put(self, answers: Mapping[str, LMResult]) -> None:
-        """Keep whole answers; errors and truncated answers are not given to it. A later answer to a key stands."""
-
-    def drop(self, keys: Sequence[str]) -> None:
-        """Forget these answers; keys that are not there are harmless."""
-
-    def stats(self) -> CacheStats:
-        """Hits and misses so far, and what is in it."""
 
 
 class LabelSource(Protocol):

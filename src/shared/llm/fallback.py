@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core.errors import ConfigError, TransientError
-from shared.core.ports import Forgets, LMAdapter
+from shared.core.model_ports import Forgets
+from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.keys import Prompt
 

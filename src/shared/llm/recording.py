@@ -15,7 +15,8 @@ from typing import Any
 from shared.core.answers import answer_to_dict
 from shared.core.digests import plain
 from shared.core.errors import StoreError
-from shared.core.ports import Forgets, LMAdapter
+from shared.core.model_ports import Forgets
+from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.keys import Prompt, request_key, without_input_data
 

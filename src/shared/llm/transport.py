@@ -17,7 +17,7 @@ import httpx
 
 from shared.core.errors import BadAnswer
 from shared.llm.loops import PerLoop
-from shared.llm.settings import OpenAISettings, Runtime
+from shared.llm.settings import Runtime, ServerSettings
 from shared.llm.translating import Reply, Translator
 
 
@@ -33,7 +33,7 @@ class Upload:
 class Transport:
     """The HTTP of one adapter. Compression is not asked for, so what is read is as large as it looks."""
 
-    def __init__(self, settings: OpenAISettings, runtime: Runtime) -> None:
+    def __init__(self, settings: ServerSettings, runtime: Runtime) -> None:
         self._settings = settings
         self._runtime = runtime
         self._most = int(settings.max_response_mb * 1_000_000)

@@ -157,11 +157,12 @@ class Privacy(Strict):
     regions: list[str] = Field(
         default_factory=lambda: ["US"], description="countries whose national phone numbers are known, such as US, DE"
     )
+    names: bool = Field(default=False, description="names of people too; needs the extra `names` (some 400 MB)")
     show_text: bool = Field(default=True, description="false: the report shows no texts at all, not even redacted ones")
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        self.redactor(b"")
+        self._redactor(b"", {})
         return self
 
     def redactor(self, key: bytes) -> Redactor:
@@ -169,13 +170,22 @@ class Privacy(Strict):
 
         Raises:
             ValueError: when an entity or a region cannot be used.
+            ConfigError: when names are asked for and the extra `names` is not installed.
         """
+        if not self.names:
+            return self._redactor(key, {})
+        from shared.privacy.names import NameFinder
+
+        return self._redactor(key, {"names": NameFinder()})
+
+    def _redactor(self, key: bytes, more: dict[str, Any]) -> Redactor:
         wrong = next((each for each in self.regions if not re.fullmatch("[A-Z]{2}", each)), None)
         if wrong is not None:
             raise ValueError(f"regions: expected countries of two capital letters such as 'US', found {wrong!r}")
         entities = {name: tuple(each) if isinstance(each, list) else each for name, each in self.entities.items()}
         kinds = frozenset(each.upper() for each in self.redact)
-        more = {"key": key} if key else {}
+        if key:
+            more = more | {"key": key}
         return Redactor(kinds, entities, tuple(self.allow), tuple(self.regions), **more)
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, Field
 
 from shared.core.batches import BatchStore
 from shared.core.errors import ConfigError, TruelineError
-from shared.core.ports import Forgets, LMAdapter, Prompt, ResponseCache
+from shared.core.model_ports import Forgets, ResponseCache
+from shared.core.ports import LMAdapter, Prompt
 from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
 from shared.llm.caching import CachingAdapter

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core.errors import ConfigError
-from shared.core.ports import Forgets, LMAdapter
+from shared.core.model_ports import Forgets
+from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.scoring.judging.failures import JudgeEmpty, JudgeError, JudgeRefused, JudgeTruncated, shown
 from shared.scoring.judging.fencing import Fence, cleaned, fence, own_verdict
