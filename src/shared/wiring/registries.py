@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry
-from shared.scoring.library import LIBRARY
+from shared.scoring.library import BRIDGES, LIBRARY
 
 SOURCES = {"file": "shared.files.source:FileSource"}
 
@@ -76,6 +76,7 @@ def build_registries() -> Registries:
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():
         made[kind].add_all(targets)
+    made["metrics"].add_prefixes(BRIDGES)
     for app in applications():
         _add_application(app, made)
     for registry in made.values():
