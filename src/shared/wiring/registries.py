@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry
-from shared.scoring.library import LIBRARY
+from shared.scoring.library import BRIDGES, LIBRARY
 
 SOURCES = {"file": "shared.files.source:FileSource"}
 
@@ -39,6 +39,11 @@ MODELS = {
     "offline": "shared.llm.offline:OfflineAdapter",
 }
 
+EMBEDDINGS = {
+    "offline": "shared.llm.offline_embeddings:OfflineEmbedder",
+    "openai_compatible": "shared.llm.embeddings:OpenAICompatibleEmbedder",
+}
+
 EXTRACTORS = {"item": "shared.wiring.extracting:item_from_record"}
 
 
@@ -53,6 +58,7 @@ class Registries:
     extractors: Registry
     labels: Registry
     models: Registry
+    embeddings: Registry
 
 
 def build_registries() -> Registries:
@@ -68,6 +74,7 @@ def build_registries() -> Registries:
         "stores": STORES,
         "extractors": EXTRACTORS,
         "models": MODELS,
+        "embeddings": EMBEDDINGS,
         "labels": LABELS,
     }
     words = {
@@ -76,11 +83,13 @@ def build_registries() -> Registries:
         "metrics": "metric",
         "stores": "scored_store",
         "models": "model adapter",
+        "embeddings": "embedder",
         "labels": "label source",
     }
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():
         made[kind].add_all(targets)
+    made["metrics"].add_prefixes(BRIDGES)
     for app in applications():
         _add_application(app, made)
     for registry in made.values():

@@ -71,7 +71,10 @@ async def models_open(built: Built, database: Database) -> AsyncIterator[list[st
     """
     told: list[str] = []
     if not built.models.handles:
-        yield told
+        try:
+            yield told
+        finally:
+            told += await built.embeddings.close()
         return
     from shared.database.batches import SqlBatches  # late: only metrics with models need it
     from shared.database.responses import CacheLimits, SqlResponses
@@ -83,7 +86,7 @@ async def models_open(built: Built, database: Database) -> AsyncIterator[list[st
     try:
         yield told
     finally:
-        told += await built.models.close()
+        told += [*await built.models.close(), *await built.embeddings.close()]
         responses.close()
 
 
