@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -258,6 +258,14 @@ class Embedder(Protocol):
         """One vector per text, in their order, all of one length."""
 
 
+@runtime_checkable
+class Forgets(Protocol):
+    """An adapter that remembers answers and can be told that one was of no use: the next equal question is new."""
+
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """Forget the answer to a question, given as it was asked; harmless when there is none."""
+
+
 class ResponseCache(Protocol):
     """Answers of models, by the SHA-256 of everything that was sent."""
 
@@ -266,6 +274,9 @@ class ResponseCache(Protocol):
 
     def put(self, answers: Mapping[str, LMResult]) -> None:
         """Keep whole answers; errors and truncated answers are not given to it. A later answer to a key stands."""
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget these answers; keys that are not there are harmless."""
 
     def stats(self) -> CacheStats:
         """Hits and misses so far, and what is in it."""

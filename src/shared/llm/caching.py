@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from shared.core.ports import LMAdapter, ResponseCache
+from shared.core.ports import Forgets, LMAdapter, ResponseCache
 from shared.core.results import LMResult
 from shared.llm.batches import Batches
 from shared.llm.keys import Prompt, request_key, without_input_data
@@ -66,7 +66,7 @@ class CachingAdapter:
         future, mine = self._joined(key)
         if not mine:
             return replace(future.result(), cached=True)
-        with _Settling(self._forget, key, future):
+        with _Settling(self._settled, key, future):
             found = self._cache.get([key]).get(key)
             if found is None:
                 answer = self._inner.complete_with_logprobs(prompt, max_tokens, **without_input_data(params))
@@ -89,6 +89,12 @@ class CachingAdapter:
         async for piece in self._inner.stream(prompt, max_tokens, **without_input_data(params)):
             yield piece
 
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """Forget the answer to a question that was of no use, here and in the inner adapter."""
+        self._cache.drop([request_key(self.name, prompt, max_tokens, params)])
+        if isinstance(self._inner, Forgets):
+            self._inner.forget(prompt, max_tokens, **params)
+
     def list_models(self) -> list[str]:
         """The inner adapter's list."""
         return self._inner.list_models()
@@ -100,7 +106,7 @@ class CachingAdapter:
     async def _answer(
         self, key: str, future: Future[LMResult], prompt: Prompt, max_tokens: int, params: Mapping[str, Any]
     ) -> None:
-        with _Settling(self._forget, key, future):
+        with _Settling(self._settled, key, future):
             found = (await self._gets.get().add(key)).get(key)
             if found is None:
                 answer = await self._inner.complete(prompt, max_tokens, **without_input_data(params))
@@ -119,7 +125,7 @@ class CachingAdapter:
             future = self._asked[key] = Future()
             return future, True
 
-    def _forget(self, key: str) -> None:
+    def _settled(self, key: str) -> None:
         with self._lock:
             self._asked.pop(key, None)
 

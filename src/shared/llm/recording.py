@@ -15,7 +15,7 @@ from typing import Any
 from shared.core.answers import answer_to_dict
 from shared.core.digests import plain
 from shared.core.errors import StoreError
-from shared.core.ports import LMAdapter
+from shared.core.ports import Forgets, LMAdapter
 from shared.core.results import LMResult
 from shared.llm.keys import Prompt, request_key, without_input_data
 
@@ -49,6 +49,11 @@ class RecordingAdapter:
             pieces.append(piece)
             yield piece
         self._write(prompt, max_tokens, params, LMResult("".join(pieces), model=self.name))
+
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """Forget the answer to a question in the inner adapter; the recording keeps what was answered."""
+        if isinstance(self._inner, Forgets):
+            self._inner.forget(prompt, max_tokens, **without_input_data(params))
 
     def list_models(self) -> list[str]:
         """The inner adapter's list."""
