@@ -32,5 +32,18 @@ LIBRARY: Mapping[str, str] = {
     "perplexity": f"{_HERE}.logprobs:perplexity",
     "logprob_metric": f"{_HERE}.logprobs:logprob_objective",
     "latency": f"{_HERE}.latency:latency",
+    "faithfulness": f"{_HERE}.judge_grounding:Faithfulness",
+    "answer_relevancy": f"{_HERE}.judge_answer:AnswerRelevancy",
+    "answer_completeness": f"{_HERE}.judge_answer:AnswerCompleteness",
+    "answer_criteria": f"{_HERE}.judge_answer:AnswerCriteria",
+    "factual_accuracy": f"{_HERE}.judge_answer:FactualAccuracy",
+    "tone": f"{_HERE}.judge_answer:Tone",
+    "tone_style_consistency": f"{_HERE}.judge_answer:Tone",
+    "contextual_precision": f"{_HERE}.judge_context:ContextualPrecision",
+    "contextual_recall": f"{_HERE}.judge_context:ContextualRecall",
+    "contextual_relevancy": f"{_HERE}.judge_context:ContextualRelevancy",
+    "contextual_sufficiency": f"{_HERE}.judge_context:ContextualSufficiency",
+    "goal_completion": f"{_HERE}.judge_conversation:GoalCompletion",
+    "conversation_flow": f"{_HERE}.judge_conversation:ConversationFlow",
 }
 """Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""
