@@ -27,7 +27,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars."""
+    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars.
+
+    A metric that judges some items only, by chance, gives for every item what it would have said otherwise (`proxy`)
+    and the probability in (0, 1] with which it judged (`chance`). Where it did not, the value is the proxy. Aggregates
+    count proxy + (value - proxy) / chance for the item (see `scoring/two_phase.py`).
+    """
 
     value: float
     explanation: str = ""
@@ -35,6 +40,8 @@ class Score:
     parts: tuple[Part, ...] = ()
     cost: float | None = None
     model: str | None = None
+    proxy: float | None = None
+    chance: float | None = None
 
     def __float__(self) -> float:
         return float(self.value)
@@ -54,7 +61,7 @@ class MetricScore(NamedTuple):
     """One judged row: the value against its own threshold.
 
     `passed` is None without a threshold. `kind` is `metric`, `sub_metric` (of `parent`) or `aggregate` (a parent of
-    sub-metrics, or a node of a tree). `cost` in US dollars.
+    sub-metrics, or a node of a tree). `cost` in US dollars. `proxy` and `chance` as in `Score`.
     """
 
     metric: MetricRef
@@ -68,6 +75,8 @@ class MetricScore(NamedTuple):
     weight: float | None = None
     cost: float | None = None
     model: str | None = None
+    proxy: float | None = None
+    chance: float | None = None
 
     @property
     def label(self) -> str:
@@ -281,7 +290,10 @@ class StoredResult(NamedTuple):
 
 
 class DailyScore(NamedTuple):
-    """One score on the day (UTC) that its item happened, or was scored where the source gave no time."""
+    """One score on the day (UTC) that its item happened, or was scored where the source gave no time.
+
+    `probability` is that of the draw; `proxy` and `chance` as in `Score`.
+    """
 
     day: date
     label: str
@@ -290,3 +302,5 @@ class DailyScore(NamedTuple):
     probability: float | None
     stratum: str
     run_id: str
+    proxy: float | None = None
+    chance: float | None = None

@@ -32,6 +32,7 @@ LIBRARY: Mapping[str, str] = {
     "perplexity": f"{_HERE}.logprobs:perplexity",
     "logprob_metric": f"{_HERE}.logprobs:logprob_objective",
     "latency": f"{_HERE}.latency:latency",
+    "cascade": f"{_HERE}.cascade:Cascade",
     "faithfulness": f"{_HERE}.judge_grounding:Faithfulness",
     "answer_relevancy": f"{_HERE}.judge_answer:AnswerRelevancy",
     "answer_completeness": f"{_HERE}.judge_answer:AnswerCompleteness",
