@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from shared.core.ports import LMAdapter
 from shared.core.registry import load
 from shared.scoring.library import LIBRARY
 from shared.scoring.metric import MetricSpec, parameters, spec_of
+from shared.scoring.metrics.kinds import ProjectFile
 from tests.scoring.scored import metric_of, score_of
 
 DOCS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -45,6 +47,9 @@ def test_docs_and_library_name_the_same_metrics() -> None:
     assert sorted(SECTIONS) == sorted(LIBRARY)
 
 
+WORDS = {"None": "none", "True": "true", "False": "false", repr(inspect.Parameter.empty): "required"}
+
+
 def same_target(name: str) -> str:
     """All that is written of a metric, under any of its names."""
     return "".join(SECTIONS[each] for each in LIBRARY if LIBRARY[each] == LIBRARY[name])
@@ -57,8 +62,8 @@ def test_docs_say_parameters_and_defaults(name: str) -> None:
     group = DOCS[: DOCS.index(f"### {name}\n")].rpartition("\n## ")[2].partition("\n### ")[0]
     spec = spec_of(load(LIBRARY[name]))
     for each in parameters(load(LIBRARY[name])).values():
-        shown = {"None": "none", "True": "true", "False": "false"}.get(repr(each.default), each.default)
-        assert re.search(rf"`{each.name}` \({shown}\b", text), each.name
+        shown = WORDS.get(repr(each.default), each.default)
+        assert f"`{each.name}` ({shown}" in text, each.name
     if spec.threshold is not None:
         assert f"hreshold {spec.threshold:g}" in (text + group).replace("threshold 5.0", "threshold 5").replace(
             "1.0", "1"
@@ -66,7 +71,8 @@ def test_docs_say_parameters_and_defaults(name: str) -> None:
     assert ("inverse" in text) == spec.inverse
 
 
-PLAIN = (int, float, bool, str, type(None))
+PLAIN = (int, float, bool, str, type(None), Any, LMAdapter, ProjectFile)
+LONGEST = {"judge": 60, "rest": 30}
 
 
 def is_plain(kind: Any) -> bool:
@@ -74,24 +80,26 @@ def is_plain(kind: Any) -> bool:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         return True
-    if origin in (typing.Union, types.UnionType, list):
+    if origin in (typing.Union, types.UnionType, list, dict):
         return all(is_plain(each) for each in typing.get_args(kind))
     return kind in PLAIN
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_a_metric_is_what_the_config_can_check(name: str) -> None:
-    """Keyword-only parameters of plain types with defaults, a version, and a first line for `trueline list`."""
+    """Parameters of plain types with defaults (but for a judge's model), a version, a line for `trueline list`."""
     target = load(LIBRARY[name])
     spec = spec_of(target)
-    kinds = typing.get_type_hints(target)
     assert isinstance(vars(target)["__metric__"], MetricSpec)
     assert spec.version == "1"
     assert spec.summary.endswith((".", "0")) or ";" in spec.summary
-    assert len(inspect.getsource(target).splitlines()) <= 30
-    for each in parameters(target).values():
+    given = parameters(target)
+    kinds = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    longest = LONGEST["judge" if "model" in given else "rest"] + len(given)
+    assert len(inspect.getsource(target).splitlines()) <= longest
+    for each in given.values():
         assert is_plain(kinds[each.name]), each
-        assert each.default is not inspect.Parameter.empty
+        assert each.default is not inspect.Parameter.empty or each.name == "model"
 
 
 def test_importing_the_metrics_is_cheap() -> None:

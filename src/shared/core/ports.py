@@ -242,11 +242,7 @@ class LMAdapter(Protocol):
         """Names of the models that can be asked for."""
 
     def test_connection(self) -> None:
-        """Return when the model answers.
-
-        Raises:
-            ConfigError: when it never will as configured; TransientError: when it may later.
-        """
+        """Return when the model answers; else a ConfigError (as configured it never will) or a TransientError."""
 
 
 class Embedder(Protocol):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Json, Moment, Prose
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -173,3 +173,42 @@ response_use = sa.Table(
     sa.Column("value", sa.Double, nullable=False),
 )
 """Running totals of the response cache: `hits`, `misses`, and `saved` in US dollars."""
+
+batch_questions = sa.Table(
+    "batch_questions",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("intent", sa.Text),
+    sa.Column("place", sa.Integer),
+    sa.Column("bytes", sa.Integer, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("taken_at", Moment),
+    sa.Column("body", Json),  # long ones last: SQLite reads through them to what stands behind
+    sa.Column("outcome", Json),
+    sa.Index("ix_batch_questions_state", "lane", "state", "asked_at"),
+    sa.Index("ix_batch_questions_intent", "intent", "place"),
+)
+"""Questions of the batch lane (`core/batches.py`); `body` is empty from the answer on."""
+
+batch_jobs = sa.Table(
+    "batch_jobs",
+    metadata,
+    sa.Column("intent", sa.Text, primary_key=True),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("batch_id", sa.Text),
+    sa.Column("questions", sa.Integer, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("leased_until", Moment, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+"""Batches that are intended (without `batch_id`) or open; one that has ended has no row."""
+
+batch_features = sa.Table(
+    "batch_features",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("feature", sa.Text, primary_key=True),
+)
+"""What the models of lanes were found to refuse."""

@@ -33,13 +33,14 @@ class CachingAdapter:
     """An adapter whose answers are remembered. A chain of fallbacks belongs around it, not inside.
 
     The parameter `input_data` is part of what makes two questions equal and is not sent on: votes that must be drawn
-    anew differ by it.
+    anew differ by it. An inner adapter with `takes_input_data` gets it, because it too tells questions apart.
     """
 
     def __init__(self, inner: LMAdapter, cache: ResponseCache) -> None:
         self.name = inner.name
         self._inner = inner
         self._cache = cache
+        self._sent_on = dict if getattr(inner, "takes_input_data", False) else without_input_data
         self._lock = threading.Lock()
         self._asked: dict[str, Future[LMResult]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,7 +58,9 @@ class CachingAdapter:
             task = asyncio.create_task(self._answer(key, future, prompt, max_tokens, params))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        answer = await asyncio.shield(asyncio.wrap_future(future))
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_seen)
+        answer = await asyncio.shield(waiting)
         return answer if mine else replace(answer, cached=True)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
@@ -69,7 +72,7 @@ class CachingAdapter:
         with _Settling(self._settled, key, future):
             found = self._cache.get([key]).get(key)
             if found is None:
-                answer = self._inner.complete_with_logprobs(prompt, max_tokens, **without_input_data(params))
+                answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent_on(params))
                 if worth_keeping(answer):
                     self._cache.put({key: answer})
             else:
@@ -86,7 +89,7 @@ class CachingAdapter:
         if found is not None:
             yield found.text
             return
-        async for piece in self._inner.stream(prompt, max_tokens, **without_input_data(params)):
+        async for piece in self._inner.stream(prompt, max_tokens, **self._sent_on(params)):
             yield piece
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
@@ -109,7 +112,7 @@ class CachingAdapter:
         with _Settling(self._settled, key, future):
             found = (await self._gets.get().add(key)).get(key)
             if found is None:
-                answer = await self._inner.complete(prompt, max_tokens, **without_input_data(params))
+                answer = await self._inner.complete(prompt, max_tokens, **self._sent_on(params))
                 if worth_keeping(answer):
                     await self._puts.get().add((key, answer))
             else:
@@ -128,6 +131,12 @@ class CachingAdapter:
     def _settled(self, key: str) -> None:
         with self._lock:
             self._asked.pop(key, None)
+
+
+def _seen(future: asyncio.Future[LMResult]) -> None:
+    """Look at a failure that nobody waits for any more, so that asyncio does not complain about it."""
+    if not future.cancelled():
+        future.exception()
 
 
 class _Settling:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from shared.core.clock import Clock, utc_now
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -55,6 +56,20 @@ class OpenAISettings(BaseModel):
         if url.username or url.password or url.query or url.fragment:
             raise ValueError("expected an address without user, password, query or fragment; keys belong in api_key")
         return value.rstrip("/")
+
+
+class BatchSettings(BaseModel):
+    """How questions go through the provider's batch API: `batch: {...}` beside `lane: batch`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    gather: Wait = Field(default=5.0, description="Seconds after the first question until its batch is sent.")
+    wait: Wait = Field(default=0.0, description="Seconds that a run waits for answers in all, from its first question.")
+    max_requests: Annotated[int, Field(ge=1, le=50_000)] = Field(
+        default=50_000, description="A batch is sent as soon as it has so many; more go into several."
+    )
+    max_file_mb: Seconds = Field(default=190.0, description="The same by size; OpenAI takes 200, Groq 100.")
+    completion_window: str = Field(default="24h", min_length=1, description="What the provider is asked to keep to.")
 
 
 @dataclass(frozen=True, slots=True)

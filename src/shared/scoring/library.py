@@ -46,5 +46,7 @@ LIBRARY: Mapping[str, str] = {
     "contextual_sufficiency": f"{_HERE}.judge_context:ContextualSufficiency",
     "goal_completion": f"{_HERE}.judge_conversation:GoalCompletion",
     "conversation_flow": f"{_HERE}.judge_conversation:ConversationFlow",
+    "llm_judge": f"{_HERE}.llm_judge:LLMJudge",
+    "pairwise_judge": f"{_HERE}.pairwise:PairwiseJudge",
 }
 """Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""

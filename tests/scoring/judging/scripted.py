@@ -33,11 +33,11 @@ class Seen:
     @property
     def check(self) -> str:
         """The check value that the system message gives."""
-        return re.findall(r'The value of "check" is "(\w+)"', self.system)[0]
+        return str(re.findall(r'The value of "check" is "(\w+)"', self.system)[0])
 
     @property
     def mark(self) -> str:
-        return re.findall(r"between a line <<(\w+) name>>", self.system)[0]
+        return str(re.findall(r"between a line <<(\w+) name>>", self.system)[0])
 
     @property
     def data(self) -> dict[str, str]:

@@ -154,6 +154,7 @@ async def ask(model: LMAdapter, asked: Question, vote: int = 0) -> Asked:
                 messages = _repair(asked, answer, error)
                 continue
             await _forget(model, asked, sent, vote)
+            error.cost = _cost(made)
             raise
         return _summed(verdict, made, model)
 
@@ -208,14 +209,18 @@ def _summed(verdict: Mapping[str, Any], made: Sequence[LMResult], model: LMAdapt
     last, usage = made[-1], Counter[str]()
     for each in made:
         usage.update(each.usage)
-    costs = [0.0 if each.cached else each.cost for each in made]
-    known = [cost for cost in costs if cost is not None]
     return Asked(
         verdict,
         last,
         calls=len(made),
-        cost=sum(known) if known else None,
+        cost=_cost(made),
         usage=dict(usage),
         model=last.reported_model or last.answered_by or last.model or model.name,
         cached=all(each.cached for each in made),
     )
+
+
+def _cost(made: Sequence[LMResult]) -> float | None:
+    costs = [0.0 if each.cached else each.cost for each in made]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None

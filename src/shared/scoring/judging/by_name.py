@@ -29,7 +29,7 @@ class NamedJudge:
     """A judge by name. The fields are its parameters in the YAML.
 
     `max_entries` bounds the claims, points, passages or turns that are judged, `max_chars` the characters shown of
-    each judged text (of sources and conversations: in all), `max_tokens` each answer of the judge. `structured` asks
+    each judged text (of sources and conversations: in all), `max_tokens` each answer of the judge. `structured_output` asks
     the server to keep to a JSON schema. `prompts` are the shipped prompts that it asks with and their versions.
     """
 
@@ -37,7 +37,7 @@ class NamedJudge:
     max_tokens: AtLeastOne = 2048
     max_entries: AtLeastOne = 30
     max_chars: AtLeastOne = 60_000
-    structured: bool = True
+    structured_output: bool = True
 
     prompts: ClassVar[Mapping[str, int]] = {}
 
@@ -61,7 +61,7 @@ class Asking:
 
     def __init__(self, judge: NamedJudge) -> None:
         self._judge = judge
-        self._manner = Manner(judge.max_tokens, structured=judge.structured, most=judge.max_chars)
+        self._manner = Manner(judge.max_tokens, structured=judge.structured_output, most=judge.max_chars)
         self._asked: list[Asked] = []
 
     async def ask(

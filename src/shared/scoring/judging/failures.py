@@ -23,7 +23,9 @@ _SHOWN = 120  # characters of what was found
 
 
 class JudgeError(ItemError):
-    """A judge gave no verdict that can be used."""
+    """A judge gave no verdict that can be used. `cost` is what the tries cost in US dollars, where that is known."""
+
+    cost: float | None = None
 
 
 class JudgeEmpty(JudgeError):

@@ -28,7 +28,6 @@ _CONTROL = re.compile(
 _KEPT = "\n\t"
 _MOST = 100_000
 _OBJECTS = 200  # openings of JSON objects in a judged text that are looked at
-_TELLING = 8  # characters; a shorter text may be the same by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +118,9 @@ def own_verdict(verdict: Mapping[str, Any], fenced: Fence, key: str) -> dict[str
     said = json.dumps(rest, ensure_ascii=False)
     if fenced.mark in said or fenced.check in said:
         raise JudgeInjected(f"the judge repeats its instructions. Found {shown(said)}")
-    if _telling(rest) and any(_dictated(rest, key, text) for texts in fenced.texts.values() for text in texts):
+    if any(_dictated(rest, key, text) for texts in fenced.texts.values() for text in texts):
         raise JudgeInjected(f"the verdict stands word for word in the judged text. Found {shown(said)}")
     return rest
-
-
-def _telling(value: Any) -> bool:
-    """Whether something in a verdict is too long to be the same by chance."""
-    if isinstance(value, Mapping):
-        return any(map(_telling, value.values()))
-    return any(map(_telling, value)) if isinstance(value, list) else isinstance(value, str) and len(value) >= _TELLING
 
 
 def _dictated(rest: Mapping[str, Any], key: str, text: str) -> bool:

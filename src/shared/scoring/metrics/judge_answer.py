@@ -211,7 +211,7 @@ class Tone(NamedJudge):
             return None
         asking = Asking(self)
         judged = {"actual_output": answer, "expected_output": example if self.expected is None else None}
-        scale = {"type": "integer", "minimum": _LOWEST, "maximum": _HIGHEST}
+        scale = {"type": "integer", "enum": list(range(_LOWEST, _HIGHEST + 1))}
         said = await asking.ask("tone", {"reason": TEXT, "score": scale}, judged, expected=self.expected or "")
         value = (said["score"] - _LOWEST) / (_HIGHEST - _LOWEST)
         return asking.score(value, said["reason"], {"raw": said["score"]})

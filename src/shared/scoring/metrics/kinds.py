@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,25 @@ class Checked:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+
+class ProjectFile(str):
+    """A path of a file of the project. `identity` is the path as it was written, whatever it was resolved to: it is
+    what goes into digests, together with the file's content.
+    """
+
+    identity: str
+
+    def __new__(cls, path: str, identity: str | None = None) -> Self:
+        made = super().__new__(cls, path)
+        made.identity = path if identity is None else identity
+        return made
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
 
 
 def _regex(pattern: str) -> str:
@@ -43,6 +62,7 @@ def _not_blank(text: str) -> str:
 
 
 AtLeastOne = Annotated[int, Ge(1)]
+Temperature = Annotated[float, Ge(0), Le(2)]
 NotNegative = Annotated[int, Ge(0)]
 Regex = Annotated[str, Checked(_regex)]
 Bounds = Annotated[list[int], Checked(_bounds)]
