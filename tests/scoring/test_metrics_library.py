@@ -12,9 +12,9 @@ import pytest
 from shared.core.ports import LMAdapter
 from shared.core.registry import load
 from shared.scoring.library import LIBRARY
-from shared.scoring.metric import MetricSpec, parameters, spec_of
+from shared.scoring.metric import BoundMetric, MetricSpec, parameters, spec_of
 from shared.scoring.metrics.kinds import ProjectFile
-from tests.scoring.scored import metric_of, score_of
+from tests.scoring.scored import score_of
 
 DOCS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", DOCS, re.MULTILINE | re.DOTALL))
@@ -33,13 +33,25 @@ EARLIER = {
     "ndcg_at_k": 0.5,
     "mean_reciprocal_rank": 0.5,
     "tool_correctness": 0.5,
+    "faithfulness": 0.5,
+    "answer_relevancy": 0.5,
+    "answer_completeness": 0.5,
+    "answer_criteria": 0.5,
+    "factual_accuracy": 0.8,
+    "contextual_precision": 0.5,
+    "contextual_recall": 0.5,
+    "contextual_relevancy": 0.5,
+    "contextual_sufficiency": 0.5,
+    "tone_style_consistency": 0.8,
+    "conversation_flow": 0.7,
+    "goal_completion": 0.5,
 }
 
 
 @pytest.mark.parametrize(("name", "threshold"), EARLIER.items())
 def test_names_of_before_keep_their_thresholds(name: str, threshold: float) -> None:
     """A users' config that names no threshold judges as it did."""
-    assert metric_of(name).threshold == threshold
+    assert spec_of(load(LIBRARY[name])).threshold == threshold
 
 
 def test_docs_and_library_name_the_same_metrics() -> None:
@@ -71,7 +83,8 @@ def test_docs_say_parameters_and_defaults(name: str) -> None:
     assert ("inverse" in text) == spec.inverse
 
 
-PLAIN = (int, float, bool, str, type(None), Any, LMAdapter, ProjectFile)
+PLAIN = (int, float, bool, str, type(None), Any, LMAdapter, ProjectFile, BoundMetric)
+REQUIRED = ("model", "cheap", "judge", "low", "high")
 LONGEST = {"judge": 60, "rest": 30}
 
 
@@ -87,7 +100,7 @@ def is_plain(kind: Any) -> bool:
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_a_metric_is_what_the_config_can_check(name: str) -> None:
-    """Parameters of plain types with defaults (but for a judge's model), a version, a line for `trueline list`."""
+    """Parameters of plain types with defaults (but for what judges are made of), a version, a line for `list`."""
     target = load(LIBRARY[name])
     spec = spec_of(target)
     assert isinstance(vars(target)["__metric__"], MetricSpec)
@@ -95,11 +108,11 @@ def test_a_metric_is_what_the_config_can_check(name: str) -> None:
     assert spec.summary.endswith((".", "0")) or ";" in spec.summary
     given = parameters(target)
     kinds = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    longest = LONGEST["judge" if "model" in given else "rest"] + len(given)
+    longest = LONGEST["judge" if {"model", "judge"} & {*given} else "rest"] + len(given)
     assert len(inspect.getsource(target).splitlines()) <= longest
     for each in given.values():
         assert is_plain(kinds[each.name]), each
-        assert each.default is not inspect.Parameter.empty or each.name == "model"
+        assert each.default is not inspect.Parameter.empty or each.name in REQUIRED
 
 
 def test_importing_the_metrics_is_cheap() -> None:

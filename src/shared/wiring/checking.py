@@ -224,11 +224,8 @@ def _by_name(hint: Any) -> Any:
 
 def _annotations(target: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The annotations of these parameters alone: others may name what only a type checker imports."""
-    owners = reversed(target.__mro__) if inspect.isclass(target) else (target,)  # a parameter may be inherited
-    namespace: dict[str, Any] = {}
-    for owner in owners:
-        namespace |= vars(sys.modules.get(owner.__module__, types))
+    namespace = vars(sys.modules.get(target.__module__, types))
     texts = {name: each.annotation for name, each in parameters.items() if isinstance(each.annotation, str)}
     plain = {name: each.annotation for name, each in parameters.items() if name not in texts}
     given = {name: kind for name, kind in plain.items() if kind is not inspect.Parameter.empty}
-    return given | {name: eval(text, namespace) for name, text in texts.items()}
+    return given | {name: eval(text, dict(namespace)) for name, text in texts.items()}

@@ -5,7 +5,7 @@ is missing, doubled or too many has no place in the answer: it is `JudgeMalforme
 failure of the item.
 """
 
-from __future__ import annotations
+# Annotations are values here, not texts: judges in other files inherit these parameters and are checked by them.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,8 +29,9 @@ class NamedJudge:
     """A judge by name. The fields are its parameters in the YAML.
 
     `max_entries` bounds the claims, points, passages or turns that are judged, `max_chars` the characters shown of
-    each judged text (of sources and conversations: in all), `max_tokens` each answer of the judge. `structured_output` asks
-    the server to keep to a JSON schema. `prompts` are the shipped prompts that it asks with and their versions.
+    each judged text (of sources and conversations: in all), `max_tokens` each answer of the judge. With
+    `structured_output` the server is asked to keep to a JSON schema. `prompts` are the shipped prompts that it asks
+    with, and their versions.
     """
 
     model: LMAdapter

@@ -1,4 +1,17 @@
-"""A cascade: a cheap metric first, the judge only where that is unsure, and elsewhere by chance."""
+"""A cascade: a cheap metric first, the judge only where that is unsure, and elsewhere by chance.
+
+    judged for certain          where low <= cheap value <= high
+    judged with chance `audit`  elsewhere, decided by the item's id and `seed`: the same in every run
+
+The item's own score is the judge's where it was asked, else the cheap one's. The *aggregate* is unbiased for the
+judge's mean and pass rate, whatever the cheap metric is worth: an item counts there as
+
+    cheap + (judge - cheap) / chance  when it was judged,  cheap  otherwise
+
+(the difference estimator; `scoring/two_phase.py` has its errors). A plain mean of the items' scores is not unbiased.
+It pays when the cheap metric agrees with the judge outside of the band: each disagreement found there counts
+1/`audit` times, and widens the interval.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +37,8 @@ Chance = Annotated[float, Gt(0), Le(1)]
 class Cascade:
     """A judge that is asked where a cheap metric is unsure, and elsewhere by chance.
 
-        judged for certain          where low <= cheap value <= high
-        judged with chance `audit`  elsewhere, decided by the item's id and `seed`: the same in every run
-
-    The item's own score is the judge's where it was asked, else the cheap one's, and passes by the judge's threshold
-    unless the cascade has one. The *aggregate* is unbiased for the judge's mean and pass rate, whatever the cheap
-    metric is worth: an item counts there as
-
-        cheap + (judge - cheap) / chance  when it was judged,  cheap  otherwise
-
-    (the difference estimator; `scoring/two_phase.py` has its errors). A plain mean of the items' scores is not. It
-    pays when the cheap metric agrees with the judge outside of the band: each disagreement found there counts
-    1/`audit` times, and widens the interval. Where the cheap metric does not apply the judge is asked for certain;
-    where the judge does not apply the cascade does not, so take a judge that applies to all of these items.
+    Passes by the judge's threshold unless it has its own. Where the cheap metric does not apply the judge is asked
+    for certain; where the judge does not apply the cascade does not.
 
     Raises:
         ConfigError: when low is above high, or a part is blocking, inverse, or not between 0 and 1.
@@ -52,14 +54,8 @@ class Cascade:
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ConfigError(f"found low {self.low:g} above high {self.high:g}; expected the lower bound first")
-        for name, part in (("cheap", self.cheap), ("judge", self.judge)):
-            spec = part.spec
-            if part.blocking:
-                raise ConfigError(f"{name}: {spec.name!r} runs in a process of its own; it cannot be part of a cascade")
-            if part.inverse:
-                raise ConfigError(f"{name}: {spec.name!r} passes below its threshold; it cannot be part of a cascade")
-            if (spec.low, spec.high) != (0.0, 1.0):
-                raise ConfigError(f"{name}: {spec.name!r} is not between 0 and 1; it cannot be part of a cascade")
+        _check("cheap", self.cheap)
+        _check("judge", self.judge)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -95,6 +91,20 @@ class Cascade:
         costs = [each.cost for each in (cheap, said) if each is not None and each.cost is not None]
         cost = sum(costs) if costs else None
         return Score(said.value, said.explanation, signals, cost=cost, model=said.model, proxy=proxy, chance=chance)
+
+
+def _check(name: str, part: BoundMetric) -> None:
+    problem = (
+        "runs in a process of its own"
+        if part.blocking
+        else "passes below its threshold"
+        if part.inverse
+        else "is not between 0 and 1"
+        if (part.spec.low, part.spec.high) != (0.0, 1.0)
+        else None
+    )
+    if problem is not None:
+        raise ConfigError(f"{name}: {part.spec.name!r} {problem}; it cannot be part of a cascade")
 
 
 async def _asked(part: BoundMetric, item: DatasetItem) -> MetricScore | None:

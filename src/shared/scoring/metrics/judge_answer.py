@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -124,14 +124,14 @@ class AnswerCriteria(NamedJudge):
     Source: checklists as in CheckEval, Lee et al. 2024, arXiv:2403.18771.
     """
 
-    criteria: Sequence[NotBlank] = ()
+    criteria: list[NotBlank] | None = None
 
     prompts: ClassVar[Mapping[str, int]] = {"criteria": 1}
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The share of criteria met."""
         own = tuple(text for text in item.acceptance_criteria or () if text.strip())
-        wanted = own or tuple(self.criteria)
+        wanted = own or tuple(self.criteria or ())
         if not wanted:
             return None
         criteria, asking = first(wanted, self, "the first criterion"), Asking(self)

@@ -42,7 +42,7 @@ _NOTHING = Score(0.0, "nothing was retrieved")
 )
 @dataclass(frozen=True)
 class ContextualPrecision(NamedJudge):
-    """Average precision of the passages in their order, by a judge: are the relevant ones at the top?
+    """Average precision of the passages in their order, by a judge.
 
         value = sum over the relevant places k of (relevant among the first k) / k, divided by all relevant passages
 

@@ -6,7 +6,7 @@ messages changes nothing of who wrote them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,7 +38,7 @@ class GoalCompletion(NamedJudge):
     Source: DeepEval's `ConversationCompletenessMetric` (intentions met / all intentions).
     """
 
-    goals: Sequence[NotBlank] = ()
+    goals: list[NotBlank] | None = None
 
     prompts: ClassVar[Mapping[str, int]] = {"goals": 1, "outcomes": 1}
 
@@ -50,7 +50,7 @@ class GoalCompletion(NamedJudge):
             return None
         messages = _whole(talk, self)
         asking = Asking(self)
-        goals = list(self.goals) or await asking.listed("goals", "goals", {"messages": asked})
+        goals = list(self.goals or ()) or await asking.listed("goals", "goals", {"messages": asked})
         if not goals:
             return None
         judged = {"goals": goals, "conversation": messages}
