@@ -218,6 +218,20 @@ def test_a_census_still_has_the_error_of_the_second_draw() -> None:
     assert found.mean_low is not None
     assert found.mean is not None
     assert found.mean_low < found.mean - 0.05
+    assert found.pass_low is not None and found.pass_rate is not None
+    assert found.pass_low < found.pass_rate - 0.05
+    certain = estimated([row(float(number % 2), 1.0, 1.0) for number in range(60)], 1.0, "traffic")
+    assert (certain.pass_low, certain.pass_rate, certain.pass_high) == (0.5, 0.5, 0.5)
+
+
+def test_audits_that_all_pass_leave_the_rate_open() -> None:
+    """100 of 100 pass, of which about ten were judged: less sure than 100 of 100 judged, in both populations."""
+    for population in ("process", "traffic"):
+        judged = estimated([row(1.0, 1.0, 1.0)] * 100, 1.0, population)
+        audited = estimated([row(1.0, 1.0, 0.1)] * 100, 1.0, population)
+        assert audited.pass_rate == judged.pass_rate == 1.0
+        assert audited.pass_low is not None and judged.pass_low is not None
+        assert audited.pass_low < judged.pass_low - 0.03
 
 
 def test_no_disagreement_seen_is_no_certainty() -> None:

@@ -27,11 +27,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars.
-
-    A metric that judges some items only, by chance, gives for every item what it would have said otherwise (`proxy`)
-    and the probability in (0, 1] with which it judged (`chance`). Where it did not, the value is the proxy. Aggregates
-    count proxy + (value - proxy) / chance for the item (see `scoring/two_phase.py`).
+    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars. A metric that
+    judges some items only gives what it says otherwise (`proxy`) and the probability of judging (`chance`, in (0, 1]).
     """
 
     value: float
@@ -58,10 +55,8 @@ class MetricRef:
 
 
 class MetricScore(NamedTuple):
-    """One judged row: the value against its own threshold.
-
-    `passed` is None without a threshold. `kind` is `metric`, `sub_metric` (of `parent`) or `aggregate` (a parent of
-    sub-metrics, or a node of a tree). `cost` in US dollars. `proxy` and `chance` as in `Score`.
+    """One judged row: the value against its own threshold; `passed` is None without one. `kind` is `metric`,
+    `sub_metric` (of `parent`) or `aggregate` (a parent of sub-metrics, or a node of a tree). The rest is as in `Score`.
     """
 
     metric: MetricRef
@@ -291,10 +286,7 @@ class StoredResult(NamedTuple):
 
 
 class DailyScore(NamedTuple):
-    """One score on the day (UTC) that its item happened, or was scored where the source gave no time.
-
-    `probability` is that of the draw; `proxy` and `chance` as in `Score`.
-    """
+    """One score on the day (UTC) that its item happened, or was scored where the source gave no time."""
 
     day: date
     label: str

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Json, Moment, Prose
 
-HEAD = "0004"
+HEAD = "0006"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()

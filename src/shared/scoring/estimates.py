@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
 from shared.scoring.hajek import Weighted, hajek, wilson
-from shared.scoring.two_phase import Chances, proxy_passed, two_phase
+from shared.scoring.two_phase import Chances, proxy_passed, share, two_phase
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,12 +134,13 @@ def _pass_rate(rows: Rows, probabilities: Sequence[float], population: Populatio
     drawn = np.asarray(probabilities, dtype=np.float64)[judged]
     if rows.judged is None:
         weighted = hajek(verdicts[judged], drawn, groups)
-    else:
-        proxies = np.asarray(rows.judged.proxies_passed, dtype=np.float64)[judged]
-        chances = np.asarray(rows.judged.chances, dtype=np.float64)[judged]
-        weighted = two_phase((drawn, groups), verdicts[judged].astype(np.float64), proxies, chances, 1.0)
-        weighted = weighted._replace(mean=min(1.0, max(0.0, weighted.mean)))
-    return (weighted.mean, *_proportion(weighted, population))
+        return (weighted.mean, *_proportion(weighted, population))
+    proxies = np.asarray(rows.judged.proxies_passed, dtype=np.float64)[judged]
+    chances = np.asarray(rows.judged.chances, dtype=np.float64)[judged]
+    weighted = two_phase((drawn, groups), verdicts[judged].astype(np.float64), proxies, chances, 1.0)
+    weighted = weighted._replace(mean=min(1.0, max(0.0, weighted.mean)))
+    unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
+    return (weighted.mean, *share(weighted, _error(weighted, population), unseen))
 
 
 def _proportion(weighted: Weighted, population: Population) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.core.results import MetricScore
-from shared.scoring.hajek import Weighted, hajek
+from shared.scoring.hajek import Weighted, hajek, wilson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_Z = 1.959963984540054  # the normal quantile of 0.975
 _HALF = 0.5  # of the range, the size of a disagreement that was not seen
 
 
@@ -96,6 +97,21 @@ def two_phase(
         se_traffic=math.sqrt(found.se_traffic**2 + second + unseen),
         degrees=max(1.0, min(found.degrees, _degrees(w * (z - found.mean)))),
     )
+
+
+def share(weighted: Weighted, error: float | None, unseen: float) -> tuple[float, float]:
+    """The 95 % interval of a proportion: Wilson's with n_eff = p (1 - p) / error^2; at 0 and 1 the error itself.
+
+    `unseen` is the part of the population that was not drawn: where everything was, n sets no limit to n_eff.
+    """
+    p, census = weighted.mean, unseen <= 1e-12
+    limit = math.inf if census else weighted.n / unseen
+    if not error:
+        return (p, p) if census else wilson(p, weighted.effective_n / unseen)
+    if 0.0 < p < 1.0:
+        return wilson(p, min(limit, p * (1.0 - p) / error**2))
+    low, high = (p, p) if census else wilson(p, limit)
+    return min(low, max(0.0, p - _Z * error)), max(high, min(1.0, p + _Z * error))
 
 
 def _unseen(w: Floats, chances: Floats, reach: float) -> float:

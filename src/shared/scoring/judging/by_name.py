@@ -10,7 +10,9 @@ failure of the item.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from annotated_types import Ge
 
 from shared.core.ports import LMAdapter
 from shared.core.results import Score
@@ -18,8 +20,8 @@ from shared.scoring.judging.asking import Asked, Manner, ask, identity, question
 from shared.scoring.judging.failures import JudgeTooLong, shown
 from shared.scoring.judging.prompts import load_prompt
 from shared.scoring.judging.verdicts import Schema, closed
-from shared.scoring.metrics.kinds import AtLeastOne
 
+AtLeastOne = Annotated[int, Ge(1)]
 TEXT: Schema = {"type": "string"}
 _WORST = 3  # entries that an explanation names
 
