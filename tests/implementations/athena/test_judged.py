@@ -1,4 +1,4 @@
-"""The judged configuration on the shipped traces: a recording stands in for the model, and labels hold it to account."""
+"""The judged configuration on the shipped traces: a recording stands in for the model, and labels check it."""
 
 from __future__ import annotations
 
