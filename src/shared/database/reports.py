@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,8 +51,13 @@ def run_of(row: sa.Row[Any]) -> RunReport:
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
         notes=tuple(row.notes),
         broken=tuple(row.broken),
-        usage=tuple(ModelUsage(**_fields(ModelUsage, each)) for each in row.usage or ()),
+        usage=usage_of(row.usage),
     )
+
+
+def usage_of(found: Sequence[Mapping[str, Any]] | None) -> tuple[ModelUsage, ...]:
+    """The rows of a stored `usage`."""
+    return tuple(ModelUsage(**_fields(ModelUsage, each)) for each in found or ())
 
 
 def _fields(record: type[Counts] | type[Estimate] | type[ModelUsage], values: Mapping[str, Any]) -> dict[str, Any]:

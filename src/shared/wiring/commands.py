@@ -19,7 +19,7 @@ from shared.wiring.judges import safe_views
 from shared.wiring.pages import Stored, newest_run, told, try_page, write_page
 from shared.wiring.progress import metrics_print_to_stderr, shown_progress
 from shared.wiring.registries import build_registries
-from shared.wiring.session import execute
+from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
 
 EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
@@ -60,10 +60,12 @@ def _built(options: Namespace, wishes: Wishes) -> Built:
 def check(options: Namespace) -> int:
     """Validate a configuration and explain what it would do."""
     built = _built(options, Wishes(tuple(options.overrides)))
+    with metrics_print_to_stderr():
+        costs = run_until_done(foretold(built))
     if options.json:
-        print(json.dumps(explained_json(built), ensure_ascii=False, indent=2))
+        print(json.dumps(explained_json(built, costs), ensure_ascii=False, indent=2))
     else:
-        print(explained(built))
+        print(explained(built, costs))
     return 0
 
 
