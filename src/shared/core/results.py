@@ -245,8 +245,7 @@ Status = Literal[
 class RunReport:
     """One execution of a monitor, from start to end. Times are UTC, `cost` is in US dollars.
 
-    `config_text` is as it was written, variables not expanded, so that no secret is in it. `examples` (some failures in
-    words) and `budget` (how much of it is used) are not stored with the run.
+    `config_text` has its variables not expanded, so no secret. `examples` (of failures) and `budget` are not stored.
     """
 
     run_id: str

@@ -151,8 +151,7 @@ class _Builder:
             *models.notes(config.evaluation.max_concurrent, config.evaluation.timeout),
         )
         redactor = redactor_of(config.privacy, self.around.settings)
-        if redactor is not None:
-            sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
+        sinks = sinks if redactor is None else tuple(RedactingSink(sink, redactor) for sink in sinks)
         made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
         built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
