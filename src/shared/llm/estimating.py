@@ -18,7 +18,8 @@ class EstimatingAdapter:
     """Counts questions: their likely tokens, and `max_tokens` of answer each, which is the most that there can be.
 
     Its answers only let metrics of several steps get on: the shortest instance of the schema that is asked for, else a
-    word. They are no judgements; whoever asks it throws the scores away.
+    word, marked as `offline` answers are, so that nothing is asked twice for them. They are no judgements; whoever asks
+    throws the scores away.
     """
 
     def __init__(self, name: str) -> None:
@@ -36,7 +37,7 @@ class EstimatingAdapter:
         schema = asked_schema(params.get("response_format"))
         text = "estimate" if schema is None else json.dumps(instance(schema, 0, "estimate"))
         usage = {"input": tokens, "output": max_tokens}
-        return LMResult(text, usage=usage, cost=0.0, latency=0.0, model=self.name, answered_by=self.name)
+        return LMResult(text, usage=usage, cost=0.0, latency=0.0, model="offline", answered_by=self.name)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """The same, for callers without an event loop, or in the thread of one."""
