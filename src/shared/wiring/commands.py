@@ -66,7 +66,15 @@ def check(options: Namespace) -> int:
         print(json.dumps(explained_json(built, costs), ensure_ascii=False, indent=2))
     else:
         print(explained(built, costs))
-    return 0
+    return _connected(built) if options.connect else 0
+
+
+def _connected(built: Built) -> int:
+    """Ask every model for a word and say what came of it; 1 when one of them does not answer."""
+    found = built.models.connections()
+    for alias, wrong in found.items():
+        print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
+    return 1 if any(found.values()) else 0
 
 
 def list(options: Namespace) -> int:

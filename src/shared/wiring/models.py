@@ -146,6 +146,20 @@ class Models:
         served = self._entries.get(alias, {}).get("model")
         return tuple(dict.fromkeys([self.adapter(alias).name, *([served] if isinstance(served, str) else [])]))
 
+    def connections(self) -> dict[str, str]:
+        """What each model that some metric asks, or falls back on, says when it is tried: empty when it answers."""
+        found = {}
+        for alias in self._adapters:
+            adapter = self.adapter(alias)
+            try:
+                adapter.test_connection()
+                found[alias] = ""
+            except TruelineError as error:
+                found[alias] = str(error)
+            finally:
+                getattr(adapter, "close", lambda: None)()
+        return found
+
     def adapter(self, alias: str) -> LMAdapter:
         """The bare adapter of a model that some metric asks for."""
         made = self._adapters[alias]
