@@ -109,7 +109,6 @@ def _json_span(span: Span) -> Span:
 
 
 def _json_value(value: Span) -> Any:
-    kind, inner = next(iter(value.items()), ("", {}))
-    if kind == "arrayValue":
-        return [_json_value(each) for each in inner.get("values", [])]
-    return int(inner) if kind == "intValue" else inner
+    if "arrayValue" in value:
+        return [_json_value(each) for each in value["arrayValue"].get("values", [])]
+    return int(value["intValue"]) if "intValue" in value else next(iter(value.values()), None)

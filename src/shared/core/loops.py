@@ -1,0 +1,83 @@
+"""One client under several event loops: a thing of its own for each, and a loop for callers that have none."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+T = TypeVar("T")
+
+
+class PerLoop(Generic[T]):
+    """A value for each event loop, made when it is first asked for; gone with its loop."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._values: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+
+    def __len__(self) -> int:
+        return sum(not loop.is_closed() for loop in self._values)
+
+    def get(self) -> T:
+        """The running loop's value."""
+        loop = asyncio.get_running_loop()
+        value = self._values.get(loop)
+        if value is None:
+            with self._lock:
+                for old in [each for each in self._values if each.is_closed()]:
+                    del self._values[old]  # connections know their loop and would keep it
+                value = self._values[loop] = self._make()
+        return value
+
+    def pop(self) -> T | None:
+        """Take the running loop's value away, None when it has none."""
+        return self._values.pop(asyncio.get_running_loop(), None)
+
+
+class Portal:
+    """An event loop in a thread of its own, started by the first call: coroutines for synchronous callers.
+
+    Calls from many threads run side by side on the one loop and share its connections.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end and return what it returns."""
+        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # an interrupt must not leave a request running; a finished one does not mind
+            raise
+
+    @property
+    def running(self) -> bool:
+        """Whether there was a call yet."""
+        return self._loop is not None
+
+    def close(self) -> None:
+        """End the thread; a later call starts a new one."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is not None and thread is not None:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop

@@ -1,0 +1,179 @@
+"""Observations read page by page, in windows that are halved where the server gives up.
+
+Windows go from the newest to the oldest. A window whose query fails as too broad is halved, down to one second, then
+its pages are made smaller; each window that succeeds lets the next be twice as long. Where pages of the window had
+been read already, what is left of it ends at the oldest row read: rows of that very millisecond are read again, and
+those known are dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from shared.core.clock import iso, parse_time
+from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.failures import TooBroad
+from shared.langfuse.queries import ObservationQuery, Page, Row
+from shared.langfuse.settings import Runtime
+from shared.langfuse.transport import Call, Transport
+
+_SHORTEST = 1.0
+_SMALLEST_PAGE = 10
+_SAME_PAGE = 2
+_MOST_PAGES = 1_000_000
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a read stands: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
+    length in seconds that the next window should have, the page size, and the rows known at the window's very end.
+    """
+
+    low: str | None
+    high: str | None
+    cursor: str | None = None
+    span: float | None = None
+    size: int = 1000
+    edge: Sequence[str] = ()
+
+    def text(self) -> str:
+        """As it may be stored."""
+        return urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """A stored place.
+
+        Raises:
+            ConfigError: when the text is none.
+        """
+        try:
+            return cls(**json.loads(urlsafe_b64decode(text)))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"resume: {text[:40]!r} is no place that a read left off at") from error
+
+
+class Fetch(Protocol):
+    """Reads one page of a window: its rows, newest first, and the cursor of the next, None at the end."""
+
+    async def __call__(self, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]: ...
+
+
+async def v2_page(transport: Transport, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]:
+    """One page of GET /api/public/v2/observations."""
+    params: dict[str, Any] = dict(query.params(moment(place.low), moment(place.high)))
+    params["limit"] = min(place.size, query.page_size)
+    if place.cursor is not None:
+        params["cursor"] = place.cursor
+    call = Call("GET", "/api/public/v2/observations", "general", params, broad=True)
+    data = (await transport.ask(call)).data
+    try:
+        return data["data"], (data.get("meta") or {}).get("cursor")
+    except (TypeError, KeyError):
+        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered without rows") from None
+
+
+def moment(text: str | None) -> datetime | None:
+    """A bound as a time."""
+    return None if text is None else parse_time(text)
+
+
+@dataclass
+class _Seen:
+    """What one window has shown, to notice cursors that lead nowhere."""
+
+    cursors: set[str] = field(default_factory=set)
+    pages: Counter[int] = field(default_factory=Counter)
+    count: int = 0
+
+    def check(self, rows: Sequence[Row], cursor: str | None) -> None:
+        """Raises BadAnswer when the server leads in a circle."""
+        self.count += 1
+        page = hash(tuple((row.get("traceId"), row.get("id")) for row in rows))
+        self.pages[page] += 1
+        known = cursor is not None and cursor in self.cursors
+        if cursor is not None:
+            self.cursors.add(cursor)
+        again = cursor is not None and self.pages[page] > _SAME_PAGE
+        if known or again or self.count > _MOST_PAGES:
+            raise BadAnswer(
+                "the server's cursors lead in a circle: the same page came again; what was read is kept, and the read"
+                " can be resumed in a narrower window (since, until)"
+            )
+
+
+async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume: str | None) -> AsyncIterator[Page]:
+    """Every page of a query, or what is left of it from a stored place on.
+
+    Raises:
+        TooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
+        BadAnswer: when the cursors never end.
+    """
+    low, high = (None if each is None else iso(each) for each in (query.since, query.until))
+    place: Place | None = Place(low, high, size=query.page_size) if resume is None else Place.parse(resume)
+    seen = _Seen()
+    oldest: list[str] = []
+    while place is not None:
+        try:
+            rows, cursor = await fetch(query, place)
+        except TooBroad as error:
+            place = _narrower(place, query, oldest, error, runtime)
+            seen, oldest = _Seen(), []
+            continue
+        seen.check(rows, cursor)
+        oldest = _oldest(rows) or oldest
+        fresh = [row for row in rows if _name(row) not in place.edge] if place.edge else rows
+        if cursor is None:
+            place, seen, oldest = _older(place, query), _Seen(), []
+        else:
+            place = replace(place, cursor=cursor)
+        if fresh or place is None:
+            yield Page(fresh, None if place is None else place.text())
+
+
+def _older(place: Place, query: ObservationQuery) -> Place | None:
+    """The window before this one, None when it was the last."""
+    start = None if query.since is None else iso(query.since)
+    if place.low is None or place.low == start or start is None:
+        return None
+    span = (place.span or _SHORTEST) * 2
+    low = max(parse_time(start), parse_time(place.low) - timedelta(seconds=span))
+    size = min(query.page_size, place.size * 2)
+    return Place(iso(low), place.low, span=span, size=size)
+
+
+def _narrower(place: Place, query: ObservationQuery, oldest: Sequence[str], error: TooBroad, runtime: Runtime) -> Place:
+    """Half of what is left of a window. `oldest` is the time of the oldest row read in it, and that time's rows."""
+    if place.low is None:
+        raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
+    high, edge = place.high, place.edge
+    if oldest:
+        high, edge = iso(parse_time(oldest[0]) + _MILLISECOND), (*oldest[1:],)
+    low, end = parse_time(place.low), parse_time(high) if high is not None else runtime.wall()
+    span = max(_SHORTEST, (end - low).total_seconds() / 2)
+    size = place.size
+    if (end - low).total_seconds() <= _SHORTEST:
+        if size <= _SMALLEST_PAGE:
+            raise TooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
+        size = max(_SMALLEST_PAGE, size // 4)
+    return Place(iso(max(low, end - timedelta(seconds=span))), high, span=span, size=size, edge=edge)
+
+
+def _oldest(rows: Sequence[Row]) -> list[str]:
+    """The start of the oldest row, then the names of all rows of the page that start then."""
+    if not rows:
+        return []
+    start = str(rows[-1]["startTime"])
+    return [start, *(_name(row) for row in rows if row["startTime"] == start)]
+
+
+def _name(row: Row) -> str:
+    return f"{row.get('traceId')}/{row.get('id')}"
