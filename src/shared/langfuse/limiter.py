@@ -25,6 +25,7 @@ from shared.langfuse.settings import Bucket, LangfuseSettings, Runtime
 WINDOW = 60.0
 _FORGOTTEN = 3600.0
 _MARGIN = 0.05
+_DRIFT = 120.0
 
 Values = dict[str, float]
 
@@ -120,7 +121,7 @@ class Limiter:
         """The answer is here: the server's window has begun by now."""
         if ticket.opened is None or ticket.bucket is None:
             return
-        with self._shelf.opened() as values:
+        with self._opened() as values:
             name = f"{self._account}.{ticket.bucket}"
             if values.get(f"{name}.opened") == ticket.opened:
                 values[f"{name}.ends"] = self._runtime.clock() + WINDOW + _MARGIN
@@ -130,7 +131,7 @@ class Limiter:
         if bucket is None:
             return
         now = self._runtime.clock()
-        with self._shelf.opened() as values:
+        with self._opened() as values:
             name = f"{self._account}.{bucket}"
             if limit:
                 values |= {f"{name}.limit": float(limit), f"{name}.learnt": now}
@@ -140,21 +141,31 @@ class Limiter:
     def _take(self, bucket: Bucket) -> tuple[float, Ticket | None]:
         now = self._runtime.clock()
         name = f"{self._account}.{bucket}"
-        with self._shelf.opened() as values:
+        with self._opened() as values:
             hold = values.get(f"{name}.hold", 0.0)
-            if now < hold < now + _FORGOTTEN:  # farther away: the file is older than the machine's last start
+            if now < hold:
                 return hold - now, None
             limit = self._limit(values, bucket, now)
             if limit is None:
                 return 0.0, Ticket(bucket)
             ends = values.get(f"{name}.ends", 0.0)
-            if f"{name}.opened" not in values or not now < ends < now + _FORGOTTEN:
+            if f"{name}.opened" not in values or now >= ends:
                 values |= {f"{name}.opened": now, f"{name}.used": 1.0, f"{name}.ends": now + WINDOW + self._answer}
                 return 0.0, Ticket(bucket, now)
             if values[f"{name}.used"] < max(1, limit - 1):
                 values[f"{name}.used"] += 1
                 return 0.0, Ticket(bucket)
             return ends - now, None
+
+    @contextmanager
+    def _opened(self) -> Iterator[Values]:
+        """The numbers, without those from before the machine's last start: its clock began anew with it."""
+        with self._shelf.opened() as values:
+            started = self._runtime.wall().timestamp() - self._runtime.clock()
+            if abs(values.get("started", started) - started) > _DRIFT:
+                values.clear()
+            values.setdefault("started", started)
+            yield values
 
     def _limit(self, values: Values, bucket: Bucket, now: float) -> int | None:
         name = f"{self._account}.{bucket}"
