@@ -12,6 +12,7 @@ import pytest
 from shared.core.errors import RateLimited
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.queries import ObservationQuery
+from shared.langfuse.settings import Runtime
 from tests.langfuse.clients import SharedTime, client_of, listed, score, settings, using
 from tests.langfuse.standin.faults import busy
 from tests.langfuse.standin.plan import Plan
@@ -131,3 +132,19 @@ def test_a_learnt_limit_is_forgotten_after_an_hour_so_that_a_larger_plan_is_noti
         client.wait(reads(client, 200))
         client.close()
         assert server.clock() == before
+
+
+def test_a_file_from_before_the_machine_s_last_start_is_forgotten(tmp_path: Path) -> None:
+    file = tmp_path / "limits.json"
+    with standing_in(hobby()) as server:
+        filled(server)
+        server.faults.add("GET /api/public/v2/observations", busy(30))
+        using(server, lambda client: reads(client, 1), limits_file=str(file))
+        held = file.read_text()
+        assert ".hold" in held
+        server.clock.advance(7200)
+        time = SharedTime(server.clock)
+        later = Runtime(lambda: 5.0, server.clock, time.sleep)  # the clock of a machine that has just started
+        client = LangfuseClient(settings(server.url, limits_file=str(file)), later)
+        assert client.wait(reads(client, 1)) == 1 and not time.slept
+        client.close()

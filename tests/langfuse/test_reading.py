@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ from shared.core.errors import BadAnswer, ConfigError, Unavailable
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.failures import TooBroad
 from shared.langfuse.queries import ObservationQuery, Page, Row
-from tests.langfuse.clients import listed, using
+from tests.langfuse.clients import client_of, listed, using
 from tests.langfuse.standin.faults import BROKEN, CUT, STUCK, TOO_BROAD, UNAVAILABLE, Fault, busy
 from tests.langfuse.standin.plan import Plan
 from tests.langfuse.standin.server import StandIn, standing_in
@@ -30,8 +33,12 @@ def filled(server: StandIn, count: int = 40, spans: int = 3) -> list[str]:
     return sorted(ids)
 
 
-def read(server: StandIn, query: ObservationQuery, **given: object) -> list[Row]:
+def read(server: StandIn, query: ObservationQuery, **given: Any) -> list[Row]:
     return using(server, lambda client: listed(client.observations(query)), **given)
+
+
+async def pages_from(query: ObservationQuery, resume: str | None, client: LangfuseClient) -> list[Page]:
+    return await listed(client.observation_pages(query, resume))
 
 
 def ids_of(rows: list[Row]) -> list[str]:
@@ -61,14 +68,10 @@ def test_conditions_hold_together_also_where_a_filter_takes_their_place() -> Non
         )
         plain = read(server, query)
         assert plain and {row["userId"] for row in plain} == {"u3"}
-        tagged = read(server, ObservationQuery(**{**_given(query), "tags": ("live",)}))
+        tagged = read(server, replace(query, tags=("live",)))
         assert ids_of(tagged) == ids_of(plain)
-        some = read(server, ObservationQuery(**{**_given(query), "tags": ("live", "tag0")}))
+        some = read(server, replace(query, tags=("live", "tag0")))
         assert 0 < len(some) < len(plain)
-
-
-def _given(query: ObservationQuery) -> dict[str, object]:
-    return {name: getattr(query, name) for name in ("since", "until", "type", "user_id")}
 
 
 def test_environments_levels_and_roots_are_told_apart() -> None:
@@ -161,8 +164,8 @@ def test_a_read_goes_on_behind_any_of_its_pages() -> None:
         query = ObservationQuery(since=HOUR.since, page_size=25)
         pages = using(server, lambda client: listed(client.observation_pages(query)))
         assert [len(page.rows) for page in pages] == [25, 25, 25, 25, 20] and pages[-1].resume is None
-        for place, page in enumerate(pages[:-1]):
-            rest = using(server, lambda client, at=page: listed(client.observation_pages(query, at.resume)))
+        for place, resume in enumerate([page.resume for page in pages[:-1]]):
+            rest = using(server, partial(pages_from, query, resume))
             assert ids_of([row for each in (*pages[: place + 1], *rest) for row in each.rows]) == ids
         with pytest.raises(ConfigError, match="no place"):
             using(server, lambda client: listed(client.observation_pages(query, "nonsense")))
@@ -197,8 +200,6 @@ def test_an_older_server_says_what_it_cannot_do() -> None:
 
 
 def test_synchronous_callers_read_pages_too() -> None:
-    from tests.langfuse.clients import client_of
-
     with standing_in() as server:
         ids = filled(server)
         client = client_of(server)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.langfuse.queries import ScoreQuery
+from shared.langfuse.queries import Row, ScoreQuery
 from shared.langfuse.scores import Outcome, Score, score_id
 from tests.langfuse.clients import client_of, listed, score, using
 from tests.langfuse.standin.faults import (
@@ -38,6 +38,10 @@ NAMES = [f"{plan.version} {plan.mode}" for plan in PLANS]
 
 def post(server: StandIn, scores: Iterable[Score], **given: Any) -> list[Outcome]:
     return using(server, lambda client: client.post_scores(scores), **given)
+
+
+def read(server: StandIn, query: ScoreQuery) -> list[Row]:
+    return using(server, lambda client: listed(client.read_scores(query)))
 
 
 def statuses(outcomes: Iterable[Outcome]) -> list[str]:
@@ -228,10 +232,10 @@ def test_conditions_of_a_read_hold_on_both_kinds_of_server() -> None:
         with standing_in(plan) as server:
             post(server, [score(n, n) for n in range(120)])
             ids = tuple(score(n).id for n in range(115))
-            found = using(server, lambda client, ids=ids: listed(client.read_scores(ScoreQuery(ids=ids))))
+            found = read(server, ScoreQuery(ids=ids))
             assert sorted(row["id"] for row in found) == sorted(ids)
             query = ScoreQuery(names=("exact",), trace_ids=("t3", "t4", "t999"), sources=("API",))
-            found = using(server, lambda client, query=query: listed(client.read_scores(query)))
+            found = read(server, query)
             assert sorted(row["subject"]["id"] for row in found) == ["t3", "t4"]
     with pytest.raises(ConfigError, match="trace_ids"):
         ScoreQuery(observation_ids=("o",))

@@ -51,7 +51,7 @@ class Webhooks:
 
     def __init__(self, clock: MovableClock, sleep: Callable[[float], None] = time.sleep) -> None:
         self._clock = clock
-        self._sleep = sleep
+        self.sleep = sleep
         self._lock = threading.Lock()
         self._failed = 0
         self.url: str | None = None
@@ -86,7 +86,7 @@ class Webhooks:
     def deliver(self, delivery: Delivery) -> None:
         """Four attempts within 0.7 s, the same bytes and signature each time; then never again."""
         for pause in RETRIES:
-            self._sleep(pause)
+            self.sleep(pause)
             delivery.statuses.append(self.send(self.url or "", delivery.body, delivery.headers))
             if delivery.arrived:
                 break
