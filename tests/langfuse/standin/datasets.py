@@ -70,7 +70,8 @@ class Datasets:
                 raise refused(404, f"Dataset item with id {made} not found for project {PROJECT}")
             found: Row = {"status": "ACTIVE", "input": None, "expectedOutput": None, "metadata": None}
             found |= {"sourceTraceId": None, "sourceObservationId": None, "mediaReferences": [], "createdAt": now}
-            found = {**found, **old, **body, "id": made, "updatedAt": now, "version": now}
+            given = {name: value for name, value in body.items() if value is not None}
+            found = {**found, **old, **given, "id": made, "updatedAt": now, "version": now}
             self.items[made] = found | {"datasetId": dataset["id"], "datasetName": dataset["name"]}
             return Reply(200, self.items[made])
 

@@ -72,7 +72,7 @@ def observation(span: Span) -> Span:
     if span["error"]:
         row["level"] = "ERROR"
     prefix = "langfuse.observation.metadata."
-    row["metadata"] = {key.removeprefix(prefix): value for key, value in given.items() if key.startswith(prefix)}
+    row["metadata"] = {key.removeprefix(prefix): _text(value) for key, value in given.items() if key.startswith(prefix)}
     for key, name in (("usage_details", "usageDetails"), ("cost_details", "costDetails")):
         if f"langfuse.observation.{key}" in given:
             row[name] = json.loads(given[f"langfuse.observation.{key}"])
@@ -80,6 +80,15 @@ def observation(span: Span) -> Span:
     if about.get("id") and about.get("item.root_observation_id") == span["spanId"]:
         row["_experiment"] = about
     return row
+
+
+def _text(value: Any) -> Any:
+    """SDK 5 sends a text of metadata as JSON, SDK 4 as it is."""
+    try:
+        inner = json.loads(value)
+    except (TypeError, ValueError):
+        return value
+    return inner if isinstance(inner, str) else value
 
 
 def _time(nanoseconds: int) -> str:

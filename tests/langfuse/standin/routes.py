@@ -108,4 +108,5 @@ class Rooms:
         return [Route(method, f"/api/public/v2/prompts{path}", handler) for method, path, handler in rows]
 
     def _projects(self, _: Request) -> Reply:
-        return Reply(200, {"data": [{"id": PROJECT, "name": "stand-in", "metadata": {}, "organization": None}]})
+        about = {"id": PROJECT, "name": "stand-in", "metadata": {}, "organization": {"id": "org1", "name": "o"}}
+        return Reply(200, {"data": [about]})
