@@ -8,13 +8,15 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from shared.core.errors import BadAnswer, ConfigError, Unavailable
+from shared.core.errors import BadAnswer, ConfigError, RateLimited, Unavailable
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.failures import TooBroad
 from shared.langfuse.queries import ObservationQuery, Page, Row
 from tests.langfuse.clients import client_of, listed, using
-from tests.langfuse.standin.faults import BROKEN, CUT, STUCK, TOO_BROAD, UNAVAILABLE, Fault, busy
+from tests.langfuse.standin.faults import BROKEN, CUT, STUCK, TOO_BROAD, UNAVAILABLE, Fault, at_random, busy
 from tests.langfuse.standin.plan import Plan
 from tests.langfuse.standin.server import StandIn, standing_in
 from tests.langfuse.standin.traffic import trace, traces
@@ -111,6 +113,8 @@ def test_a_query_that_is_too_broad_is_halved_until_it_is_not() -> None:
         ids = filled(server, 300)
         server.observations.too_broad_above = 40.0
         assert ids_of(read(server, ObservationQuery(since=HOUR.since, until=START))) == ids
+        refused = server.statuses[524]
+        assert refused < 15 and server.asked[READ] < 150  # 90 windows would be the fewest
 
 
 def test_a_window_that_becomes_too_broad_in_the_middle_goes_on_where_it_was() -> None:
@@ -216,3 +220,41 @@ def test_a_server_that_stays_down_is_unavailable_after_its_tries() -> None:
         with pytest.raises(Unavailable, match="answered 500"):
             read(server, HOUR, tries=3)
         assert server.asked[READ] == 3
+
+
+async def stubborn(client: LangfuseClient, query: ObservationQuery) -> list[Row]:
+    """Reads on from the last page whenever the server is down for too long."""
+    rows: list[Row] = []
+    resume: str | None = None
+    for _ in range(60):
+        try:
+            async for page in client.observation_pages(query, resume):
+                rows += page.rows
+                resume = page.resume
+            return rows
+        except (Unavailable, RateLimited):
+            continue
+    return rows
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    plan=st.sampled_from([Plan(), Plan("3.225.3"), Plan(limits={"general": 12})]),
+    seed=st.integers(0, 10_000),
+    share=st.floats(0.0, 0.3),
+    size=st.integers(5, 60),
+    broad=st.sampled_from([None, 5.0, 33.3]),
+)
+def test_random_faults_lose_and_double_no_row(
+    plan: Plan, seed: int, share: float, size: int, broad: float | None
+) -> None:
+    with standing_in(plan) as server:
+        ids = filled(server, 30, 2)
+        same = [{"id": f"o{n}", "traceId": "t", "startTime": "2026-11-20T11:59:45.5Z"} for n in range(20)]
+        server.observations.add(*same)
+        server.observations.too_broad_above = broad
+        faults = (BROKEN, CUT, UNAVAILABLE, TOO_BROAD, busy(2), Fault(cut=True, body=b'{"data": [{"id"'))
+        server.faults.chance = at_random(seed, share, *faults)
+        query = ObservationQuery(since=START - timedelta(minutes=2), until=START, page_size=size)
+        rows = using(server, lambda client: stubborn(client, query))
+        assert ids_of(rows) == sorted([*ids, *(str(row["id"]) for row in same)])

@@ -101,7 +101,9 @@ class ObservationQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows of one answer, newest first, and where to go on: None at the end. `resume` is a text that may be stored."""
+    """Rows of one answer, newest first (none in a window without any), and where to go on: a text that may be stored,
+    None at the end.
+    """
 
     rows: Sequence[Row]
     resume: str | None

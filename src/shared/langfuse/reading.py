@@ -1,9 +1,10 @@
 """Observations read page by page, in windows that are halved where the server gives up.
 
 Windows go from the newest to the oldest. A window whose query fails as too broad is halved, down to one second, then
-its pages are made smaller; each window that succeeds lets the next be twice as long. Where pages of the window had
-been read already, what is left of it ends at the oldest row read: rows of that very millisecond are read again, and
-those known are dropped.
+its pages are made smaller. After some windows that succeed the next is twice as long; after each failure that takes
+twice as many, because a failure costs as long as the server's patience. Where pages of the window had been read
+already, what is left of it ends at the oldest row read: rows of that very millisecond are read again, and those known
+are dropped.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from shared.langfuse.transport import Call, Transport
 _SHORTEST = 1.0
 _SMALLEST_PAGE = 10
 _SAME_PAGE = 2
+_MOST_PATIENCE = 64
 _MOST_PAGES = 1_000_000
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -34,7 +36,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a read stands: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
-    length in seconds that the next window should have, the page size, and the rows known at the window's very end.
+    length in seconds that windows have now, the page size, the rows known at the window's very end, how many windows
+    of that length went well, and how many must before they grow.
     """
 
     low: str | None
@@ -43,6 +46,8 @@ class Place:
     span: float | None = None
     size: int = 1000
     edge: Sequence[str] = ()
+    well: int = 0
+    patience: int = 1
 
     def text(self) -> str:
         """As it may be stored."""
@@ -135,8 +140,7 @@ async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume:
             place, seen, oldest = _older(place, query), _Seen(), []
         else:
             place = replace(place, cursor=cursor)
-        if fresh or place is None:
-            yield Page(fresh, None if place is None else place.text())
+        yield Page(fresh, None if place is None else place.text())
 
 
 def _older(place: Place, query: ObservationQuery) -> Place | None:
@@ -144,10 +148,11 @@ def _older(place: Place, query: ObservationQuery) -> Place | None:
     start = None if query.since is None else iso(query.since)
     if place.low is None or place.low == start or start is None:
         return None
-    span = (place.span or _SHORTEST) * 2
+    span, size, well = place.span or _SHORTEST, place.size, place.well + 1
+    if well >= place.patience:
+        span, size, well = span * 2, min(query.page_size, size * 2), 0
     low = max(parse_time(start), parse_time(place.low) - timedelta(seconds=span))
-    size = min(query.page_size, place.size * 2)
-    return Place(iso(low), place.low, span=span, size=size)
+    return Place(iso(low), place.low, span=span, size=size, well=well, patience=place.patience)
 
 
 def _narrower(place: Place, query: ObservationQuery, oldest: Sequence[str], error: TooBroad, runtime: Runtime) -> Place:
@@ -164,7 +169,9 @@ def _narrower(place: Place, query: ObservationQuery, oldest: Sequence[str], erro
         if size <= _SMALLEST_PAGE:
             raise TooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
         size = max(_SMALLEST_PAGE, size // 4)
-    return Place(iso(max(low, end - timedelta(seconds=span))), high, span=span, size=size, edge=edge)
+    start = iso(max(low, end - timedelta(seconds=span)))
+    patience = min(_MOST_PATIENCE, place.patience * 2)
+    return Place(start, high, span=span, size=size, edge=edge, patience=patience)
 
 
 def _oldest(rows: Sequence[Row]) -> list[str]:
