@@ -196,6 +196,23 @@ def test_an_older_server_gives_the_same_rows(plan: Plan) -> None:
         assert not old.asked[READ] or old.asked[READ] == 1  # the probe
 
 
+def test_pages_of_an_older_server_may_hold_nothing_that_is_wanted() -> None:
+    with standing_in(Plan("3.225.3")) as server:
+        server.observations.add(*trace(1, 2, START - timedelta(hours=1)))
+        filled(server, 12)
+        query = ObservationQuery(since=START - timedelta(hours=2), until=START - timedelta(minutes=30), page_size=1)
+        assert len(read(server, query)) == 2
+        assert len(read(server, ObservationQuery(since=START - timedelta(hours=2), page_size=2, session_id="s4"))) == 6
+
+
+def test_a_cursor_without_rows_is_an_error() -> None:
+    with standing_in() as server:
+        empty = Fault(200, b'{"data": [], "meta": {}}')
+        server.faults.add(READ, empty, Fault(200, b'{"data": [], "meta": {"cursor": "x"}}'))
+        with pytest.raises(BadAnswer, match="no end"):
+            read(server, HOUR)
+
+
 def test_an_older_server_says_what_it_cannot_do() -> None:
     with standing_in(Plan("3.225.3")) as server:
         where = {"type": "string", "column": "name", "operator": "=", "value": "x"}

@@ -36,8 +36,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a read stands: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
-    length in seconds that windows have now, the page size, the rows known at the window's very end, how many windows
-    of that length went well, and how many must before they grow.
+    length in seconds that windows have now, the page size, the start of the oldest row read in the window and the names
+    of all rows read that start then, how many windows of that length went well, and how many must before they grow.
     """
 
     low: str | None
@@ -45,6 +45,7 @@ class Place:
     cursor: str | None = None
     span: float | None = None
     size: int = 1000
+    oldest: str | None = None
     edge: Sequence[str] = ()
     well: int = 0
     patience: int = 1
@@ -80,10 +81,12 @@ async def v2_page(transport: Transport, query: ObservationQuery, place: Place) -
         params["cursor"] = place.cursor
     call = Call("GET", "/api/public/v2/observations", "general", params, broad=True)
     data = (await transport.ask(call)).data
-    try:
-        return data["data"], (data.get("meta") or {}).get("cursor")
-    except (TypeError, KeyError):
-        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered without rows") from None
+    if not isinstance(data, dict) or not isinstance(data.get("data"), list):
+        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered without rows")
+    rows, cursor = data["data"], (data.get("meta") or {}).get("cursor")
+    if cursor is not None and not rows:
+        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered a cursor without rows, which has no end")
+    return rows, cursor
 
 
 def moment(text: str | None) -> datetime | None:
@@ -103,7 +106,7 @@ class _Seen:
         """Raises BadAnswer when the server leads in a circle."""
         self.count += 1
         page = hash(tuple((row.get("traceId"), row.get("id")) for row in rows))
-        self.pages[page] += 1
+        self.pages[page] += bool(rows)  # a page may be empty where conditions are looked at here
         known = cursor is not None and cursor in self.cursors
         if cursor is not None:
             self.cursors.add(cursor)
@@ -125,22 +128,30 @@ async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume:
     low, high = (None if each is None else iso(each) for each in (query.since, query.until))
     place: Place | None = Place(low, high, size=query.page_size) if resume is None else Place.parse(resume)
     seen = _Seen()
-    oldest: list[str] = []
     while place is not None:
         try:
             rows, cursor = await fetch(query, place)
         except TooBroad as error:
-            place = _narrower(place, query, oldest, error, runtime)
-            seen, oldest = _Seen(), []
+            place, seen = _narrower(place, error, runtime), _Seen()
             continue
         seen.check(rows, cursor)
-        oldest = _oldest(rows) or oldest
-        fresh = [row for row in rows if _name(row) not in place.edge] if place.edge else rows
+        edge = set(place.edge)
+        fresh = [row for row in rows if row["startTime"] != place.oldest or _name(row) not in edge]
         if cursor is None:
-            place, seen, oldest = _older(place, query), _Seen(), []
+            place, seen = _older(place, query), _Seen()
         else:
-            place = replace(place, cursor=cursor)
+            place = replace(_grown(place, rows), cursor=cursor)
         yield Page(fresh, None if place is None else place.text())
+
+
+def _grown(place: Place, rows: Sequence[Row]) -> Place:
+    """The place with its oldest rows. Rows of one millisecond may fill several pages."""
+    if not rows:
+        return place
+    start = str(rows[-1]["startTime"])
+    names = [_name(row) for row in rows if row["startTime"] == start]
+    known = place.edge if start == place.oldest else ()
+    return replace(place, oldest=start, edge=tuple(dict.fromkeys((*known, *names))))
 
 
 def _older(place: Place, query: ObservationQuery) -> Place | None:
@@ -155,13 +166,11 @@ def _older(place: Place, query: ObservationQuery) -> Place | None:
     return Place(iso(low), place.low, span=span, size=size, well=well, patience=place.patience)
 
 
-def _narrower(place: Place, query: ObservationQuery, oldest: Sequence[str], error: TooBroad, runtime: Runtime) -> Place:
-    """Half of what is left of a window. `oldest` is the time of the oldest row read in it, and that time's rows."""
+def _narrower(place: Place, error: TooBroad, runtime: Runtime) -> Place:
+    """Half of what is left of a window."""
     if place.low is None:
         raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
-    high, edge = place.high, place.edge
-    if oldest:
-        high, edge = iso(parse_time(oldest[0]) + _MILLISECOND), (*oldest[1:],)
+    high = place.high if place.oldest is None else iso(parse_time(place.oldest) + _MILLISECOND)
     low, end = parse_time(place.low), parse_time(high) if high is not None else runtime.wall()
     span = max(_SHORTEST, (end - low).total_seconds() / 2)
     size = place.size
@@ -171,15 +180,7 @@ def _narrower(place: Place, query: ObservationQuery, oldest: Sequence[str], erro
         size = max(_SMALLEST_PAGE, size // 4)
     start = iso(max(low, end - timedelta(seconds=span)))
     patience = min(_MOST_PATIENCE, place.patience * 2)
-    return Place(start, high, span=span, size=size, edge=edge, patience=patience)
-
-
-def _oldest(rows: Sequence[Row]) -> list[str]:
-    """The start of the oldest row, then the names of all rows of the page that start then."""
-    if not rows:
-        return []
-    start = str(rows[-1]["startTime"])
-    return [start, *(_name(row) for row in rows if row["startTime"] == start)]
+    return replace(place, low=start, high=high, cursor=None, span=span, size=size, well=0, patience=patience)
 
 
 def _name(row: Row) -> str:
