@@ -117,6 +117,14 @@ def test_a_query_that_is_too_broad_is_halved_until_it_is_not() -> None:
         assert refused < 15 and server.asked[READ] < 150  # 90 windows would be the fewest
 
 
+def test_a_first_window_spares_the_server_what_is_known_to_be_too_much() -> None:
+    with standing_in() as server:
+        ids = filled(server, 300)
+        server.observations.too_broad_above = 3000.0
+        assert ids_of(read(server, replace(HOUR, first_window=60.0))) == ids
+        assert not server.statuses[524]
+
+
 def test_a_window_that_becomes_too_broad_in_the_middle_goes_on_where_it_was() -> None:
     with standing_in() as server:
         same = [{"id": f"o{n:02}", "traceId": f"t{n % 5}", "startTime": "2026-11-20T11:40:00.123Z"} for n in range(50)]

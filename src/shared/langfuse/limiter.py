@@ -26,6 +26,7 @@ WINDOW = 60.0
 _FORGOTTEN = 3600.0
 _MARGIN = 0.05
 _DRIFT = 120.0
+_SHORTEST = 0.001
 
 Values = dict[str, float]
 
@@ -115,7 +116,7 @@ class Limiter:
                 return ticket
             if seconds > self._max_wait:
                 raise RateLimited(f"Langfuse's limit for {bucket} requests is used up for {seconds:.0f} s more")
-            await self._runtime.sleep(seconds)
+            await self._runtime.sleep(max(_SHORTEST, seconds))  # never so short that no clock shows it
 
     def answered(self, ticket: Ticket) -> None:
         """The answer is here: the server's window has begun by now."""

@@ -62,14 +62,16 @@ class Posting:
 
     async def stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         """The identities of those that are stored as they are, as far as can be read now."""
+        parts = [scores[start : start + _IDS] for start in range(0, len(scores), _IDS)]
+        return set().union(*await _together(self._stored(part) for part in parts))
+
+    async def _stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
+        some = {(each.id, each.name): each for each in scores}
         found: set[tuple[str, str, str]] = set()
-        for start in range(0, len(scores), _IDS):
-            some = {(each.id, each.name): each for each in scores[start : start + _IDS]}
-            ids = tuple(dict.fromkeys(name for name, _ in some))
-            async for row in self._read(ScoreQuery(ids=ids)):
-                score = some.get((str(row.get("id")), str(row.get("name"))))
-                if score is not None and score.same_as(row):
-                    found.add(score.identity)
+        async for row in self._read(ScoreQuery(ids=tuple(dict.fromkeys(name for name, _ in some)))):
+            score = some.get((str(row.get("id")), str(row.get("name"))))
+            if score is not None and score.same_as(row):
+                found.add(score.identity)
         return found
 
     async def _attempt(self, batch: Batch) -> list[Outcome]:

@@ -29,7 +29,8 @@ class ObservationQuery:
 
     `tags` must all be on the trace. `where` holds further conditions as Langfuse writes them
     (`{"type": "number", "column": "latency", "operator": ">", "value": 2}`). Metadata values are cut to 200 characters
-    unless their key is in `expand_metadata`.
+    unless their key is in `expand_metadata`. `first_window` seconds are asked for first instead of all from `since` on,
+    where the whole is known to be too much for the server.
     """
 
     since: datetime | None = None
@@ -48,6 +49,7 @@ class ObservationQuery:
     where: Sequence[Mapping[str, Any]] = ()
     expand_metadata: Sequence[str] = ()
     page_size: int = 1000
+    first_window: float | None = None
 
     def __post_init__(self) -> None:
         unknown = set(self.fields) - GROUPS

@@ -125,8 +125,7 @@ async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume:
         TooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
         BadAnswer: when the cursors never end.
     """
-    low, high = (None if each is None else iso(each) for each in (query.since, query.until))
-    place: Place | None = Place(low, high, size=query.page_size) if resume is None else Place.parse(resume)
+    place: Place | None = _first(query, runtime) if resume is None else Place.parse(resume)
     seen = _Seen()
     while place is not None:
         try:
@@ -142,6 +141,16 @@ async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume:
         else:
             place = replace(_grown(place, rows), cursor=cursor)
         yield Page(fresh, None if place is None else place.text())
+
+
+def _first(query: ObservationQuery, runtime: Runtime) -> Place:
+    """Where a read begins."""
+    low, high = (None if each is None else iso(each) for each in (query.since, query.until))
+    span = query.first_window
+    if query.since is not None and span is not None:
+        end = query.until or runtime.wall()
+        low = iso(max(query.since, end - timedelta(seconds=span)))
+    return Place(low, high, span=span, size=query.page_size)
 
 
 def _grown(place: Place, rows: Sequence[Row]) -> Place:

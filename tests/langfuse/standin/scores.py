@@ -38,6 +38,7 @@ class Scores:
         self._clock = clock
         self._lock = threading.Lock()
         self.rows: dict[tuple[str, str, str], Row] = {}
+        self._keys: dict[str, list[tuple[str, str, str]]] = {}
         self.posts = 0
         self.reject: set[str] = set()
 
@@ -82,7 +83,8 @@ class Scores:
 
     def delete(self, request: Request) -> Reply:
         with self._lock:
-            self.rows = {key: row for key, row in self.rows.items() if key[0] != request.segments[0]}
+            for key in self._keys.pop(request.segments[0], []):
+                del self.rows[key]
         return Reply(202, {"message": "Score deletion queued successfully"})
 
     def _take(self, body: Any) -> str:
@@ -97,11 +99,14 @@ class Scores:
             given = now  # 4.16.0 stores the moment of the request, whatever the body says
         name, made = body["name"], str(body.get("id") or uuid.uuid4())
         with self._lock:
-            old = [row for key, row in self.rows.items() if key[:2] == (made, name)] if made in self._ids() else []
+            known = self._keys.setdefault(made, [])
+            old = [self.rows[key] for key in known if key[1] == name]
             if old and not self._plan.arrays:
                 given = min(moment(row["timestamp"]) for row in old)
             key = (made, name, given.date().isoformat())
             before = self.rows.get(key)
+            if before is None:
+                known.append(key)
             self.rows[key] = {
                 **{"projectId": PROJECT, "source": "API", "environment": "default", "configId": None, "comment": None},
                 **{"metadata": {}, "createdAt": before["createdAt"] if before else shown(now), "updatedAt": shown(now)},
@@ -110,9 +115,6 @@ class Scores:
                 "_readable": now + timedelta(seconds=self._plan.score_delay),
             }
         return made
-
-    def _ids(self) -> set[str]:
-        return {key[0] for key in self.rows} if not self._plan.arrays else set()
 
     def _shown(self, rows: list[Row]) -> list[Row]:
         if self._plan.arrays:
@@ -123,11 +125,12 @@ class Scores:
                 newest[row["id"]] = row
         return list(newest.values())
 
-    def readable(self) -> list[Row]:
-        """Newest first."""
+    def readable(self, ids: set[str] | None = None) -> list[Row]:
+        """Newest first; all, or those of some ids."""
         now: datetime = self._clock()
         with self._lock:
-            rows = self._shown([row for row in self.rows.values() if row["_readable"] <= now])
+            keys = self.rows if ids is None else [key for each in ids for key in self._keys.get(each, ())]
+            rows = self._shown([self.rows[key] for key in keys if self.rows[key]["_readable"] <= now])
         return sorted(rows, key=lambda row: (row["timestamp"], row["id"]), reverse=True)
 
     def read(self, request: Request) -> Reply:
@@ -143,7 +146,7 @@ class Scores:
         cursor = request.one("cursor")
         place = unsealed(cursor)["place"] if cursor else None
         keep = _filter(request)
-        rows = [row for row in self.readable() if keep(row)]
+        rows = [row for row in self.readable(request.listed("id")) if keep(row)]
         rows = [row for row in rows if place is None or [row["timestamp"], row["id"]] < place]
         meta: Row = {"limit": limit}
         if len(rows) > limit:
@@ -155,7 +158,7 @@ class Scores:
         """GET /api/public/v2/scores."""
         ids = request.listed("scoreIds")
         keep = _filter(request)
-        rows = [row for row in self.readable() if keep(row) and (ids is None or row["id"] in ids)]
+        rows = [row for row in self.readable(ids) if keep(row)]
         return numbered(request, [_as_v2(row) for row in rows])
 
 
