@@ -158,6 +158,20 @@ def test_rogan_gladen_inverts_the_judges_errors() -> None:
     assert (found.low, found.high) == pytest.approx(published_interval(0.62, 0.8, 0.9, (1000, 100, 100)))
 
 
+def test_unequal_weights_widen_rogan_gladens_interval() -> None:
+    """The same shares from labels of which a tenth carries half of the weight are worth fewer labels."""
+    judge, people = ([1] * 9 + [0]) * 20 + ([0] * 4 + [1]) * 40, [1] * 200 + [0] * 200
+    chances = ([0.05] * 10 + [0.45] * 90) * 4
+    even, uneven = agree(judge, people), agree(judge, people, chances)
+    assert even is not None and uneven is not None
+    assert (even.people_pass_n, even.people_fail_n) == (200.0, 200.0)
+    assert uneven.people_pass_n < 100 and uneven.people_fail_n < 100
+    traffic = [1] * 620 + [0] * 380
+    wide, narrow = rogan_gladen(traffic, uneven), rogan_gladen(traffic, even)
+    assert wide is not None and narrow is not None and wide.rate == pytest.approx(narrow.rate)
+    assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+
+
 @pytest.mark.parametrize(
     ("judge", "people"),
     [

@@ -157,7 +157,7 @@ def rogan_gladen(judge: ArrayLike, agreement: Agreement, probabilities: ArrayLik
     if agreement.sensitivity is None or agreement.specificity is None:
         return None
     q1, q0 = agreement.sensitivity.value, agreement.specificity.value
-    m1, m0 = _counted(agreement)
+    m1, m0 = agreement.people_pass_n, agreement.people_fail_n
     better = q0 + q1 - 1.0
     n_, m0_, m1_ = n + _Z**2, m0 + 2.0, m1 + 2.0
     p_, q0_, q1_ = (n * p + _Z**2 / 2.0) / n_, (m0 * q0 + 1.0) / m0_, (m1 * q1 + 1.0) / m1_
@@ -212,12 +212,6 @@ def _error_of(p: float, m: float) -> float:
     """The squared error of a share seen in m trials, as if one more of each outcome had been seen."""
     middle = (m * p + 1.0) / (m + 2.0)
     return middle * (1.0 - middle) / (m + 2.0)
-
-
-def _counted(agreement: Agreement) -> tuple[int, int]:
-    """Items that people passed, and that they failed."""
-    cells = agreement.confusion
-    return cells.both_pass + cells.people_only, cells.judge_only + cells.both_fail
 
 
 def moments(labelled: Judged) -> Moments | None:
