@@ -157,6 +157,19 @@ def test_the_newest_score_of_a_labelled_item_counts() -> None:
     assert view.labelled == 2 and view.agreement is not None and view.agreement.agreement.value == 1.0
 
 
+@pytest.mark.parametrize("hours", [(1, 2), (2, 1)])
+def test_an_item_that_was_scored_again_is_judged_once(hours: tuple[int, int]) -> None:
+    """Also without a label: the same item twice would make every interval too narrow."""
+    again = [stored(n, passed=at == 2, hours=at) for n in range(30) for at in hours]
+    lots = [each._replace(item=replace(each.item, id=f"{each.item.id}@{n % 2}")) for n, each in enumerate(again)]
+    people = settle([Label("i1", "Judge", 1.0)])
+    reader = MemoryReader([], [Row("run", each) for each in lots])
+    (view,) = collect_judges(reader, STREAM, people, JudgeOptions(), (), lambda item: item.id.partition("@")[0])
+    assert (view.judged, view.labelled) == (30, 1)
+    assert view.passes is not None and view.passes.value == 1.0
+    assert view.agreement is not None and view.agreement.agreement.value == 1.0
+
+
 def test_disagreements_are_shown_as_privacy_allows() -> None:
     """Ids, words and explanations; redacted with a cleaner; no words at all when the text is not to be shown."""
     results, truth = traffic(80)
