@@ -127,6 +127,20 @@ def test_an_extractor_that_gives_no_item_fails_no_run(project: Project) -> None:
     assert "the extractor gave None" in run.stdout
 
 
+def test_a_label_that_is_no_metric_is_a_note_and_no_judge(project: Project) -> None:
+    """Whatever stands there, such as an address in the wrong column, is told once and redacted."""
+    add(project, LABELS)
+    with (project.folder / "labels.csv").open("a") as file:
+        file.write("i1,jane.roe@example.com,1,ann\n")
+    page = project.run("m.yaml", SAFE_MODE="1").stdout + (project.folder / "data/reports/cli.html").read_text()
+    for told in (
+        page,
+        *(project.run("judge-report", "m.yaml", *how, SAFE_MODE="1").stdout for how in ([], ["--json"])),
+    ):
+        assert "jane.roe" not in told and "labels for '[EMAIL]'" in told.replace("&#39;", "'")
+        assert "Short" in told
+
+
 def test_values_have_names_in_json(project: Project) -> None:
     """Nobody has to know the order of an interval's ends or of a table's cells."""
     add(project, LABELS)

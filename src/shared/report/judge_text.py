@@ -148,7 +148,7 @@ def _agreement(view: JudgeView) -> Iterator[str]:
     if at is None:
         return
     cells = at.confusion
-    kappa = bounds(at.kappa) if at.kappa else "none, as both gave one verdict throughout"
+    kappa = f"{bounds(at.kappa)} (0: chance, 1: never differ)" if at.kappa else "none, both gave one verdict throughout"
     yield f"  agreement   {rates(at.agreement)}; kappa {kappa}"
     yield f"  {'':22}{'people pass':>12}{'people fail':>12}"
     yield f"  {'judge passes':>22}{cells.both_pass:>12,}{cells.judge_only:>12,}"

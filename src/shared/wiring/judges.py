@@ -52,7 +52,8 @@ def _is_part(claim: str, known: set[str]) -> bool:
 def judge_views(
     built: Built, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
 ) -> tuple[JudgeView, ...]:
-    """Every judge of the monitor that there are labels or anchors for.
+    """Every judge of the monitor, now or once, that there are labels or anchors for. Labels for what never was a metric
+    have been told by `read_people`, and any text may stand there.
 
     Raises:
         StoreError: when what is stored cannot be read.
@@ -66,7 +67,9 @@ def judge_views(
         cleaner=built.redactor,
     )
     passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.anchors else []
-    return collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
+    views = collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
+    known = set(options.versions)
+    return tuple(view for view in views if view.maker or view.label in known or _is_part(view.label, known))
 
 
 def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
