@@ -11,7 +11,7 @@ import pytest
 
 from shared.core.labels import AnchorPass, AnchorVerdict, Label
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, MetricRef, MetricScore, StoredResult
+from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
 from shared.privacy.redaction import Redactor
 from shared.report.html import render
 from shared.report.judge_records import JudgeOptions, Judges, JudgeView
@@ -190,7 +190,30 @@ def anchored(hours: int, good: int, judge: MetricRef = JUDGE, anchors: str = "a"
         for repeat in (0, 1)
     )
     at = START + timedelta(hours=hours)
-    return AnchorPass(STREAM, judge, anchors, at, "first", "run", verdicts, None, 0.5)
+    return AnchorPass(STREAM, judge, anchors, at, "first", f"run {hours}", verdicts, None, 0.5)
+
+
+def run_at(hours: int) -> RunReport:
+    """The run that an anchor pass at that hour followed: it began two hours before."""
+    return RunReport(f"run {hours}", "desk", STREAM, "c" * 64, "done", START + timedelta(hours=hours - 2))
+
+
+def test_a_judge_that_moved_between_two_passes_is_not_taken_for_the_application() -> None:
+    """Six daily runs by the old judge, then it drifts on the day of the next pass: both fall alike there."""
+    steady = [stored(1000 * day + n, n % 4 > 0, hours=24 * day + 1) for day in range(7) for n in range(200)]  # 75 %
+    drifted = [stored(9000 + n, n % 10 > 3, hours=24 * 7 + 1) for n in range(200)]  # 60 %
+    reader = MemoryReader([run_at(2), run_at(170)], [Row("run", each) for each in (*steady, *drifted)])
+    (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(170, 24)])
+    found = view.anchors
+    assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
+    assert (found.judge.moved.value, found.traffic.value) == (pytest.approx(-0.15), pytest.approx(-0.15))
+    assert found.application.value == pytest.approx(0.0)
+
+
+def test_traffic_of_an_unknown_run_is_not_guessed_at() -> None:
+    """The judge's move is told alone."""
+    (view,) = views([stored(n, n % 4 > 0, hours=1) for n in range(20)], {}, passes=[anchored(2, 30), anchored(170, 24)])
+    assert view.anchors is not None and view.anchors.judge is not None and view.anchors.traffic is None
 
 
 def test_the_judges_drift_is_told_from_the_applications() -> None:
@@ -198,7 +221,8 @@ def test_the_judges_drift_is_told_from_the_applications() -> None:
     mild = replace(JUDGE, version="4", digest="f" * 64)
     before = [stored(n, n % 4 > 0, hours=1) for n in range(200)]  # 75 % pass
     after = [stored(1000 + n, n % 20 > 1, judge=mild, hours=20) for n in range(200)]  # 90 %
-    (view,) = views([*before, *after], {}, passes=[anchored(2, 30), anchored(21, 36, mild)])
+    reader = MemoryReader([run_at(2), run_at(21)], [Row("run", each) for each in (*before, *after)])
+    (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(21, 36, mild)])
     found = view.anchors
     assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
     assert found.judge.moved.value == pytest.approx(0.15) and found.judge.moved.low > 0

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from shared.core.labels import AnchorPass
 from shared.core.ports import RunReader
@@ -46,10 +47,15 @@ def collect_judges(
             column = columns.get(score.label)
             if column is not None:
                 column.add(score, result, item_id)
-    views = (
-        column.view(label, [each for each in passes if each.metric.label == label]) for label, column in columns.items()
+
+    def began(run_id: str) -> datetime | None:
+        run = reader.run(run_id)
+        return None if run is None else run.started_at
+
+    return tuple(
+        column.view(label, [each for each in passes if each.metric.label == label], began)
+        for label, column in columns.items()
     )
-    return tuple(views)
 
 
 @dataclass(slots=True)
@@ -115,7 +121,7 @@ class _Column:
             kept = DatasetItem(id=item_id) if agrees else result.item  # only of disagreements texts are shown
             rows.labelled[item_id] = _Labelled(place, kept, score)
 
-    def view(self, label: str, passes: Sequence[AnchorPass]) -> JudgeView:
+    def view(self, label: str, passes: Sequence[AnchorPass], began: Callable[[str], datetime | None]) -> JudgeView:
         """The newest version against people; the others are listed."""
         now = self._options.versions.get(label)
         found = None if now is None else self._versions.get(now)
@@ -152,7 +158,7 @@ class _Column:
             people_kappa=self._people.kappa,
             disagreements=differing,
             more_disagreements=more,
-            anchors=anchor_view(passes, self._window) if passes else None,
+            anchors=anchor_view(passes, partial(self._window, began)) if passes else None,
             current=current,
         )
 
@@ -168,17 +174,17 @@ class _Column:
         others[places] = False
         return Judged(verdicts[places], pi[places], people), Judged(verdicts[others], pi[others])
 
-    def _window(self, version: VersionKey, after: datetime | None, until: datetime | None) -> Interval | None:
-        """The pass rate of what one version judged in a span of time; None where there is too little to say."""
+    def _window(
+        self, began: Callable[[str], datetime | None], version: VersionKey, run_id: str, until: datetime | None
+    ) -> Interval | None:
+        """The pass rate of what one version judged from a run's beginning on; None where there is too little to say."""
         import numpy as np
 
-        rows = self._versions.get(version)
-        if rows is None or not rows.by_chance:
+        rows, start = self._versions.get(version), began(run_id)
+        if rows is None or start is None or not rows.by_chance:
             return None
         times = np.asarray(rows.times)
-        inside = (times > (after.timestamp() if after else -np.inf)) & (
-            times <= (until.timestamp() if until else np.inf)
-        )
+        inside = (times >= start.timestamp()) & (times <= (until.timestamp() if until else np.inf))
         if np.count_nonzero(inside) < 2:
             return None
         return classical(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
