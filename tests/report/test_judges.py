@@ -14,7 +14,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
 from shared.privacy.redaction import Redactor
 from shared.report.html import render
-from shared.report.judge_records import JudgeOptions, Judges, JudgeView
+from shared.report.judge_records import JudgeOptions, Judges, JudgeView, Need
 from shared.report.judge_text import judge_line, judges_text
 from shared.report.judges import collect_judges
 from shared.report.terminal import summary
@@ -212,7 +212,8 @@ def test_a_judge_that_moved_between_two_passes_is_not_taken_for_the_application(
 
 def test_traffic_of_an_unknown_run_is_not_guessed_at() -> None:
     """The judge's move is told alone."""
-    (view,) = views([stored(n, n % 4 > 0, hours=1) for n in range(20)], {}, passes=[anchored(2, 30), anchored(170, 24)])
+    results = [stored(n, n % 4 > 0, hours=1 + 168 * (n % 2)) for n in range(40)]
+    (view,) = views(results, {}, passes=[anchored(2, 30), anchored(170, 24)])
     assert view.anchors is not None and view.anchors.judge is not None and view.anchors.traffic is None
 
 
@@ -288,6 +289,9 @@ def test_what_narrows_the_interval_is_said_in_labels() -> None:
     words = judges_text((only(results, some(truth, 60)),))
     assert "more labels on random items for ±5 points" in words and "±2" in words
     assert "±5 points is reached" in judges_text((only(results, some(truth, 600)),))
+    close = only(results, some(truth, 60))
+    planned = replace(close, needs=(Need(0.05, 50),))  # fulfilled, and the interval is wider still
+    assert "a few more labels on random items for ±5 points" in " ".join(judges_text((planned,)).split())
     few = judges_text((only(*traffic(100)),))
     assert "cannot be reached with 100 judged items" in " ".join(few.split())
 

@@ -15,6 +15,7 @@ Three corrections, each with a 95 % interval that carries the uncertainty of bot
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -233,18 +234,24 @@ def labels_needed(found: Moments, judged: int, half_width: float) -> int | None:
     labelling all of them would not: then more items have to be judged first.
 
     With the best lambda se^2 = v (1 - r^2) / n + v r^2 / M for n labels among M judged items, v the variance of the
-    labels and r their correlation with the judge; solved for n at se = half_width / 1.96.
+    labels and r their correlation with the judge. As in `ppi` the half width is Student's t times that, with n v (1 -
+    r^2) + 1 over n + 2 for v (1 - r^2): few labels of a good judge are not planned as if they were certain.
 
     Raises:
         ValueError: for a half width that is not positive.
     """
     if half_width <= 0:
         raise ValueError(f"expected a half width above 0, found {half_width!r}")
-    room = (half_width / _Z) ** 2 - found.variance * found.explained / max(1, judged)
-    need = found.variance * (1.0 - found.explained)
-    if room <= 0 or need / room > judged:
+    from scipy.special import stdtrit
+
+    def wide(n: int) -> bool:
+        left = (n * found.variance * (1.0 - found.explained) + 1.0) / (n + 2.0)
+        error = math.sqrt(left / n + found.variance * found.explained / judged)
+        return bool(stdtrit(n - 1, 0.975) * error > half_width)
+
+    if judged < 2 or wide(judged):
         return None
-    return max(2, math.ceil(need / room))
+    return bisect_left(range(judged), True, lo=2, key=lambda n: not wide(n))
 
 
 def shifted(labelled: Judged, rest: Judged) -> Interval | None:
