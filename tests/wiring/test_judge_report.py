@@ -127,6 +127,17 @@ def test_an_extractor_that_gives_no_item_fails_no_run(project: Project) -> None:
     assert "the extractor gave None" in run.stdout
 
 
+def test_a_judge_that_cannot_be_asked_about_anchors_fails_no_run(project: Project) -> None:
+    """What was scored is told, and the page is written."""
+    refusal = "    if item.id.startswith('a'):\n        raise ConfigError('no such key')\n"
+    head, _, tail = METRIC.partition("\n")
+    project.write("mine.py", f"from shared.core.errors import ConfigError\n\n\n{head}\n{refusal}{tail}")
+    add(project, ANCHORS)
+    run = project.run("m.yaml")
+    assert run.returncode == 0, run.stderr
+    assert "the anchors were not judged: no such key" in run.stdout and "120 items scored" in run.stdout
+
+
 def test_a_label_that_is_no_metric_is_a_note_and_no_judge(project: Project) -> None:
     """Whatever stands there, such as an address in the wrong column, is told once and redacted."""
     add(project, LABELS)
