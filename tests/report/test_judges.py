@@ -206,7 +206,7 @@ def test_a_judge_that_moved_between_two_passes_is_not_taken_for_the_application(
     (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(170, 24)])
     found = view.anchors
     assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
-    assert (found.judge.moved.value, found.traffic.value) == (pytest.approx(-0.15), pytest.approx(-0.15))
+    assert found.judge.moved.value == pytest.approx(-0.15) and found.traffic.value == pytest.approx(-0.15)
     assert found.application.value == pytest.approx(0.0)
 
 
