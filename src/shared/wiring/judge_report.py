@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -53,13 +54,12 @@ def _text(built: Built, judges: Judges) -> str:
     return f"{head}{notes}\n{judges_text(judges.views)}"
 
 
-def _values(judges: Judges) -> Any:
-    return _finite(plain(judges))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _values(value: Any) -> Any:
+    """As JSON can hold it: every record with the names of its parts, NaN and infinity as null."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: _values(inner) for key, inner in value._asdict().items()}
+    if dataclasses.is_dataclass(value):
+        return {each.name: _values(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_values(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else plain(value)
