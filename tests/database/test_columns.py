@@ -62,7 +62,7 @@ def test_postgres_gets_its_own_types() -> None:
     moment = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
     assert Moment().process_bind_param(moment, POSTGRES) == datetime(2026, 1, 1, tzinfo=UTC)
     assert Moment().process_result_value(moment, POSTGRES) == datetime(2026, 1, 1, tzinfo=UTC)
-    assert Json().process_bind_param({"a": (1, 2)}, POSTGRES) == {"a": [1, 2]}
+    assert Json().process_bind_param({"a": (1, 2), "b": float("nan")}, POSTGRES) == '{"a":[1,2],"b":null}'
     assert Json().process_result_value("text", POSTGRES) == "text"
 
 

@@ -38,8 +38,27 @@ def encodable(text: str) -> bool:
     return True
 
 
+def _for_jsonb(text: str) -> str:
+    """The JSON text as JSONB can hold it: NaN and infinity are null, NUL and half a surrogate pair are spelt out."""
+    if "NaN" in text or "Infinity" in text:
+        text = _canonical(json.loads(text, parse_constant=lambda name: None))
+    if encodable(text) and "\\u0000" not in text:
+        return text
+
+    def held(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, list):
+            return [held(each) for each in value]
+        return {held(key): held(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+    return _canonical(held(json.loads(text)))
+
+
 class Json(sa.types.TypeDecorator[Any]):
-    """A JSON value: canonical text on SQLite, JSONB on Postgres. None is NULL; NaN and infinity survive on SQLite."""
+    """A JSON value: canonical text on SQLite, JSONB on Postgres. None is NULL; NaN and infinity survive on SQLite only,
+    and are null on Postgres.
+    """
 
     impl = sa.Text
     cache_ok = True
@@ -50,12 +69,12 @@ class Json(sa.types.TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
         if value is None:
             return None
-        if dialect.name == "postgresql":
-            return plain(value)
         try:
             text = _canonical(value)
         except TypeError:  # keys that are no texts
             text = _canonical(plain(value))
+        if dialect.name == "postgresql":
+            return _for_jsonb(text)
         return text if encodable(text) else _escaped(json.loads(text))
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
@@ -65,6 +84,10 @@ class Json(sa.types.TypeDecorator[Any]):
             return json.loads(value)
         except ValueError as error:
             raise StoreError(f"a stored JSON value cannot be read ({error}): {value[:80]!r}; restore a copy") from error
+
+
+Id = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""An id: compared and sorted by its bytes on both, so that pages of ids follow one another the same way."""
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
