@@ -4,10 +4,10 @@ PYTHON ?= python3
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean setup setup-dev
+.PHONY: help demo test test-bridges check bench clean setup setup-dev
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.core ## Run the demo monitor on the traces that are shipped, and say where its report is
 	.venv/bin/python scripts/run_monitoring.py demo
@@ -16,6 +16,9 @@ test: .venv/.dev ## Run every test (installs Chromium for the browser tests when
 	@scripts/ensure_browser
 	.venv/bin/python -m pytest -q
 
+test-bridges: ## Test the bridges to deepeval, ragas, autoevals and phoenix, each in an environment of its own
+	@scripts/test_bridges
+
 check: .venv/.dev ## The one door: format, lint, types, import contracts, tests
 	@scripts/check
 
@@ -23,7 +26,7 @@ bench: .venv/.dev ## Measure speed, memory and size
 	@for file in benchmarks/*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
 
 clean: ## Remove the environment and every cache; records and reports under data/ stay
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf .venv .venv-bridges build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: .venv/.core ## Only make the environment that runs

@@ -15,16 +15,19 @@ from typing import Any
 
 from shared.core.errors import TransientError
 from shared.core.ports import LMAdapter
+from shared.llm.batch_lane import BatchAdapter
 from shared.llm.caching import CachingAdapter
 from shared.llm.fallback import FallbackAdapter
 from shared.llm.local import LocalAdapter
+from shared.llm.memory_batches import MemoryBatches
 from shared.llm.memory_cache import MemoryResponses
 from shared.llm.offline import OfflineAdapter
 from shared.llm.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.recording import RecordingAdapter
 from shared.llm.replay import ReplayAdapter
-from shared.llm.settings import OpenAISettings
+from shared.llm.settings import BatchSettings, OpenAISettings
 from tests.contracts.processes import environment
+from tests.llm.batch_standin import batches_standing_in
 from tests.llm.standin import standing_in
 
 MESSAGES = [
@@ -75,6 +78,16 @@ def openai_compatible(folder: Path) -> Iterator[Case]:
 
 
 @contextmanager
+def batch(folder: Path) -> Iterator[Case]:
+    """By a batch API that answers at once."""
+    with batches_standing_in() as server:
+        settings = OpenAISettings(base_url=server.url, model="small", tries=1)
+        adapter = BatchAdapter(settings, BatchSettings(gather=0.02, wait=60.0), MemoryBatches())
+        yield Case(adapter)
+        adapter.close()
+
+
+@contextmanager
 def offline(folder: Path) -> Iterator[Case]:
     yield Case(OfflineAdapter(), logprobs=False, cuts=False)
 
@@ -111,6 +124,7 @@ def fallback(folder: Path) -> Iterator[Case]:
 
 EVERYWHERE: Mapping[str, Callable[[Path], AbstractContextManager[Case]]] = {
     "openai_compatible": openai_compatible,
+    "batch": batch,
     "offline": offline,
     "replay": replay,
     "recording": recording,

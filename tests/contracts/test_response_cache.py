@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from shared.core.ports import ResponseCache
+from shared.core.model_ports import ResponseCache
 from shared.core.results import LMResult
 from shared.database.engine import open_database
 from shared.database.responses import SqlResponses
@@ -79,6 +79,17 @@ def test_a_later_answer_stands(cache: ResponseCache) -> None:
     assert cache.get(["a"])["a"].text == "no"
     assert cache.stats().entries == 1
     cache.put({})
+
+
+def test_a_dropped_answer_is_a_miss(cache: ResponseCache) -> None:
+    """The others stay; dropping what is not there, nothing, or more keys than a statement takes is harmless."""
+    cache.put({"a": PLAIN, "b": PLAIN})
+    cache.drop(["a", *(f"absent {number}" for number in range(3000))])
+    cache.drop([])
+    assert cache.get(["a", "b"]) == {"b": PLAIN}
+    assert cache.stats().entries == 1
+    cache.put({"a": RICH})
+    assert cache.get(["a"]) == {"a": RICH}
 
 
 def test_use_is_counted(cache: ResponseCache) -> None:

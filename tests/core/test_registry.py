@@ -87,3 +87,25 @@ def test_a_module_with_a_syntax_error_is_a_config_error(tmp_path: Path, monkeypa
 def test_a_path_may_reach_into_a_class() -> None:
     """`module:Class.method` is found step by step."""
     assert load("pathlib:Path.exists") is Path.exists
+
+
+def test_a_prefix_gives_the_names_of_someone_else() -> None:
+    """`prefix:name`, and a dotted path into the package, go to the prefix's function; plain names stay ours."""
+    registry = metrics()
+    registry.add_prefixes({"json": "builtins:str.upper"})
+    assert registry.resolve("json:name") == "NAME"
+    assert registry.resolve("json.decoder:scan") == "JSON.DECODER:SCAN"
+    assert registry.resolve("json.decoder.scan") == "JSON.DECODER.SCAN"
+    assert registry.resolve("contains").__name__ == "loads"
+    assert registry.resolve("os.path:join").__name__ == "join"
+    registry.freeze()
+    with pytest.raises(ConfigError, match="came after the registry was frozen"):
+        registry.add_prefixes({"late": "builtins:str.upper"})
+
+
+def test_an_error_under_a_prefix_is_said_of_the_whole_name() -> None:
+    """Whoever reads it knows which entry of the file is meant."""
+    registry = metrics()
+    registry.add_prefixes({"theirs": "shared.core.registry:load"})
+    with pytest.raises(ConfigError, match=r"^metric 'theirs:nothing': 'nothing' is not a dotted path"):
+        registry.resolve("theirs:nothing")

@@ -17,14 +17,15 @@ from shared.wiring.config import (
     Evaluation,
     MetricCommon,
     MonitorConfig,
-    Privacy,
     Publishing,
     ResponseCache,
     SourceCommon,
 )
+from shared.wiring.config_people import Anchors, LabelsCommon
+from shared.wiring.config_privacy import Privacy
 from shared.wiring.finding import known_configs
 from shared.wiring.models import ModelCommon
-from shared.wiring.registries import SAMPLING, STORES, build_registries
+from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +42,7 @@ def test_every_block_has_its_heading() -> None:
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
         | {*Privacy.model_fields, *ResponseCache.model_fields, *(set(ModelCommon.model_fields) - {"type"})}
+        | {*LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),
 )

@@ -50,7 +50,7 @@ def test_no_file_names_a_path_of_a_machine() -> None:
 
 def test_locks_hold_versions_and_hashes_only() -> None:
     """A lock says what, never from where: no address, no index, no path, and no package without its hashes."""
-    for lock in sorted((ROOT / "requirements").glob("*.txt")):
+    for lock in sorted((ROOT / "requirements").rglob("*.txt")):
         text = lock.read_text(encoding="utf-8")
         assert not re.search(r"://|^-|^\s*#| @ |/", text, re.MULTILINE), f"{short(lock)} names a place"
         packages = re.split(r"\n(?=\S)", text.strip())

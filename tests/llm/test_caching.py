@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from shared.core.errors import Unavailable
 from shared.core.results import LMResult
 from shared.llm.batches import Batches
 from shared.llm.caching import CachingAdapter
+from shared.llm.fallback import FallbackAdapter
 from shared.llm.keys import request_key
 from shared.llm.memory_cache import MemoryResponses
+from shared.llm.recording import RecordingAdapter
 
 
 class Scripted:
@@ -225,3 +229,42 @@ def test_memory_is_bounded() -> None:
     memory = MemoryResponses(max_entries=2)
     memory.put({key: GOOD for key in "abc"})
     assert list(memory.get(["a", "b", "c"])) == ["b", "c"]
+
+
+def test_a_failure_that_nobody_waits_for_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Who asked was stopped by a timeout: no complaint of asyncio's about the answer that failed later."""
+    adapter, _, _ = cached(Unavailable("out"))
+
+    async def impatient() -> None:
+        asked = asyncio.ensure_future(adapter.complete("same"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait([asked])
+        await asyncio.sleep(0.05)
+
+    asyncio.run(impatient())
+    gc.collect()
+    assert caplog.records == []
+
+
+def test_an_answer_of_no_use_is_forgotten() -> None:
+    """As it was asked, also the part that is not sent; the next equal question is new, others stay."""
+    adapter, inner, _ = cached()
+    adapter.complete_with_logprobs("a", temperature=0.0, input_data={"vote": 1})
+    adapter.complete_with_logprobs("b")
+    adapter.forget("a", temperature=0.0, input_data={"vote": 1})
+    adapter.forget("never asked")
+    adapter.complete_with_logprobs("a", temperature=0.0, input_data={"vote": 1})
+    adapter.complete_with_logprobs("b")
+    assert [each["prompt"] for each in inner.asked] == ["a", "b", "a"]
+
+
+def test_forgetting_reaches_a_cache_inside_a_chain_and_a_recording(tmp_path: Path) -> None:
+    """Whatever stands around the cache, and whatever remembers nothing beside it."""
+    adapter, inner, memory = cached()
+    outer = FallbackAdapter([Scripted(Unavailable("out")), RecordingAdapter(adapter, tmp_path / "r.jsonl")])
+    outer.complete_with_logprobs("a")
+    assert memory.stats().entries == 1
+    outer.forget("a")
+    assert memory.stats().entries == 0
+    RecordingAdapter(inner, tmp_path / "r.jsonl").forget("a")

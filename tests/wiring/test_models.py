@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.llm.batch_standin import batches_standing_in
 from tests.llm.standin import StandIn, standing_in
 from tests.wiring.project import Project
 
@@ -146,3 +147,38 @@ def test_mistakes_are_told_before_any_work(project: Project, models: str, told: 
     assert done.returncode == 2
     assert told in done.stderr
     assert "m.yaml:" in done.stderr
+
+
+def test_a_batch_is_asked_by_one_run_and_answered_to_the_next(project: Project) -> None:
+    """With `lane: batch` the first run asks and leaves, no item loses a try, and a later run scores them all."""
+    with batches_standing_in() as server:
+        batch = ", lane: batch, batch: {gather: 0.05}"
+        config(project, f"  judge: {{type: openai_compatible, base_url: '{server.url}', model: small{batch}}}")
+        first = project.report()["counts"]
+        assert (first["scored"], first["postponed"], first["failures"]) == (0, 8, 0)
+        later = project.report()["counts"]
+        for _ in range(20):
+            if later["scored"]:
+                break
+            later = project.report()["counts"]
+        assert (later["scored"], later["postponed"]) == (8, 0)
+        assert len(server.jobs) == 1
+
+
+def test_what_a_lane_cannot_be_is_said(project: Project) -> None:
+    """Only servers have a batch API, and its settings belong to its lane."""
+    config(project, "  judge: {type: offline, lane: batch}")
+    assert "'batch' is for type openai_compatible" in project.run("check", "m.yaml").stderr
+    config(project, "  judge: {type: offline, batch: {wait: 5}}")
+    assert "with lane: batch only" in project.run("check", "m.yaml").stderr
+
+
+def test_an_answer_that_was_of_no_use_is_asked_again(project: Project, server: StandIn) -> None:
+    """A judge that answers with prose fails by its kind, twice asked, and the next run asks anew: nothing is kept."""
+    judged = CONFIG.partition("metrics_config")[0].format(models=entry(server))
+    metric = "{class: llm_judge, model: judge, scale: pass_fail, rubric: 'Is it polite?', fields: [actual_output]}"
+    project.write("m.yaml", judged + f"metrics_config:\n  Polite: {metric}\n")
+    for asked in (16, 32):
+        done = project.run("m.yaml", "--json", "--quiet")
+        assert json.loads(done.stdout)["failure_kinds"] == {"JudgeProse": 8}
+        assert len(server.questions) == asked

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
     Candidate,
@@ -25,7 +26,6 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
-from shared.core.usage import CacheStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,40 +242,20 @@ class LMAdapter(Protocol):
         """Names of the models that can be asked for."""
 
     def test_connection(self) -> None:
-        """Return when the model answers.
-
-        Raises:
-            ConfigError: when it never will as configured; TransientError: when it may later.
-        """
-
-
-class Embedder(Protocol):
-    """Turns texts into vectors. `name` is what results are recorded under."""
-
-    name: str
-
-    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """One vector per text, in their order, all of one length."""
-
-
-class ResponseCache(Protocol):
-    """Answers of models, by the SHA-256 of everything that was sent."""
-
-    def get(self, keys: Sequence[str]) -> dict[str, LMResult]:
-        """The answers that are there, by key."""
-
-    def put(self, answers: Mapping[str, LMResult]) -> None:
-        """Keep whole answers; errors and truncated answers are not given to it. A later answer to a key stands."""
-
-    def stats(self) -> CacheStats:
-        """Hits and misses so far, and what is in it."""
+        """Return when the model answers; else a ConfigError (as configured it never will) or a TransientError."""
 
 
 class LabelSource(Protocol):
-    """People's verdicts on items."""
+    """People's verdicts on items. `name` tells messages where they come from, such as `file labels.jsonl`."""
 
-    def labels(self, since: datetime | None = None) -> Iterator[tuple[str, str, float]]:
-        """(item id, name of the claim, value in [0, 1]), newest verdict last."""
+    name: str
+
+    def labels(self, since: datetime | None = None) -> Iterator[Label]:
+        """Every verdict, or those given at `since` or later and those without a time; in any order.
+
+        Raises:
+            SourceError: when they cannot be read, or one cannot be understood: it never leaves one out in silence.
+        """
 
 
 class ReflectFn(Protocol):

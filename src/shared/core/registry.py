@@ -1,8 +1,9 @@
 """One registry for everything a user may choose by name: `name -> lazy target`.
 
 A target is a dotted path `package.module:attr` that is imported only when the name is used. A path may also be given
-in place of a name. Whoever builds the target asks it for its parameters as a model (`ParamsModel`), which pydantic's
-models satisfy, so this file needs the standard library only.
+in place of a name, and a prefix stands for the names that someone else gives: `prefix:name`. Whoever builds the target
+asks it for its parameters as a model (`ParamsModel`), which pydantic's models satisfy, so this file needs the standard
+library only.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Registry:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, Entry] = {}
+        self._prefixes: dict[str, str] = {}
         self._frozen = False
 
     def add(self, name: str, target: str, summary: str = "") -> None:
@@ -98,6 +100,16 @@ class Registry:
         for name, target in targets.items():
             self.add(name, target)
 
+    def add_prefixes(self, finders: Mapping[str, str]) -> None:
+        """Make prefixes known: package -> path of a function from a name in it, or a dotted path, to the target.
+
+        Raises:
+            ConfigError: when the registry is frozen.
+        """
+        if self._frozen:
+            raise ConfigError(f"{self.kind} prefixes {sorted(finders)} came after the registry was frozen")
+        self._prefixes.update(finders)
+
     def freeze(self) -> None:
         """Take no more names."""
         self._frozen = True
@@ -107,7 +119,7 @@ class Registry:
         return tuple(self._entries[name] for name in sorted(self._entries))
 
     def resolve(self, name: str) -> Any:
-        """The target of a name, or of a dotted path.
+        """The target of a name, of `prefix:name`, or of a dotted path.
 
         Raises:
             ConfigError: when the name is not known (with the nearest one) or the path does not import.
@@ -115,6 +127,17 @@ class Registry:
         entry = self._entries.get(name)
         if entry is not None:
             return load(entry.target)
+        prefix, _, rest = name.partition(":")
+        finder = self._prefixes.get(prefix) or self._prefixes.get(prefix.split(".")[0])
+        if finder is not None and (rest or "." in prefix):
+            return self._found(name, finder, rest if prefix in self._prefixes else name)
         if ":" in name or name.count(".") > 1:
             return load(name)
         raise ConfigError(f"unknown {self.kind} {name!r}. {hint(name, self._entries)}")
+
+    def _found(self, name: str, finder: str, rest: str) -> Any:
+        """What a prefix's own function finds; its errors are said of the whole name."""
+        try:
+            return load(finder)(rest)
+        except ConfigError as error:
+            raise ConfigError(f"{self.kind} {name!r}: {error}") from error

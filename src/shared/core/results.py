@@ -105,7 +105,7 @@ class LMResult:
     `usage` counts tokens (`input`, `output`, `total`, and `cached_input`, the part of the input that the server had
     read before), `latency` is in seconds, `cost` in US dollars. `tool_calls` have `id`, `name` and `arguments` (the
     model's own text). `reported_model` is what the server says has answered. `passed_over` tells which adapters of a
-    fallback chain did not answer, and why; `answered_by` which did. `cached`: nothing was paid for this answer.
+    fallback chain did not answer, and why; `answered_by` which did. `lane` batch: half price; `cached`: nothing paid.
     """
 
     text: str
@@ -121,6 +121,7 @@ class LMResult:
     reported_model: str = ""
     answered_by: str = ""
     passed_over: tuple[str, ...] = ()
+    lane: Literal["direct", "batch"] = "direct"
     cached: bool = False
 
     @property

@@ -96,6 +96,16 @@ class SqlResponses:
             self._count(connection)
             self._make_room(connection, len(rows), sum(row["bytes"] for row in rows))
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget these answers, durable on return.
+
+        Raises:
+            StoreError: when the database cannot be written.
+        """
+        with self._database.write() as connection:
+            for part in chunks(list(keys)):
+                connection.execute(sa.delete(responses).where(responses.c.key.in_(part)))
+
     def stats(self) -> CacheStats:
         """Hits and misses of all processes so far, and what is in it.
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0003"
+HEAD = "0005"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -171,3 +171,76 @@ response_use = sa.Table(
     sa.Column("value", sa.Double, nullable=False),
 )
 """Running totals of the response cache: `hits`, `misses`, and `saved` in US dollars."""
+
+batch_questions = sa.Table(
+    "batch_questions",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("intent", sa.Text),
+    sa.Column("place", sa.Integer),
+    sa.Column("bytes", sa.Integer, nullable=False),
+    sa.Column("asked_at", Moment, nullable=False),
+    sa.Column("taken_at", Moment),
+    sa.Column("body", Json),  # long ones last: SQLite reads through them to what stands behind
+    sa.Column("outcome", Json),
+    sa.Index("ix_batch_questions_state", "lane", "state", "asked_at"),
+    sa.Index("ix_batch_questions_intent", "intent", "place"),
+)
+"""Questions of the batch lane (`core/batches.py`); `body` is empty from the answer on."""
+
+batch_jobs = sa.Table(
+    "batch_jobs",
+    metadata,
+    sa.Column("intent", sa.Text, primary_key=True),
+    sa.Column("lane", sa.Text, nullable=False),
+    sa.Column("batch_id", sa.Text),
+    sa.Column("questions", sa.Integer, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("leased_until", Moment, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+"""Batches that are intended (without `batch_id`) or open; one that has ended has no row."""
+
+batch_features = sa.Table(
+    "batch_features",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("feature", sa.Text, primary_key=True),
+)
+"""What the models of lanes were found to refuse."""
+
+
+anchor_passes = sa.Table(
+    "anchor_passes",
+    metadata,
+    sa.Column("pass_id", sa.Text, primary_key=True),
+    sa.Column("source_key", sa.Text, nullable=False),
+    sa.Column("monitor_key", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("metric_digest", sa.Text, nullable=False),
+    sa.Column("class_name", sa.Text, nullable=False),
+    sa.Column("metric_version", sa.Text, nullable=False),
+    sa.Column("anchors", sa.Text, nullable=False),
+    sa.Column("judged_at", Moment, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("cost", sa.Double),
+    sa.Column("threshold", sa.Double),
+    sa.Index("ix_anchor_passes_stream", "source_key", "monitor_key", "label", "judged_at"),
+)
+"""Every time that a metric was asked about the whole anchor set; `anchors` is the SHA-256 of the set's file."""
+
+anchor_verdicts = sa.Table(
+    "anchor_verdicts",
+    metadata,
+    sa.Column("pass_id", sa.Text, primary_key=True),
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("repeat", sa.Integer, primary_key=True),
+    sa.Column("value", sa.Double),
+    sa.Column("passed", sa.Boolean),
+    sa.Column("people", sa.Double),
+    sa.Column("failure", Prose, nullable=False),
+)
+"""What was said of one anchor item in one vote; `people` is the label that the file had."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from shared.core.best_effort import attempt
@@ -102,6 +103,19 @@ class FileSource:
         # As it will be stored and read again: an item that cannot be is told here, not in a later run.
         sound = attempt(DatasetItem.from_dict, item.to_dict())
         return f"the extractor made an item that cannot be kept: {sound}" if isinstance(sound, Exception) else sound
+
+
+def every_record(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Mapping[str, Any] | None, str]]:
+    """Every record of some files, whatever its time, as (where, record, flaw): a broken one is None with its flaw.
+
+    Raises:
+        SourceError: when a file is missing, unreadable or damaged.
+    """
+    everything = Span(params.timestamp_field)
+    for file in find_files(params, root):
+        if not _is_empty(file):
+            for entry in _ENTRIES[file.format](file, everything):
+                yield _where(file, entry.number), entry.record, entry.flaw
 
 
 def _time_of(record: Mapping[str, Any], span: Span) -> tuple[datetime | None, str]:

@@ -14,7 +14,8 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from shared.core.ports import LMAdapter, ResponseCache
+from shared.core.model_ports import Forgets, ResponseCache
+from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.batches import Batches
 from shared.llm.keys import Prompt, request_key, without_input_data
@@ -33,13 +34,14 @@ class CachingAdapter:
     """An adapter whose answers are remembered. A chain of fallbacks belongs around it, not inside.
 
     The parameter `input_data` is part of what makes two questions equal and is not sent on: votes that must be drawn
-    anew differ by it.
+    anew differ by it. An inner adapter with `takes_input_data` gets it, because it too tells questions apart.
     """
 
     def __init__(self, inner: LMAdapter, cache: ResponseCache) -> None:
         self.name = inner.name
         self._inner = inner
         self._cache = cache
+        self._sent_on = dict if getattr(inner, "takes_input_data", False) else without_input_data
         self._lock = threading.Lock()
         self._asked: dict[str, Future[LMResult]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,7 +59,9 @@ class CachingAdapter:
             task = asyncio.create_task(self._answer(key, future, prompt, max_tokens, params))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        answer = await asyncio.shield(asyncio.wrap_future(future))
+        waiting = asyncio.wrap_future(future)
+        waiting.add_done_callback(_seen)
+        answer = await asyncio.shield(waiting)
         return answer if mine else replace(answer, cached=True)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
@@ -66,10 +70,10 @@ class CachingAdapter:
         future, mine = self._joined(key)
         if not mine:
             return replace(future.result(), cached=True)
-        with _Settling(self._forget, key, future):
+        with _Settling(self._settled, key, future):
             found = self._cache.get([key]).get(key)
             if found is None:
-                answer = self._inner.complete_with_logprobs(prompt, max_tokens, **without_input_data(params))
+                answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent_on(params))
                 if worth_keeping(answer):
                     self._cache.put({key: answer})
             else:
@@ -86,8 +90,14 @@ class CachingAdapter:
         if found is not None:
             yield found.text
             return
-        async for piece in self._inner.stream(prompt, max_tokens, **without_input_data(params)):
+        async for piece in self._inner.stream(prompt, max_tokens, **self._sent_on(params)):
             yield piece
+
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """Forget the answer to a question that was of no use, here and in the inner adapter."""
+        self._cache.drop([request_key(self.name, prompt, max_tokens, params)])
+        if isinstance(self._inner, Forgets):
+            self._inner.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:
         """The inner adapter's list."""
@@ -100,10 +110,10 @@ class CachingAdapter:
     async def _answer(
         self, key: str, future: Future[LMResult], prompt: Prompt, max_tokens: int, params: Mapping[str, Any]
     ) -> None:
-        with _Settling(self._forget, key, future):
+        with _Settling(self._settled, key, future):
             found = (await self._gets.get().add(key)).get(key)
             if found is None:
-                answer = await self._inner.complete(prompt, max_tokens, **without_input_data(params))
+                answer = await self._inner.complete(prompt, max_tokens, **self._sent_on(params))
                 if worth_keeping(answer):
                     await self._puts.get().add((key, answer))
             else:
@@ -119,9 +129,15 @@ class CachingAdapter:
             future = self._asked[key] = Future()
             return future, True
 
-    def _forget(self, key: str) -> None:
+    def _settled(self, key: str) -> None:
         with self._lock:
             self._asked.pop(key, None)
+
+
+def _seen(future: asyncio.Future[LMResult]) -> None:
+    """Look at a failure that nobody waits for any more, so that asyncio does not complain about it."""
+    if not future.cancelled():
+        future.exception()
 
 
 class _Settling:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core.errors import ConfigError, TransientError
+from shared.core.model_ports import Forgets
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.keys import Prompt
@@ -65,6 +66,12 @@ class FallbackAdapter:
                     raise
                 passed.append(_why(adapter, error))
         raise self._all_out(passed)
+
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """Forget the answer to a question in every adapter of the chain that remembers."""
+        for adapter in self._adapters:
+            if isinstance(adapter, Forgets):
+                adapter.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:
         """All models of all adapters that can be asked now."""

@@ -11,14 +11,14 @@ from shared.llm.breaker import Breaker
 from shared.llm.gate import Gate
 from shared.llm.limits import FileShelf, Limits
 from shared.llm.retrying import Again
-from shared.llm.settings import OpenAISettings, Runtime
+from shared.llm.settings import Runtime, ServerSettings
 from shared.llm.translating import Answered
 
 
 class Lane:
     """What all requests of one adapter share."""
 
-    def __init__(self, settings: OpenAISettings, runtime: Runtime) -> None:
+    def __init__(self, settings: ServerSettings, runtime: Runtime) -> None:
         shelf = FileShelf(Path(settings.limits_file)) if settings.limits_file else None
         self.gate = Gate(settings.max_concurrent)
         self.limits = Limits(settings.requests_per_minute, settings.tokens_per_minute, runtime, shelf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -52,12 +53,16 @@ class Portal:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end and return what it returns."""
-        future = asyncio.run_coroutine_threadsafe(work, self._started())
+        future = self.begin(work)
         try:
             return future.result()
         except BaseException:
             future.cancel()  # an interrupt must not leave a request running; a finished one does not mind
             raise
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begin a coroutine; cancelling what is returned cancels it."""
+        return asyncio.run_coroutine_threadsafe(work, self._started())
 
     @property
     def running(self) -> bool:

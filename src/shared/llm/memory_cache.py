@@ -40,6 +40,12 @@ class MemoryResponses:
             while len(self._answers) > self._most:
                 del self._answers[next(iter(self._answers))]
 
+    def drop(self, keys: Sequence[str]) -> None:
+        """Forget these answers."""
+        with self._lock:
+            for key in keys:
+                self._answers.pop(key, None)
+
     def stats(self) -> CacheStats:
         """Hits and misses so far, and what is in it."""
         with self._lock:

@@ -149,7 +149,7 @@ class OpenAICompatibleAdapter:
         if self._final is not None:
             raise ConfigError(*self._final.problems)
         try:
-            await self._check_model()
+            await self.verify_model()
             return await self._tried(work)
         except UnknownModel as error:
             self._final = await self._no_such_model(str(error))
@@ -212,8 +212,12 @@ class OpenAICompatibleAdapter:
         elif answer.text and self.confidence_source == "unknown":
             self.confidence_source = "none"
 
-    async def _check_model(self) -> None:
-        """Once, before the first question: is the model on the server's list, if it has one?"""
+    async def verify_model(self) -> None:
+        """Once, before the first question: is the model on the server's list, if it has one?
+
+        Raises:
+            ConfigError: when it is not.
+        """
         if self._verified:
             return
         async with self._listed.get():

@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from shared.core.clock import Clock, utc_now
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class OpenAISettings(BaseModel):
-    """Parameters of the adapter `openai_compatible`. Keys and headers are never printed."""
+class ServerSettings(BaseModel):
+    """How to reach one model of one OpenAI-compatible server. Keys and headers are never printed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -40,11 +41,6 @@ class OpenAISettings(BaseModel):
     breaker_failures: Count = Field(default=12, description="Failures in a row after which the server is left alone.")
     breaker_seconds: Seconds = Field(default=30.0, description="For so long; then one request tries it.")
     max_response_mb: Seconds = Field(default=20.0, description="A longer answer is refused while it is read.")
-    plain_prompts: Literal["chat", "completions"] = Field(
-        default="chat", description="A text is sent as a user's message, or to /completions to be continued."
-    )
-    logprobs: bool = Field(default=True, description="Ask for token logprobs.")
-    check_model: bool = Field(default=True, description="Refuse a model that the server does not list.")
 
     @field_validator("base_url")
     @classmethod
@@ -55,6 +51,38 @@ class OpenAISettings(BaseModel):
         if url.username or url.password or url.query or url.fragment:
             raise ValueError("expected an address without user, password, query or fragment; keys belong in api_key")
         return value.rstrip("/")
+
+
+class OpenAISettings(ServerSettings):
+    """Parameters of the adapter `openai_compatible`."""
+
+    plain_prompts: Literal["chat", "completions"] = Field(
+        default="chat", description="A text is sent as a user's message, or to /completions to be continued."
+    )
+    logprobs: bool = Field(default=True, description="Ask for token logprobs.")
+    check_model: bool = Field(default=True, description="Refuse a model that the server does not list.")
+
+
+class EmbeddingSettings(ServerSettings):
+    """Parameters of the embedder `openai_compatible`."""
+
+    batch_size: Count = Field(default=64, description="Texts sent in one request, at most.")
+    dimensions: Count | None = Field(default=None, description="Length of the vectors, for servers that can shorten.")
+    max_chars: Count = Field(default=20_000, description="Of a longer text the first so many characters are sent.")
+
+
+class BatchSettings(BaseModel):
+    """How questions go through the provider's batch API: `batch: {...}` beside `lane: batch`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    gather: Wait = Field(default=5.0, description="Seconds after the first question until its batch is sent.")
+    wait: Wait = Field(default=0.0, description="Seconds that a run waits for answers in all, from its first question.")
+    max_requests: Annotated[int, Field(ge=1, le=50_000)] = Field(
+        default=50_000, description="A batch is sent as soon as it has so many; more go into several."
+    )
+    max_file_mb: Seconds = Field(default=190.0, description="The same by size; OpenAI takes 200, Groq 100.")
+    completion_window: str = Field(default="24h", min_length=1, description="What the provider is asked to keep to.")
 
 
 @dataclass(frozen=True, slots=True)

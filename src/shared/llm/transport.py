@@ -10,20 +10,30 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
 import httpx
 
 from shared.core.errors import BadAnswer
 from shared.llm.loops import PerLoop
-from shared.llm.settings import OpenAISettings, Runtime
+from shared.llm.settings import Runtime, ServerSettings
 from shared.llm.translating import Reply, Translator
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as a form's field `file`, sent from its start as it is read, and the form's other fields."""
+
+    name: str
+    file: IO[bytes]
+    fields: Mapping[str, str]
 
 
 class Transport:
     """The HTTP of one adapter. Compression is not asked for, so what is read is as large as it looks."""
 
-    def __init__(self, settings: OpenAISettings, runtime: Runtime) -> None:
+    def __init__(self, settings: ServerSettings, runtime: Runtime) -> None:
         self._settings = settings
         self._runtime = runtime
         self._most = int(settings.max_response_mb * 1_000_000)
@@ -31,19 +41,21 @@ class Transport:
         self._idle: PerLoop[list[httpx.AsyncClient]] = PerLoop(list)
         self._tls: ssl.SSLContext | None = None
 
-    async def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Reply:
+    async def ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, upload: Upload | None = None
+    ) -> Reply:
         """Send a request and read its answer whole.
 
         Raises:
             Again: for what may pass; ConfigError, ItemError, FatalError, BadAnswer, Unsupported, UnknownModel.
         """
-        async with self.opened(method, path, body) as response:
+        async with self.opened(method, path, body, upload) as response:
             content = await self._read(response)
             return Reply(response.status_code, response.headers, content)
 
     @asynccontextmanager
     async def opened(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, upload: Upload | None = None
     ) -> AsyncIterator[httpx.Response]:
         """A response with status 200 whose body is still to be read, inside the block, by `parts`.
 
@@ -53,7 +65,8 @@ class Transport:
         idle = self._idle.get()
         client = idle.pop() if idle else self._client()
         try:
-            async with client.stream(method, self._settings.base_url + path, json=body) as response:
+            url, form = self._settings.base_url + path, _form(upload)
+            async with client.stream(method, url, json=body, **form) as response:
                 if response.status_code != 200:
                     content = await self._read(response)
                     reply = Reply(response.status_code, response.headers, content)
@@ -64,12 +77,16 @@ class Transport:
         finally:
             idle.append(client)
 
-    async def parts(self, response: httpx.Response) -> AsyncGenerator[bytes]:
-        """The body as it comes.
+    async def parts(self, response: httpx.Response, bounded: bool = True) -> AsyncGenerator[bytes]:
+        """The body as it comes; a file's, which nobody keeps whole, is not `bounded` in size and time.
 
         Raises:
             BadAnswer: when it is larger than allowed; TimeoutError when it takes too long in all.
         """
+        if not bounded:
+            async for part in response.aiter_bytes():
+                yield part
+            return
         declared = response.headers.get("content-length", "")
         self._check(int(declared) if declared.isdecimal() else 0)
         until = self._runtime.clock() + self._settings.total_timeout
@@ -110,3 +127,9 @@ class Transport:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._tls,
         )
+
+
+def _form(upload: Upload | None) -> dict[str, Any]:
+    if upload is None:
+        return {}
+    return {"data": dict(upload.fields), "files": {"file": (upload.name, upload.file, "application/jsonl")}}

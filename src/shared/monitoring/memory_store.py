@@ -1,4 +1,4 @@
-"""`ScoredItemsStore` in memory: for tests, and for a monitor that need not remember beyond its process."""
+"""`ScoredItemsStore` and `AnchorStore` in memory: for tests, and for what need not outlive its process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
+from shared.core.labels import AnchorPass
 from shared.core.results import Stream
 
 
@@ -37,3 +38,20 @@ class MemoryScoredItems:
         """Distinct items marked, by stream."""
         with self._lock:
             return {stream: len(ids) for stream, ids in self._marked.items() if ids}
+
+
+class MemoryAnchors:
+    """`AnchorStore` for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._passes: dict[tuple[object, ...], AnchorPass] = {}
+
+    def add(self, judged: AnchorPass) -> None:
+        """Keep a pass; the same pass a second time changes nothing."""
+        self._passes.setdefault((judged.stream, judged.metric, judged.anchors, judged.judged_at), judged)
+
+    def passes(self, stream: Stream, label: str | None = None) -> list[AnchorPass]:
+        """All passes of a stream, or of one label in it, oldest first."""
+        mine = [each for each in self._passes.values() if each.stream == stream]
+        wanted = [each for each in mine if label in (None, each.metric.label)]
+        return sorted(wanted, key=lambda each: (each.judged_at, each.metric.label))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared.core.labels import AnchorStore
 from shared.core.ports import RunReader
 from shared.core.results import ItemResult, RunReport
 from shared.scoring.frames import EvaluationInfo, EvaluationResult
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
-    """One finished run."""
+    """One finished run. `anchors` holds the passes over the anchor set; None for a dry run."""
 
     report: RunReport
     reader: RunReader
+    anchors: AnchorStore | None = None
 
     @property
     def evaluation(self) -> EvaluationResult:

@@ -27,6 +27,9 @@ BuiltIn = Literal["EMAIL", "PHONE", "CARD", "IBAN", "SSN", "IP", "URL", "KEY"]
 KINDS: tuple[str, ...] = get_args(BuiltIn)
 """The kinds that are known without configuration."""
 
+PERSON = "PERSON"
+"""The kind of a name, found only where `names` is given."""
+
 LOOKAHEAD = 8_192
 """How far beyond a limit `redact` looks, so that a finding that crosses the limit is seen whole."""
 
@@ -58,14 +61,16 @@ class Redactor:
     `kinds` are those of `KINDS` that are looked for. `entities` are patterns of the user's own by name (capitals,
     digits and underscores): a text is a regular expression, a list holds exact words, found in any case. `allow` are
     texts that are left as they are, in any case; `*` stands for anything. `regions` are the countries whose national
-    phone numbers are known. `key` is the secret under which ids are hashed; without one, a random key is made for this
-    process, so that hashes of one process agree and those of two do not.
+    phone numbers are known. `names` finds the names of people (`privacy/names.py`); without it they stay. `key` is the
+    secret under which ids are hashed; without one, a random key is made for this process, so that hashes of one process
+    agree and those of two do not.
     """
 
     kinds: frozenset[str] = frozenset(KINDS)
     entities: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     regions: tuple[str, ...] = ("US",)
+    names: Callable[[str], Iterable[Span]] | None = field(default=None, repr=False)
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +84,7 @@ class Redactor:
 
         Placeholders of an earlier redaction are not looked into.
         """
-        return self._find(text, self.kinds)
+        return self._find(text, self.kinds, self.names)
 
     def redact(self, text: str, limit: int | None = None) -> str:
         """The text with findings replaced by `[KIND]`; redacting twice changes nothing more.
@@ -95,7 +100,7 @@ class Redactor:
             if not findings:
                 break
             text = _replaced(text, findings)
-            findings = self.find(text)
+            findings = self._find(text, self.kinds)  # names are looked for once: the model is slow, and less exact
         return text
 
     def redact_value(self, value: Any) -> Any:
@@ -134,19 +139,23 @@ class Redactor:
 
     @cached_property
     def _placeholder(self) -> re.Pattern[str]:
-        return re.compile(r"\[(?:" + "|".join((*KINDS, *map(re.escape, self.entities))) + r")\]")
+        return re.compile(r"\[(?:" + "|".join((*KINDS, PERSON, *map(re.escape, self.entities))) + r")\]")
 
     @cached_property
     def _allowed(self) -> re.Pattern[str] | None:
         patterns = [fnmatch.translate(each.lower()) for each in self.allow]
         return re.compile("|".join(patterns)) if patterns else None
 
-    def _find(self, text: str, kinds: frozenset[str]) -> tuple[Finding, ...]:
+    def _find(
+        self, text: str, kinds: frozenset[str], names: Callable[[str], Iterable[Span]] | None = None
+    ) -> tuple[Finding, ...]:
         if "[" in text:  # a placeholder is a wall: NUL, as long as it was
             text = self._placeholder.sub(lambda found: "\0" * len(found[0]), text)
         found = [Finding(kind, *span) for kind, span in self._spans(text, kinds)]
         if "PHONE" in kinds and _ENOUGH_DIGITS.search(text):  # last: what is a card is not asked about again
             found += [Finding("PHONE", *span) for span in phones(_hidden(text, found) if found else text, self.regions)]
+        if names is not None:  # blanks instead of what was found: an address is no name
+            found += [Finding(PERSON, *span) for span in names(_hidden(text, found).replace("\0", " "))]
         allowed = self._allowed
         if allowed is not None:
             found = [each for each in found if not allowed.match(text[each.start : each.end].lower())]

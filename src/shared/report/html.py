@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import StoreError
-from shared.report import charts, mask, text, timeline
+from shared.report import charts, judge_text, mask, text, timeline
+from shared.report.judge_records import Judges
 from shared.report.records import MetricView, ReportData
 from shared.report.svg import Html
 from shared.report.words import KIND_WORDS, STATUS, counts_of, problem_counts, verdict
 
 
-def render(data: ReportData) -> str:
+def render(data: ReportData, judges: Judges | None = None) -> str:
     """The whole page. All but our own template and charts is escaped, and cleaned of control characters."""
     import jinja2  # late: importing the house must stay light
 
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader({"report.html.j2": _resource("report.html.j2")}),
+        loader=jinja2.DictLoader({name: _resource(name) for name in ("report.html.j2", "judges.html.j2")}),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=_visible,
@@ -36,6 +37,7 @@ def render(data: ReportData) -> str:
     ends = timeline.days_of(data.metrics)
     return environment.get_template("report.html.j2").render(
         data=data,
+        judges=judges or Judges(),
         run=data.run,
         css=Html(css),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
@@ -52,13 +54,13 @@ def render(data: ReportData) -> str:
     )
 
 
-def write_report(data: ReportData, path: Path) -> None:
+def write_report(data: ReportData, path: Path, judges: Judges | None = None) -> None:
     """Render the page into `path`: whoever reads it sees the old page or the new one, never half of one.
 
     Raises:
         StoreError: when the file cannot be written; what stood there before still does.
     """
-    page = render(data).encode("utf-8")
+    page = render(data, judges).encode("utf-8")
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,13 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "told": mask.told,
         "threshold": charts.threshold_words,
         "secretless": secretless,
+        "rate": lambda found: minus(judge_text.rates(found)),
+        "figure": lambda found: minus(judge_text.bounds(found)),
+        "change": lambda found: minus(judge_text.points(found)),
+        "version": judge_text.version_words,
+        "needs": judge_text.need_words,
+        "among": lambda view: minus(judge_text.people_words(view)),
+        "moves": lambda found: [minus(each) for each in judge_text.moves(found)],
     }
 
 

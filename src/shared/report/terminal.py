@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from shared.core.digests import plain
 from shared.core.results import Estimate, RunReport
+from shared.report.judge_records import Judges
+from shared.report.judge_text import judge_line
 from shared.report.mask import told
 from shared.report.text import dollars, duration, interval, line, moment, number
 from shared.report.words import KIND_WORDS, NO_ESTIMATE, STATUS, counts_of, many, verdict
@@ -29,11 +31,16 @@ _ASCII = str.maketrans(
 
 
 def summary(
-    report: RunReport, console_width: int = 80, color: bool = False, places: Mapping[str, str] | None = None
+    report: RunReport,
+    console_width: int = 80,
+    color: bool = False,
+    places: Mapping[str, str] | None = None,
+    judges: Judges | None = None,
 ) -> str:
     """The run in a screenful: verdict, notes, metrics, counts, failures, and in which `places` more is found.
 
-    `places` maps what is there ("report", "state") to where it is. Without `color` the text holds no escape codes.
+    `places` maps what is there ("report", "state") to where it is; `judges` adds a line for each metric
+    that people judged too. Without `color` the text holds no escape codes.
     """
     from rich.console import Console  # late: importing the house must stay light
 
@@ -42,20 +49,24 @@ def summary(
         color_system="standard" if color else None, highlight=False, emoji=False, legacy_windows=False, _environ={},
     )  # fmt: skip
     with console.capture() as captured:
-        for part in _parts(report, console.width, places or {}):
+        for part in _parts(report, console.width, places or {}, judges or Judges()):
             console.print(part, soft_wrap=False)
     # Tables are padded to their width; in a log that is only noise.
     return "\n".join(each.rstrip() for each in captured.get().replace("\u00a0", " ").splitlines()) + "\n"
 
 
 def show(
-    report: RunReport, stream: TextIO, places: Mapping[str, str] | None = None, environ: Mapping[str, str] | None = None
+    report: RunReport,
+    stream: TextIO,
+    places: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    judges: Judges | None = None,
 ) -> None:
     """Write the summary: coloured on a terminal unless NO_COLOR is set, in letters that the stream can write."""
     environ = os.environ if environ is None else environ
     terminal = stream.isatty() and environ.get("TERM") != "dumb"
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
-    text = summary(report, width, terminal and not environ.get("NO_COLOR"), places)
+    text = summary(report, width, terminal and not environ.get("NO_COLOR"), places, judges)
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -80,7 +91,7 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _parts(report: RunReport, width: int, places: Mapping[str, str]) -> list[Table | Styled]:
+def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Judges) -> list[Table | Styled]:
     parts: list[Table | Styled] = _head(report)
     if report.status == "nothing_new" and not report.notes and not report.broken:
         return [*parts, *_places(places)]
@@ -88,6 +99,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str]) -> list[Tab
     if report.estimates:
         listed = _listed(report.estimates) if width < _NARROW else _table(report.estimates, width)
         parts += [_text(""), *listed, _text("")]
+    parts += _judges(judges)
     if report.status != "nothing_new":
         parts += _counts(report, width)
     parts += _broken(report)
@@ -201,6 +213,13 @@ def _counts(report: RunReport, width: int) -> list[Styled]:
             lines.append("")
         lines[-1] += f", {each}" if lines[-1] else each
     return [_text(each) for each in lines]
+
+
+def _judges(judges: Judges) -> list[Styled]:
+    """A line for each judge that people have judged too."""
+    parts = [_text(f"! {told(note, 600)}", "yellow") for note in judges.notes]
+    lines = [_text(judge_line(view)) for view in judges.views]
+    return [*parts, _text("against people", "bold"), *lines, _text("")] if lines else parts
 
 
 def _broken(report: RunReport) -> list[Styled]:

@@ -31,6 +31,25 @@ LIBRARY: Mapping[str, str] = {
     "logprob_min": f"{_HERE}.logprobs:logprob_min",
     "perplexity": f"{_HERE}.logprobs:perplexity",
     "logprob_metric": f"{_HERE}.logprobs:logprob_objective",
+    "embedding_similarity": f"{_HERE}.embedding:embedding_similarity",
+    "format_json": f"{_HERE}.format:format_json",
+    "format_schema": f"{_HERE}.format:format_schema",
+    "format_markdown": f"{_HERE}.format:format_markdown",
+    "format_length": f"{_HERE}.format:format_length",
+    "keyword_presence": f"{_HERE}.keywords:keyword_presence",
+    "keyword_absence": f"{_HERE}.keywords:keyword_absence",
+    "regex_match": f"{_HERE}.keywords:regex_match",
+    "language": f"{_HERE}.language:language",
+    "pii_presence": f"{_HERE}.pii:PiiPresence",
+    "refusal": f"{_HERE}.refusal:refusal",
+    "delta_surprise": f"{_HERE}.surprise:DeltaSurprise",
     "latency": f"{_HERE}.latency:latency",
+    "llm_judge": f"{_HERE}.llm_judge:LLMJudge",
+    "pairwise_judge": f"{_HERE}.pairwise:PairwiseJudge",
 }
 """Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""
+
+BRIDGES: Mapping[str, str] = {
+    name: f"shared.scoring.bridges.{name}:metric_class" for name in ("deepeval", "ragas", "autoevals", "phoenix")
+}
+"""Prefix of other people's metrics -> what finds one of theirs by its name."""

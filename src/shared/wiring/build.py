@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from inspect import signature
 from pathlib import Path
@@ -27,7 +27,9 @@ from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
 from shared.wiring.checking import Checker, params_model
 from shared.wiring.config import MonitorConfig, SourceCommon
+from shared.wiring.embeddings import Embeddings
 from shared.wiring.finding import called
+from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import Parts, build_metrics, build_tree
 from shared.wiring.models import Models
 from shared.wiring.publishing import check_publishing
@@ -52,7 +54,7 @@ class Wishes:
 class Built:
     """A checked configuration and everything made of it; nothing has been opened yet.
 
-    `redactor` is None where raw text may leave the process.
+    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts.
     """
 
     config: MonitorConfig
@@ -65,7 +67,9 @@ class Built:
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
     models: Models
+    embeddings: Embeddings
     redactor: Redactor | None = None
+    labelling: Labelling = field(default_factory=Labelling)
 
 
 def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
@@ -104,7 +108,8 @@ class _Builder:
         common, source = self._source()
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
         models = Models(config.models, self.registries.models, checker, self.around.root)
-        parts = Parts(self.registries.metrics, models, self.around.root)
+        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
+        parts = Parts(self.registries.metrics, models, embeddings, self.around.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         store = self._component(
@@ -113,6 +118,7 @@ class _Builder:
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = self._sinks(labels)
         self._spreads(strategy, labels)
+        labelling = build_labelling(config, self.registries, checker, self.around.root)
         checker.raise_any()
         assert common is not None and source is not None
         environment = config.environment or self.around.settings.environment
@@ -135,11 +141,11 @@ class _Builder:
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
         )
-        notes = tuple(_notes(config))
+        notes = (*_notes(config), *models.notes(config.evaluation.max_concurrent, config.evaluation.timeout))
         redactor = redactor_of(config.privacy, self.around.settings)
         if redactor is not None:
             sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
-        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, redactor)
+        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, redactor, labelling)
         built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
 

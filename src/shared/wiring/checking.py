@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, 
 from pydantic_core import ErrorDetails
 
 from shared.core.errors import ConfigError
-from shared.core.ports import Embedder, LMAdapter
+from shared.core.model_ports import Embedder
+from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
 from shared.wiring.yaml_file import Document, Where
 

@@ -1,4 +1,4 @@
-"""The command line: `trueline run|check|list|schema|report|cache`, and `scripts/run_monitoring.py <config>`.
+"""The command line: `trueline run|check|list|schema|report|judge-report|cache`; `scripts/run_monitoring.py <config>`.
 
 Exit codes: 0 done (also when there was nothing to do), 1 the run failed, 2 bad usage or configuration, 3 too many
 failures, 4 the budget ended the run early, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
@@ -18,6 +18,7 @@ COMMANDS = {
     "list": "show known sources, strategies, metrics, stores and configurations",
     "schema": "write the JSON Schema that editors check configurations with",
     "report": "write the HTML report of a past run again",
+    "judge-report": "say how far each judge can be trusted, by people's labels and the anchor set",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         # Late: the parts behind a command are imported when it is used, so that --help answers at once.
-        command: Callable[[argparse.Namespace], int] = load(f"shared.wiring.commands:{options.command}")
+        command: Callable[[argparse.Namespace], int] = load(
+            f"shared.wiring.commands:{options.command.replace('-', '_')}"
+        )
         guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load("shared.wiring.job:guarded")
         voice = load("shared.wiring.redacting:Voice")()
     except KeyboardInterrupt:
@@ -66,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parts["list"].add_argument(
         "kind",
         nargs="?",
-        choices=("sources", "sampling", "models", "metrics", "stores", "extractors", "configs"),
+        choices=("sources", "sampling", "models", "metrics", "stores", "extractors", "labels", "configs"),
         help="only these",
     )
     parts["schema"].add_argument("--out", metavar="FILE", help="write to a file instead of standard output")
@@ -74,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     parts["report"].add_argument("--run", metavar="ID", help="which run (default: the newest)")
     parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
     parts["report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    parts["judge-report"].add_argument("config", help="a YAML file, or a name from configs/")
+    parts["judge-report"].add_argument("--json", action="store_true", help="print JSON")
+    parts["judge-report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     parts["cache"].add_argument("action", choices=("stats", "clear"))
     parts["cache"].add_argument("config", help="a YAML file, or a name from configs/")
     parts["cache"].add_argument("--json", action="store_true", help="print JSON")

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from shared.privacy.redaction import Redactor
 from shared.wiring.checking import Strict
+from shared.wiring.config_people import Anchors
+from shared.wiring.config_privacy import Privacy
 
 
 def _text(value: Any) -> Any:
@@ -138,45 +139,6 @@ class Publishing(Strict):
     database: DatabaseTarget | None = None
 
 
-PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key"]
-
-
-class Privacy(Strict):
-    """What is taken out of texts on their way to sinks, report, terminal and logs, when SAFE_MODE is on."""
-
-    always: bool = Field(default=False, description="also without SAFE_MODE=1")
-    redact: list[PrivateKind] = Field(
-        default_factory=lambda: [*get_args(PrivateKind)], description="the kinds that are looked for; default: all"
-    )
-    entities: dict[str, str | list[str]] = Field(
-        default_factory=dict, description="NAME -> a regular expression, or a list of exact words"
-    )
-    allow: list[str] = Field(default_factory=list, description="texts that stay, in any case; * stands for anything")
-    regions: list[str] = Field(
-        default_factory=lambda: ["US"], description="countries whose national phone numbers are known, such as US, DE"
-    )
-    show_text: bool = Field(default=True, description="false: the report shows no texts at all, not even redacted ones")
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        self.redactor(b"")
-        return self
-
-    def redactor(self, key: bytes) -> Redactor:
-        """What redacts as this block asks; an empty `key` is replaced by a random one.
-
-        Raises:
-            ValueError: when an entity or a region cannot be used.
-        """
-        wrong = next((each for each in self.regions if not re.fullmatch("[A-Z]{2}", each)), None)
-        if wrong is not None:
-            raise ValueError(f"regions: expected countries of two capital letters such as 'US', found {wrong!r}")
-        entities = {name: tuple(each) if isinstance(each, list) else each for name, each in self.entities.items()}
-        kinds = frozenset(each.upper() for each in self.redact)
-        more = {"key": key} if key else {}
-        return Redactor(kinds, entities, tuple(self.allow), tuple(self.regions), **more)
-
-
 class Schedule(Strict):
     """When a long-lived scheduler runs the monitor; a cron job needs none."""
 
@@ -213,12 +175,19 @@ class MonitorConfig(Strict):
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="language models by the name that metrics ask for them"
     )
+    embeddings: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="embedding models by the name that metrics ask for them"
+    )
     response_cache: ResponseCache = Field(default_factory=ResponseCache)
     metrics_config: dict[str, dict[str, Any]] = Field(description="label -> class and its parameters")
     evaluation: Evaluation = Field(default_factory=Evaluation)
     scored_store: dict[str, Any] = Field(default_factory=lambda: {"type": "sqlite"}, description="the memory of runs")
     publishing: Publishing = Field(default_factory=Publishing)
     privacy: Privacy = Field(default_factory=Privacy)
+    labels: dict[str, Any] | list[dict[str, Any]] | None = Field(
+        default=None, description="where people's verdicts are: type and its parameters, or a list of such"
+    )
+    anchors: Anchors | None = Field(default=None, description="a frozen set that shows how a judge moves")
     schedule: Schedule | None = None
     report: Report = Field(default_factory=Report)
 

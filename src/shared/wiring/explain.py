@@ -25,6 +25,7 @@ def explained(built: Built) -> str:
         f"memory      {_words(config.scored_store)}; state in {called(built.store.state(built.around.root))}; "
         f"scored again: {built.store.policy}",
         f"publishing  {', '.join(sink.name for sink in built.sinks) or 'state database only'}",
+        *_verdicts(built),
         f"report      {config.report.path or 'none'}",
         f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
         f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
@@ -33,6 +34,18 @@ def explained(built: Built) -> str:
         every = config.schedule.cron or f"every {config.schedule.interval_minutes:g} minutes"
         lines.append(f"schedule    {every} (used by a long-lived scheduler only)")
     return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
+
+
+def _verdicts(built: Built) -> list[str]:
+    """Where people's verdicts come from, if anywhere."""
+    found, anchors = built.labelling, built.config.anchors
+    sources = ", ".join(source.name for source in found.sources)
+    lines = [f"labels      {sources}, chosen {found.chosen.replace('_', ' ')}"] if sources else []
+    if anchors is not None:
+        every = f" and every {anchors.every}" if anchors.every else ""
+        votes = f", {anchors.repeats} votes each" if anchors.repeats > 1 else ""
+        lines.append(f"anchors     {anchors.path}: judged when a judge changes{every}{votes}")
+    return lines
 
 
 def explained_json(built: Built) -> dict[str, Any]:

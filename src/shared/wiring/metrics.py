@@ -14,9 +14,11 @@ from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
+from shared.scoring.metrics.kinds import ProjectFile
 from shared.scoring.tree import Child, Node, ordered
 from shared.wiring.checking import Checker, Named, params_model, shown
 from shared.wiring.config import Evaluation, MetricCommon
+from shared.wiring.embeddings import Embeddings
 from shared.wiring.models import ModelHandle, Models
 from shared.wiring.yaml_file import Where
 
@@ -30,6 +32,7 @@ class Parts:
 
     registry: Registry
     models: Models
+    embeddings: Embeddings
     root: Path
 
 
@@ -81,11 +84,15 @@ def _given(params: BaseModel, where: Where, parts: Parts, checker: Checker) -> d
     for name, info in type(params).model_fields.items():
         named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
         if named is not None and isinstance(given[name], str):
-            given[name] = (
-                parts.models.handle(given[name], str(where[-1]), (*where, name)) if named.kind is LMAdapter else None
-            )
+            at = (*where, name)
+            if named.kind is LMAdapter:
+                given[name] = parts.models.handle(given[name], str(where[-1]), at)
+            else:
+                given[name] = parts.embeddings.named(given[name], at)
             if given[name] is None:
                 return None
+        if isinstance(given[name], ProjectFile):
+            given[name] = ProjectFile(str(parts.root / given[name]), given[name].identity)
     return given
 
 

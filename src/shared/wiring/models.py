@@ -7,21 +7,24 @@ declared fallbacks, and the account of what was asked.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from shared.core.errors import ConfigError
-from shared.core.ports import LMAdapter, Prompt, ResponseCache
+from shared.core.batches import BatchStore
+from shared.core.errors import ConfigError, TruelineError
+from shared.core.model_ports import Forgets, ResponseCache
+from shared.core.ports import LMAdapter, Prompt
 from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
 from shared.llm.caching import CachingAdapter
 from shared.llm.fallback import FallbackAdapter
+from shared.llm.keys import without_input_data
 from shared.llm.recording import RecordingAdapter
+from shared.llm.settings import BatchSettings, OpenAISettings
 from shared.wiring.checking import Checker, Strict, params_model
 from shared.wiring.yaml_file import Where
 
@@ -38,6 +41,8 @@ class ModelCommon(Strict):
     fallback: list[str] = Field(default_factory=list, description="models that answer, in turn, while it is out")
     record: str | None = Field(default=None, description="a JSONL file that every answer is written to, for replay")
     cache: bool = Field(default=True, description="answer equal questions from the response cache")
+    lane: Literal["direct", "batch"] = Field(default="direct", description="batch: the provider's batch API, cheaper")
+    batch: BatchSettings | None = Field(default=None, description="how the batch lane gathers and waits")
 
 
 class ModelHandle:
@@ -63,6 +68,11 @@ class ModelHandle:
     def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
         """See `LMAdapter`."""
         return self._open.stream(prompt, max_tokens, **params)
+
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """See `Forgets`."""
+        if isinstance(self._open, Forgets):
+            self._open.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:
         """See `LMAdapter`."""
@@ -129,20 +139,62 @@ class Models:
         assert made is not None
         return made
 
-    def open(self, cache: ResponseCache | None = None, inside: Around = _nothing, outside: Around = _nothing) -> None:
+    def open(
+        self,
+        cache: ResponseCache | None = None,
+        batches: BatchStore | None = None,
+        inside: Around = _nothing,
+        outside: Around = _nothing,
+    ) -> None:
         """Let the handles answer. `inside` stands around each bare adapter (what is paid), `outside` around all of it
-        (what was asked); without a `cache` nothing is remembered.
+        (what was asked); without a `cache` nothing is remembered. `batches` remembers what the batch lane has asked.
         """
+        for alias in self._adapters:
+            self._take_lane(alias, batches)
         for handle in self.handles:
             links = [self._link(alias, handle, cache, inside) for alias in self.chain(handle.alias)]
             handle.attach(outside(links[0] if len(links) == 1 else FallbackAdapter(links), handle))
 
-    async def close(self) -> None:
-        """End it: the connections of this event loop are closed."""
+    async def close(self) -> list[str]:
+        """End it: queued questions are sent, and the connections of this event loop closed. What went wrong with it."""
         for handle in self.handles:
             handle.attach(None)
-        closing = [getattr(each, "aclose", None) for each in self._adapters.values()]
-        await asyncio.gather(*(close() for close in closing if close is not None))
+        closing = {alias: getattr(each, "aclose", None) for alias, each in self._adapters.items()}
+        told = []
+        for alias, close in closing.items():
+            try:
+                await close() if close is not None else None
+            except TruelineError as error:
+                told.append(f"model {alias!r}: {error}")
+        return told
+
+    def notes(self, max_concurrent: int, timeout: float | None) -> list[str]:
+        """What does not fit together between the batch lane and the runner."""
+        found = []
+        for alias, common in self.common.items():
+            wait = (common.batch or BatchSettings()).wait if common.lane == "batch" else 0.0
+            if wait and max_concurrent < 50:
+                found.append(
+                    f"model {alias!r} waits for batches, and only {max_concurrent} questions are asked at once: raise"
+                    " evaluation.max_concurrent, or set batch.wait to 0"
+                )
+            if wait and timeout is not None and timeout <= wait:
+                found.append(
+                    f"model {alias!r} waits up to {wait:g} s for batches, and evaluation.timeout is {timeout:g} s: what"
+                    " takes longer is a failure; raise it"
+                )
+        return found
+
+    def _take_lane(self, alias: str, batches: BatchStore | None) -> None:
+        """Ask a model of the batch lane by batch from now on."""
+        common = self.common.get(alias)
+        if common is None or common.lane == "direct" or batches is None:
+            return
+        from shared.llm.batch_lane import BatchAdapter  # late: few configurations use it
+
+        params = self._params[alias][1]
+        assert isinstance(params, OpenAISettings)
+        self._adapters[alias] = BatchAdapter(params, common.batch or BatchSettings(), batches)
 
     def _link(self, alias: str, handle: ModelHandle, cache: ResponseCache | None, inside: Around) -> LMAdapter:
         common = self.common.get(alias) or ModelCommon(type=OFFLINE)
@@ -161,6 +213,10 @@ class Models:
         if shared is None:
             return
         self.common[alias] = shared
+        if shared.lane == "batch" and shared.type != "openai_compatible":
+            self._checker.problem((*where, "lane"), f"'batch' is for type openai_compatible, found {shared.type!r}")
+        if shared.batch is not None and shared.lane != "batch":
+            self._checker.problem((*where, "batch"), "has an effect with lane: batch only; add it or take this away")
         target = self._checker.resolve(self._registry, shared.type, (*where, "type"))
         if target is None:
             return
@@ -210,26 +266,24 @@ class _Plain:
 
     def __init__(self, inner: LMAdapter) -> None:
         self.name = inner.name
+        self.takes_input_data = True
         self._inner = inner
+        self._sent = dict if getattr(inner, "takes_input_data", False) else without_input_data
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        return await self._inner.complete(prompt, max_tokens, **_sent(params))
+        return await self._inner.complete(prompt, max_tokens, **self._sent(params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        return self._inner.complete_with_logprobs(prompt, max_tokens, **_sent(params))
+        return self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent(params))
 
     def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
-        return self._inner.stream(prompt, max_tokens, **_sent(params))
+        return self._inner.stream(prompt, max_tokens, **self._sent(params))
 
     def list_models(self) -> list[str]:
         return self._inner.list_models()
 
     def test_connection(self) -> None:
         self._inner.test_connection()
-
-
-def _sent(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name != "input_data"}
 
 
 def used(handles: Sequence[ModelHandle]) -> dict[str, str]:

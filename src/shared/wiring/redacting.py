@@ -14,7 +14,7 @@ from shared.privacy.redaction import Redactor
 from shared.wiring.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.wiring.config import Privacy
+    from shared.wiring.config_privacy import Privacy
 
 
 def redactor_of(privacy: Privacy, settings: Settings) -> Redactor | None:

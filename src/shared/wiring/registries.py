@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry
-from shared.scoring.library import LIBRARY
+from shared.scoring.library import BRIDGES, LIBRARY
 
 SOURCES = {"file": "shared.files.source:FileSource"}
 
@@ -30,11 +30,18 @@ STORES = {
     "none": "shared.wiring.stores:NoStore",
 }
 
+LABELS = {"file": "shared.files.labels:FileLabels"}
+
 MODELS = {
     "openai_compatible": "shared.llm.openai_compatible:OpenAICompatibleAdapter",
     "local": "shared.llm.local:LocalAdapter",
     "replay": "shared.llm.replay:ReplayAdapter",
     "offline": "shared.llm.offline:OfflineAdapter",
+}
+
+EMBEDDINGS = {
+    "offline": "shared.llm.offline_embeddings:OfflineEmbedder",
+    "openai_compatible": "shared.llm.embeddings:OpenAICompatibleEmbedder",
 }
 
 EXTRACTORS = {"item": "shared.wiring.extracting:item_from_record"}
@@ -49,7 +56,9 @@ class Registries:
     metrics: Registry
     stores: Registry
     extractors: Registry
+    labels: Registry
     models: Registry
+    embeddings: Registry
 
 
 def build_registries() -> Registries:
@@ -65,6 +74,8 @@ def build_registries() -> Registries:
         "stores": STORES,
         "extractors": EXTRACTORS,
         "models": MODELS,
+        "embeddings": EMBEDDINGS,
+        "labels": LABELS,
     }
     words = {
         "sources": "source",
@@ -72,10 +83,13 @@ def build_registries() -> Registries:
         "metrics": "metric",
         "stores": "scored_store",
         "models": "model adapter",
+        "embeddings": "embedder",
+        "labels": "label source",
     }
     made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
     for kind, targets in kinds.items():
         made[kind].add_all(targets)
+    made["metrics"].add_prefixes(BRIDGES)
     for app in applications():
         _add_application(app, made)
     for registry in made.values():

@@ -14,6 +14,7 @@ from shared.files.sink import FileSink
 from shared.scoring.metric import parameters, spec_of
 from shared.wiring.checking import params_model
 from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.config_people import LabelsCommon
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
 
@@ -32,7 +33,14 @@ def config_schema(registries: Registries) -> Schema:
         "description": "language models by the name that metrics ask for them",
         "additionalProperties": _choices(registries.models, "type", _model_schema(ModelCommon)["properties"]),
     }
+    place["embeddings"] = {
+        "type": "object",
+        "description": "embedding models by the name that metrics ask for them",
+        "additionalProperties": _choices(registries.embeddings, "type", {}),
+    }
     place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
+    labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])
+    place["labels"] = {"anyOf": [labels, {"type": "array", "items": labels, "minItems": 1}, {"type": "null"}]}
     place["metrics_config"] = {
         "type": "object",
         "minProperties": 1,

@@ -20,6 +20,7 @@ from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.finding import find_config
+from shared.wiring.judges import judge_again
 from shared.wiring.stores import Forgetful, Opened, SqliteStore
 
 
@@ -56,27 +57,36 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     opened = built.store.open(built.around.root)
     scored = Forgetful() if built.plan.one_off else opened.scored
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, clock=clock)
-    async with models_open(built, opened.database):
+    async with models_open(built, opened.database) as told:
         report = await run_monitor(built.plan, replace(parts, progress=progress or Silent()))
-    return MonitorResult(replace(report, notes=built.notes + report.notes), opened.reader)
+        more = await judge_again(built, opened, report, clock, progress)
+    notes = (*built.notes, *report.notes, *more, *told)
+    return MonitorResult(replace(report, notes=notes), opened.reader, opened.anchors)
 
 
 @asynccontextmanager
-async def models_open(built: Built, database: Database) -> AsyncIterator[None]:
-    """While it is entered, the metrics' models answer, with what the database remembers of earlier answers."""
+async def models_open(built: Built, database: Database) -> AsyncIterator[list[str]]:
+    """While it is entered, the metrics' models answer, with what the database remembers of earlier answers. Afterwards
+    the list that it gave says what went wrong at the end.
+    """
+    told: list[str] = []
     if not built.models.handles:
-        yield
+        try:
+            yield told
+        finally:
+            told += await built.embeddings.close()
         return
-    from shared.database.responses import CacheLimits, SqlResponses  # late: only metrics with models need it
+    from shared.database.batches import SqlBatches  # late: only metrics with models need it
+    from shared.database.responses import CacheLimits, SqlResponses
 
     kept = built.config.response_cache
     age = None if kept.max_age_days is None else timedelta(days=kept.max_age_days)
     responses = SqlResponses(database, CacheLimits(age, kept.max_entries, int(kept.max_mb * 1e6)))
-    built.models.open(responses if kept.enabled else None)
+    built.models.open(responses if kept.enabled else None, SqlBatches(database))
     try:
-        yield
+        yield told
     finally:
-        await built.models.close()
+        told += [*await built.models.close(), *await built.embeddings.close()]
         responses.close()
 
 

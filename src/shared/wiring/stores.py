@@ -10,8 +10,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from shared.core.labels import AnchorStore
 from shared.core.ports import RunReader, RunStore, ScoredItemsStore
 from shared.core.results import Stream
+from shared.database.anchors import SqlAnchors
 from shared.database.engine import Database, open_database
 from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
@@ -30,6 +32,7 @@ class Opened:
     runs: RunStore
     reader: RunReader
     database: Database
+    anchors: AnchorStore
 
     def close(self) -> None:
         """Give the database back."""
@@ -75,7 +78,8 @@ class Store(Strict):
             StoreError: when they cannot be opened.
         """
         database = open_database(self.state(root))
-        return Opened(self._scored(root, database), SqlRunStore(database), SqlRunReader(database), database)
+        scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
+        return Opened(scored, runs, reader, database, SqlAnchors(database))
 
     def peek(self, root: Path) -> tuple[ScoredItemsStore, Opened | None]:
         """What is marked already, and the stores where they exist; creates nothing."""

@@ -1,0 +1,1 @@
+"""Asking a language model for a verdict: prompts with versions, fenced data, strict answers."""

@@ -1,0 +1,181 @@
+"""Reading a verdict: one JSON object of exactly the shape that was asked for, and nothing else.
+
+Tolerated are white space around it and one Markdown code fence around the whole. Everything else, such as a sentence
+before it, a second object, an unknown or doubled key, a number written as a text, is a failure with its kind: a
+parser that looks for *some* JSON in an answer finds the one that the judged text has smuggled into it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.scoring.judging.failures import (
+    JudgeEmpty,
+    JudgeError,
+    JudgeHtml,
+    JudgeMalformed,
+    JudgeNotFinite,
+    JudgeOutOfScale,
+    JudgeProse,
+    shown,
+)
+
+_FENCED = re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```\Z", re.DOTALL)
+_HTML = re.compile(r"\A<(?:!doctype|!--|\?xml|html|head|body|title|div|p|h\d|center|script)\b", re.IGNORECASE)
+_NO_NUMBER = re.compile(r"\A[-+]?(?:nan|inf|infinity)\Z", re.IGNORECASE)
+_LONGEST = 1_000_000  # characters
+
+Schema = Mapping[str, Any]
+
+
+def closed(properties: Mapping[str, Schema]) -> dict[str, Any]:
+    """The JSON schema of an object with exactly these keys, in this order."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def read_verdict(text: str, schema: Schema) -> dict[str, Any]:
+    """The verdict in an answer, checked against the schema of an object (see `checked`).
+
+    Raises:
+        JudgeError: `JudgeEmpty`, `JudgeHtml`, `JudgeProse`, `JudgeMalformed`, `JudgeNotFinite` or `JudgeOutOfScale`.
+    """
+    found: dict[str, Any] = checked(_json(bare(text)), schema, "")
+    return found
+
+
+def bare(text: str) -> str:
+    """The answer without white space and one code fence around it."""
+    text = text.strip()
+    fenced = _FENCED.match(text)
+    return fenced.group(1).strip() if fenced else text
+
+
+def _json(text: str) -> Any:
+    if not text:
+        raise JudgeEmpty("the judge's answer is empty; expected a JSON object")
+    if _HTML.match(text):
+        raise JudgeHtml(f"the judge's answer is a page; expected a JSON object. Found {shown(text)}")
+    if len(text) > _LONGEST:
+        raise JudgeProse(
+            f"the judge's answer has {len(text):,} characters; expected a JSON object. Found {shown(text)}"
+        )
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+    except RecursionError as error:
+        raise JudgeMalformed(f"the judge's answer is nested too deeply. Found {shown(text)}") from error
+    except ValueError as error:
+        if _NO_NUMBER.match(text):
+            raise JudgeNotFinite(f"the judge's answer is {shown(text)}; expected a JSON object") from error
+        raise JudgeProse(_prose(text, error)) from error
+
+
+def _prose(text: str, error: ValueError) -> str:
+    what = "has something after its JSON" if str(error).startswith("Extra data") else "is not JSON alone"
+    return f"the judge's answer {what}; expected one JSON object. Found {shown(text)}"
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise JudgeMalformed(f"the judge's answer has the key {shown(twice)} more than once")
+    return made
+
+
+def _constant(name: str) -> float:
+    raise JudgeNotFinite(f"the judge's answer has {name} for a number")
+
+
+def checked(value: Any, schema: Schema, where: str) -> Any:
+    """The value, when it fits; whole numbers such as 8.0 become integers where those are asked for.
+
+    Understood are `type` (object, array, string, integer, number, boolean), `properties` (all of them required, no
+    others allowed), `items`, `enum`, `minimum`, `maximum`, `minItems`, `maxItems`.
+
+    Raises:
+        JudgeError: saying where in the answer, what was found and what was expected.
+    """
+    kind = schema["type"]
+    if kind == "object":
+        return _object(value, schema, where)
+    if kind == "array":
+        return _array(value, schema, where)
+    if kind in ("integer", "number"):
+        value = _number(value, kind, where)
+    elif type(value) is not {"string": str, "boolean": bool}[kind]:
+        raise _wrong(where, value, f"a {kind}")
+    if "enum" in schema and value not in schema["enum"]:
+        raise JudgeOutOfScale(f"{_at(where)} is {shown(value)}; expected one of {_names(schema['enum'])}")
+    if isinstance(value, str):
+        return storable(value)
+    return value if isinstance(value, bool) else _bounded(value, schema, where)
+
+
+def storable(text: str) -> str:
+    """The text with halves of surrogate pairs and NUL, which no store can hold, replaced by the mark for that."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+def _object(value: Any, schema: Schema, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(where, value, "an object")
+    wanted: Mapping[str, Schema] = schema["properties"]
+    unknown = next((name for name in value if name not in wanted), None)
+    if unknown is not None:
+        raise JudgeMalformed(f"{_at(where)} has an unknown key {shown(unknown)}; expected {_names(wanted)}")
+    missing = next((name for name in wanted if name not in value), None)
+    if missing is not None:
+        raise JudgeMalformed(f"{_at(where)} has no {missing!r}; expected {_names(wanted)}")
+    return {name: checked(value[name], inner, f"{where}.{name}") for name, inner in wanted.items()}
+
+
+def _array(value: Any, schema: Schema, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong(where, value, "an array")
+    least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
+    if not least <= len(value) <= most:
+        raise JudgeMalformed(f"{_at(where)} has {len(value)} entries; expected {least} to {most}")
+    return [checked(each, schema["items"], f"{where}[{number}]") for number, each in enumerate(value)]
+
+
+def _number(value: Any, kind: str, where: str) -> int | float:
+    if isinstance(value, str) and _NO_NUMBER.match(value.strip()):
+        raise JudgeNotFinite(f"{_at(where)} is {shown(value)}; expected a number")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(where, value, f"a{'n' if kind == 'integer' else ''} {kind}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise JudgeNotFinite(f"{_at(where)} is {value!r}; expected a number")
+    if kind == "integer" and isinstance(value, float):
+        if not value.is_integer():
+            raise JudgeOutOfScale(f"{_at(where)} is {value!r}; expected a whole number")
+        return int(value)
+    return value
+
+
+def _bounded(value: int | float, schema: Schema, where: str) -> int | float:
+    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
+    if not low <= value <= high:
+        raise JudgeOutOfScale(f"{_at(where)} is {shown(value)}; expected {low:g} to {high:g}")
+    return value
+
+
+def _wrong(where: str, value: Any, expected: str) -> JudgeError:
+    return JudgeMalformed(f"{_at(where)} is {type(value).__name__} {shown(value)}; expected {expected}")
+
+
+def _at(where: str) -> str:
+    return f"the judge's {where.lstrip('.')!r}" if where else "the judge's answer"
+
+
+def _names(names: Mapping[str, Any] | Sequence[Any]) -> str:
+    return ", ".join(repr(name) for name in names)

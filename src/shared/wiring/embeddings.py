@@ -1,0 +1,86 @@
+"""The `embeddings:` block: embedding models by name, given to the metrics that ask for one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from shared.core.errors import TruelineError
+from shared.core.model_ports import Embedder
+from shared.core.registry import Registry, hint
+from shared.wiring.checking import Checker, Strict, params_model
+from shared.wiring.yaml_file import Where
+
+OFFLINE = "offline"
+"""An embedding model that every configuration has: on this machine, from the extra `semantic`."""
+
+
+class EmbeddingCommon(Strict):
+    """What every entry of `embeddings` takes besides its embedder's own parameters."""
+
+    type: str = Field(description="the embedder: offline, openai_compatible, or package.module:attr")
+
+
+class Embeddings:
+    """The embedding models of one configuration; each is made once, when a metric asks for it."""
+
+    def __init__(self, entries: Mapping[str, Mapping[str, Any]], registry: Registry, checker: Checker) -> None:
+        self._entries, self._registry, self._checker = entries, registry, checker
+        self._made: dict[str, Embedder | None] = {}
+        self._params: dict[str, tuple[Any, BaseModel]] = {}
+        for alias, entry in entries.items():
+            self._check(alias, entry)
+
+    def named(self, alias: str, where: Where) -> Embedder | None:
+        """The embedding model of that name, or None after noting what is wrong with it."""
+        if alias != OFFLINE and alias not in self._entries:
+            known = hint(alias, [*self._entries, OFFLINE])
+            self._checker.problem(
+                where, f"unknown embedding model {alias!r}; expected a name under `embeddings`. {known}"
+            )
+            return None
+        if alias not in self._made:
+            place = ("embeddings", alias) if alias in self._entries else where
+            self._made[alias] = self._checker.guard(place, lambda: self._build(alias))
+        return self._made[alias]
+
+    async def close(self) -> list[str]:
+        """Close the connections that were opened in this event loop. What went wrong with it."""
+        told = []
+        for alias, made in self._made.items():
+            try:
+                close = getattr(made, "aclose", None)
+                await close() if close is not None else None
+            except TruelineError as error:
+                told.append(f"embeddings {alias!r}: {error}")
+        return told
+
+    def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
+        where: Where = ("embeddings", alias)
+        common = {key: value for key, value in entry.items() if key == "type"}
+        own = {key: value for key, value in entry.items() if key != "type"}
+        shared = self._checker.model(EmbeddingCommon, common, where)
+        target = None if shared is None else self._checker.resolve(self._registry, shared.type, (*where, "type"))
+        if target is None:
+            return
+        model: type[BaseModel] | None
+        model = self._checker.guard(where, lambda: params_model(target, dict(signature(target).parameters), alias))
+        params = None if model is None else self._checker.model(model, own, where)
+        if params is not None:
+            self._params[alias] = (target, params)
+
+    def _build(self, alias: str) -> Embedder | None:
+        if alias == OFFLINE and alias not in self._entries:
+            made: Embedder = self._registry.resolve(OFFLINE)()
+            return made
+        if alias not in self._params:
+            return None  # its mistake is noted already
+        target, params = self._params[alias]
+        if getattr(target, "Params", None) is type(params):
+            made = target(params)
+        else:
+            made = target(**{name: getattr(params, name) for name in type(params).model_fields})
+        return made

@@ -1,0 +1,65 @@
+"""`trueline judge-report`: how far each judge of a monitor can be trusted."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from shared.core.digests import plain
+from shared.core.errors import UsageError
+from shared.report.judge_records import Judges
+from shared.report.judge_text import judges_text
+from shared.wiring.build import Built
+from shared.wiring.finding import called
+from shared.wiring.judges import judge_views, read_people
+from shared.wiring.pages import newest_run
+
+
+def print_judges(built: Built, as_json: bool) -> int:
+    """Print the report; 0 also where there is nothing to say yet, which is said.
+
+    Raises:
+        UsageError: when the configuration names neither labels nor anchors, or the monitor has never run.
+        SourceError: when labels cannot be read.
+    """
+    if not built.labelling.sources and built.config.anchors is None:
+        raise UsageError(
+            f"{built.document.name} has no people's verdicts to hold judges to; add "
+            "`labels: {type: file, path: ...}` (columns item_id, label, value) or `anchors: {path: ...}`"
+        )
+    state = built.store.state(built.around.root)
+    if not state.exists():
+        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    people, notes = read_people(built)
+    opened = built.store.open(built.around.root)
+    try:
+        stream = built.plan.stream if not built.plan.one_off else newest_run(opened.reader, built.plan).stream
+        judges = Judges(judge_views(built, opened.reader, opened.anchors, people, stream), notes)
+    finally:
+        opened.close()
+    print(json.dumps(_values(judges), ensure_ascii=False, indent=2) if as_json else _text(built, judges), end="")
+    return 0
+
+
+def _text(built: Built, judges: Judges) -> str:
+    sources = ", ".join(source.name for source in built.labelling.sources) or "no labels, anchors only"
+    head = f"Judges against people: {built.config.name}, {sources}\n"
+    notes = "".join(f"! {note}\n" for note in judges.notes)
+    if not judges.views:
+        return (
+            f"{head}{notes}There are no labels in it and no anchors were judged yet, so there is nothing to compare.\n"
+        )
+    return f"{head}{notes}\n{judges_text(judges.views)}"
+
+
+def _values(judges: Judges) -> Any:
+    return _finite(plain(judges))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

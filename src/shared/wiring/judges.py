@@ -1,0 +1,118 @@
+"""Judges against people: reads labels and stored scores together, and has the anchor set judged again after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from shared.core.clock import Clock
+from shared.core.errors import BusyError, OverBudget, SourceError
+from shared.core.labels import AnchorStore
+from shared.core.ports import RunReader
+from shared.core.registry import hint
+from shared.core.results import RunReport, Stream
+from shared.files.anchors import read_anchors
+from shared.monitoring.anchors import AnchorPlan, AnchorSet, judge_anchors
+from shared.monitoring.progress import Progress
+from shared.report.judge_records import JudgeOptions, Judges, JudgeView, VersionKey
+from shared.report.judges import collect_judges
+from shared.scoring.people import Verdicts, settle
+
+if TYPE_CHECKING:
+    from shared.wiring.build import Built
+    from shared.wiring.stores import Opened
+
+
+def read_people(built: Built) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
+    """People's verdicts by claim, and what the user must be told of them.
+
+    Raises:
+        SourceError: when a label source cannot be read.
+    """
+    people = settle(label for source in built.labelling.sources for label in source.labels())
+    known = {*built.config.metrics_config, *(node.label for node in built.nodes)}
+    strangers = [claim for claim in people if claim not in known and not _is_part(claim, known)]
+    notes = [
+        f"labels for {_clean(built, claim)!r}, which no metric of this monitor is called. {hint(claim, known)}"
+        for claim in strangers
+    ]
+    return people, tuple(notes)
+
+
+def _clean(built: Built, text: str) -> str:
+    """A text from a label file as it may be shown."""
+    return text if built.redactor is None else built.redactor.redact(text)
+
+
+def _is_part(claim: str, known: set[str]) -> bool:
+    """Whether it may be the label of a sub-metric, `Label_part`."""
+    return any(claim.startswith(f"{label}_") for label in known)
+
+
+def judge_views(
+    built: Built, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
+) -> tuple[JudgeView, ...]:
+    """Every judge of the monitor that there are labels or anchors for.
+
+    Raises:
+        StoreError: when what is stored cannot be read.
+    """
+    versions: dict[str, VersionKey] = {each.label: (each.ref.digest, each.threshold) for each in built.metrics}
+    options = JudgeOptions(
+        chosen=built.labelling.chosen,
+        versions=versions | {node.label: (node.digest, node.threshold) for node in built.nodes},
+        aggregates=built.plan.aggregates,
+        show_text=built.redactor is None or built.config.privacy.show_text,
+        cleaner=built.redactor,
+    )
+    passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.anchors else []
+    return collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
+
+
+def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
+    """The judges for the report of a run; labels that cannot be read are said and fail nothing.
+
+    Raises:
+        StoreError: when what is stored cannot be read.
+    """
+    if not built.labelling.sources and built.config.anchors is None:
+        return Judges()
+    try:
+        people, notes = read_people(built)
+    except SourceError as error:
+        return Judges(notes=(f"people's labels are left out: {_clean(built, str(error))}",))
+    return Judges(judge_views(built, reader, anchors, people, stream), notes)
+
+
+def anchor_stream(built: Built) -> Stream:
+    """What passes over the anchors are kept under: the monitor's own stream, also where runs have one each."""
+    return Stream(built.plan.stream.source_key, built.config.name)
+
+
+async def judge_again(
+    built: Built, opened: Opened, report: RunReport, clock: Clock, progress: Progress | None
+) -> tuple[str, ...]:
+    """Have the anchor set judged by every metric that is due; what must be told of it. It fails no run: scores are
+    stored by now."""
+    block, extract = built.config.anchors, built.labelling.extract
+    one_off = built.plan.one_off and built.store.remembers
+    if block is None or extract is None or one_off or report.status == "over_budget":
+        return ()
+    try:
+        file = read_anchors(block.path, built.around.root, extract)
+        chosen = block.metrics or [label for label in built.config.metrics_config if label in file.labels]
+        metrics = tuple(metric for metric in built.metrics if not chosen or metric.label in chosen)
+        plan = AnchorPlan(
+            anchor_stream(built),
+            AnchorSet(file.digest, file.items, file.labels),
+            metrics,
+            block.interval,
+            block.repeats,
+            built.plan.runner.options,
+        )
+        with opened.runs.lock(plan.stream, 0.0):
+            return await judge_anchors(plan, opened.anchors, report.run_id, clock, progress)
+    except (SourceError, OverBudget) as error:
+        return (f"the anchors were not judged: {error}",)
+    except BusyError:
+        return ("the anchors were not judged: another run of this monitor is at work",)

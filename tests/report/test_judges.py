@@ -1,0 +1,282 @@
+"""Judges against people: which numbers are shown, which method is vouched for, and what is kept out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from random import Random
+
+import pytest
+
+from shared.core.labels import AnchorPass, AnchorVerdict, Label
+from shared.core.records import DatasetItem
+from shared.core.results import Decision, MetricRef, MetricScore, StoredResult
+from shared.privacy.redaction import Redactor
+from shared.report.html import render
+from shared.report.judge_records import JudgeOptions, Judges, JudgeView
+from shared.report.judge_text import judge_line, judges_text
+from shared.report.judges import collect_judges
+from shared.report.terminal import summary
+from shared.scoring.people import settle
+from tests.report.memory import MemoryReader, Row
+from tests.report.samples import HOSTILE, START, STREAM, data_of, ordinary, run_of
+
+JUDGE = MetricRef("Judge", "llm_judge", "3", "d" * 64)
+
+
+def stored(
+    number: int, passed: bool | None, probability: float | None = 0.25, judge: MetricRef = JUDGE, hours: int = 0
+) -> StoredResult:
+    item = DatasetItem(id=f"i{number}", query=f"write to person{number}@example.com", actual_output=f"answer {number}")
+    value = 0.5 if passed is None else 0.9 if passed else 0.1
+    score = MetricScore(judge, value, passed, None if passed is None else 0.5, f"because {number}")
+    decision = Decision(item.id, True, probability, "random")
+    return StoredResult(item, decision, (score,), (), START + timedelta(hours=hours))
+
+
+def traffic(count: int, seed: int = 1) -> tuple[list[StoredResult], dict[str, bool]]:
+    """Items of which 80 % are good, judged by a judge that passes 97 % of these and half of the others."""
+    rng = Random(seed)
+    truth = {f"i{n}": rng.random() < 0.8 for n in range(count)}
+    return [stored(n, rng.random() < (0.97 if truth[f"i{n}"] else 0.5)) for n in range(count)], truth
+
+
+def views(
+    results: Iterable[StoredResult], truth: Mapping[str, bool], options: JudgeOptions | None = None,
+    passes: Iterable[AnchorPass] = (),
+) -> tuple[JudgeView, ...]:  # fmt: skip
+    people = settle(Label(item, "Judge", float(good)) for item, good in truth.items())
+    reader = MemoryReader([], [Row("run", each) for each in results])
+    return collect_judges(reader, STREAM, people, options or JudgeOptions(), list(passes))
+
+
+def only(results: Iterable[StoredResult], truth: Mapping[str, bool], options: JudgeOptions | None = None) -> JudgeView:
+    (view,) = views(results, truth, options)
+    return view
+
+
+def some(truth: Mapping[str, bool], count: int) -> dict[str, bool]:
+    return dict(list(truth.items())[:count])
+
+
+def test_random_labels_are_corrected_by_ppi() -> None:
+    """The judge says 88 %, the truth is 80 %: PPI++ is vouched for, its interval holds the truth, the judge's not."""
+    results, truth = traffic(2000)
+    view = only(results, some(truth, 150))
+    assert (view.judged, view.labelled, view.trusted) == (2000, 150, "PPI++")
+    assert view.passes is not None and view.passes.low > 0.8
+    assert view.best is not None and view.best.low < 0.8 < view.best.high
+    assert view.agreement is not None and view.agreement.n == 150
+    assert [need.half_width for need in view.needs] == [0.05, 0.02]
+    need = view.needs[0].labels
+    assert need is not None and 100 < need < 200
+
+
+def test_a_biased_choice_of_labels_is_seen() -> None:
+    """Labels on what the judge failed mostly: no rate is vouched for until it is said how they were chosen."""
+    results, truth = traffic(2000)
+    failed = [each.item.id for each in results if each.scores[0].passed is False][:120]
+    chosen = {item: truth[item] for item in [*failed, *(f"i{n}" for n in range(60))]}
+    view = only(results, chosen)
+    assert view.trusted is None and view.best is None
+    assert "no random part" in view.why and "by_verdict" in view.why
+    said = only(results, chosen, JudgeOptions(chosen="by_verdict"))
+    assert said.trusted == "by verdict" and said.best is not None and said.best.low < 0.8 < said.best.high
+
+
+def test_labels_from_elsewhere_take_rogan_gladen() -> None:
+    """A test set with a mix of its own: sensitivity and specificity carry over, the share of good items does not."""
+    results, truth = traffic(3000)
+    bad = [item for item, good in truth.items() if not good][:150]
+    good = [item for item, good in truth.items() if good][:150]
+    view = only(results, {item: truth[item] for item in [*bad, *good]}, JudgeOptions(chosen="elsewhere"))
+    assert view.trusted == "Rogan-Gladen" and view.best is not None and view.best.low < 0.8 < view.best.high
+
+
+def test_a_handful_of_labels_vouches_for_nothing() -> None:
+    """Three labels: agreement is told with its width, no rate is."""
+    results, truth = traffic(500)
+    view = only(results, some(truth, 3))
+    assert view.trusted is None and "3 labels cannot carry a correction" in view.why
+    assert view.agreement is not None and view.agreement.agreement.high - view.agreement.agreement.low > 0.5
+
+
+def test_labels_on_items_that_were_never_judged_are_counted() -> None:
+    """They are left out and said."""
+    results, _ = traffic(50)
+    view = only(results, {"elsewhere": True, "lost": False})
+    assert (view.labelled, view.unscored, view.trusted) == (0, 2, None)
+    assert view.why == "no judged item has a label."
+    assert "2 labels on items that this version has not judged" in judges_text((view,))
+
+
+def test_a_census_of_labels_needs_no_judge() -> None:
+    results, truth = traffic(60)
+    assert only(results, truth).trusted == "people alone"
+
+
+def test_a_constant_judge_leaves_the_labels_alone() -> None:
+    """It has no kappa to speak of, and no correction by its errors."""
+    results = [stored(n, True) for n in range(400)]
+    view = only(results, {f"i{n}": n % 4 > 0 for n in range(100)})
+    assert view.trusted == "people alone"
+    assert {each.method: each.why for each in view.corrections}["Rogan-Gladen"].endswith("no better than chance")
+
+
+def test_versions_of_a_judge_are_never_mixed() -> None:
+    """The configured version counts, the other is listed; a changed threshold is another version too."""
+    results, truth = traffic(100)
+    old = replace(JUDGE, version="2", digest="e" * 64)
+    mixed = [*results, *(stored(n, True, judge=old, hours=9) for n in range(1000, 1040))]
+    view = only(mixed, truth, JudgeOptions(versions={"Judge": ("d" * 64, 0.5)}))
+    assert (view.judged, view.current) == (100, True)
+    assert [(each.maker, each.n) for each in view.others] == [("llm_judge 2", 40)]
+    assert only(mixed, truth).judged == 40  # not told which: the one that judged last
+    other = only(results, truth, JudgeOptions(versions={"Judge": ("d" * 64, 0.7)}))
+    assert not other.current and other.judged == 100
+
+
+def test_an_inspection_queue_gives_agreement_and_no_rate() -> None:
+    """Items that were not drawn by chance say nothing of the traffic."""
+    results = [stored(n, n % 3 > 0, None) for n in range(60)]
+    view = only(results, {f"i{n}": n % 2 > 0 for n in range(60)})
+    assert view.agreement is not None and view.passes is None and view.trusted is None and view.needs == ()
+    assert "not drawn by chance" in view.why
+
+
+def test_a_metric_without_a_threshold_is_told_to_have_one() -> None:
+    view = only([stored(n, None) for n in range(30)], {f"i{n}": True for n in range(30)})
+    assert "set `threshold`" in view.why
+
+
+def test_the_newest_score_of_a_labelled_item_counts() -> None:
+    """An item that was scored again under another stored id is one labelled item, by its newest verdict."""
+    again = [stored(1, False, hours=1), stored(1, True, hours=2), *(stored(n, True) for n in range(2, 40))]
+    view = only(again, {"i1": True, "i2": True})
+    assert view.labelled == 2 and view.agreement is not None and view.agreement.agreement.value == 1.0
+
+
+def test_disagreements_are_shown_as_privacy_allows() -> None:
+    """Ids, words and explanations; redacted with a cleaner; no words at all when the text is not to be shown."""
+    results, truth = traffic(80)
+    shown = only(results, truth).disagreements
+    assert shown and all(truth[each.item_id] == each.people != each.judge for each in shown)
+    assert shown[0].judge and shown[0].query is not None and "@example.com" in shown[0].query.text
+    cleaned = only(results, truth, JudgeOptions(cleaner=Redactor(key=b"k"))).disagreements
+    assert all(each.query is not None and each.query.text == "write to [EMAIL]" for each in cleaned)
+    hidden = only(results, truth, JudgeOptions(show_text=False)).disagreements
+    assert all(each.query is None and each.answer is None and not each.explanation.text for each in hidden)
+
+
+def anchored(hours: int, good: int, judge: MetricRef = JUDGE, anchors: str = "a" * 64) -> AnchorPass:
+    """A pass over 40 anchors of which the judge passes `good`, and people 30."""
+    verdicts = tuple(
+        AnchorVerdict(f"a{n:02}", repeat, float(n < good), n < good, float(n < 30))
+        for n in range(40)
+        for repeat in (0, 1)
+    )
+    at = START + timedelta(hours=hours)
+    return AnchorPass(STREAM, judge, anchors, at, "first", "run", verdicts, None, 0.5)
+
+
+def test_the_judges_drift_is_told_from_the_applications() -> None:
+    """A milder judge on the same application: the traffic seems to rise, the anchors say that the judge did."""
+    mild = replace(JUDGE, version="4", digest="f" * 64)
+    before = [stored(n, n % 4 > 0, hours=1) for n in range(200)]  # 75 % pass
+    after = [stored(1000 + n, n % 20 > 1, judge=mild, hours=20) for n in range(200)]  # 90 %
+    (view,) = views([*before, *after], {}, passes=[anchored(2, 30), anchored(21, 36, mild)])
+    found = view.anchors
+    assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
+    assert found.judge.moved.value == pytest.approx(0.15) and found.judge.moved.low > 0
+    assert found.traffic.value == pytest.approx(0.15)
+    assert found.application.value == pytest.approx(0.0) and found.application.low < 0 < found.application.high
+    assert found.points[0].agreement is not None and found.points[0].agreement.value == 1.0
+    assert found.votes is not None and found.votes.flip == 0.0
+    text = judges_text((view,))
+    assert "the judge moved by +15.0 points" in text and "so the application moved by about +0.0 points" in text
+
+
+def test_a_changed_anchor_file_begins_anew() -> None:
+    """Passes over two different sets are not compared."""
+    (view,) = views([], {}, passes=[anchored(2, 30), anchored(21, 36, anchors="b" * 64)])
+    assert view.anchors is not None and view.anchors.set_changed and view.anchors.judge is None
+    assert "the anchor file was changed" in judges_text((view,))
+
+
+def test_terminal_and_page_show_judges() -> None:
+    """One line in the run's summary, one section in the page; without judges neither."""
+    results, truth = traffic(300)
+    judges = Judges(views(results, some(truth, 100), passes=[anchored(2, 30), anchored(3, 33)]), ("a note",))
+    text, page = summary(run_of(ordinary(20)), 100, judges=judges), render(data_of(ordinary(20)), judges)
+    assert "against people" in text and "Judge: 100 labels, kappa" in text and "! a note" in text
+    assert 'id="judges"' in page and "PPI++" in page and "The judge moved by" in page
+    assert 'id="judges"' not in render(data_of(ordinary(20)))
+    assert "against people" not in summary(run_of(ordinary(20)))
+
+
+def test_people_who_differ_are_the_ceiling() -> None:
+    """Two people on the same items: their own kappa is told, and what they are split on is left out."""
+    results = [stored(n, n % 5 > 0) for n in range(300)]
+    labels = [
+        Label(f"i{n}", "Judge", float((n % 5 > 0) != (who == "ben" and n % 10 == 3)), None, who)
+        for n in range(100)
+        for who in ("ann", "ben")
+    ]
+    reader = MemoryReader([], [Row("run", each) for each in results])
+    (view,) = collect_judges(reader, STREAM, settle(labels), JudgeOptions())
+    assert (view.labelled, view.undecided, view.several) == (90, 10, 100)
+    assert view.people_kappa is not None and 0.5 < view.people_kappa.value < 0.9
+    text = judges_text((view,))
+    assert "people among themselves: kappa 0." in text and "on 100 items that several judged, split on 10" in text
+
+
+def test_the_report_reads_well_where_little_is_known() -> None:
+    """No labels, one kind of label, no chance: each says in words what is missing, and nothing breaks."""
+    results, truth = traffic(400)
+    one_kind = only(results, {item: True for item in list(truth)[:100] if truth[item]})
+    text = judges_text((one_kind,))
+    assert "people's labels all say pass" in text and "specificity" not in text.partition("pass rate")[0]
+    (unlabelled,) = views(results, {}, passes=[anchored(2, 30)])
+    assert "anchors judged 1 time" in judge_line(unlabelled) and "2 votes on each anchor" in judge_line(unlabelled)
+    assert judge_line(only(results, {"elsewhere": True})) == "Judge: no labels on judged items"
+    both_pass = only([stored(n, True) for n in range(50)], {f"i{n}": True for n in range(30)})
+    assert "no kappa: one verdict throughout" in judge_line(both_pass)
+    assert "kappa none" in judges_text((both_pass,))
+
+
+def test_what_narrows_the_interval_is_said_in_labels() -> None:
+    """Reached, so many more, or out of reach with what is judged."""
+    results, truth = traffic(3000)
+    words = judges_text((only(results, some(truth, 60)),))
+    assert "more labels on random items for ±5 points" in words and "±2" in words
+    assert "±5 points is reached" in judges_text((only(results, some(truth, 600)),))
+    few = judges_text((only(*traffic(100)),))
+    assert "cannot be reached with 100 judged items" in " ".join(few.split())
+
+
+def test_long_histories_of_anchors_are_cut() -> None:
+    """The terminal shows the last six passes and says how many there were before; failed votes are counted."""
+    down = replace(
+        anchored(99, 30), verdicts=(AnchorVerdict("a00", 0, None, None, 1.0, "Timeout"), *anchored(0, 9).verdicts[2:])
+    )
+    (view,) = views([], {}, passes=[*(anchored(hours, 30) for hours in range(9)), down])
+    text = judges_text((view,))
+    assert "4 earlier passes" in text and "1 vote failed" in text
+
+
+def test_hostile_words_stay_words() -> None:
+    """Labels, ids, explanations and notes that attack the page are shown, never obeyed."""
+    judge = MetricRef(HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+    item = DatasetItem(id="x<script>", query=HOSTILE, actual_output=HOSTILE)
+    score = MetricScore(judge, 0.9, True, 0.5, HOSTILE)
+    result = StoredResult(item, Decision(item.id, True, 0.5, "random"), (score,), (), START)
+    people = settle([Label(item.id, HOSTILE, 0.0)])
+    found = collect_judges(
+        MemoryReader([], [Row("run", result)]), STREAM, people, JudgeOptions(), [anchored(1, 20, judge)]
+    )
+    page = render(data_of(ordinary(5)), Judges(found, (HOSTILE,)))
+    assert "<script>" not in page and "<img" not in page and "\u202e" not in page
+    text = judges_text(found)
+    assert "\x1b" not in text and "\u202e" not in text
+    assert all("\x1b" not in judge_line(each) for each in found)
