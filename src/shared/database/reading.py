@@ -102,7 +102,15 @@ class SqlRunReader:
             for row in connection.execution_options(yield_per=1000).execute(since_day(stream, first)):
                 value = math.nan if row.value is None else row.value
                 yield DailyScore(
-                    row.item_at.date(), row.label, value, row.passed, row.probability, row.stratum, row.run_id
+                    row.item_at.date(),
+                    row.label,
+                    value,
+                    row.passed,
+                    row.probability,
+                    row.stratum,
+                    row.run_id,
+                    row.proxy,
+                    row.chance,
                 )
 
     def spreads(self, stream: Stream, label: str) -> dict[str, float]:
@@ -130,7 +138,8 @@ def untried() -> sa.ColumnElement[bool]:
 
 def since_day(stream: Stream, first: datetime) -> sa.Select[Any]:
     """The query for all scores of items that happened at `first` or later, oldest first."""
-    columns = (scores.c.item_at, scores.c.label, scores.c.value, scores.c.passed, scores.c.run_id)
+    said = scores.c
+    columns = (said.item_at, said.label, said.value, said.passed, said.run_id, said.proxy, said.chance)
     return (
         sa.select(*columns, decisions.c.probability, decisions.c.stratum)
         .join(decisions, same_item(decisions, scores))

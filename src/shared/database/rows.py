@@ -113,6 +113,8 @@ def score_rows(stream: Stream, result: ItemResult, run_id: str, at: datetime) ->
             "weight": score.weight,
             "cost": score.cost,
             "model": score.model,
+            "proxy": score.proxy,
+            "chance": score.chance,
             "scored_at": at,
             "item_at": item_at,
         }
@@ -132,6 +134,8 @@ def score_of(row: Row) -> MetricScore:
         weight=row.weight,
         cost=row.cost,
         model=row.model,
+        proxy=row.proxy,
+        chance=row.chance,
     )
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -127,6 +127,8 @@ scores = sa.Table(
     sa.Column("model", sa.Text),
     sa.Column("scored_at", Moment, nullable=False),
     sa.Column("item_at", Moment, nullable=False),
+    sa.Column("proxy", sa.Double),
+    sa.Column("chance", sa.Double),
     sa.Index("ix_scores_run", "run_id", "item_id"),
     sa.Index("ix_scores_time", "source_key", "monitor_key", "item_at"),
 )

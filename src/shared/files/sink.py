@@ -27,13 +27,14 @@ _TEXTS = (
     "label", "class", "metric_version", "metric_digest", "explanation", "kind", "parent", "model",
     "failure_kind", "failure_message", "source_timestamp",
 )  # fmt: skip
-_NUMBERS = ("value", "threshold", "weight", "cost")
+_NUMBERS = ("value", "threshold", "weight", "cost", "proxy", "chance")
 _JSON = ("signals", "publishing")
 
 COLUMNS = (
     "run_id", "monitor", "environment", "version", "item_id", "trace_id", "observation_id", "session_id",
     "label", "class", "metric_version", "metric_digest", "value", "passed", "threshold", "explanation", "signals",
     "kind", "parent", "weight", "cost", "model", "failure_kind", "failure_message", "source_timestamp", "publishing",
+    "proxy", "chance",
 )  # fmt: skip
 """The columns of every row, in order. A row with a `failure_kind` is a failure and has no value."""
 
@@ -127,7 +128,19 @@ def _metric_cells(made: MetricScore | MetricFailure) -> dict[str, Any]:
 
 
 def _score_cells(score: MetricScore) -> dict[str, Any]:
-    names = ("value", "passed", "threshold", "explanation", "kind", "parent", "weight", "cost", "model")
+    names = (
+        "value",
+        "passed",
+        "threshold",
+        "explanation",
+        "kind",
+        "parent",
+        "weight",
+        "cost",
+        "model",
+        "proxy",
+        "chance",
+    )
     cells = {name: getattr(score, name) for name in names}
     return _metric_cells(score) | cells | {"signals": None if score.signals is None else plain(score.signals)}
 

@@ -10,17 +10,20 @@ from datetime import date
 from shared.core.results import DailyScore
 from shared.report.records import DayPoint, ReportOptions
 from shared.scoring.estimates import Facts, Rows, estimate
+from shared.scoring.two_phase import Chances
 
 _LARGEST = 1e100
 
 
 @dataclass(slots=True)
 class _Day:
-    """One metric's scores of one day: 20 bytes a score."""
+    """One metric's scores of one day: 36 bytes a score."""
 
     values: array[float] = field(default_factory=lambda: array("d"))
     probabilities: array[float] = field(default_factory=lambda: array("d"))
     strata: array[int] = field(default_factory=lambda: array("i"))
+    proxies: array[float] = field(default_factory=lambda: array("d"))
+    chances: array[float] = field(default_factory=lambda: array("d"))
     queued: int = 0
 
 
@@ -43,6 +46,8 @@ class History:
             return
         found.values.append(score.value)
         found.probabilities.append(score.probability)
+        found.proxies.append(score.value if score.proxy is None else score.proxy)
+        found.chances.append(1.0 if score.chance is None else score.chance)
         found.strata.append(self._strata.setdefault(score.stratum, len(self._strata)))
 
     def build(self) -> Mapping[str, tuple[DayPoint, ...]]:
@@ -60,5 +65,7 @@ class History:
 def _point(day: date, found: _Day, facts: Facts) -> DayPoint:
     if not found.values:
         return DayPoint(day, found.queued)
-    at = estimate("", Rows(found.values, found.probabilities, groups=found.strata), facts)
+    by_chance = any(chance < 1.0 for chance in found.chances)
+    judged = Chances(found.proxies, found.chances, ()) if by_chance else None
+    at = estimate("", Rows(found.values, found.probabilities, groups=found.strata, judged=judged), facts)
     return DayPoint(day, at.n, at.mean, at.mean_low, at.mean_high)

@@ -11,9 +11,17 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
 from shared.scoring.hajek import Weighted, hajek, wilson
+from shared.scoring.two_phase import Chances, proxy_passed, share, two_phase
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 Bounded = tuple[float | None, float | None, float | None]
 """An estimate with its lower and upper bound, None where it cannot be given."""
@@ -24,13 +32,15 @@ class Rows:
     """What was said of the sampled items by one metric, in parallel sequences.
 
     `passed` holds 1, 0, or -1 where there was no threshold; None when there never was. `probabilities` None means an
-    inspection queue. `groups` is a number >= 0 per row, equal for rows of one stratum.
+    inspection queue. `groups` is a number >= 0 per row, equal for rows of one stratum. `judged` is there when only
+    some of the items were judged, by chance; `values` and `passed` are then those of the proxy for the others.
     """
 
     values: Sequence[float]
     probabilities: Sequence[float] | None
     passed: Sequence[int] | None = None
     groups: Sequence[int] | None = None
+    judged: Chances | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +91,17 @@ def _error(weighted: Weighted, population: Population) -> float | None:
 def _mean(rows: Rows, probabilities: Sequence[float], facts: Facts, population: Population) -> Bounded:
     import numpy as np  # late: importing the monitor must not pull it in
 
-    weighted = hajek(rows.values, probabilities, rows.groups)
-    error, low, high = _error(weighted, population), facts.low, facts.high
+    low, high = facts.low, facts.high
+    values = np.asarray(rows.values, dtype=np.float64)
+    weighted = _weighted(rows, values, probabilities, 0.0 if low is None or high is None else high - low)
+    error = _error(weighted, population)
+    # The mean stays inside, whatever rounding did and even where the declared range is not the one of the values.
+    floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
+    if rows.judged is not None:
+        weighted = weighted._replace(mean=min(ceiling, max(floor, weighted.mean)))
     if error is None:
         return weighted.mean, None, None
-    values = np.asarray(rows.values, dtype=np.float64)
-    if low is not None and high is not None and bool(np.isin(values, (low, high)).all()):
+    if rows.judged is None and low is not None and high is not None and bool(np.isin(values, (low, high)).all()):
         share = _proportion(hajek(values == high, probabilities, rows.groups), population)
         bounds = tuple(low + (high - low) * each for each in share)
     else:
@@ -94,9 +109,18 @@ def _mean(rows: Rows, probabilities: Sequence[float], facts: Facts, population: 
 
         half = float(stdtrit(weighted.degrees, 0.975)) * error
         bounds = (weighted.mean - half, weighted.mean + half)
-    # The mean stays inside, whatever rounding did and even where the declared range is not the one of the values.
-    floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
     return weighted.mean, min(weighted.mean, max(floor, bounds[0])), max(weighted.mean, min(ceiling, bounds[1]))
+
+
+def _weighted(rows: Rows, values: Floats, probabilities: Sequence[float], reach: float) -> Weighted:
+    """The weighted mean, over the terms of a second draw where there was one."""
+    import numpy as np
+
+    if rows.judged is None:
+        return hajek(values, probabilities, rows.groups)
+    proxies = np.asarray(rows.judged.proxies, dtype=np.float64)
+    chances = np.asarray(rows.judged.chances, dtype=np.float64)
+    return two_phase((probabilities, rows.groups), values, proxies, chances, reach)
 
 
 def _pass_rate(rows: Rows, probabilities: Sequence[float], population: Population) -> Bounded:
@@ -107,8 +131,16 @@ def _pass_rate(rows: Rows, probabilities: Sequence[float], population: Populatio
     if not judged.any():
         return None, None, None
     groups = None if rows.groups is None else np.asarray(rows.groups, dtype=np.intp)[judged]
-    weighted = hajek(verdicts[judged], np.asarray(probabilities, dtype=np.float64)[judged], groups)
-    return (weighted.mean, *_proportion(weighted, population))
+    drawn = np.asarray(probabilities, dtype=np.float64)[judged]
+    if rows.judged is None:
+        weighted = hajek(verdicts[judged], drawn, groups)
+        return (weighted.mean, *_proportion(weighted, population))
+    proxies = np.asarray(rows.judged.proxies_passed, dtype=np.float64)[judged]
+    chances = np.asarray(rows.judged.chances, dtype=np.float64)[judged]
+    weighted = two_phase((drawn, groups), verdicts[judged].astype(np.float64), proxies, chances, 1.0)
+    weighted = weighted._replace(mean=min(1.0, max(0.0, weighted.mean)))
+    unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
+    return (weighted.mean, *share(weighted, _error(weighted, population), unseen))
 
 
 def _proportion(weighted: Weighted, population: Population) -> tuple[float, float]:
@@ -136,9 +168,36 @@ class _Column:
     passed: array[int] = field(default_factory=lambda: array("b"))
     groups: array[int] = field(default_factory=lambda: array("i"))
     thresholds: set[float | None] = field(default_factory=set)
+    judged: _Judged = field(default_factory=lambda: _Judged())
     queued: int = 0
     failed: int = 0
     not_applicable: int = 0
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What is kept besides of a metric that judges by chance: 17 bytes a score, nothing of others."""
+
+    proxies: array[float] = field(default_factory=lambda: array("d"))
+    chances: array[float] = field(default_factory=lambda: array("d"))
+    passed: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, score: MetricScore, column: _Column) -> None:
+        """Take the proxy of the column's newest score; those before that had none were judged for certain."""
+        if score.chance is None and not self.chances:
+            return
+        before = len(column.values) - 1 - len(self.chances)
+        if before:
+            self.proxies.extend(column.values[:before])
+            self.chances.extend([1.0] * before)
+            self.passed.extend(column.passed[:before])
+        self.proxies.append(score.value if score.proxy is None else score.proxy)
+        self.chances.append(1.0 if score.chance is None else score.chance)
+        self.passed.append(proxy_passed(score))
+
+    def chances_of(self) -> Chances | None:
+        """Proxies and chances, None where everything was judged for certain."""
+        return Chances(self.proxies, self.chances, self.passed) if self.chances else None
 
 
 class EstimateBuilder:
@@ -180,6 +239,7 @@ class EstimateBuilder:
         column.values.append(score.value)
         column.probabilities.append(decision.probability)
         column.passed.append(-1 if score.passed is None else int(score.passed))
+        column.judged.add(score, column)
         column.groups.append(self._strata.setdefault(decision.stratum, len(self._strata)))
 
     def failed(self, label: str) -> None:
@@ -218,5 +278,5 @@ class EstimateBuilder:
                 not_applicable=column.not_applicable,
                 inspection=True,
             )
-        rows = Rows(column.values, column.probabilities, column.passed, column.groups)
+        rows = Rows(column.values, column.probabilities, column.passed, column.groups, column.judged.chances_of())
         return estimate(label, rows, facts, self._population)

@@ -158,7 +158,7 @@ class EvaluationResult:
             "timestamp": item.source_timestamp or info.timestamp,
             "version": info.version,
             "evaluation_metadata": _json({**info.metadata, **info.publishing}),
-            "metric_metadata": _json({"class": ref.name, "version": ref.version, "digest": ref.digest}),
+            "metric_metadata": _json({"class": ref.name, "version": ref.version, "digest": ref.digest} | _chance(row)),
             "llm_provider": None,
         }
         return shared | (_score_columns(row) if isinstance(row, MetricScore) else _failure_columns(row))
@@ -179,6 +179,13 @@ _STRUCTURED = (
 _TEXT_COLUMNS = ("query", "actual_output", "expected_output", "trace_id")
 _RENAMED = {"metric_name": "metric", "metric_score": "score", "dataset_id": "item_id", "metric_type": "kind"}
 _FLAT_COLUMNS = (*(_RENAMED.get(name, name) for name in METRIC_COLUMNS), *_TEXT_COLUMNS, "failure")
+
+
+def _chance(row: MetricScore | MetricFailure) -> dict[str, Any]:
+    """What an aggregate of these rows needs besides the value, where the metric judged by chance."""
+    if isinstance(row, MetricScore) and row.chance is not None:
+        return {"proxy": row.proxy, "chance": row.chance}
+    return {}
 
 
 def _rows(result: ItemResult) -> list[MetricScore | MetricFailure]:

@@ -74,7 +74,7 @@ def _wrong(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
 
 def _record(metric: BoundMetric, score: Score, verdicts: Verdicts) -> None:
     """Take a score with its parts, all of it or nothing of it."""
-    wrong = _malformed(score)
+    wrong = _malformed(score) or _by_chance(score, metric)
     if wrong is not None:
         verdicts.fail(metric, *wrong)
         return
@@ -89,6 +89,8 @@ def _record(metric: BoundMetric, score: Score, verdicts: Verdicts) -> None:
         "aggregate" if score.parts else "metric",
         cost=score.cost,
         model=score.model,
+        proxy=score.proxy,
+        chance=score.chance,
     )
     verdicts.scores.extend([row, *(_part(metric, part) for part in score.parts)])
 
@@ -112,6 +114,16 @@ def _malformed(score: Score) -> tuple[str, str] | None:
     names = [part.name for part in score.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     return None if twice is None else ("Malformed", f"two sub-metrics are named {twice!r}")
+
+
+def _by_chance(score: Score, metric: BoundMetric) -> tuple[str, str] | None:
+    """The kind and message of what is wrong with a proxy and its chance, of which there are both or none."""
+    proxy, chance = score.proxy, score.chance
+    if proxy is None and chance is None:
+        return None
+    if proxy is None or chance is None or not 0.0 < chance <= 1.0:
+        return "Malformed", f"proxy {proxy!r} with chance {chance!r}; expected both, the chance in (0, 1]"
+    return _wrong(proxy, metric)
 
 
 def _part(metric: BoundMetric, part: Part) -> MetricScore:

@@ -39,7 +39,8 @@ class MetricSpec:
 
     `fields` maps arguments to dotted paths of the item, `needs` names fields without which it does not apply,
     `reads` the fields it looks at (for content digests). `low` and `high` bound its values, None where unbounded.
-    `inverse` metrics pass below their threshold. `parts` are default thresholds of its sub-metrics.
+    `inverse` metrics pass below their threshold. `parts` are default thresholds of its sub-metrics. `by_chance`
+    metrics judge some items only, by chance (see `Score.chance`).
     """
 
     name: str
@@ -53,6 +54,7 @@ class MetricSpec:
     reads: tuple[str, ...] = CONTENT_FIELDS
     blocking: bool = False
     parts: Mapping[str, float] = field(default_factory=dict)
+    by_chance: bool = False
     summary: str = ""
 
 
@@ -136,6 +138,11 @@ class BoundMetric:
         """The user's name for it."""
         return self.ref.label
 
+    @property
+    def identity(self) -> str:
+        """What it adds to the digest of a metric that is made of it."""
+        return self.ref.digest
+
     def passed(self, value: float) -> bool | None:
         """Whether a value passes: at or above the threshold, or below it for an inverse metric; None without one."""
         if self.threshold is None:
@@ -182,7 +189,7 @@ def bind(
         ref=MetricRef(label, spec.name, spec.version, metric_digest(_path(target), spec.version, identity)),
         spec=spec,
         call=call,
-        threshold=spec.threshold if options.threshold is None else options.threshold,
+        threshold=getattr(ready, "threshold", spec.threshold) if options.threshold is None else options.threshold,
         inverse=spec.inverse if options.inverse is None else options.inverse,
         timeout=options.timeout,
         is_async=is_async,

@@ -98,7 +98,11 @@ def _with_digest(node: Node, known: Mapping[str, str]) -> Node:
 
 
 def add_nodes(nodes: Sequence[Node], verdicts: Verdicts) -> None:
-    """Add the value of every node, in the order of `ordered`, to what has been said of an item."""
+    """Add the value of every node, in the order of `ordered`, to what has been said of an item.
+
+    A node above one metric that judges by chance does so too: its proxy is its value with that of the metric's.
+    """
+    by_chance = {score.label: score for score in verdicts.scores if score.chance is not None}
     values = {score.label: score.value for score in verdicts.scores}
     failed = {failure.metric.label for failure in verdicts.failures}
     for node in nodes:
@@ -114,7 +118,13 @@ def add_nodes(nodes: Sequence[Node], verdicts: Verdicts) -> None:
             continue
         value = _combine(node.strategy, pairs)
         values[node.label] = value
-        verdicts.scores.append(_row(node, value, len(pairs)))
+        row = _row(node, value, len(pairs))
+        child = next((by_chance[child.label] for child in node.children if child.label in by_chance), None)
+        if child is not None:
+            proxies = {**values, child.label: child.value if child.proxy is None else child.proxy}
+            below = [(proxies[each.label], each.weight) for each in node.children if each.label in proxies]
+            row = by_chance[node.label] = row._replace(proxy=_combine(node.strategy, below), chance=child.chance)
+        verdicts.scores.append(row)
 
 
 def _combine(strategy: Strategy, pairs: Sequence[tuple[float, float]]) -> float:

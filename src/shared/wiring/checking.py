@@ -16,6 +16,7 @@ from shared.core.errors import ConfigError
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
+from shared.scoring.metric import BoundMetric
 from shared.wiring.yaml_file import Document, Where
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -29,7 +30,9 @@ class Strict(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Marks a parameter that the YAML gives by the name of a part of this `kind`, declared elsewhere in the file."""
+    """Marks a parameter that the YAML gives by the name of a part of this `kind`, declared elsewhere in the file; a
+    metric it gives by an entry of its own, `class` and parameters.
+    """
 
     kind: type
 
@@ -207,7 +210,11 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
 
 
 def _by_name(hint: Any) -> Any:
-    """The annotation, with a text in place of what the YAML can only name: a language model, an embedding model."""
+    """The annotation, with a text in place of what the YAML can only name (a language model, an embedding model), and
+    a mapping in place of a metric that is part of another.
+    """
+    if hint is BoundMetric:
+        return Annotated[dict[str, Any], Named(BoundMetric)]
     for kind in (LMAdapter, Embedder):
         if hint is kind:
             return Annotated[str, Named(kind)]

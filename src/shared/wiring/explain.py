@@ -64,7 +64,7 @@ def explained_json(built: Built) -> dict[str, Any]:
                 "digest": metric.ref.digest,
                 "threshold": metric.threshold,
                 "inverse": metric.inverse,
-                "params": plain(metric.params),
+                "params": _params(metric),
             }
             for metric in built.metrics
         ],
@@ -74,6 +74,15 @@ def explained_json(built: Built) -> dict[str, Any]:
         "config_digest": plan.config_digest,
         "notes": built.notes,
     }
+
+
+def _params(metric: BoundMetric) -> Any:
+    """A metric's parameters as plain values, a metric that is one of them by its class and parameters."""
+    inner = {
+        name: {"class": value.spec.name, **_params(value)} if isinstance(value, BoundMetric) else value
+        for name, value in metric.params.items()
+    }
+    return plain(inner)
 
 
 def _words(part: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from shared.wiring.models import ModelHandle, Models
 from shared.wiring.yaml_file import Where
 
 _NODE_KEYS = ("_strategy", "_threshold", "_exclude_failed")
+_OF_PARTS = ("field_mapping",)
 _STRATEGIES = ("weighted_average", "min", "max")
 
 
@@ -40,14 +41,18 @@ def build_metrics(
     entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, parts: Parts, checker: Checker
 ) -> list[BoundMetric]:
     """A bound metric per label; every mistake is noted with the checker."""
-    made = (_metric(label, entry, evaluation, parts, checker) for label, entry in entries.items())
+    made = (
+        _metric(("metrics_config", label), label, entry, evaluation, (parts, checker))
+        for label, entry in entries.items()
+    )
     return [metric for metric in made if metric is not None]
 
 
 def _metric(
-    label: str, entry: Mapping[str, Any], evaluation: Evaluation, parts: Parts, checker: Checker
+    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[Parts, Checker]
 ) -> BoundMetric | None:
-    where: Where = ("metrics_config", label)
+    """The metric of an entry at a place, or None after noting what is wrong with it."""
+    parts, checker = with_
     if "class" not in entry:
         checker.problem(where, f"'class' is missing; expected the name of a metric. {_typo(entry)}".rstrip())
         return None
@@ -59,13 +64,13 @@ def _metric(
         return None
     common = {key: value for key, value in entry.items() if key in MetricCommon.model_fields}
     own = {key: value for key, value in entry.items() if key not in MetricCommon.model_fields and key != "class"}
-    model = _model(target, label, own, checker)
+    model = _model(target, where, own, checker)
     if model is None:
         return None
     options, params = checker.model(MetricCommon, common, where), checker.model(model, own, where)
     if options is None or params is None:
         return None
-    given = _given(params, where, parts, checker)
+    given = _given(params, (where, label), evaluation, parts, checker)
     if given is None:
         return None
     chosen = _options(label, options, evaluation)
@@ -76,24 +81,39 @@ def _metric(
     return found
 
 
-def _given(params: BaseModel, where: Where, parts: Parts, checker: Checker) -> dict[str, Any] | None:
-    """The parameters, defaults too (they are part of the digest), with the parts that they only name; None after noting
-    a name that is not known.
+def _given(
+    params: BaseModel, at: tuple[Where, str], evaluation: Evaluation, parts: Parts, checker: Checker
+) -> dict[str, Any] | None:
+    """The parameters, defaults too (they are part of the digest), with the parts that they name or contain; None after
+    noting what is wrong with one.
     """
+    where, label = at
     given = {name: getattr(params, name) for name in type(params).model_fields}
     for name, info in type(params).model_fields.items():
         named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
-        if named is not None and isinstance(given[name], str):
-            at = (*where, name)
-            if named.kind is LMAdapter:
-                given[name] = parts.models.handle(given[name], str(where[-1]), at)
-            else:
-                given[name] = parts.embeddings.named(given[name], at)
-            if given[name] is None:
-                return None
         if isinstance(given[name], ProjectFile):
             given[name] = ProjectFile(str(parts.root / given[name]), given[name].identity)
-    return given
+        if named is None or given[name] is None:
+            continue
+        place: Where = (*where, name)
+        if named.kind is BoundMetric:
+            given[name] = _nested(place, f"{label}.{name}", given[name], evaluation, (parts, checker))
+        elif named.kind is LMAdapter:
+            given[name] = parts.models.handle(given[name], label, place)
+        else:
+            given[name] = parts.embeddings.named(given[name], place)
+    complete = all(given[name] is not None or getattr(params, name) is None for name in given)
+    return given if complete else None
+
+
+def _nested(
+    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[Parts, Checker]
+) -> BoundMetric | None:
+    """A metric that is part of another; what only a metric of its own has is a mistake."""
+    idle = [key for key in entry if key in MetricCommon.model_fields and key not in _OF_PARTS]
+    for key in idle:
+        with_[1].problem((*where, key), f"{key!r} has no effect on a part of a metric; put it beside the outer 'class'")
+    return None if idle else _metric(where, label, entry, evaluation, with_)
 
 
 def _asks_elsewhere(metric: BoundMetric) -> bool:
@@ -101,11 +121,10 @@ def _asks_elsewhere(metric: BoundMetric) -> bool:
     return metric.blocking and any(isinstance(value, ModelHandle) for value in metric.params.values())
 
 
-def _model(target: Any, label: str, own: dict[str, Any], checker: Checker) -> type[BaseModel] | None:
+def _model(target: Any, where: Where, own: dict[str, Any], checker: Checker) -> type[BaseModel] | None:
     """The model of a metric's own parameters; keys that it does not know are noted and taken out of `own`."""
-    where: Where = ("metrics_config", label)
     model: type[BaseModel] | None
-    model = checker.guard(where, lambda: params_model(target, parameters(target), label))
+    model = checker.guard(where, lambda: params_model(target, parameters(target), str(where[-1])))
     if model is None:
         return None
     taken = sorted(set(model.model_fields) & {*MetricCommon.model_fields, "class"})
@@ -160,9 +179,30 @@ def build_tree(evaluation: Evaluation, metrics: list[BoundMetric], checker: Chec
         for key in getattr(evaluation, part):
             if key not in labels and not any(part == "thresholds" and key.startswith(f"{name}_") for name in labels):
                 checker.problem(("evaluation", part, key), f"unknown label {key!r}. {hint(key, labels)}")
+    _one_by_chance(nodes, metrics, checker)
     digests = {metric.label: metric.ref.digest for metric in metrics}
     done: tuple[Node, ...] | None = checker.guard(("evaluation", "model"), lambda: ordered(nodes, digests))
     return done or ()
+
+
+def _one_by_chance(nodes: list[Node], metrics: list[BoundMetric], checker: Checker) -> None:
+    """Note nodes above two metrics that judge by chance: whether both were is decided twice, and not known together."""
+    children = {node.label: [child.label for child in node.children] for node in nodes}
+    chanced = {metric.label for metric in metrics if metric.spec.by_chance}
+    for node in nodes:
+        below, seen = list(children[node.label]), set[str]()
+        while below:
+            label = below.pop()
+            if label not in seen:
+                seen.add(label)
+                below.extend(children.get(label, ()))
+        found = sorted(seen & chanced)
+        if len(found) > 1:
+            checker.problem(
+                ("evaluation", "model", node.label),
+                f"{', '.join(map(repr, found))} judge by chance, and a node above more than one of them has no "
+                "unbiased mean; keep one of them below it",
+            )
 
 
 def _node(label: str, below: Any, evaluation: Evaluation, nodes: list[Node], at: tuple[Checker, Where]) -> None:

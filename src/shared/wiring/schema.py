@@ -11,14 +11,15 @@ from pydantic import BaseModel
 
 from shared.core.registry import Registry
 from shared.files.sink import FileSink
-from shared.scoring.metric import parameters, spec_of
-from shared.wiring.checking import params_model
+from shared.scoring.metric import BoundMetric, parameters, spec_of
+from shared.wiring.checking import Named, params_model
 from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.config_people import LabelsCommon
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
 
 Schema = dict[str, Any]
+_METRIC: Schema = {"$ref": "#/$defs/Metric"}
 _VARIABLE: Schema = {"type": "string", "pattern": r"\$\{.+\}", "description": "a variable, ${NAME:-default}"}
 
 
@@ -45,8 +46,9 @@ def config_schema(registries: Registries) -> Schema:
         "type": "object",
         "minProperties": 1,
         "description": "label -> class and its parameters",
-        "additionalProperties": _metrics(registries.metrics),
+        "additionalProperties": _METRIC,
     }
+    schema["$defs"]["Metric"] = _metrics(registries.metrics)
     schema["$defs"]["Publishing"]["properties"]["files"] = {"anyOf": [_model_schema(FileSink.Params), {"type": "null"}]}
     schema = _with_variables(_hoisted(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
@@ -72,7 +74,11 @@ def _metrics(registry: Registry) -> Schema:
     branches = []
     for entry in registry.entries():
         target = registry.resolve(entry.name)
-        inner = _model_schema(params_model(target, parameters(target), entry.name))
+        params = params_model(target, parameters(target), entry.name)
+        inner = _model_schema(params)
+        for name, info in params.model_fields.items():
+            if Named(BoundMetric) in info.metadata:
+                inner["properties"][name] = _METRIC
         branches.append(_branch(inner, {**common, "class": {"const": entry.name}}, "class", spec_of(target).summary))
     names = [entry.name for entry in registry.entries()]
     return {"oneOf": [*branches, {"type": "object", "required": ["class"], "properties": {"class": _path(names)}}]}
