@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import tempfile
 from pathlib import Path
@@ -48,7 +49,13 @@ def _started() -> str:
         connection.execute(f"CREATE DATABASE {_MODEL}")
     open_database(_url(server, _MODEL)).close()
     os.environ[_SERVER] = server
+    atexit.register(_cut, server)  # runs before the package's own: it would wait for whoever is still connected
     return server
+
+
+def _cut(server: str) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 
 
 def _url(server: str, name: str) -> str:

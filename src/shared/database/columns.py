@@ -39,8 +39,8 @@ def encodable(text: str) -> bool:
 
 
 class Json(sa.types.TypeDecorator[Any]):
-    """A JSON value: canonical text on both (on Postgres of type json, not jsonb, which would round numbers and refuse NUL
-    and half a surrogate pair). None is NULL; NaN and infinity survive on SQLite only, and are null on Postgres.
+    """A JSON value: canonical text on both; on Postgres of type json, not jsonb, which would spell numbers anew and
+    refuse NUL and half a surrogate pair. None is NULL; NaN and infinity survive on SQLite, and are null on Postgres.
     """
 
     impl = sa.Text

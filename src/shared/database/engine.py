@@ -27,8 +27,11 @@ class Database:
     path: Path | None = None
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, alone: str = "") -> Iterator[sa.Connection]:
         """One transaction that may write, whole or not at all, durable when the block ends.
+
+        On SQLite writers take turns. On Postgres they do only when they say the same `alone`: whoever reads first and
+        writes by what was read says what it must be alone with.
 
         Raises:
             StoreError: when the database cannot be read or written.
@@ -36,6 +39,8 @@ class Database:
         with worded(self.place), self.engine.connect() as plain:
             connection = plain.execution_options(trueline_write=True)
             with connection.begin():
+                if alone and self.path is None:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(alone, 0))))
                 yield connection
 
     @contextmanager
