@@ -27,6 +27,7 @@ from shared.core.results import (
     RunReport,
     Stream,
 )
+from shared.core.usage import ModelUsage
 from shared.database.engine import Database, open_database
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
@@ -423,7 +424,7 @@ def test_scores_by_day(store: SqlRunStore) -> None:
         (date(2026, 2, 28), 0.25),
         (date(2026, 3, 1), 0.0),
     ]
-    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1", None, None)
+    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1", None, None, False)
     assert list(store.daily(OTHER_MONITOR, 3)) == []
 
 
@@ -506,3 +507,40 @@ def test_a_holder_without_a_note_is_told_too(tmp_path: Path) -> None:
             note.unlink()
         with pytest.raises(BusyError, match="began just now"), store.lock(STREAM, 0):
             pass
+
+
+def test_a_draw_may_be_thinned_before_it_is_tried(store: SqlRunStore) -> None:
+    """Those left out become undrawn and never come again, the others keep their place; both have their new chance."""
+    draw(store, ["a", "b", "c"])
+    draw(store, ["a"], OTHER_MONITOR)
+    kept, dropped = (replace(decision(each), probability=0.1, strategy="random, thinned") for each in "ab")
+    store.thin(STREAM, [kept, replace(dropped, drawn=False)])
+    assert [each.decision for each in store.to_score(STREAM, 3)] == [kept, decision("c")]
+    assert store.undecided(STREAM, ["a", "b", "c"]) == []
+    assert sorted(store.waiting(STREAM, 3)) == ["a", "c"]
+    assert [each.decision for each in store.drawn(STREAM, ["c", "b", "a"])] == [decision("c"), kept]
+    assert [each.decision for each in store.drawn(OTHER_MONITOR, ["a"])] == [decision("a")]
+    store.save_results("run-1", STREAM, [scored("a")])
+    assert [each.decision for each in store.begun(STREAM)] == [kept]
+    store.save_results("run-1", STREAM, [scored("c")])
+    assert list(store.begun(STREAM)) == []
+
+
+def test_what_was_tried_is_not_thinned(store: SqlRunStore) -> None:
+    """A score keeps the chance that it was made with, whatever comes late."""
+    draw(store, ["a", "b", "c"])
+    store.save_results("run-1", STREAM, [scored("a"), failed("b")])
+    store.thin(STREAM, [replace(decision(each, drawn=False), probability=0.01) for each in "ab"])
+    assert waiting(store) == ["b", "c"]
+    assert {each.decision.probability for each in store.results(STREAM)} == {0.25}
+    assert [(each.attempts, each.have) for each in store.drawn(STREAM, ["b", "a"])] == [(1, ())]
+
+
+def test_what_models_were_asked_is_kept_also_of_a_killed_run(store: SqlRunStore) -> None:
+    """A day's budget adds up the rows of a monitor's runs since midnight, whatever became of them."""
+    row = ModelUsage("Tone", "small", 3, 1, 0, 30, 10, 6, 0.25, 1, "digest")
+    store.start_run(replace(RUN, usage=(row,)))
+    store.start_run(replace(RUN, run_id="run-2", monitor="other", usage=(row,)))
+    store.finish_run(replace(RUN, run_id="run-3", started_at=NOW - timedelta(days=1), usage=(row, row)))
+    assert store.usage("athena", NOW) == [row]
+    assert store.usage("athena", NOW - timedelta(days=1)) == [row, row, row]

@@ -17,9 +17,10 @@ from shared.core.results import Decision, RunReport
 from shared.database.engine import Database, open_database
 from shared.database.migrate import FOLDER, upgrade
 from shared.database.reading import SqlRunReader, page_of_ids, since_day
-from shared.database.runs import SqlRunStore, batched, tired, waiting_page
+from shared.database.runs import SqlRunStore, batched, tired
 from shared.database.scored import SqlScoredItems
 from shared.database.tables import HEAD, decisions, metadata
+from shared.database.waiting import waiting_page
 from tests.contracts.processes import line, rest, started
 from tests.contracts.stores import NOW, STREAM
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -43,6 +43,7 @@ runs = sa.Table(
     sa.Column("publishing", Json, nullable=False),
     sa.Column("config_text", Prose, nullable=False),
     sa.Column("usage", Json),
+    sa.Column("budget", Json),
 )
 
 items = sa.Table(

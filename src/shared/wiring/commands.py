@@ -19,7 +19,7 @@ from shared.wiring.judges import safe_views
 from shared.wiring.pages import Stored, newest_run, told, try_page, write_page
 from shared.wiring.progress import metrics_print_to_stderr, shown_progress
 from shared.wiring.registries import build_registries
-from shared.wiring.session import execute
+from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
 
 EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
@@ -60,11 +60,21 @@ def _built(options: Namespace, wishes: Wishes) -> Built:
 def check(options: Namespace) -> int:
     """Validate a configuration and explain what it would do."""
     built = _built(options, Wishes(tuple(options.overrides)))
+    with metrics_print_to_stderr():
+        costs = run_until_done(foretold(built))
     if options.json:
-        print(json.dumps(explained_json(built), ensure_ascii=False, indent=2))
+        print(json.dumps(explained_json(built, costs), ensure_ascii=False, indent=2))
     else:
-        print(explained(built))
-    return 0
+        print(explained(built, costs))
+    return _connected(built) if options.connect else 0
+
+
+def _connected(built: Built) -> int:
+    """Ask every model for a word and say what came of it; 1 when one of them does not answer."""
+    found = built.models.connections()
+    for alias, wrong in found.items():
+        print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
+    return 1 if any(found.values()) else 0
 
 
 def list(options: Namespace) -> int:
