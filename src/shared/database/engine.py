@@ -74,6 +74,39 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
     return _opened_file(path)
 
 
+def has_state(path_or_url: str | os.PathLike[str]) -> bool:
+    """Whether a database is there and has Trueline's tables; creates nothing.
+
+    Raises:
+        StoreError: when a server cannot be reached.
+    """
+    url = _url(os.fspath(path_or_url))
+    if url.get_backend_name() == "sqlite":
+        return Path(url.database or "").exists()
+    from shared.database.postgres import place_of, postgres_engine
+
+    engine = postgres_engine(url)
+    try:
+        with worded(place_of(url)), engine.connect() as connection:
+            return sa.inspect(connection).has_table("alembic_version")
+    finally:
+        engine.dispose()
+
+
+def shown_place(path_or_url: str | os.PathLike[str]) -> str:
+    """A path, or a server's URL without its password.
+
+    Raises:
+        StoreError: when it is neither.
+    """
+    url = _url(os.fspath(path_or_url))
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    from shared.database.postgres import place_of
+
+    return place_of(url)
+
+
 def _opened_file(path: Path) -> Database:
     from shared.database.sqlite import prepared, sqlite_engine  # late: one of the two kinds is needed
 
