@@ -1,4 +1,4 @@
-"""The promises of `RunStore` and `RunReader`, on SQLite."""
+"""The promises of `RunStore` and `RunReader`, on SQLite and on Postgres."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from shared.database.engine import Database, open_database
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from tests.contracts.processes import line, started
+from tests.contracts.served import postgres_at
 from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
@@ -50,13 +51,14 @@ class Ticking:
         return self.now
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the database is: a file, or a server."""
+    return str(tmp_path / "state.db") if request.param == "sqlite" else postgres_at(tmp_path)
 
 
 @pytest.fixture
-def database(path: Path) -> Iterator[Database]:
+def database(path: str) -> Iterator[Database]:
     opened = open_database(path)
     yield opened
     opened.close()
@@ -149,7 +151,7 @@ def test_a_draw_that_fails_in_the_middle_is_not_stored(store: SqlRunStore) -> No
     assert store.undecided(STREAM, ["a", "b"]) == ["a", "b"]
 
 
-def test_a_draw_killed_in_the_middle_is_not_stored(path: Path, store: SqlRunStore) -> None:
+def test_a_draw_killed_in_the_middle_is_not_stored(path: str, store: SqlRunStore) -> None:
     """kill -9 between two items of a draw leaves nothing of it."""
     ids = [f"item-{number}" for number in range(3000)]
     with started("draw_half", path, ",".join(ids)) as child:
@@ -320,7 +322,7 @@ def test_clearing_lets_items_in_again(store: SqlRunStore) -> None:
     assert [score.value for result in again.results for score in result.scores] == [0.75]
 
 
-def test_a_second_process_is_kept_out(path: Path, store: SqlRunStore) -> None:
+def test_a_second_process_is_kept_out(path: str, store: SqlRunStore) -> None:
     """Two runs of one monitor never overlap; other monitors go on, and kill -9 frees the lock."""
     with started("hold", path) as child:
         assert line(child) == "held"
@@ -497,10 +499,11 @@ def test_moments_are_utc(store: SqlRunStore) -> None:
     assert (found.started_at, found.started_at.tzinfo) == (NOW, UTC)
 
 
-def test_a_holder_without_a_note_is_told_too(path: Path, store: SqlRunStore) -> None:
+def test_a_holder_without_a_note_is_told_too(tmp_path: Path) -> None:
     """Between taking the lock and writing who took it, another run still gets a clear answer."""
+    store = SqlRunStore(open_database(tmp_path / "state.db"))
     with store.lock(STREAM, 0):
-        for note in path.parent.glob("*.holder"):
+        for note in tmp_path.glob("*.holder"):
             note.unlink()
         with pytest.raises(BusyError, match="began just now"), store.lock(STREAM, 0):
             pass

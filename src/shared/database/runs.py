@@ -189,7 +189,7 @@ class SqlRunStore(SqlRunReader):
         Raises:
             BusyError: when another run holds it for longer, naming its process and since when.
         """
-        return stream_lock(self.database.path, stream, wait, self._clock)
+        return stream_lock(self.database, stream, wait, self._clock)
 
 
 def _insert_decisions(

@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
         page, report = try_page(built, stored)
     places = {} if page is None else {"report": called(page)}
     if not options.dry_run:
-        places["state"] = called(built.store.state(built.around.root))
+        places["state"] = built.store.shown(built.around.root)
     if options.json:
         print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
     elif not options.quiet:
@@ -115,9 +115,8 @@ def schema(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     """Write the HTML report of a past run again."""
     built = _built(options, Wishes(tuple(options.overrides)))
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     opened = built.store.open(built.around.root)
     chosen = newest_run(opened.reader, built.plan, options.run)
     stored = Stored(opened.reader, chosen, safe_views(built, opened.reader, opened.anchors, chosen.stream))
@@ -139,21 +138,21 @@ def cache(options: Namespace) -> int:
     from shared.database.responses import SqlResponses
 
     built = _built(options, Wishes(tuple(options.overrides)))
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
-    database = open_database(state)
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
+    database = open_database(built.store.address(built.around.root))
     try:
         responses = SqlResponses(database)
         cleared = responses.clear() if options.action == "clear" else None
         stats = responses.stats()
     finally:
         database.close()
+    where = built.store.shown(built.around.root)
     if options.json:
         print(json.dumps({**asdict(stats), "hit_rate": stats.hit_rate, "cleared": cleared}))
     elif cleared is not None:
-        print(f"{cleared:,} answers cleared from {called(state)}")
+        print(f"{cleared:,} answers cleared from {where}")
     else:
-        print(f"responses in {called(state)}: {stats.entries:,} answers, {stats.bytes / 1e6:,.1f} MB")
+        print(f"responses in {where}: {stats.entries:,} answers, {stats.bytes / 1e6:,.1f} MB")
         print(f"{stats.hits:,} hits, {stats.misses:,} misses: {stats.hit_rate:.1%}; saved ${stats.saved:,.4f}")
     return 0

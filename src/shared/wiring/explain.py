@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ from shared.core.digests import plain
 from shared.llm.prices import FREE
 from shared.scoring.metric import BoundMetric
 from shared.wiring.build import Built
-from shared.wiring.finding import called
 from shared.wiring.money import Money
 
 
@@ -26,7 +26,7 @@ def explained(built: Built, costs: Sequence[str] = ()) -> str:
         *(f"  {_metric(metric)}" for metric in built.metrics),
         *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
         *_models(built, costs),
-        f"memory      {_words(config.scored_store)}; state in {called(built.store.state(built.around.root))}; "
+        f"memory      {_words(config.scored_store)}; state in {built.store.shown(built.around.root)}; "
         f"scored again: {built.store.policy}",
         f"publishing  {', '.join(sink.name for sink in built.sinks) or 'state database only'}",
         *_verdicts(built),
@@ -99,7 +99,7 @@ def explained_json(built: Built, costs: Sequence[str] = ()) -> dict[str, Any]:
         "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
         "aggregates": plan.aggregates,
-        "state": str(built.store.state(built.around.root)),
+        "state": built.store.shown(built.around.root),
         "config_digest": plan.config_digest,
         "notes": built.notes,
     }
@@ -121,7 +121,8 @@ def _priced(money: Money, alias: str) -> dict[str, Any]:
 
 def _words(part: dict[str, Any]) -> str:
     """A part's parameters on one line."""
-    return ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
+    told = ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
+    return re.sub(r"://[^/@\s]*@", "://***@", told)
 
 
 def _secret(key: str) -> bool:

@@ -12,7 +12,6 @@ from shared.core.errors import UsageError
 from shared.report.judge_records import Judges
 from shared.report.judge_text import judges_text
 from shared.wiring.build import Built
-from shared.wiring.finding import called
 from shared.wiring.judges import judge_views, read_people
 from shared.wiring.pages import newest_run
 
@@ -29,9 +28,8 @@ def print_judges(built: Built, as_json: bool) -> int:
             f"{built.document.name} has no people's verdicts to hold judges to; add "
             "`labels: {type: file, path: ...}` (columns item_id, label, value) or `anchors: {path: ...}`"
         )
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     people, notes = read_people(built)
     opened = built.store.open(built.around.root)
     try:
