@@ -229,8 +229,8 @@ def test_mistakes_in_a_budget_are_told(project: Project, server: StandIn, more: 
 @pytest.mark.parametrize(
     ("prices", "told"),
     [
-        ("prices: {smal: {input: 1, output: 2}}", "model 'small' (judge) has no price. Known: 'smal'. Did you mean"),
-        ("prices: {}", "model 'small' (judge) has no price. No price is given under `prices`."),
+        ("prices: {smal: {input: 1, output: 2}}", "model 'small' has no price. Known: 'smal'. Did you mean"),
+        ("prices: {}", "model 'small' has no price. No price is given under `prices`."),
         ("prices: {small: {input: 1}}", "'output' is missing"),
         ("prices: {small: {input: -1, output: 2}}", "prices.small.input"),
         ("prices: {small: {input: 1, output: 2, cached: 1}}", "unknown key 'cached'"),

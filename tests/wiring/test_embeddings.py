@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.llm.standin import standing_in
 from tests.wiring.project import Project
 
 CONFIG = """\
@@ -45,3 +46,24 @@ def test_mistakes_are_told_before_any_work(tmp_path: Path) -> None:
     assert "unknown embedder 'offlin'" in told
     assert "unknown embedding model 'fra'" in told
     assert "Did you mean 'far'?" in told
+
+
+def test_embeddings_are_counted_and_kept_within_the_budget(tmp_path: Path) -> None:
+    """What a server embeds is paid by its price, shown by metric, and never more than the budget allows."""
+    with standing_in() as server:
+        project = Project(tmp_path)
+        far = f"type: openai_compatible, base_url: '{server.url}', model: small, price: {{input: 100, output: 0}}"
+        block = f"embeddings: {{far: {{{far}}}}}"
+        project.write("m.yaml", CONFIG.format(block=block, more=", embedding: far"))
+        first = json.loads(project.run("m.yaml", "--json", "--quiet", "--no-dedup").stdout)
+        (row,) = first["usage"]
+        assert (row["metric"], row["calls"], row["failed"]) == ("Likeness", 8, 0)
+        assert row["cost"] > 0 and row["input"] > 0
+        half = f"budget: {{usd: {row['cost'] / 2:.7f}, on_over: stop}}\n"
+        project.write("m.yaml", half + CONFIG.format(block=block, more=", embedding: far"))
+        done = project.run("m.yaml", "--json", "--quiet", "--no-dedup")
+        assert done.returncode == 4
+        assert json.loads(done.stdout)["usage"][0]["cost"] <= row["cost"] / 2
+        block = block.replace(", price: {input: 100, output: 0}", "")
+        project.write("m.yaml", half + CONFIG.format(block=block, more=", embedding: far"))
+        assert "has no price" in project.run("check", "m.yaml").stderr

@@ -45,6 +45,10 @@ class OpenAICompatibleEmbedder:
             ItemError: for a text that is blank, or that the server refuses; FatalError: the account is empty.
             TransientError: `RateLimited`, `Unavailable`, `BadAnswer`.
         """
+        return (await self.counted(texts))[0]
+
+    async def counted(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
+        """The same, and the tokens that the server counted; None where it does not say."""
         if any(not text.strip() for text in texts):
             raise ItemError(f"{self.name}: a blank text has no meaning to embed")
         size = self._settings.batch_size
@@ -58,7 +62,9 @@ class OpenAICompatibleEmbedder:
             for task in tasks:
                 task.cancel()  # after the first failure nobody waits for the others; a finished one does not mind
             await asyncio.gather(*tasks, return_exceptions=True)
-        return [vector for vectors in found for vector in vectors]
+        tokens = [told for _, told in found]
+        known = None if None in tokens else sum(told for told in tokens if told is not None)
+        return [vector for vectors, _ in found for vector in vectors], known
 
     def vectors(self, texts: Sequence[str]) -> list[Vector]:
         """The same for callers without an event loop; threads share the limits and the connections."""
@@ -74,7 +80,7 @@ class OpenAICompatibleEmbedder:
             self._portal.run(self._transport.aclose())
             self._portal.close()
 
-    async def _asked(self, texts: Sequence[str]) -> list[Vector]:
+    async def _asked(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
         """One request with its tries. What no call can change is remembered."""
         if self._final is not None:
             raise ConfigError(*self._final.problems)
@@ -84,7 +90,7 @@ class OpenAICompatibleEmbedder:
             body["dimensions"] = self._settings.dimensions
         estimate = sum(map(len, sent)) // 4 + len(sent)
 
-        async def work() -> list[Vector]:
+        async def work() -> tuple[list[Vector], int | None]:
             async with self._lane.slot(estimate):
                 reply = await self._transport.ask("POST", "/embeddings", body)
                 return self._read(reply.body, len(sent), estimate)
@@ -100,13 +106,14 @@ class OpenAICompatibleEmbedder:
             self._final = error.error
             raise self._final from error
 
-    def _read(self, content: bytes, expected: int, estimate: int) -> list[Vector]:
+    def _read(self, content: bytes, expected: int, estimate: int) -> tuple[list[Vector], int | None]:
         where = f"{self._settings.base_url}/embeddings"
         found = read_json(content, where)
         usage = found.get("usage")
-        used = usage.get("total_tokens") if isinstance(usage, dict) else None
-        self._lane.limits.settle(estimate, used if isinstance(used, int) else estimate)
-        return _vectors(found.get("data"), expected, where)
+        said = usage.get("total_tokens") if isinstance(usage, dict) else None
+        used = said if isinstance(said, int) and said >= 0 else None
+        self._lane.limits.settle(estimate, estimate if used is None else used)
+        return _vectors(found.get("data"), expected, where), used
 
 
 def _vectors(rows: object, expected: int, where: str) -> list[Vector]:

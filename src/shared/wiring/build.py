@@ -113,7 +113,7 @@ class _Builder:
         embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
         parts = Parts(self.registries.metrics, models, embeddings, self.around.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
-        money = build_money(config, models, checker, self.around.root)
+        money = build_money(config, models, embeddings, checker, self.around.root)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         store = self._component(
             {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from shared.core.errors import TruelineError
 from shared.core.model_ports import Embedder
 from shared.core.registry import Registry, hint
+from shared.llm.prices import Price
 from shared.wiring.checking import Checker, Strict, params_model
 from shared.wiring.yaml_file import Where
 
@@ -22,6 +23,21 @@ class EmbeddingCommon(Strict):
     """What every entry of `embeddings` takes besides its embedder's own parameters."""
 
     type: str = Field(description="the embedder: offline, openai_compatible, or package.module:attr")
+    price: Price | None = Field(default=None, description="input: US dollars per million tokens; output is 0")
+
+
+class EmbedderHandle:
+    """The embedding model of one metric. It answers by itself; while a run is open its calls are counted and paid."""
+
+    def __init__(self, embedder: Embedder, metric: str, alias: str) -> None:
+        self.name = embedder.name
+        self.metric, self.alias = metric, alias
+        self.bare = embedder
+        self.inner = embedder
+
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """See `Embedder`."""
+        return await self.inner.embed(texts)
 
 
 class Embeddings:
@@ -30,12 +46,30 @@ class Embeddings:
     def __init__(self, entries: Mapping[str, Mapping[str, Any]], registry: Registry, checker: Checker) -> None:
         self._entries, self._registry, self._checker = entries, registry, checker
         self._made: dict[str, Embedder | None] = {}
+        self.common: dict[str, EmbeddingCommon] = {}
+        self.handles: list[EmbedderHandle] = []
         self._params: dict[str, tuple[Any, BaseModel]] = {}
         for alias, entry in entries.items():
             self._check(alias, entry)
 
-    def named(self, alias: str, where: Where) -> Embedder | None:
-        """The embedding model of that name, or None after noting what is wrong with it."""
+    def handle(self, alias: str, metric: str, where: Where) -> EmbedderHandle | None:
+        """The embedding model of that name for a metric, or None after noting what is wrong with it."""
+        made = self._named(alias, where)
+        if made is None:
+            return None
+        self.handles.append(EmbedderHandle(made, metric, alias))
+        return self.handles[-1]
+
+    def open(self, around: Callable[[EmbedderHandle], Embedder]) -> None:
+        """Let every metric's calls go through what is put around them, until `close`."""
+        for handle in self.handles:
+            handle.inner = around(handle)
+
+    def kind(self, alias: str) -> str:
+        """The `type` of an embedding model."""
+        return self.common[alias].type if alias in self.common else OFFLINE
+
+    def _named(self, alias: str, where: Where) -> Embedder | None:
         if alias != OFFLINE and alias not in self._entries:
             known = hint(alias, [*self._entries, OFFLINE])
             self._checker.problem(
@@ -49,6 +83,8 @@ class Embeddings:
 
     async def close(self) -> list[str]:
         """Close the connections that were opened in this event loop. What went wrong with it."""
+        for handle in self.handles:
+            handle.inner = handle.bare
         told = []
         for alias, made in self._made.items():
             try:
@@ -60,9 +96,11 @@ class Embeddings:
 
     def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
         where: Where = ("embeddings", alias)
-        common = {key: value for key, value in entry.items() if key == "type"}
-        own = {key: value for key, value in entry.items() if key != "type"}
+        common = {key: value for key, value in entry.items() if key in EmbeddingCommon.model_fields}
+        own = {key: value for key, value in entry.items() if key not in EmbeddingCommon.model_fields}
         shared = self._checker.model(EmbeddingCommon, common, where)
+        if shared is not None:
+            self.common[alias] = shared
         target = None if shared is None else self._checker.resolve(self._registry, shared.type, (*where, "type"))
         if target is None:
             return

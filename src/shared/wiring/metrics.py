@@ -101,7 +101,7 @@ def _given(
         elif named.kind is LMAdapter:
             given[name] = parts.models.handle(given[name], label, place)
         else:
-            given[name] = parts.embeddings.named(given[name], place)
+            given[name] = parts.embeddings.handle(given[name], label, place)
     complete = all(given[name] is not None or getattr(params, name) is None for name in given)
     return given if complete else None
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.core.errors import ConfigError
+from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import hint
 from shared.llm.ledger import Allowance
 from shared.llm.metered import Account, CountingAdapter, Meter, MeteredAdapter
+from shared.llm.metered_embeddings import MeteredEmbedder
 from shared.llm.prices import FREE, Price, PriceTable
 from shared.wiring.checking import Checker, shown
 from shared.wiring.config import MonitorConfig
+from shared.wiring.embeddings import EmbedderHandle, Embeddings
 from shared.wiring.models import OFFLINE, ModelHandle, Models
 from shared.wiring.yaml_file import read_document
 
@@ -27,6 +30,7 @@ class Money:
     """What one configuration's models cost, and its budget."""
 
     models: Models
+    embeddings: Embeddings
     table: PriceTable
     allowance: Allowance | None
 
@@ -49,8 +53,26 @@ class Money:
 
     @property
     def unpriced(self) -> list[str]:
-        """Those of them whose price is not known."""
-        return [alias for alias in self.asked if self.price(alias) is None]
+        """The names of those of them whose price is not known, and of embedding models."""
+        found = [self.models.names(alias)[0] for alias in self.asked if self.price(alias) is None]
+        return [*found, *(each.name for each in self.embeddings.handles if self.embedding_price(each) is None)]
+
+    def embedding_price(self, handle: EmbedderHandle) -> Price | None:
+        """The price of an embedding model: its own, that of its type, or the table's; None without."""
+        common = self.embeddings.common.get(handle.alias)
+        own = None if common is None else common.price
+        if own is not None:
+            return own
+        return FREE if self.embeddings.kind(handle.alias) == OFFLINE else self.table.find(handle.name)
+
+    def paid(self, account: Account) -> Callable[[EmbedderHandle], Embedder]:
+        """What stands around a metric's embedding model: it reserves, pays and counts."""
+
+        def around(handle: EmbedderHandle) -> Embedder:
+            free = self.embeddings.kind(handle.alias) == OFFLINE
+            return MeteredEmbedder(handle.bare, Meter(account, handle.metric, self.embedding_price(handle), free))
+
+        return around
 
     def inside(self, account: Account) -> Any:
         """What stands around each bare adapter: it reserves, pays and counts."""
@@ -70,7 +92,7 @@ class Money:
         return around
 
 
-def build_money(config: MonitorConfig, models: Models, checker: Checker, root: Path) -> Money:
+def build_money(config: MonitorConfig, models: Models, embeddings: Embeddings, checker: Checker, root: Path) -> Money:
     """Prices and budget; mistakes are noted with the checker, also a budget in dollars for a model without a price."""
     before = len(checker.problems)
     table = PriceTable(_prices(config.prices, checker, root))
@@ -78,19 +100,18 @@ def build_money(config: MonitorConfig, models: Models, checker: Checker, root: P
     allowance = None
     if wanted is not None:
         allowance = Allowance(wanted.usd, wanted.tokens, wanted.on_over, wanted.per)
-    money = Money(models, table, allowance)
+    money = Money(models, embeddings, table, allowance)
     if allowance is not None and allowance.usd is not None and len(checker.problems) == before:
-        for alias in money.unpriced:
-            name = models.names(alias)[0]
+        for name in dict.fromkeys(money.unpriced):
             known = hint(name, table.names) if table.names else "No price is given under `prices`."
             cure = "Give its price under `prices` or as `price` of the model, or limit tokens instead."
-            checker.problem(("budget", "usd"), f"model {name!r} ({alias}) has no price. {known} {cure}")
+            checker.problem(("budget", "usd"), f"model {name!r} has no price. {known} {cure}")
     return money
 
 
 def money_notes(money: Money) -> list[str]:
     """What must be said of a configuration whose costs are only partly known."""
-    names = ", ".join(repr(money.models.names(alias)[0]) for alias in money.unpriced)
+    names = ", ".join(map(repr, dict.fromkeys(money.unpriced)))
     return [f"no price is known for {names}: tokens are counted, the cost is not"] if names else []
 
 

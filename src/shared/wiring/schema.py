@@ -16,6 +16,7 @@ from shared.scoring.metric import BoundMetric, parameters, spec_of
 from shared.wiring.checking import Named, params_model
 from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.config_people import LabelsCommon
+from shared.wiring.embeddings import EmbeddingCommon
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
 
@@ -41,7 +42,7 @@ def config_schema(registries: Registries) -> Schema:
     place["embeddings"] = {
         "type": "object",
         "description": "embedding models by the name that metrics ask for them",
-        "additionalProperties": _choices(registries.embeddings, "type", {}),
+        "additionalProperties": _choices(registries.embeddings, "type", _model_schema(EmbeddingCommon)["properties"]),
     }
     place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
     labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])

@@ -86,6 +86,8 @@ async def models_open(built: Built, database: Database, account: Account | None 
     are asked is counted and paid for in the account. Afterwards the list that it gave says what went wrong at the end.
     """
     told: list[str] = []
+    account, money = account or Account(), built.money
+    built.embeddings.open(money.paid(account))
     if not built.models.handles:
         try:
             yield told
@@ -98,7 +100,6 @@ async def models_open(built: Built, database: Database, account: Account | None 
     kept = built.config.response_cache
     age = None if kept.max_age_days is None else timedelta(days=kept.max_age_days)
     responses = SqlResponses(database, CacheLimits(age, kept.max_entries, int(kept.max_mb * 1e6)))
-    account, money = account or Account(), built.money
     batches, around = SqlBatches(database), (money.inside(account), money.outside(account))
     built.models.open(responses if kept.enabled else None, batches, *around)
     try:
