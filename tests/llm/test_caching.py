@@ -268,3 +268,24 @@ def test_forgetting_reaches_a_cache_inside_a_chain_and_a_recording(tmp_path: Pat
     outer.forget("a")
     assert memory.stats().entries == 0
     RecordingAdapter(inner, tmp_path / "r.jsonl").forget("a")
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_loop_that_ends_too_early_leaves_the_question_free(steps: int) -> None:
+    """A call that was made and had not begun when its loop ended is no call that others may wait for."""
+    adapter, inner, _ = cached()
+
+    async def ask() -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await adapter.complete("q")
+
+    async def leave() -> None:
+        asked = asyncio.ensure_future(ask())
+        await asyncio.sleep(0)
+        assert not asked.done()
+
+    asyncio.run(leave())
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(adapter.complete_with_logprobs, "q").result(timeout=10).text == "yes"
+    assert inner.asked

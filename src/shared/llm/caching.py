@@ -58,7 +58,7 @@ class CachingAdapter:
             # A task of its own: who stops waiting must not take the answer from the others.
             task = asyncio.create_task(self._answer(key, future, prompt, max_tokens, params))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda ended: self._ended(ended, key, future))
         waiting = asyncio.wrap_future(future)
         waiting.add_done_callback(_seen)
         answer = await asyncio.shield(waiting)
@@ -132,6 +132,12 @@ class CachingAdapter:
     def _settled(self, key: str) -> None:
         with self._lock:
             self._asked.pop(key, None)
+
+    def _ended(self, task: asyncio.Task[None], key: str, future: Future[LMResult]) -> None:
+        self._tasks.discard(task)
+        if not future.done():  # its loop was closed before it had begun: nobody may wait for it for ever
+            self._settled(key)
+            future.set_exception(asyncio.CancelledError())
 
 
 def _seen(future: asyncio.Future[LMResult]) -> None:

@@ -238,8 +238,14 @@ class _Feed:
         async with self._lock:
             if self._units:  # another worker has opened an item meanwhile
                 return self._units.pop()
+            if self.closed or self.ended_by is not None:
+                return None
             item = await self._item()
-            return None if item is None else self._open(item)
+            try:
+                return None if item is None else self._open(item)
+            except _ENDS as error:  # of a metric in place: what is under way elsewhere is still finished
+                self.end(error)
+                return None
 
     def _open(self, item: DatasetItem) -> tuple[Verdicts, BoundMetric | None]:
         verdicts = Verdicts(item)
