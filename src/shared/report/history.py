@@ -65,7 +65,6 @@ class History:
 def _point(day: date, found: _Day, facts: Facts) -> DayPoint:
     if not found.values:
         return DayPoint(day, found.queued)
-    by_chance = any(chance < 1.0 for chance in found.chances)
-    judged = Chances(found.proxies, found.chances, ()) if by_chance else None
+    judged = Chances(found.proxies, found.chances, ())
     at = estimate("", Rows(found.values, found.probabilities, groups=found.strata, judged=judged), facts)
     return DayPoint(day, at.n, at.mean, at.mean_low, at.mean_high)

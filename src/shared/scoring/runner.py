@@ -231,14 +231,14 @@ class _Feed:
 
     async def next(self) -> tuple[Verdicts, BoundMetric | None] | None:
         """The next unit; None when the items have come to an end."""
-        if self.closed or self.ended_by is not None:
+        if self._over():
             return None
         if self._units:
             return self._units.pop()
         async with self._lock:
             if self._units:  # another worker has opened an item meanwhile
                 return self._units.pop()
-            if self.closed or self.ended_by is not None:
+            if self._over():
                 return None
             item = await self._item()
             try:
@@ -246,6 +246,9 @@ class _Feed:
             except _ENDS as error:  # of a metric in place: what is under way elsewhere is still finished
                 self.end(error)
                 return None
+
+    def _over(self) -> bool:
+        return self.closed or self.ended_by is not None
 
     def _open(self, item: DatasetItem) -> tuple[Verdicts, BoundMetric | None]:
         verdicts = Verdicts(item)
