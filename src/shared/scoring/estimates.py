@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
 from shared.scoring.hajek import Weighted, hajek, wilson
-from shared.scoring.two_phase import Chances, answered, proxy_passed, share, two_phase
+from shared.scoring.two_phase import Chances, Judged, answered, share, two_phase
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,33 +185,11 @@ class _Column:
     passed: array[int] = field(default_factory=lambda: array("b"))
     groups: array[int] = field(default_factory=lambda: array("i"))
     thresholds: set[float | None] = field(default_factory=set)
-    judged: _Judged = field(default_factory=lambda: _Judged())
+    judged: Judged = field(default_factory=Judged)
     queued: int = 0
     failed: int = 0
     unanswered: int = 0
     not_applicable: int = 0
-
-
-@dataclass(slots=True)
-class _Judged:
-    """What is kept besides of a metric that judges by chance: 17 bytes a score, nothing of others."""
-
-    proxies: array[float] = field(default_factory=lambda: array("d"))
-    chances: array[float] = field(default_factory=lambda: array("d"))
-    passed: array[int] = field(default_factory=lambda: array("b"))
-
-    def add(self, score: MetricScore, column: _Column) -> None:
-        """Take the proxy of the column's newest score; those before that had none were judged for certain."""
-        if score.chance is None and not self.chances:
-            return
-        before = len(column.values) - 1 - len(self.chances)
-        if before:
-            self.proxies.extend(column.values[:before])
-            self.chances.extend([1.0] * before)
-            self.passed.extend(column.passed[:before])
-        self.proxies.append(score.value if score.proxy is None else score.proxy)
-        self.chances.append(1.0 if score.chance is None else score.chance)
-        self.passed.append(proxy_passed(score))
 
 
 class EstimateBuilder:
@@ -253,7 +231,7 @@ class EstimateBuilder:
         column.values.append(score.value)
         column.probabilities.append(decision.probability)
         column.passed.append(-1 if score.passed is None else int(score.passed))
-        column.judged.add(score, column)
+        column.judged.add(score, column.values, column.passed)
         column.groups.append(self._strata.setdefault(decision.stratum, len(self._strata)))
 
     def failed(self, label: str, by_chance: bool = True) -> None:
@@ -294,6 +272,6 @@ class EstimateBuilder:
                 not_applicable=column.not_applicable,
                 inspection=True,
             )
-        judged = Chances(column.judged.proxies, column.judged.chances, column.judged.passed, column.unanswered)
+        judged = column.judged.chances_of(column.unanswered)
         rows = Rows(column.values, column.probabilities, column.passed, column.groups, judged)
         return estimate(label, rows, facts, self._population)

@@ -34,8 +34,9 @@ calls saved: `benchmarks/cascade.py`.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.core.results import MetricScore
@@ -63,6 +64,34 @@ class Chances:
     chances: Sequence[float]
     proxies_passed: Sequence[int]
     failed: int = 0
+
+
+@dataclass(slots=True)
+class Judged:
+    """What is kept besides of a metric that judges by chance: 17 bytes a score, nothing of others."""
+
+    proxies: array[float] = field(default_factory=lambda: array("d"))
+    chances: array[float] = field(default_factory=lambda: array("d"))
+    passed: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, score: MetricScore, values: Sequence[float], passed: Sequence[int]) -> None:
+        """Take the proxy of the newest score; those before that had none were judged for certain. `values` and `passed`
+        (1, 0, -1) are those of all scores up to this one.
+        """
+        if score.chance is None and not self.chances:
+            return
+        before = len(values) - 1 - len(self.chances)
+        if before:
+            self.proxies.extend(values[:before])
+            self.chances.extend([1.0] * before)
+            self.passed.extend(passed[:before])
+        self.proxies.append(score.value if score.proxy is None else score.proxy)
+        self.chances.append(1.0 if score.chance is None else score.chance)
+        self.passed.append(proxy_passed(score))
+
+    def chances_of(self, failed: int) -> Chances:
+        """What is kept, with the number of items that have no row."""
+        return Chances(self.proxies, self.chances, self.passed, failed)
 
 
 def proxy_passed(score: MetricScore) -> int:
