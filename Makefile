@@ -4,7 +4,7 @@ PYTHON ?= python3
 export PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bridges check bench clean setup setup-dev
+.PHONY: help demo test test-bridges test-sdk check bench clean setup setup-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,10 @@ test: .venv/.dev ## Run every test (installs Chromium for the browser tests when
 test-bridges: ## Test the bridges to deepeval, ragas, autoevals and phoenix, each in an environment of its own
 	@scripts/test_bridges
 
+test-sdk: .venv/.dev ## Test the Langfuse stand-in with Langfuse's own SDK, old and new, each in an environment of its own
+	@scripts/peers
+	.venv/bin/python -m pytest -q -m langfuse_sdk tests/langfuse
+
 check: .venv/.dev ## The one door: format, lint, types, import contracts, tests
 	@scripts/check
 
@@ -26,7 +30,8 @@ bench: .venv/.dev ## Measure speed, memory and size
 	@for file in benchmarks/*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
 
 clean: ## Remove the environment and every cache; records and reports under data/ stay
-	rm -rf .venv .venv-bridges build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf .venv .venv-names .venv-bridges .venv-peers build dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: .venv/.core ## Only make the environment that runs

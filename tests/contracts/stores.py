@@ -13,6 +13,7 @@ from shared.database.engine import open_database
 from shared.database.scored import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
 from shared.monitoring.memory_store import MemoryScoredItems
+from tests.contracts.served import postgres_at
 
 STREAM = Stream("file:athena", "athena_chat")
 OTHER_MONITOR = Stream("file:athena", "athena_recommendation")
@@ -52,7 +53,17 @@ def sqlite(folder: Path) -> Iterator[ScoredItemsStore]:
         database.close()
 
 
+@contextmanager
+def postgres(folder: Path) -> Iterator[ScoredItemsStore]:
+    database = open_database(postgres_at(folder))
+    try:
+        yield SqlScoredItems(database)
+    finally:
+        database.close()
+
+
 Opener = Callable[[Path], AbstractContextManager[ScoredItemsStore]]
 
-DURABLE: Mapping[str, Opener] = {"csv": csv_file, "sqlite": sqlite}
+FILES: Mapping[str, Opener] = {"csv": csv_file, "sqlite": sqlite}
+DURABLE: Mapping[str, Opener] = {**FILES, "postgres": postgres}
 EVERY: Mapping[str, Opener] = {**DURABLE, "memory": memory}

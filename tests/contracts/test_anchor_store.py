@@ -15,6 +15,7 @@ from shared.core.results import MetricRef, Stream
 from shared.database.anchors import SqlAnchors
 from shared.database.engine import open_database
 from shared.monitoring.memory_store import MemoryAnchors
+from tests.contracts.served import postgres_at
 
 STREAM = Stream("file:desk", "desk")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -43,7 +44,20 @@ def sqlite(folder: Path) -> Iterator[AnchorStore]:
         database.close()
 
 
-EVERY: Mapping[str, Callable[[Path], AbstractContextManager[AnchorStore]]] = {"memory": memory, "sqlite": sqlite}
+@contextmanager
+def postgres(folder: Path) -> Iterator[AnchorStore]:
+    database = open_database(postgres_at(folder))
+    try:
+        yield SqlAnchors(database)
+    finally:
+        database.close()
+
+
+EVERY: Mapping[str, Callable[[Path], AbstractContextManager[AnchorStore]]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "postgres": postgres,
+}
 
 
 @pytest.fixture(params=EVERY)

@@ -15,6 +15,7 @@ from shared.core.batches import BatchStore, Claim
 from shared.database.batches import SqlBatches
 from shared.database.engine import open_database
 from shared.llm.memory_batches import MemoryBatches
+from tests.contracts.served import postgres_at
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LANE = "http://127.0.0.1/v1 small"
@@ -36,7 +37,20 @@ def sqlite(folder: Path) -> Iterator[BatchStore]:
         database.close()
 
 
-EVERY: Mapping[str, Callable[[Path], AbstractContextManager[BatchStore]]] = {"memory": memory, "sqlite": sqlite}
+@contextmanager
+def postgres(folder: Path) -> Iterator[BatchStore]:
+    database = open_database(postgres_at(folder))
+    try:
+        yield SqlBatches(database)
+    finally:
+        database.close()
+
+
+EVERY: Mapping[str, Callable[[Path], AbstractContextManager[BatchStore]]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "postgres": postgres,
+}
 
 
 @pytest.fixture(params=EVERY)

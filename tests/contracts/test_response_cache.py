@@ -15,6 +15,7 @@ from shared.core.results import LMResult
 from shared.database.engine import open_database
 from shared.database.responses import SqlResponses
 from shared.llm.memory_cache import MemoryResponses
+from tests.contracts.served import postgres_at
 
 PLAIN = LMResult("yes", cost=0.5, model="m")
 RICH = LMResult(
@@ -48,7 +49,20 @@ def sqlite(folder: Path) -> Iterator[ResponseCache]:
         database.close()
 
 
-EVERY: Mapping[str, Callable[[Path], AbstractContextManager[ResponseCache]]] = {"memory": memory, "sqlite": sqlite}
+@contextmanager
+def postgres(folder: Path) -> Iterator[ResponseCache]:
+    database = open_database(postgres_at(folder))
+    try:
+        yield SqlResponses(database)
+    finally:
+        database.close()
+
+
+EVERY: Mapping[str, Callable[[Path], AbstractContextManager[ResponseCache]]] = {
+    "memory": memory,
+    "sqlite": sqlite,
+    "postgres": postgres,
+}
 
 
 @pytest.fixture(params=EVERY)

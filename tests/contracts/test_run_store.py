@@ -1,4 +1,4 @@
-"""The promises of `RunStore` and `RunReader`, on SQLite."""
+"""The promises of `RunStore` and `RunReader`, on SQLite and on Postgres."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ from shared.core.results import (
     RunReport,
     Stream,
 )
+from shared.core.usage import ModelUsage
 from shared.database.engine import Database, open_database
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from tests.contracts.processes import line, started
+from tests.contracts.served import postgres_at
 from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
@@ -49,13 +51,14 @@ class Ticking:
         return self.now
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state.db"
+@pytest.fixture(params=["sqlite", "postgres"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where the database is: a file, or a server."""
+    return str(tmp_path / "state.db") if request.param == "sqlite" else postgres_at(tmp_path)
 
 
 @pytest.fixture
-def database(path: Path) -> Iterator[Database]:
+def database(path: str) -> Iterator[Database]:
     opened = open_database(path)
     yield opened
     opened.close()
@@ -148,7 +151,7 @@ def test_a_draw_that_fails_in_the_middle_is_not_stored(store: SqlRunStore) -> No
     assert store.undecided(STREAM, ["a", "b"]) == ["a", "b"]
 
 
-def test_a_draw_killed_in_the_middle_is_not_stored(path: Path, store: SqlRunStore) -> None:
+def test_a_draw_killed_in_the_middle_is_not_stored(path: str, store: SqlRunStore) -> None:
     """kill -9 between two items of a draw leaves nothing of it."""
     ids = [f"item-{number}" for number in range(3000)]
     with started("draw_half", path, ",".join(ids)) as child:
@@ -319,7 +322,7 @@ def test_clearing_lets_items_in_again(store: SqlRunStore) -> None:
     assert [score.value for result in again.results for score in result.scores] == [0.75]
 
 
-def test_a_second_process_is_kept_out(path: Path, store: SqlRunStore) -> None:
+def test_a_second_process_is_kept_out(path: str, store: SqlRunStore) -> None:
     """Two runs of one monitor never overlap; other monitors go on, and kill -9 frees the lock."""
     with started("hold", path) as child:
         assert line(child) == "held"
@@ -421,7 +424,7 @@ def test_scores_by_day(store: SqlRunStore) -> None:
         (date(2026, 2, 28), 0.25),
         (date(2026, 3, 1), 0.0),
     ]
-    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1", None, None)
+    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1", None, None, False)
     assert list(store.daily(OTHER_MONITOR, 3)) == []
 
 
@@ -496,10 +499,48 @@ def test_moments_are_utc(store: SqlRunStore) -> None:
     assert (found.started_at, found.started_at.tzinfo) == (NOW, UTC)
 
 
-def test_a_holder_without_a_note_is_told_too(path: Path, store: SqlRunStore) -> None:
+def test_a_holder_without_a_note_is_told_too(tmp_path: Path) -> None:
     """Between taking the lock and writing who took it, another run still gets a clear answer."""
+    store = SqlRunStore(open_database(tmp_path / "state.db"))
     with store.lock(STREAM, 0):
-        for note in path.parent.glob("*.holder"):
+        for note in tmp_path.glob("*.holder"):
             note.unlink()
         with pytest.raises(BusyError, match="began just now"), store.lock(STREAM, 0):
             pass
+
+
+def test_a_draw_may_be_thinned_before_it_is_tried(store: SqlRunStore) -> None:
+    """Those left out become undrawn and never come again, the others keep their place; both have their new chance."""
+    draw(store, ["a", "b", "c"])
+    draw(store, ["a"], OTHER_MONITOR)
+    kept, dropped = (replace(decision(each), probability=0.1, strategy="random, thinned") for each in "ab")
+    store.thin(STREAM, [kept, replace(dropped, drawn=False)])
+    assert [each.decision for each in store.to_score(STREAM, 3)] == [kept, decision("c")]
+    assert store.undecided(STREAM, ["a", "b", "c"]) == []
+    assert sorted(store.waiting(STREAM, 3)) == ["a", "c"]
+    assert [each.decision for each in store.drawn(STREAM, ["c", "b", "a"])] == [decision("c"), kept]
+    assert [each.decision for each in store.drawn(OTHER_MONITOR, ["a"])] == [decision("a")]
+    store.save_results("run-1", STREAM, [scored("a")])
+    assert [each.decision for each in store.begun(STREAM)] == [kept]
+    store.save_results("run-1", STREAM, [scored("c")])
+    assert list(store.begun(STREAM)) == []
+
+
+def test_what_was_tried_is_not_thinned(store: SqlRunStore) -> None:
+    """A score keeps the chance that it was made with, whatever comes late."""
+    draw(store, ["a", "b", "c"])
+    store.save_results("run-1", STREAM, [scored("a"), failed("b")])
+    store.thin(STREAM, [replace(decision(each, drawn=False), probability=0.01) for each in "ab"])
+    assert waiting(store) == ["b", "c"]
+    assert {each.decision.probability for each in store.results(STREAM)} == {0.25}
+    assert [(each.attempts, each.have) for each in store.drawn(STREAM, ["b", "a"])] == [(1, ())]
+
+
+def test_what_models_were_asked_is_kept_also_of_a_killed_run(store: SqlRunStore) -> None:
+    """A day's budget adds up the rows of a monitor's runs since midnight, whatever became of them."""
+    row = ModelUsage("Tone", "small", 3, 1, 0, 30, 10, 6, 0.25, 1, "digest")
+    store.start_run(replace(RUN, usage=(row,)))
+    store.start_run(replace(RUN, run_id="run-2", monitor="other", usage=(row,)))
+    store.finish_run(replace(RUN, run_id="run-3", started_at=NOW - timedelta(days=1), usage=(row, row)))
+    assert store.usage("athena", NOW) == [row]
+    assert store.usage("athena", NOW - timedelta(days=1)) == [row, row, row]

@@ -19,10 +19,12 @@ from shared.core.ports import ScoredItemsStore
 from shared.core.results import Stream
 from tests.contracts.children import batch
 from tests.contracts.processes import line, rest, said, started
+from tests.contracts.served import postgres_at
 from tests.contracts.stores import (
     AWKWARD,
     DURABLE,
     EVERY,
+    FILES,
     NOW,
     OTHER_MONITOR,
     OTHER_SOURCE,
@@ -39,7 +41,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ScoredItem
 
 
 @pytest.fixture(params=DURABLE)
-def kind(request: pytest.FixtureRequest) -> str:
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        postgres_at(tmp_path)  # before other processes ask for it
+    return str(request.param)
+
+
+@pytest.fixture(params=FILES)
+def file_kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -204,39 +213,39 @@ def test_a_kill_in_mid_write_leaves_whole_marks(kind: str, seed: int, tmp_path: 
             assert store.clear(STREAM) == marked + 1
 
 
-def test_a_full_disk_keeps_what_was_marked(kind: str, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_what_was_marked(file_kind: str, tmp_path: Path) -> None:
     """A write that fails is said with the file's name and a cure, and takes nothing back."""
-    with DURABLE[kind](tmp_path) as store:
+    with DURABLE[file_kind](tmp_path) as store:
         store.mark(STREAM, ["before"], NOW)
-    count, message = said("fill_up", kind, tmp_path, 300_000).split("\n", 1)
+    count, message = said("fill_up", file_kind, tmp_path, 300_000).split("\n", 1)
     assert str(tmp_path) in message
     assert "space" in message
     done = [each for number in range(int(count)) for each in batch("full", number)]
-    with DURABLE[kind](tmp_path) as store:
+    with DURABLE[file_kind](tmp_path) as store:
         assert store.unseen(STREAM, ["before", *done]) == []
         store.mark(STREAM, ["after"], NOW)
         assert store.unseen(STREAM, ["after"]) == []
 
 
-def test_a_folder_that_cannot_be_written_is_said(kind: str) -> None:
+def test_a_folder_that_cannot_be_written_is_said(file_kind: str) -> None:
     """A read-only data folder stops the run with the path and what to do."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with DURABLE[kind](folder) as store:
+        with DURABLE[file_kind](folder) as store:
             store.mark(STREAM, ["a"], NOW)
         for path in folder.iterdir():
             path.chmod(0o444)
         folder.chmod(0o555)
-        message = said("mark_unprivileged", kind, folder)
+        message = said("mark_unprivileged", file_kind, folder)
         folder.chmod(0o755)
     assert name in message
     assert "can be written" in message or "writable" in message
 
 
-def test_a_path_below_a_file_is_said(kind: str, tmp_path: Path) -> None:
+def test_a_path_below_a_file_is_said(file_kind: str, tmp_path: Path) -> None:
     """A folder that cannot be made is a clear error, not a traceback."""
     (tmp_path / "file").write_text("x")
-    with pytest.raises(StoreError, match=r"file.below"), DURABLE[kind](tmp_path / "file" / "below") as store:
+    with pytest.raises(StoreError, match=r"file.below"), DURABLE[file_kind](tmp_path / "file" / "below") as store:
         store.mark(STREAM, ["a"], NOW)
 
 
@@ -249,13 +258,13 @@ def test_a_folder_in_the_files_place_is_said(name: str, tmp_path: Path) -> None:
         store.unseen(STREAM, ["a"])
 
 
-def test_relative_paths_stay_where_they_were(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_stay_where_they_were(file_kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that changes its folder does not change its memory."""
     monkeypatch.chdir(tmp_path)
-    with DURABLE[kind](Path("data")) as store:
+    with DURABLE[file_kind](Path("data")) as store:
         monkeypatch.chdir(os.sep)
         store.mark(STREAM, ["a"], NOW)
-    with DURABLE[kind](tmp_path / "data") as store:
+    with DURABLE[file_kind](tmp_path / "data") as store:
         assert store.unseen(STREAM, ["a"]) == []
 
 

@@ -12,16 +12,8 @@ SRC = ROOT / "src"
 SCRIPTS = ROOT / "scripts"
 
 # Where a checkout holds what is not ours, for when there is no git to ask.
-_NOT_SOURCE = {
-    ".git",
-    ".venv",
-    ".venv-bridges",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".pytest_cache",
-    ".import_linter_cache",
-    "__pycache__",
-}
+_NOT_SOURCE = {".git", ".venv", ".venv-bridges", ".venv-names", ".venv-peers", "__pycache__"}
+_NOT_SOURCE |= {".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache"}
 
 
 def python_files(*folders: Path) -> list[Path]:

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from shared.core.records import FIELDS
+from shared.llm.prices import Price
 from shared.wiring.build import build
 from shared.wiring.config import (
+    Budget,
     Evaluation,
     MetricCommon,
     MonitorConfig,
@@ -41,7 +43,13 @@ def test_every_block_has_its_heading() -> None:
     "name",
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
-        | {*Privacy.model_fields, *ResponseCache.model_fields, *(set(ModelCommon.model_fields) - {"type"})}
+        | {
+            *Budget.model_fields,
+            *Price.model_fields,
+            *Privacy.model_fields,
+            *ResponseCache.model_fields,
+            *(set(ModelCommon.model_fields) - {"type"}),
+        }
         | {*LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),

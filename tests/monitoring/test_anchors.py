@@ -103,6 +103,15 @@ def test_the_schedule_asks_the_model_itself(store: MemoryAnchors) -> None:
     assert [{v.value for v in each.verdicts} for each in store.passes(STREAM)] == [{1.0}, {0.0}]
 
 
+def test_a_judge_that_comes_back_is_asked_anew(store: MemoryAnchors) -> None:
+    """The answers of its first pass are older than those of the judge between."""
+    model = Model(lambda question, n: 1.0 if n < 6 else 0.0)
+    first, second = judge_of(model), judge_of(model, "v2")
+    for hours, metric in enumerate((first, second, first)):
+        judged(plan_of(metric), store, NOON + timedelta(hours=hours))
+    assert [{v.value for v in each.verdicts} for each in store.passes(STREAM)] == [{1.0}, {0.0}, {0.0}]
+
+
 def test_without_a_schedule_a_pass_stands_for_ever(store: MemoryAnchors) -> None:
     plan = plan_of(judge_of(Model(lambda question, n: 1.0)), every=None)
     judged(plan, store)

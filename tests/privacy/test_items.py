@@ -18,7 +18,7 @@ REF = MetricRef("Label", "length", "1", "d" * 64)
 
 
 KEPT = {"run_id", "monitor", "stream", "config_digest", "status", "started_at", "finished_at", "counts", "estimates"}
-KEPT |= {"cost", "version", "environment", "usage"}
+KEPT |= {"cost", "version", "environment", "usage", "budget"}
 
 
 def full_item() -> DatasetItem:

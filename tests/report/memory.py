@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
+from shared.core.usage import ModelUsage
 
 
 class Row(NamedTuple):
@@ -59,6 +60,10 @@ class MemoryReader:
             found = [score.value for score in row.result.scores if score.label == label]
             values.setdefault(row.result.decision.stratum, []).extend(found)
         return {stratum: statistics.stdev(found) for stratum, found in values.items() if len(found) > 1}
+
+    def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
+        mine = (run for run in self.stored if run.monitor == monitor and run.started_at >= since)
+        return [each for run in mine for each in run.usage]
 
 
 def ref(label: str) -> MetricRef:

@@ -11,10 +11,10 @@ import pytest
 
 from shared.core.labels import AnchorPass, AnchorVerdict, Label
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, MetricRef, MetricScore, StoredResult
+from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
 from shared.privacy.redaction import Redactor
 from shared.report.html import render
-from shared.report.judge_records import JudgeOptions, Judges, JudgeView
+from shared.report.judge_records import JudgeOptions, Judges, JudgeView, Need
 from shared.report.judge_text import judge_line, judges_text
 from shared.report.judges import collect_judges
 from shared.report.terminal import summary
@@ -157,6 +157,19 @@ def test_the_newest_score_of_a_labelled_item_counts() -> None:
     assert view.labelled == 2 and view.agreement is not None and view.agreement.agreement.value == 1.0
 
 
+@pytest.mark.parametrize("hours", [(1, 2), (2, 1)])
+def test_an_item_that_was_scored_again_is_judged_once(hours: tuple[int, int]) -> None:
+    """Also without a label: the same item twice would make every interval too narrow."""
+    again = [stored(n, passed=at == 2, hours=at) for n in range(30) for at in hours]
+    lots = [each._replace(item=replace(each.item, id=f"{each.item.id}@{n % 2}")) for n, each in enumerate(again)]
+    people = settle([Label("i1", "Judge", 1.0)])
+    reader = MemoryReader([], [Row("run", each) for each in lots])
+    (view,) = collect_judges(reader, STREAM, people, JudgeOptions(), (), lambda item: item.id.partition("@")[0])
+    assert (view.judged, view.labelled) == (30, 1)
+    assert view.passes is not None and view.passes.value == 1.0
+    assert view.agreement is not None and view.agreement.agreement.value == 1.0
+
+
 def test_disagreements_are_shown_as_privacy_allows() -> None:
     """Ids, words and explanations; redacted with a cleaner; no words at all when the text is not to be shown."""
     results, truth = traffic(80)
@@ -177,7 +190,31 @@ def anchored(hours: int, good: int, judge: MetricRef = JUDGE, anchors: str = "a"
         for repeat in (0, 1)
     )
     at = START + timedelta(hours=hours)
-    return AnchorPass(STREAM, judge, anchors, at, "first", "run", verdicts, None, 0.5)
+    return AnchorPass(STREAM, judge, anchors, at, "first", f"run {hours}", verdicts, None, 0.5)
+
+
+def run_at(hours: int) -> RunReport:
+    """The run that an anchor pass at that hour followed: it began two hours before."""
+    return RunReport(f"run {hours}", "desk", STREAM, "c" * 64, "done", START + timedelta(hours=hours - 2))
+
+
+def test_a_judge_that_moved_between_two_passes_is_not_taken_for_the_application() -> None:
+    """Six daily runs by the old judge, then it drifts on the day of the next pass: both fall alike there."""
+    steady = [stored(1000 * day + n, n % 4 > 0, hours=24 * day + 1) for day in range(7) for n in range(200)]  # 75 %
+    drifted = [stored(9000 + n, n % 10 > 3, hours=24 * 7 + 1) for n in range(200)]  # 60 %
+    reader = MemoryReader([run_at(2), run_at(170)], [Row("run", each) for each in (*steady, *drifted)])
+    (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(170, 24)])
+    found = view.anchors
+    assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
+    assert found.judge.moved.value == pytest.approx(-0.15) and found.traffic.value == pytest.approx(-0.15)
+    assert found.application.value == pytest.approx(0.0)
+
+
+def test_traffic_of_an_unknown_run_is_not_guessed_at() -> None:
+    """The judge's move is told alone."""
+    results = [stored(n, n % 4 > 0, hours=1 + 168 * (n % 2)) for n in range(40)]
+    (view,) = views(results, {}, passes=[anchored(2, 30), anchored(170, 24)])
+    assert view.anchors is not None and view.anchors.judge is not None and view.anchors.traffic is None
 
 
 def test_the_judges_drift_is_told_from_the_applications() -> None:
@@ -185,7 +222,8 @@ def test_the_judges_drift_is_told_from_the_applications() -> None:
     mild = replace(JUDGE, version="4", digest="f" * 64)
     before = [stored(n, n % 4 > 0, hours=1) for n in range(200)]  # 75 % pass
     after = [stored(1000 + n, n % 20 > 1, judge=mild, hours=20) for n in range(200)]  # 90 %
-    (view,) = views([*before, *after], {}, passes=[anchored(2, 30), anchored(21, 36, mild)])
+    reader = MemoryReader([run_at(2), run_at(21)], [Row("run", each) for each in (*before, *after)])
+    (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(21, 36, mild)])
     found = view.anchors
     assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
     assert found.judge.moved.value == pytest.approx(0.15) and found.judge.moved.low > 0
@@ -251,6 +289,9 @@ def test_what_narrows_the_interval_is_said_in_labels() -> None:
     words = judges_text((only(results, some(truth, 60)),))
     assert "more labels on random items for ±5 points" in words and "±2" in words
     assert "±5 points is reached" in judges_text((only(results, some(truth, 600)),))
+    close = only(results, some(truth, 60))
+    planned = replace(close, needs=(Need(0.05, 50),))  # fulfilled, and the interval is wider still
+    assert "a few more labels on random items for ±5 points" in " ".join(judges_text((planned,)).split())
     few = judges_text((only(*traffic(100)),))
     assert "cannot be reached with 100 judged items" in " ".join(few.split())
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import pytest
 
 from shared.core.results import Counts, Estimate, MetricFailure, StoredResult
+from shared.core.usage import BudgetUse, ModelUsage
 from shared.privacy.redaction import Redactor
 from shared.report.html import render
 from shared.report.records import ReportOptions
@@ -234,3 +235,22 @@ def test_many_labels_are_bounded_and_said() -> None:
     page = render(data_of(results, options=ReportOptions(labels=20)))
     assert "280 more labels are not shown" in page
     assert page.count('<span class="label">') == 20
+
+
+def test_what_models_cost_is_on_the_page() -> None:
+    """By metric and model, with what is unknown said and the budget's share; hostile names stay text."""
+    rows = (
+        ModelUsage("judge", "small", 90, 20, 6, 12_345, 3_000, 456, 0.25, estimated=2),
+        ModelUsage("<b>tone</b>", "<script>x</script>", 10, 0, 0, 100, 0, 10),
+    )
+    run = run_of(ordinary(), usage=rows, budget=(BudgetUse("usd", "day", 1.0, 0.25, 0.25),))
+    page = Page(render(data_of(ordinary(), run)))
+    text = " ".join(page.text.split())
+    assert "$0.25 for 100 calls of models; 20 answers came from memory. Where a model has no price" in text
+    assert "50.0\u00a0% of the budget of $1.00 a day is used ($0.25 by this run)." in text.replace(
+        "50.0 %", "50.0\u00a0%"
+    )
+    assert "about 12,345" in text
+    assert "<script>x</script>" in text
+    assert "script" not in page.tags
+    assert "What it cost" not in render(data_of(ordinary()))

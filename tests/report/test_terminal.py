@@ -4,10 +4,12 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from shared.core.results import Counts, Estimate, RunReport
+from shared.core.usage import BudgetUse, ModelUsage
 from shared.report.terminal import as_json, show, summary
 from tests.report.samples import hostile, ordinary, result, run_of, score
 
@@ -126,3 +128,17 @@ def test_json_has_no_nan() -> None:
     """What is not a number is null, so that every reader of JSON can read it."""
     run = run_of([], estimates=(Estimate("x", 2, float("nan"), float("-inf"), 1.0),))
     assert as_json(run)["estimates"][0]["mean"] is None and as_json(run)["estimates"][0]["mean_low"] is None
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_what_models_cost_is_told(width: int) -> None:
+    """Calls, tokens, dollars and the share of the budget; a model without a price is said to have none."""
+    rows = tuple(ModelUsage(f"metric {n}", "small", n, 2, 1, 100, 10, 20, 0.5 if n else None) for n in range(12))
+    budget = (BudgetUse("tokens", "run", 3000, 1440),)
+    text = " ".join(summary(replace(RUN, usage=rows, budget=budget), width).split())
+    assert "models: 66 calls, 24 from cache, 12 failed; 1,200 tokens in (120 cached), 240 out; $5.50" in text
+    assert (
+        "metric 0 asks small: 0 calls, 2 from cache, 1 failed; 100 tokens in (10 cached), 20 out; no price is" in text
+    )
+    assert "and 2 more metrics and models" in text
+    assert "48.0 % of the budget of 3,000 tokens a run is used" in text.replace("\u00a0", " ")

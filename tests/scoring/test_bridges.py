@@ -27,6 +27,7 @@ from shared.core.results import Score
 from shared.scoring.bridges.common import Bridged, Facts, Vendor, bridged
 from shared.scoring.bridges.guard import shielded
 from shared.scoring.bridges.judging import Judge, inlined, unfenced
+from shared.scoring.judging.repeats import REPEAT
 from shared.scoring.metric import bind, parameters
 from shared.wiring.registries import build_registries
 from tests.bridges.helping import results
@@ -321,6 +322,17 @@ def test_a_metric_that_asks_without_a_model_says_so() -> None:
     """An optional model that is needed after all is a mistake in the configuration."""
     with pytest.raises(ConfigError, match="give it `model`"):
         results(ours("optional", model=None), [DatasetItem(query="ask")])
+
+
+def test_a_repeated_vote_is_set_apart_from_the_cached_one() -> None:
+    """As for our own judges: the mark of an anchor's vote is part of what makes two questions equal."""
+    model = Scripted([("much", {"value": 0.5})])
+    item = DatasetItem(id="a", query="ask")
+    results(ours("required", model=model), [item])
+    before = REPEAT.set("1")
+    results(ours("required", model=model), [item])
+    REPEAT.reset(before)
+    assert [asked.get("input_data") for asked in model.params] == [None, {"repeat": "1"}]
 
 
 def test_an_ended_budget_is_raised_though_theirs_caught_it() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.special import stdtrit
 
 from shared.scoring.agreement import agree
 from shared.scoring.corrected import (
@@ -158,6 +159,20 @@ def test_rogan_gladen_inverts_the_judges_errors() -> None:
     assert (found.low, found.high) == pytest.approx(published_interval(0.62, 0.8, 0.9, (1000, 100, 100)))
 
 
+def test_unequal_weights_widen_rogan_gladens_interval() -> None:
+    """The same shares from labels of which a tenth carries half of the weight are worth fewer labels."""
+    judge, people = ([1] * 9 + [0]) * 20 + ([0] * 4 + [1]) * 40, [1] * 200 + [0] * 200
+    chances = ([0.05] * 10 + [0.45] * 90) * 4
+    even, uneven = agree(judge, people), agree(judge, people, chances)
+    assert even is not None and uneven is not None
+    assert (even.people_pass_n, even.people_fail_n) == (200.0, 200.0)
+    assert uneven.people_pass_n < 100 and uneven.people_fail_n < 100
+    traffic = [1] * 620 + [0] * 380
+    wide, narrow = rogan_gladen(traffic, uneven), rogan_gladen(traffic, even)
+    assert wide is not None and narrow is not None and wide.rate == pytest.approx(narrow.rate)
+    assert wide.high - wide.low > 1.3 * (narrow.high - narrow.low)
+
+
 @pytest.mark.parametrize(
     ("judge", "people"),
     [
@@ -212,7 +227,8 @@ def test_the_plan_reaches_the_width_it_promises(variance: float, explained: floa
     """The planned number of labels gives the half width, one label less does not."""
 
     def width(n: int) -> float:
-        return 1.959964 * math.sqrt(variance * (1 - explained) / n + variance * explained / judged)
+        left = (n * variance * (1 - explained) + 1) / (n + 2)
+        return float(stdtrit(n - 1, 0.975)) * math.sqrt(left / n + variance * explained / judged)
 
     need = labels_needed(Moments(variance, explained), judged, half)
     if need is None:
@@ -221,6 +237,23 @@ def test_the_plan_reaches_the_width_it_promises(variance: float, explained: floa
     assert width(need) <= half * 1.001
     assume(need > 2)
     assert width(need - 1) > half * 0.999
+
+
+@pytest.mark.parametrize(("passes_good", "passes_bad"), [(0.97, 0.5), (0.97, 0.05)])
+def test_as_many_labels_as_planned_give_the_width(passes_good: float, passes_bad: float) -> None:
+    """Also of a good judge, where they are few: +-5 points are planned from 1,000 labels, and reached by PPI++."""
+    judge, truth = (np.array(each) for each in sample(4000, 5, passes_good, passes_bad))
+    found = moments(Judged(judge[:1000], None, truth[:1000]))
+    assert found is not None
+    need = labels_needed(found, 4000, 0.05)
+    assert need is not None
+    widths = []
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(4000)
+        mine, others = order[:need], order[need:]
+        rate = ppi(Judged(judge[mine], None, truth[mine]), Judged(judge[others]))
+        widths.append((rate.high - rate.low) / 2)
+    assert 0.045 < float(np.mean(widths)) < 0.053
 
 
 def test_planning_counts_what_the_judge_explains() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.results import Candidate, Decision, Estimate, Kind, MetricRef, MetricScore, Population
+from shared.core.thinning import THINNED
 from shared.monitoring.sampling import RandomSample, SamplingParams, Stratified, Uncertainty
 from shared.scoring.estimates import EstimateBuilder, Facts, Rows, estimate
 from shared.scoring.hajek import hajek, wilson
@@ -353,3 +354,21 @@ def test_intervals_cover_as_often_as_they_say(rule: SamplingParams) -> None:
     """The promise of a 95 % interval, kept in simulation for both questions (400 repeats: +-.02 by chance)."""
     found = covers(rule, 400)
     assert all(0.92 <= each <= 0.98 for each in found.values()), found
+
+
+def test_a_thinned_stratified_draw_is_estimated_without_its_strata() -> None:
+    """How many of a stratum are kept is chance, so what differs between strata adds to the error again."""
+
+    def built(strategy: str) -> Estimate:
+        builder = EstimateBuilder({"m": (0.0, 10.0)})
+        for number in range(40):
+            stratum = "high" if number % 2 else "low"
+            decision = Decision(str(number), True, 0.2, strategy if number == 7 else "stratified", stratum)
+            value = 8.0 + number % 3 if number % 2 else 1.0 + number % 3
+            builder.add(MetricScore(MetricRef("m", "m", "1", "d"), value, None, None), decision)
+        return builder.build()[0]
+
+    whole, thinned = built("stratified"), built("stratified" + THINNED)
+    assert thinned.mean == whole.mean
+    assert None not in (whole.mean_low, whole.mean_high, thinned.mean_low, thinned.mean_high)
+    assert (thinned.mean_high or 0) - (thinned.mean_low or 0) > 1.5 * ((whole.mean_high or 0) - (whole.mean_low or 0))

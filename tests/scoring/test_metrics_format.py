@@ -142,6 +142,12 @@ def test_a_megabyte_is_judged(name: str) -> None:
         assert math.isfinite(score_of(name, {"actual_output": text}).value)
 
 
+def test_a_fence_around_a_megabyte_of_spaces_is_read() -> None:
+    """In time proportional to it, too."""
+    for text in ("```\n" + " " * 1_000_000 + "x", "```json\n[1]\n" + " " * 1_000_000 + "```"):
+        assert math.isfinite(score_of("format_json", {"actual_output": text}, fenced=True).value)
+
+
 def test_thresholds() -> None:
     """Half of the Markdown is not enough, as is an answer that is a little too long."""
     assert metric_of("format_markdown").threshold == metric_of("format_length").threshold == 1.0

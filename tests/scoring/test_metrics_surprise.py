@@ -112,6 +112,7 @@ def test_the_path_of_the_previous_answer_may_be_another() -> None:
         {"metadata": {"previous_token_logprobs": [-1.0]}},
         {"token_logprobs": [-0.5], "metadata": {"previous_token_logprobs": []}},
         {"token_logprobs": [-math.inf], "metadata": {"previous_token_logprobs": [-1.0]}},
+        {"token_logprobs": [-0.1, -math.inf], "metadata": {"previous_token_logprobs": [-1.0]}},
     ],
 )
 def test_missing_logprobs_are_no_surprise(item: dict[str, Any]) -> None:

@@ -52,6 +52,17 @@ class Project:
             timeout=120,
         )
 
+    def started(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """The command as a process that goes on by itself."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**os.environ, "NO_COLOR": "1", **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def report(self, *arguments: str) -> dict[str, dict[str, int]]:
         done = self.run("m.yaml", "--json", "--quiet", *arguments)
         assert done.returncode == 0, done.stderr

@@ -80,14 +80,14 @@ def test_a_changed_judge_is_held_to_its_anchors_again(project: Project) -> None:
 
 def test_labels_know_items_by_their_own_ids(project: Project) -> None:
     """Where an item is scored again when its content changes, stored ids are longer than those in the label file; the
-    item's newest version is the labelled one."""
+    item's newest version counts, once."""
     add(project, LABELS + "scored_store: {policy: content_or_metric}\n")
     project.run("m.yaml", "--quiet")
     project.items(140)
     project.write("items.jsonl", (project.folder / "items.jsonl").read_text().replace('"a5"', '"a555"'))
     project.run("m.yaml", "--quiet")
     (view,) = json.loads(project.run("judge-report", "m.yaml", "--json").stdout)["views"]
-    assert (view["judged"], view["labelled"], view["unscored"]) == (141, 60, 0)
+    assert (view["judged"], view["labelled"], view["unscored"]) == (140, 60, 0)
 
 
 def test_runs_that_leave_no_mark_judge_no_anchors(project: Project) -> None:
@@ -107,6 +107,59 @@ def test_labels_that_cannot_be_read_fail_no_run(project: Project) -> None:
     assert run.returncode == 0 and "labels.csv:2" in run.stdout
     done = project.run("judge-report", "m.yaml")
     assert done.returncode == 1 and "labels.csv:2: value: found 'perhaps'" in done.stderr
+
+
+def test_anchors_with_labels_for_nobody_are_judged_by_nobody(project: Project) -> None:
+    """A misspelt label does not put the anchors to every metric, which may cost money."""
+    text = (project.folder / "anchors.jsonl").read_text().replace("Short", "Shrot")
+    project.write("anchors.jsonl", text)
+    add(project, ANCHORS)
+    told = " ".join(project.run("m.yaml").stdout.split())
+    assert "the anchors were not judged: no metric is called 'Shrot'" in told and "Did you mean 'Short'?" in told
+    assert "judged 8 anchors" not in told
+
+
+def test_an_extractor_that_gives_no_item_fails_no_run(project: Project) -> None:
+    project.write("mine.py", METRIC + "\n\ndef nothing(record):\n    return None\n")
+    add(project, ANCHORS.replace("repeats: 2", "extractor: 'mine:nothing'"))
+    run = project.run("m.yaml")
+    assert run.returncode == 0, run.stderr
+    assert "the extractor gave None" in run.stdout
+
+
+def test_a_judge_that_cannot_be_asked_about_anchors_fails_no_run(project: Project) -> None:
+    """What was scored is told, and the page is written."""
+    refusal = "    if item.id.startswith('a'):\n        raise ConfigError('no such key')\n"
+    head, _, tail = METRIC.partition("\n")
+    project.write("mine.py", f"from shared.core.errors import ConfigError\n\n\n{head}\n{refusal}{tail}")
+    add(project, ANCHORS)
+    run = project.run("m.yaml")
+    assert run.returncode == 0, run.stderr
+    assert "the anchors were not judged: no such key" in run.stdout and "120 items scored" in run.stdout
+
+
+def test_a_label_that_is_no_metric_is_a_note_and_no_judge(project: Project) -> None:
+    """Whatever stands there, such as an address in the wrong column, is told once and redacted."""
+    add(project, LABELS)
+    with (project.folder / "labels.csv").open("a") as file:
+        file.write("i1,jane.roe@example.com,1,ann\n")
+    page = project.run("m.yaml", SAFE_MODE="1").stdout + (project.folder / "data/reports/cli.html").read_text()
+    for told in (
+        page,
+        *(project.run("judge-report", "m.yaml", *how, SAFE_MODE="1").stdout for how in ([], ["--json"])),
+    ):
+        assert "jane.roe" not in told and "labels for '[EMAIL]'" in told.replace("&#39;", "'")
+        assert "Short" in told
+
+
+def test_values_have_names_in_json(project: Project) -> None:
+    """Nobody has to know the order of an interval's ends or of a table's cells."""
+    add(project, LABELS)
+    project.run("m.yaml", "--quiet")
+    (view,) = json.loads(project.run("judge-report", "m.yaml", "--json").stdout)["views"]
+    assert view["passes"].keys() == {"value", "low", "high"}
+    assert view["agreement"]["confusion"].keys() == {"both_pass", "judge_only", "people_only", "both_fail"}
+    assert {each["method"]: each["found"] for each in view["corrections"]}["people alone"]["se"] is None
 
 
 def test_anchors_that_cannot_be_read_fail_no_run(project: Project) -> None:

@@ -190,3 +190,14 @@ def test_an_answer_that_was_of_no_use_is_asked_again(project: Project, server: S
         done = project.run("m.yaml", "--json", "--quiet")
         assert json.loads(done.stdout)["failure_kinds"] == {"JudgeProse": 8}
         assert len(server.questions) == asked
+
+
+def test_models_are_tried_before_a_run_when_that_is_asked_for(project: Project, server: StandIn) -> None:
+    """`check --connect` asks each model for a word, and says what answers, what does not, and why."""
+    config(project, entry(server))
+    done = project.run("check", "m.yaml", "--connect")
+    assert (done.returncode, "model 'judge': answers" in done.stdout) == (0, True)
+    config(project, "  judge: {type: openai_compatible, base_url: 'http://127.0.0.1:9/v1', model: small, tries: 1}")
+    done = project.run("check", "m.yaml", "--connect")
+    assert done.returncode == 1
+    assert "model 'judge': http://127.0.0.1:9/v1" in done.stderr

@@ -26,6 +26,7 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
+from shared.core.usage import ModelUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +171,17 @@ class RunStore(Protocol):
     ) -> None:
         """Store a draw whole, in one transaction, before anything of it is scored. A first decision stands."""
 
+    def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
+        """Decide anew, in one transaction, about drawn items that were never tried; what was tried stays as it is."""
+
     def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
         """Drawn items that are not finished, oldest draw first, those with `max_attempts` tries left out."""
+
+    def waiting(self, stream: Stream, max_attempts: int) -> list[str]:
+        """Their ids."""
+
+    def drawn(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
+        """Those of these items that `to_score` would give, in the order of the ids."""
 
     def begun(self, stream: Stream) -> Iterator[StoredResult]:
         """What is scored of draws that were broken off: those of which some item was never tried."""
@@ -189,11 +199,7 @@ class RunStore(Protocol):
         """Mark the batch's items as published."""
 
     def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
-        """Hold the stream for one run.
-
-        Raises:
-            BusyError: when another run holds it for longer than `wait` seconds.
-        """
+        """Hold the stream for one run; raises BusyError when another holds it for longer than `wait` seconds."""
 
 
 class RunReader(Protocol):
@@ -218,6 +224,9 @@ class RunReader(Protocol):
 
     def spreads(self, stream: Stream, label: str) -> dict[str, float]:
         """Standard deviation of a label's past scores by stratum, for strata with at least two of them."""
+
+    def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
+        """What runs of a monitor that began since then have asked of models; of killed ones, what was last stored."""
 
 
 Prompt = str | Sequence[Mapping[str, str]]

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
 from shared.core.records import DatasetItem
-from shared.core.usage import ModelUsage
+from shared.core.usage import BudgetUse, ModelUsage
 
 Kind = Literal["metric", "sub_metric", "aggregate"]
 Population = Literal["process", "traffic"]
@@ -219,6 +219,7 @@ class Counts:
     already_scored: int = 0
     pool: int = 0
     drawn: int = 0
+    thinned: int = 0
     resumed: int = 0
     scored: int = 0
     failed_items: int = 0
@@ -244,9 +245,7 @@ Status = Literal[
 class RunReport:
     """One execution of a monitor, from start to end. Times are UTC, `cost` is in US dollars.
 
-    `config_text` is the configuration as it was written, variables not expanded, so that no secret is in it.
-    `examples` say of a few failures which metric failed on which item, and why; they are not stored with the run.
-    `usage` tells what was asked of models, by metric and model.
+    `config_text` has its variables not expanded, so no secret. `examples` (of failures) are not stored.
     """
 
     run_id: str
@@ -268,6 +267,7 @@ class RunReport:
     config_text: str = ""
     examples: tuple[str, ...] = ()
     usage: tuple[ModelUsage, ...] = ()
+    budget: tuple[BudgetUse, ...] = ()
 
     @property
     def seconds(self) -> float | None:
@@ -297,3 +297,4 @@ class DailyScore(NamedTuple):
     run_id: str
     proxy: float | None = None
     chance: float | None = None
+    thinned: bool = False

@@ -45,7 +45,7 @@ class SqlAnchors:
             "threshold": judged.threshold,
         }
         rows: list[dict[str, Any]] = [{"pass_id": pass_id, **each._asdict()} for each in judged.verdicts]
-        with self._database.write() as connection:
+        with self._database.write("anchors") as connection:
             insert_new(connection, anchor_passes, [row])
             for part in chunks(rows):
                 insert_new(connection, anchor_verdicts, part)

@@ -40,7 +40,7 @@ class SqlBatches:
             }
             for key, body in questions.items()
         ]
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             insert = inserting(connection, batch_questions)
             again = {name: insert.excluded[name] for name in ("state", "body", "bytes", "asked_at")}
             fresh = again | {name: None for name in ("intent", "place", "outcome", "taken_at")}
@@ -54,7 +54,7 @@ class SqlBatches:
     def claim(self, lane: str, claim: Claim) -> BatchJob | None:
         """Make an intended batch of the oldest queued questions."""
         queued = sa.select(_Q.key, _Q.bytes).where(_Q.lane == lane, _Q.state == "queued")
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             keys: list[str] = []
             size = 0
             for key, each in connection.execute(queued.order_by(_Q.asked_at, _Q.key).limit(claim.most)):
@@ -91,18 +91,18 @@ class SqlBatches:
         """Lengthen the owner's time, or take the batch over when it is up."""
         free = sa.or_(_J.owner == owner, _J.leased_until <= now)
         update = sa.update(batch_jobs).where(_J.intent == intent, _J.batch_id.is_(None), free)
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             return connection.execute(update.values(owner=owner, leased_until=until)).rowcount == 1
 
     def opened(self, intent: str, batch_id: str) -> None:
         """The provider has the batch under this id."""
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             connection.execute(sa.update(batch_jobs).where(_J.intent == intent).values(batch_id=batch_id))
 
     def release(self, intent: str) -> None:
         """Queue the questions again and forget the batch."""
         back = sa.update(batch_questions).where(_Q.intent == intent, _Q.state == "sent")
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             connection.execute(back.values(state="queued", intent=None, place=None))
             connection.execute(sa.delete(batch_jobs).where(_J.intent == intent))
 
@@ -123,7 +123,7 @@ class SqlBatches:
         update = sa.update(batch_questions).where(mine, _Q.state == "sent")
         update = update.values(state="answered", outcome=sa.bindparam("said"), body=None)
         known = 0
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             lane = connection.execute(sa.select(_Q.lane).where(_Q.intent == intent).limit(1)).scalar()
             for part in chunks(outcomes if lane is not None else ()):
                 intents = connection.execute(found, {"of": lane, "wanted": part}).scalars()
@@ -135,7 +135,7 @@ class SqlBatches:
     def finish(self, intent: str, rest: Mapping[str, Any] | None = None) -> int:
         """Forget the batch; what has no outcome gets `rest`, or is free."""
         left = sa.and_(_Q.intent == intent, _Q.state == "sent")
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             if rest is None:
                 count = connection.execute(sa.delete(batch_questions).where(left)).rowcount
             else:
@@ -152,14 +152,14 @@ class SqlBatches:
         if answered:
             update = sa.update(batch_questions).where(_Q.lane == lane, _Q.key.in_(_WANTED), _Q.state == "answered")
             update = update.values(state="taken", taken_at=now)
-            with self._database.write() as connection:
+            with self._database.write("batches") as connection:
                 for part in chunks(answered):
                     connection.execute(update, {"wanted": part})
         return found
 
     def learn(self, lane: str, feature: str) -> None:
         """Remember what the lane's model refuses."""
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             insert_new(connection, batch_features, [{"lane": lane, "feature": feature}])
 
     def learnt(self, lane: str) -> list[str]:
@@ -170,7 +170,7 @@ class SqlBatches:
 
     def forget(self, before: datetime) -> int:
         """Delete questions that were taken before a moment."""
-        with self._database.write() as connection:
+        with self._database.write("batches") as connection:
             return connection.execute(
                 sa.delete(batch_questions).where(_Q.state == "taken", _Q.taken_at < before)
             ).rowcount

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON
 
 from shared.core.clock import as_utc, iso
 from shared.core.digests import plain
@@ -39,23 +39,25 @@ def encodable(text: str) -> bool:
 
 
 class Json(sa.types.TypeDecorator[Any]):
-    """A JSON value: canonical text on SQLite, JSONB on Postgres. None is NULL; NaN and infinity survive on SQLite."""
+    """A JSON value: canonical text on both; on Postgres of type json, not jsonb, which would spell numbers anew and
+    refuse NUL and half a surrogate pair. None is NULL; NaN and infinity survive on SQLite, and are null on Postgres.
+    """
 
     impl = sa.Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else sa.Text())
+        return dialect.type_descriptor(JSON() if dialect.name == "postgresql" else sa.Text())
 
     def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
         if value is None:
             return None
-        if dialect.name == "postgresql":
-            return plain(value)
         try:
             text = _canonical(value)
         except TypeError:  # keys that are no texts
             text = _canonical(plain(value))
+        if dialect.name == "postgresql" and ("NaN" in text or "Infinity" in text):
+            text = _canonical(json.loads(text, parse_constant=lambda name: None))
         return text if encodable(text) else _escaped(json.loads(text))
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
@@ -65,6 +67,10 @@ class Json(sa.types.TypeDecorator[Any]):
             return json.loads(value)
         except ValueError as error:
             raise StoreError(f"a stored JSON value cannot be read ({error}): {value[:80]!r}; restore a copy") from error
+
+
+Id = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""An id: compared and sorted by its bytes on both, so that pages of ids follow one another the same way."""
 
 
 class Moment(sa.types.TypeDecorator[datetime]):

@@ -1,75 +1,46 @@
-"""Opening a database: create it or bring it to the newest schema, and put its errors into words.
-
-SQLite runs in WAL mode, so that a reader never waits for a writer, with `synchronous=FULL`: every commit reaches the
-disk before a method returns. NORMAL would also survive a killed process, but a power cut could take back the last
-commits, and with them a mark whose score has been published. A run commits a few times per thousand items, so the
-difference is a few milliseconds.
-"""
+"""Opening a database, a SQLite file or a Postgres server: create it or bring it to the newest schema."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
-from sqlalchemy.exc import ArgumentError, StatementError
+from sqlalchemy.exc import ArgumentError
 
 from shared.core.errors import StoreError
+from shared.database.failures import reachable, worded
 from shared.database.tables import HEAD
-
-BUSY_SECONDS = 60.0
-"""How long a statement waits for another process's write before it gives up."""
-
-_WORDS = {
-    "database or disk is full": ("the disk is full", "free some space and run again; what was stored before is kept"),
-    "disk i/o error": ("the disk refused to read or write", "check the disk and its free space, then run again"),
-    "database is locked": (
-        f"another process has been writing for more than {BUSY_SECONDS:.0f} s",
-        "wait for it or end it, then run again",
-    ),
-    "readonly database": ("the file cannot be written", "make the file and its folder writable"),
-    "unable to open database file": (
-        "the file cannot be opened or created",
-        "make sure that its folder exists and is writable, and that the path is not a folder",
-    ),
-    "file is not a database": (
-        "the file is no SQLite database",
-        "point to another path, or move the file away; nothing in it was changed",
-    ),
-    "malformed": (
-        "the database is damaged",
-        "restore a copy, or try `sqlite3 FILE .recover`; Trueline does not go on, so as not to score all again",
-    ),
-    "already exists": (
-        "there are tables of the same names that are not Trueline's",
-        "point to a database of its own",
-    ),
-    "no such": ("the tables are not those of this version", "restore a copy, or point to another database"),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database at the newest schema. `path` is its file, absolute."""
+    """An open database at the newest schema. `place` names it in messages, without a password; `path` is the absolute
+    path of a SQLite file, None for a server.
+    """
 
     engine: sa.Engine
-    path: Path
+    place: str
+    path: Path | None = None
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, alone: str = "") -> Iterator[sa.Connection]:
         """One transaction that may write, whole or not at all, durable when the block ends.
+
+        On SQLite writers take turns. On Postgres they do only when they say the same `alone`: whoever reads first and
+        writes by what was read says what it must be alone with.
 
         Raises:
             StoreError: when the database cannot be read or written.
         """
-        with worded(self.path), self.engine.connect() as plain:
+        with worded(self.place), self.engine.connect() as plain:
             connection = plain.execution_options(trueline_write=True)
             with connection.begin():
+                if alone and self.path is None:
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(alone, 0))))
                 yield connection
 
     @contextmanager
@@ -79,7 +50,7 @@ class Database:
         Raises:
             StoreError: when the database cannot be read.
         """
-        with worded(self.path), self.engine.connect() as connection, connection.begin():
+        with worded(self.place), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -87,91 +58,108 @@ class Database:
         self.engine.dispose()
 
 
-@contextmanager
-def worded(path: Path) -> Iterator[None]:
-    """Turn the database's errors into a `StoreError` that names the file, what was found and what to do."""
-    try:
-        yield
-    except UnicodeEncodeError as error:
-        raise StoreError(f"{path}: {error.object[:80]!r} is not valid Unicode and cannot be stored as an id") from error
-    except (StatementError, sqlite3.Error) as error:
-        said = " ".join(str(getattr(error, "orig", error)).split())
-        found, cure = next((words for sign, words in _WORDS.items() if sign in said.lower()), ("", ""))
-        raise StoreError(f"{path}: {found} ({said}); {cure}." if found else f"{path}: {said}") from error
-
-
-@contextmanager
-def reachable(path: Path) -> Iterator[None]:
-    """Turn the file system's errors around a database's file into a `StoreError` that names it."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise StoreError(f"{path}: cannot be used ({why}); make sure that its folder can be written.") from error
-
-
 def open_database(path_or_url: str | os.PathLike[str]) -> Database:
-    """Open a database, creating the file and its folders, and bring it to the newest schema.
+    """Open a database, creating what is missing, and bring it to the newest schema.
 
-    Takes a path, or a URL such as `sqlite:///data/state.db`. Two processes may open a fresh one at once.
+    Takes the path of a SQLite file, which is created with its folders, or a URL: `sqlite:///data/state.db`,
+    `postgresql://user:password@host/name`. Two processes may open a fresh one at once.
 
     Raises:
-        StoreError: when it cannot be created, read or written, is no database, or is from a newer version.
+        StoreError: when it cannot be created, reached, read or written, is no database, or is from a newer version.
     """
-    path = _path(path_or_url)
-    with worded(path), reachable(path):
+    url = _url(os.fspath(path_or_url))
+    if url.get_backend_name() == "postgresql":
+        return _opened_server(url)
+    path = Path(url.database or "").absolute()
+    return _opened_file(path)
+
+
+def has_state(path_or_url: str | os.PathLike[str]) -> bool:
+    """Whether a database is there and has Trueline's tables; creates nothing.
+
+    Raises:
+        StoreError: when a server cannot be reached.
+    """
+    url = _url(os.fspath(path_or_url))
+    if url.get_backend_name() == "sqlite":
+        return Path(url.database or "").exists()
+    from shared.database.postgres import place_of, postgres_engine
+
+    engine = postgres_engine(url)
+    try:
+        with worded(place_of(url)), engine.connect() as connection:
+            return sa.inspect(connection).has_table("alembic_version")
+    finally:
+        engine.dispose()
+
+
+def shown_place(path_or_url: str | os.PathLike[str]) -> str:
+    """A path, or a server's URL without its password.
+
+    Raises:
+        StoreError: when it is neither.
+    """
+    url = _url(os.fspath(path_or_url))
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    from shared.database.postgres import place_of
+
+    return place_of(url)
+
+
+def _opened_file(path: Path) -> Database:
+    from shared.database.sqlite import prepared, sqlite_engine  # late: one of the two kinds is needed
+
+    database = Database(sqlite_engine(path), str(path), path)
+    with worded(database.place), reachable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        engine = _engine(path)
         try:
-            with FileLock(f"{path}.open.lock", timeout=BUSY_SECONDS):
-                _prepare(engine, path)
-        except Timeout as error:
-            engine.dispose()
-            raise StoreError(f"{path}: another process has been opening it for {BUSY_SECONDS:.0f} s.") from error
+            prepared(path, database.engine, lambda engine: _prepare(engine, database.place))
         except BaseException:
-            engine.dispose()
+            database.close()
             raise
-    return Database(engine, path)
+    return database
 
 
-def _path(path_or_url: str | os.PathLike[str]) -> Path:
-    text = os.fspath(path_or_url)
-    if "://" in text:
+def _opened_server(url: sa.URL) -> Database:
+    from shared.database.postgres import place_of, postgres_engine, prepared
+
+    database = Database(postgres_engine(url), place_of(url))
+    with worded(database.place):
         try:
-            url = sa.make_url(text)
-        except ArgumentError as error:
-            raise StoreError(f"expected a path or a URL such as 'sqlite:///data/state.db', found {text!r}") from error
-        if url.get_backend_name() != "sqlite":
-            raise StoreError(f"databases of kind {url.get_backend_name()!r} cannot be used here, only SQLite files")
-        text = url.database or ""
-    if text in ("", ":memory:"):
+            prepared(database.engine, lambda engine: _prepare(engine, database.place))
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+def _url(text: str) -> sa.URL:
+    if "://" not in text:
+        url = sa.URL.create("sqlite", database=text)
+    else:
+        try:
+            url = sa.make_url(text.replace("postgres://", "postgresql://", 1))
+        except (ArgumentError, ValueError) as error:
+            wanted = "a path, or a URL such as 'sqlite:///data/state.db' or 'postgresql://user@host/name'"
+            raise StoreError(f"expected {wanted}, found {_unspoken(text)!r}") from error
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(
+            f"databases of kind {url.get_backend_name()!r} cannot be used here, only SQLite files and Postgres"
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise StoreError("state needs a file, such as 'data/state.db': kept in memory it would be lost with the run")
-    return Path(text).absolute()
+    return url
 
 
-def _engine(path: Path) -> sa.Engine:
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
-    )
-
-    def connected(connection: object, _record: object) -> None:
-        cursor = connection.cursor()  # type: ignore[attr-defined]  # the driver's connection, which SQLAlchemy calls Any
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    def begun(connection: sa.Connection) -> None:
-        # IMMEDIATE, because a transaction that reads first and writes later is refused when another wrote in between
-        writes = connection.get_execution_options().get("trueline_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    sa.event.listen(engine, "connect", connected)
-    sa.event.listen(engine, "begin", begun)
-    return engine
+def _unspoken(text: str) -> str:
+    """A URL that cannot be read, without what may be its password."""
+    scheme, _, rest = text.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def _prepare(engine: sa.Engine, path: Path) -> None:
+def _prepare(engine: sa.Engine, place: str) -> None:
     with engine.connect() as connection:
-        connection.connection.execute("PRAGMA journal_mode=WAL")
         known = sa.inspect(connection).has_table("alembic_version")
         revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if known else None
     if revision == HEAD:
@@ -180,7 +168,7 @@ def _prepare(engine: sa.Engine, path: Path) -> None:
 
     if revision is not None and revision not in known_revisions():
         raise StoreError(
-            f"{path}: the database is from a newer version of Trueline (schema {revision!r}, this version knows up to"
+            f"{place}: the database is from a newer version of Trueline (schema {revision!r}, this version knows up to"
             f" {HEAD!r}); upgrade Trueline, or point to another database."
         )
     with engine.connect() as plain:

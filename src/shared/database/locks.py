@@ -15,17 +15,31 @@ from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError
 from shared.core.results import Stream
-from shared.database.engine import reachable
+from shared.database.engine import Database
+from shared.database.failures import reachable
 
 
 @contextmanager
-def stream_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
-    """Hold a stream, waiting up to `wait` seconds for it. The lock's files stand beside the database.
+def stream_lock(database: Database, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+    """Hold a stream. Of a file, waiting up to `wait` seconds, by a lock whose files stand beside it; of a server, by a
+    lock of the server, without waiting.
 
     Raises:
         BusyError: when another run holds it for longer, naming that run's process and when it began.
-        StoreError: when the folder cannot be written.
+        StoreError: when the folder cannot be written, or the server cannot be reached.
     """
+    if database.path is not None:
+        with _file_lock(database.path, stream, wait, clock):
+            yield
+        return
+    from shared.database.postgres import advisory_lock  # late: files need no server
+
+    with advisory_lock(database.engine, database.place, stream, clock):
+        yield
+
+
+@contextmanager
+def _file_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
     name = f"{database}.{digest([stream.source_key, stream.monitor_key])[:16]}"
     holder = Path(f"{name}.holder")
     lock = FileLock(f"{name}.lock", timeout=max(0.0, wait))

@@ -10,8 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.results import DailyScore, RunReport, StoredResult, Stream
+from shared.core.thinning import was_thinned
+from shared.core.usage import ModelUsage
 from shared.database.engine import Database
-from shared.database.reports import run_of
+from shared.database.reports import run_of, usage_of
 from shared.database.rows import Row, decision_of, failure_of, item_of, of, rows_by_item, score_of
 from shared.database.tables import WAITING, decisions, failures, items, runs, scores
 
@@ -111,6 +113,7 @@ class SqlRunReader:
                     row.run_id,
                     row.proxy,
                     row.chance,
+                    was_thinned(row.strategy),
                 )
 
     def spreads(self, stream: Stream, label: str) -> dict[str, float]:
@@ -129,11 +132,21 @@ class SqlRunReader:
                     values.setdefault(stratum, []).append(value)
         return {stratum: _deviation(found) for stratum, found in values.items() if len(found) > 1}
 
+    def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
+        """What runs of a monitor that began since then have asked of models, those of killed runs as last stored."""
+        query = sa.select(runs.c.usage).where(runs.c.monitor == monitor, runs.c.started_at >= since)
+        with self.database.read() as connection:
+            return [each for found in connection.scalars(query) for each in usage_of(found)]
+
+
+def dated() -> sa.ColumnElement[bool]:
+    """Always true: said so that SQLite takes the index of open work."""
+    return decisions.c.decided_at >= datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def untried() -> sa.ColumnElement[bool]:
-    """Drawn, and never tried; said so that SQLite takes the index of open work."""
-    dated = decisions.c.decided_at >= datetime(1970, 1, 1, tzinfo=UTC)  # always
-    return sa.and_(WAITING, dated, decisions.c.state == "drawn")
+    """Drawn, and never tried."""
+    return sa.and_(WAITING, dated(), decisions.c.state == "drawn")
 
 
 def since_day(stream: Stream, first: datetime) -> sa.Select[Any]:
@@ -141,7 +154,7 @@ def since_day(stream: Stream, first: datetime) -> sa.Select[Any]:
     said = scores.c
     columns = (said.item_at, said.label, said.value, said.passed, said.run_id, said.proxy, said.chance)
     return (
-        sa.select(*columns, decisions.c.probability, decisions.c.stratum)
+        sa.select(*columns, decisions.c.probability, decisions.c.stratum, decisions.c.strategy)
         .join(decisions, same_item(decisions, scores))
         .where(of(scores, stream), scores.c.item_at >= first)
         .order_by(scores.c.item_at)

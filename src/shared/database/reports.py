@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from shared.core.digests import plain
 from shared.core.results import Counts, Estimate, RunReport, Stream
-from shared.core.usage import ModelUsage
+from shared.core.usage import BudgetUse, ModelUsage
 
 _SAME = (
     "run_id",
@@ -39,6 +39,7 @@ def run_row(report: RunReport) -> dict[str, Any]:
         "notes": list(report.notes),
         "broken": list(report.broken),
         "usage": [plain(each) for each in report.usage],
+        "budget": [plain(each) for each in report.budget],
     }
 
 
@@ -51,11 +52,19 @@ def run_of(row: sa.Row[Any]) -> RunReport:
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
         notes=tuple(row.notes),
         broken=tuple(row.broken),
-        usage=tuple(ModelUsage(**_fields(ModelUsage, each)) for each in row.usage or ()),
+        usage=usage_of(row.usage),
+        budget=tuple(BudgetUse(**_fields(BudgetUse, each)) for each in row.budget or ()),
     )
 
 
-def _fields(record: type[Counts] | type[Estimate] | type[ModelUsage], values: Mapping[str, Any]) -> dict[str, Any]:
+def usage_of(found: Sequence[Mapping[str, Any]] | None) -> tuple[ModelUsage, ...]:
+    """The rows of a stored `usage`."""
+    return tuple(ModelUsage(**_fields(ModelUsage, each)) for each in found or ())
+
+
+def _fields(
+    record: type[Counts] | type[Estimate] | type[ModelUsage] | type[BudgetUse], values: Mapping[str, Any]
+) -> dict[str, Any]:
     """The values that the record has a field for: an older or newer program may have stored others."""
     names = {each.name for each in dataclasses.fields(record)}
     return {name: value for name, value in values.items() if name in names}

@@ -86,7 +86,7 @@ class SqlResponses:
             size = len(json.dumps(payload, default=str)) + len(key)
             row = {"key": key, "model": answer.model, "payload": payload, "bytes": size, "cost": answer.cost}
             rows.append(row | {"stored_at": now})
-        with self._database.write() as connection:
+        with self._database.write("responses") as connection:
             if rows:
                 insert = inserting(connection, responses)
                 columns = {name: insert.excluded[name] for name in ("model", "payload", "bytes", "cost", "stored_at")}
@@ -102,7 +102,7 @@ class SqlResponses:
         Raises:
             StoreError: when the database cannot be written.
         """
-        with self._database.write() as connection:
+        with self._database.write("responses") as connection:
             for part in chunks(list(keys)):
                 connection.execute(sa.delete(responses).where(responses.c.key.in_(part)))
 
@@ -112,7 +112,7 @@ class SqlResponses:
         Raises:
             StoreError: when the database cannot be read or written.
         """
-        with self._database.write() as connection:
+        with self._database.write("responses") as connection:
             self._count(connection)
             rows = connection.execute(sa.select(response_use.c.name, response_use.c.value))
             uses: dict[str, float] = {name: value for name, value in rows}
@@ -127,7 +127,7 @@ class SqlResponses:
         Raises:
             StoreError: when the database cannot be written.
         """
-        with self._database.write() as connection, self._lock:
+        with self._database.write("responses") as connection, self._lock:
             self._uses.clear()
             self._saved = 0.0
             connection.execute(sa.delete(response_use))
@@ -136,7 +136,7 @@ class SqlResponses:
     def close(self) -> None:
         """Write the totals down."""
         if self._uses:
-            with self._database.write() as connection:
+            with self._database.write("responses") as connection:
                 self._count(connection)
 
     def _count(self, connection: sa.Connection) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, RunReport, Stream
 from shared.database.engine import Database
 from shared.database.locks import stream_lock
-from shared.database.reading import PAGE, SqlRunReader, newest_scores, same_item, standing_failures
+from shared.database.reading import PAGE, SqlRunReader, dated, newest_scores, standing_failures
 from shared.database.reports import run_row
 from shared.database.rows import (
     chunks,
@@ -36,6 +36,7 @@ from shared.database.rows import (
     score_rows,
 )
 from shared.database.tables import FINISHED, WAITING, decisions, failures, items, runs, scores
+from shared.database.waiting import THIN, drawn_items, thin_row, waiting_ids, waiting_page
 
 
 class SqlRunStore(SqlRunReader):
@@ -91,6 +92,22 @@ class SqlRunStore(SqlRunReader):
                 raise StoreError(
                     f"{stream}: {len(fresh)} drawn items did not come with the draw, such as {min(fresh)!r}"
                 )
+
+    def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
+        """Decide anew about drawn items that were never tried, in one transaction. What was tried stays as it is."""
+        with self.database.write() as connection:
+            for part in chunks(decisions):
+                connection.execute(THIN, [thin_row(stream, each) for each in part])
+
+    def waiting(self, stream: Stream, max_attempts: int) -> list[str]:
+        """The ids of the items that `to_score` gives."""
+        with self.database.read() as connection:
+            return list(connection.scalars(waiting_ids(stream, max_attempts)))
+
+    def drawn(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
+        """Those of these items that are not finished, in the order of the ids."""
+        with self.database.read() as connection:
+            return drawn_items(connection, stream, item_ids)
 
     def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
         """Drawn items that are not finished, oldest draw first, each once, in bounded memory.
@@ -172,7 +189,7 @@ class SqlRunStore(SqlRunReader):
         Raises:
             BusyError: when another run holds it for longer, naming its process and since when.
         """
-        return stream_lock(self.database.path, stream, wait, self._clock)
+        return stream_lock(self.database, stream, wait, self._clock)
 
 
 def _insert_decisions(
@@ -200,20 +217,6 @@ def _insert_decisions(
     return {each.item_id for each in first.values() if each.drawn}
 
 
-def waiting_page(stream: Stream, max_attempts: int, after: tuple[Any, str] | None) -> sa.Select[Any]:
-    """A page of unfinished items, after a place in the order (when drawn, id)."""
-    order = (decisions.c.decided_at, decisions.c.item_id)
-    query = (
-        sa.select(decisions, items.c.payload)
-        .join(items, same_item(items, decisions))
-        .where(of(decisions, stream), WAITING, decisions.c.attempts < max_attempts)
-    )
-    if after is not None:
-        place = [sa.literal(value, column.type) for value, column in zip(after, order, strict=True)]
-        query = query.where(sa.tuple_(*order) > sa.tuple_(*place))
-    return query.order_by(*order).limit(PAGE)
-
-
 def _attempts(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> dict[str, int]:
     found = rows_by_item(connection, decisions, stream, ids)
     return {each: rows[0].attempts for each, rows in found.items()}
@@ -235,8 +238,7 @@ def _advance(connection: sa.Connection, stream: Stream, results: Sequence[ItemRe
 
 def tired(stream: Stream, max_attempts: int) -> sa.Update:
     """The statement that finishes items that failed too often."""
-    dated = decisions.c.decided_at >= datetime(1970, 1, 1, tzinfo=UTC)  # always; so SQLite takes the index of open work
-    failed = sa.and_(of(decisions, stream), WAITING, dated, decisions.c.attempts >= max_attempts)
+    failed = sa.and_(of(decisions, stream), WAITING, dated(), decisions.c.attempts >= max_attempts)
     return sa.update(decisions).where(failed).values(state="scored")
 
 

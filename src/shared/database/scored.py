@@ -42,7 +42,7 @@ class SqlScoredItems:
             {**key(stream, each), **blank, "decided_at": at, "state": "published", "marked_at": at}
             for each in dict.fromkeys(item_ids)
         )
-        with self._database.write() as connection:
+        with self._database.write("marks") as connection:
             insert = inserting(connection, decisions)
             upsert = insert.on_conflict_do_update(
                 index_elements=list(decisions.primary_key.columns),
@@ -63,7 +63,7 @@ class SqlScoredItems:
         """
         marked = decisions.c.marked_at.is_not(None)
         mine = marked if stream is None else sa.and_(of(decisions, stream), marked)
-        with self._database.write() as connection:
+        with self._database.write("marks") as connection:
             for table in (failures, scores, items):
                 connection.execute(sa.delete(table).where(sa.exists().where(same_item(decisions, table), mine)))
             return connection.execute(sa.delete(decisions).where(mine)).rowcount

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from shared.database.columns import Json, Moment, Prose
+from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -24,10 +24,10 @@ metadata = sa.MetaData()
 runs = sa.Table(
     "runs",
     metadata,
-    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("run_id", Id, primary_key=True),
     sa.Column("monitor", sa.Text, nullable=False),
-    sa.Column("source_key", sa.Text, nullable=False),
-    sa.Column("monitor_key", sa.Text, nullable=False),
+    sa.Column("source_key", Id, nullable=False),
+    sa.Column("monitor_key", Id, nullable=False),
     sa.Column("config_digest", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("started_at", Moment, nullable=False),
@@ -43,14 +43,15 @@ runs = sa.Table(
     sa.Column("publishing", Json, nullable=False),
     sa.Column("config_text", Prose, nullable=False),
     sa.Column("usage", Json),
+    sa.Column("budget", Json),
 )
 
 items = sa.Table(
     "items",
     metadata,
-    sa.Column("source_key", sa.Text, primary_key=True),
-    sa.Column("monitor_key", sa.Text, primary_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("source_key", Id, primary_key=True),
+    sa.Column("monitor_key", Id, primary_key=True),
+    sa.Column("item_id", Id, primary_key=True),
     sa.Column("payload", Json, nullable=False),
     sa.Column("stored_at", Moment, nullable=False),
 )
@@ -59,19 +60,19 @@ items = sa.Table(
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("source_key", sa.Text, primary_key=True),
-    sa.Column("monitor_key", sa.Text, primary_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
-    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("source_key", Id, primary_key=True),
+    sa.Column("monitor_key", Id, primary_key=True),
+    sa.Column("item_id", Id, primary_key=True),
+    sa.Column("run_id", Id, nullable=False),
     sa.Column("drawn", sa.Boolean, nullable=False),
     sa.Column("probability", sa.Double),
     sa.Column("strategy", sa.Text, nullable=False),
-    sa.Column("stratum", sa.Text, nullable=False),
+    sa.Column("stratum", Id, nullable=False),
     sa.Column("decided_at", Moment, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("not_applicable", Json),
-    sa.Column("batch_id", sa.Text),
+    sa.Column("batch_id", Id),
     sa.Column("marked_at", Moment),
     sqlite_with_rowid=False,  # the primary key is the table: one lookup tells whether an item is known
 )
@@ -107,12 +108,12 @@ sa.Index(
 scores = sa.Table(
     "scores",
     metadata,
-    sa.Column("source_key", sa.Text, primary_key=True),
-    sa.Column("monitor_key", sa.Text, primary_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
-    sa.Column("label", sa.Text, primary_key=True),
-    sa.Column("metric_digest", sa.Text, primary_key=True),
-    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("source_key", Id, primary_key=True),
+    sa.Column("monitor_key", Id, primary_key=True),
+    sa.Column("item_id", Id, primary_key=True),
+    sa.Column("label", Id, primary_key=True),
+    sa.Column("metric_digest", Id, primary_key=True),
+    sa.Column("run_id", Id, nullable=False),
     sa.Column("class_name", sa.Text, nullable=False),
     sa.Column("metric_version", sa.Text, nullable=False),
     sa.Column("value", sa.Double),
@@ -137,13 +138,13 @@ scores = sa.Table(
 failures = sa.Table(
     "failures",
     metadata,
-    sa.Column("source_key", sa.Text, primary_key=True),
-    sa.Column("monitor_key", sa.Text, primary_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
-    sa.Column("label", sa.Text, primary_key=True),
-    sa.Column("metric_digest", sa.Text, primary_key=True),
+    sa.Column("source_key", Id, primary_key=True),
+    sa.Column("monitor_key", Id, primary_key=True),
+    sa.Column("item_id", Id, primary_key=True),
+    sa.Column("label", Id, primary_key=True),
+    sa.Column("metric_digest", Id, primary_key=True),
     sa.Column("attempt", sa.Integer, primary_key=True),
-    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("run_id", Id, nullable=False),
     sa.Column("class_name", sa.Text, nullable=False),
     sa.Column("metric_version", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
@@ -218,16 +219,16 @@ anchor_passes = sa.Table(
     "anchor_passes",
     metadata,
     sa.Column("pass_id", sa.Text, primary_key=True),
-    sa.Column("source_key", sa.Text, nullable=False),
-    sa.Column("monitor_key", sa.Text, nullable=False),
-    sa.Column("label", sa.Text, nullable=False),
-    sa.Column("metric_digest", sa.Text, nullable=False),
+    sa.Column("source_key", Id, nullable=False),
+    sa.Column("monitor_key", Id, nullable=False),
+    sa.Column("label", Id, nullable=False),
+    sa.Column("metric_digest", Id, nullable=False),
     sa.Column("class_name", sa.Text, nullable=False),
     sa.Column("metric_version", sa.Text, nullable=False),
     sa.Column("anchors", sa.Text, nullable=False),
     sa.Column("judged_at", Moment, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("run_id", Id, nullable=False),
     sa.Column("cost", sa.Double),
     sa.Column("threshold", sa.Double),
     sa.Index("ix_anchor_passes_stream", "source_key", "monitor_key", "label", "judged_at"),
@@ -238,7 +239,7 @@ anchor_verdicts = sa.Table(
     "anchor_verdicts",
     metadata,
     sa.Column("pass_id", sa.Text, primary_key=True),
-    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("item_id", Id, primary_key=True),
     sa.Column("repeat", sa.Integer, primary_key=True),
     sa.Column("value", sa.Double),
     sa.Column("passed", sa.Boolean),

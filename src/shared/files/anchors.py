@@ -64,6 +64,8 @@ def _take(
     item = attempt(extract, {key: value for key, value in record.items() if key != "labels"})
     if isinstance(item, Exception):
         return f"the extractor failed: {type(item).__name__}: {item}"
+    if not isinstance(item, DatasetItem):
+        return f"the extractor gave {item!r}; expected an item from every record of an anchor set"
     if item.id in items:
         return f"the id {item.id!r} stands here twice"
     given = record.get("labels") or {}

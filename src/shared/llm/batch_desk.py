@@ -12,10 +12,10 @@ from typing import Any
 
 from shared.core.batches import BatchQuestion, BatchStore
 from shared.core.errors import ConfigError, Postponed, TransientError, TruelineError
+from shared.core.loops import PerLoop
 from shared.llm.batch_api import Outcome
 from shared.llm.batch_jobs import BatchJobs
 from shared.llm.batches import Batches
-from shared.llm.loops import PerLoop
 from shared.llm.settings import BatchSettings, Runtime
 
 _PAUSES = (1.0, 1.5, 60.0)  # seconds: the first, the factor, the longest

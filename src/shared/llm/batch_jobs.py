@@ -17,8 +17,8 @@ from uuid import uuid4
 
 from shared.core.batches import BatchJob, BatchStore, Claim
 from shared.core.errors import TransientError, TruelineError
+from shared.core.loops import PerLoop
 from shared.llm.batch_api import ENDED, BatchApi, BatchState, Outcome, TooLarge, write_line
-from shared.llm.loops import PerLoop
 from shared.llm.settings import BatchSettings, Runtime
 
 LEASE = timedelta(minutes=30)

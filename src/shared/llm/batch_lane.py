@@ -18,12 +18,12 @@ from typing import Any, Self, TypeVar
 
 from shared.core.batches import BatchStore
 from shared.core.errors import ConfigError, Unavailable
+from shared.core.loops import PerLoop, Portal
 from shared.core.results import LMResult
 from shared.llm.batch_api import BatchApi
 from shared.llm.batch_desk import BatchDesk
 from shared.llm.batch_jobs import BatchJobs
 from shared.llm.keys import Prompt, request_key, without_input_data
-from shared.llm.loops import PerLoop, Portal
 from shared.llm.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.settings import BatchSettings, OpenAISettings, Runtime
 from shared.llm.translating import Unsupported

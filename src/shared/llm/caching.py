@@ -14,12 +14,12 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
+from shared.core.loops import PerLoop
 from shared.core.model_ports import Forgets, ResponseCache
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.batches import Batches
 from shared.llm.keys import Prompt, request_key, without_input_data
-from shared.llm.loops import PerLoop
 
 _WHOLE = frozenset({"stop", "tool_calls", "function_call", "choice"})
 

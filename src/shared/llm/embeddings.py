@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError
+from shared.core.loops import Portal
 from shared.llm.lane import Lane
-from shared.llm.loops import Portal
 from shared.llm.retrying import trying
 from shared.llm.settings import EmbeddingSettings, Runtime
 from shared.llm.translating import Final, UnknownModel, Unsupported

@@ -22,7 +22,7 @@ from typing import Protocol
 from filelock import FileLock
 
 from shared.core.errors import StoreError
-from shared.llm.loops import PerLoop
+from shared.core.loops import PerLoop
 from shared.llm.settings import Runtime
 
 WINDOW = 60.0

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 from shared.core.results import LMResult
+from shared.llm.instances import asked_schema, instance
 from shared.llm.keys import Prompt, request_key, without_input_data
 
 MARK = "[offline]"
@@ -25,8 +26,8 @@ class OfflineAdapter:
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """The made-up answer to a question; `max_tokens` is not kept, so that the mark is always whole."""
         key = request_key(self.name, prompt, max_tokens, params)
-        schema = _schema(without_input_data(params).get("response_format"))
-        text = f"{MARK} answer {key[:12]}" if schema is None else json.dumps(_example(schema, int(key[:8], 16)))
+        schema = asked_schema(without_input_data(params).get("response_format"))
+        text = f"{MARK} answer {key[:12]}" if schema is None else json.dumps(instance(schema, int(key[:8], 16), MARK))
         return LMResult(text, cost=0.0, latency=0.0, model=self.name, answered_by=self.name)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
@@ -45,37 +46,3 @@ class OfflineAdapter:
 
     def test_connection(self) -> None:
         """There is none to fail."""
-
-
-def _schema(response_format: object) -> Mapping[str, Any] | None:
-    if not isinstance(response_format, Mapping) or response_format.get("type") == "text":
-        return None
-    inner = response_format.get("json_schema", response_format)
-    schema = inner.get("schema") if isinstance(inner, Mapping) else None
-    return schema if isinstance(schema, Mapping) else {"type": "object"}
-
-
-def _example(schema: Mapping[str, Any], seed: int) -> Any:
-    """A value that fits a plain schema; the seed chooses among those that do."""
-    choices = schema.get("enum") or ([schema["const"]] if "const" in schema else None)
-    if choices:
-        return choices[seed % len(choices)]
-    options = schema.get("anyOf") or schema.get("oneOf")
-    if options:
-        return _example(options[0], seed)
-    kind = schema.get("type", "object")
-    return _of_kind(kind[0] if isinstance(kind, Sequence) and not isinstance(kind, str) else kind, schema, seed)
-
-
-def _of_kind(kind: str, schema: Mapping[str, Any], seed: int) -> Any:
-    if kind == "object":
-        fields: Mapping[str, Any] = schema.get("properties", {})
-        return {name: _example(field, seed + number) for number, (name, field) in enumerate(fields.items())}
-    if kind == "array":
-        count = max(1, int(schema.get("minItems", 1)))
-        return [_example(schema.get("items", {"type": "string"}), seed + number) for number in range(count)]
-    if kind in ("integer", "number"):
-        low = schema.get("minimum", 0)
-        high = schema.get("maximum", low + 10)
-        return int(low + seed % (int(high - low) + 1)) if kind == "integer" else low + (high - low) * (seed % 101) / 100
-    return {"boolean": seed % 2 == 0, "null": None}.get(kind, MARK)

@@ -16,10 +16,10 @@ from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError, TransientError, TruelineError
+from shared.core.loops import PerLoop, Portal
 from shared.core.registry import hint
 from shared.core.results import LMResult
 from shared.llm.lane import Lane
-from shared.llm.loops import PerLoop, Portal
 from shared.llm.retrying import Again, trying
 from shared.llm.settings import OpenAISettings, Runtime
 from shared.llm.streaming import pieces

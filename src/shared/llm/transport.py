@@ -16,7 +16,7 @@ from typing import IO, Any
 import httpx
 
 from shared.core.errors import BadAnswer
-from shared.llm.loops import PerLoop
+from shared.core.loops import PerLoop
 from shared.llm.settings import Runtime, ServerSettings
 from shared.llm.translating import Reply, Translator
 

@@ -73,7 +73,7 @@ async def judge_anchors(
         if reason is None:
             continue
         (progress or Silent()).stage(f"anchors: {metric.label}", len(plan.anchors.items) * plan.repeats)
-        since = past[-1].judged_at if reason == "schedule" else None
+        since = past[-1].judged_at if past else None
         verdicts, cost = await _votes(plan, metric, since, progress or Silent())
         judged = AnchorPass(
             plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, verdicts, cost, metric.threshold
@@ -111,9 +111,9 @@ async def _votes(
 
 
 def _mark(since: datetime | None, repeat: int) -> str:
-    """What sets a vote's calls apart in the response cache. On a schedule the model itself may have changed behind its
-    name, so not even the first vote may be an answer from before the last pass; that pass's moment makes the mark, so
-    that a pass which is broken off goes on with its own answers. A judge that was changed asks otherwise anyway."""
+    """What sets a vote's calls apart in the response cache. The model itself may have changed behind its name, so not
+    even the first vote may be an answer from before the last pass, nor one to a judge that was changed and has come
+    back; the last pass's moment makes the mark, so that a pass which is broken off goes on with its own answers."""
     own = str(repeat) if repeat else ""
     return own if since is None else f"{iso(since)}/{own}"
 

@@ -7,25 +7,25 @@ sink has confirmed. A run that is killed at any point is finished by the next on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, replace
-from itertools import islice
 from random import Random
 
 from shared.core.digests import digest
 from shared.core.errors import BusyError, OverBudget, StoreError
-from shared.core.ports import Batch, DrawnItem
-from shared.core.records import DatasetItem
-from shared.core.results import Draw, ItemResult, MetricScore, RunReport, Status
+from shared.core.ports import Batch
+from shared.core.results import Draw, ItemResult, RunReport, Status
 from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.sampling import Stratified
 from shared.monitoring.tally import Tally
+from shared.monitoring.work import Work
 from shared.scoring.tree import is_node
 
 _AGAIN = 0.2  # seconds between two looks at a lock that another run holds
+_FORESEEN = 30  # items by which costs are estimated where no past run tells them
 _SHARE = 10  # storing may take one part in so many of the time
 
 
@@ -90,7 +90,7 @@ class _Run:
         self.notes: list[str] = []
         self.broken: list[str] = []
         self.tally = Tally(plan)
-        self.underway: dict[str, DrawnItem] = {}
+        self.work = Work(plan, ports, report.run_id)
         self.mine: set[str] = set()
         self.buffer: list[ItemResult] = []
         self.over_budget = False
@@ -111,7 +111,7 @@ class _Run:
 
     def finished(self, status: Status) -> RunReport:
         """The report as it stands now. Half a draw gives no estimates: what was scored first is no fair sample."""
-        counts, usage = self.tally.counts, self.ports.usage()
+        counts, usage = replace(self.tally.counts, thinned=self.work.thinned), self.ports.money.usage()
         whole = status not in ("interrupted", "failed", "over_budget") and not counts.postponed
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
@@ -121,17 +121,18 @@ class _Run:
             finished_at=self.ports.clock(),
             counts=counts,
             estimates=self.tally.estimates() if whole and (counts.scored or counts.failed_items) else (),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *self.work.notes(), *self.ports.money.notes()),
             broken=tuple(self.broken),
             failure_kinds=dict(self.tally.kinds),
             examples=tuple(self.tally.examples.values()),
             cost=self._cost(usage),
             usage=usage,
+            budget=self.ports.money.uses(),
         )
 
     def _cost(self, usage: Sequence[ModelUsage]) -> float | None:
         """What models were paid, also for what failed, and what the scores of other metrics say that they cost."""
-        asked = {each.metric for each in usage}
+        asked = {label for each in usage for label in (each.metric, each.metric.rpartition(".")[0])}  # or a part's
         known = [each.cost for each in usage if each.cost is not None]
         known += [cost for label, cost in self.tally.costs.items() if label not in asked]
         return sum(known) if known else None
@@ -202,11 +203,14 @@ class _Run:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""
         self.ports.progress.stage("scoring", len(self.mine) or None)
         leftover: list[ItemResult] = []
+        if self.ports.money.purses():
+            await self.ports.money.foresee(self.work.some(_FORESEEN))
         flusher = asyncio.ensure_future(self._keep_storing())
         try:
-            async with aclosing(self.plan.runner.run(self._work(), self._earlier, leftover)) as results:
+            async with aclosing(self.plan.runner.run(self.work.items(), self.work.earlier, leftover)) as results:
                 async for result in results:
                     self.buffer.append(result)
+                    self.work.finished()
                     self.ports.progress.advance()
                     if len(self.buffer) >= self.plan.limits.chunk:
                         self._store()
@@ -233,36 +237,27 @@ class _Run:
                 self._store()
             await asyncio.sleep(max(_SHARE * (loop.time() - start), self.plan.limits.pause))
 
-    def _work(self) -> Iterator[DatasetItem]:
-        waiting = self.ports.runs.to_score(self.plan.stream, self.plan.limits.max_attempts)
-        while page := list(islice(waiting, 500)):
-            # What another database's run has marked meanwhile (in a shared CSV) is not scored once more.
-            unmarked = set(self.ports.scored.unseen(self.plan.stream, [drawn.item.id for drawn in page]))
-            for drawn in page:
-                if drawn.item.id in unmarked:
-                    self.underway[drawn.item.id] = drawn
-                    yield drawn.item
-
-    def _earlier(self, item: DatasetItem) -> Sequence[MetricScore]:
-        return self.underway[item.id].have
-
     def _store(self) -> None:
         if not self.buffer:
             return
         results = [self._final(result) for result in self.buffer if not result.postponed]
         self.ports.runs.save_results(self.report.run_id, self.plan.stream, results)
+        if (
+            usage := self.ports.money.usage()
+        ):  # what a run has paid counts against a day's budget, also when it is killed
+            self.ports.runs.start_run(replace(self.report, usage=usage, cost=self._cost(usage)))
         for result in self.buffer:
             if result.postponed:
-                del self.underway[result.item.id]
+                del self.work.underway[result.item.id]
         self.tally.add(postponed=len(self.buffer) - len(results))
         self.buffer.clear()
         for result in results:
-            drawn = self.underway.pop(result.item.id)
+            drawn = self.work.underway.pop(result.item.id)
             self.tally.count(result, drawn, result.item.id in self.mine)
 
     def _final(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""
-        last = self.underway[result.item.id].attempts + 1 >= self.plan.limits.max_attempts
+        last = self.work.underway[result.item.id].attempts + 1 >= self.plan.limits.max_attempts
         if not result.failures or last:
             return result
         return result._replace(scores=tuple(row for row in result.scores if not is_node(row.metric)))

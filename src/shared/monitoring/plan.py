@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
 from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore, Sink
+from shared.core.records import DatasetItem
 from shared.core.results import Population, Stream
-from shared.core.usage import ModelUsage
+from shared.core.usage import BudgetUse, ModelUsage, Purse
 from shared.monitoring.intake import Again, Known
 from shared.monitoring.progress import Progress, Silent
 from shared.scoring.runner import Runner
@@ -57,10 +58,57 @@ class MonitorPlan:
     mode: Mode = "run"
 
 
+class Spending(Protocol):
+    """What a run asks of models, and what is left for it."""
+
+    def usage(self) -> tuple[ModelUsage, ...]:
+        """What was asked so far, by metric and model."""
+        ...
+
+    def uses(self) -> tuple[BudgetUse, ...]:
+        """How much of the budget is used."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user must be told about the money."""
+        ...
+
+    def purses(self) -> tuple[Purse, ...]:
+        """What is left of a budget that is kept by thinning; none of another."""
+        ...
+
+    async def foresee(self, items: Sequence[DatasetItem]) -> None:
+        """Find out what items like these will cost, where nothing is known of that; no model is asked."""
+        ...
+
+
+class NothingSpent:
+    """Of a run that asks no model."""
+
+    def usage(self) -> tuple[ModelUsage, ...]:
+        """Nothing was asked."""
+        return ()
+
+    def uses(self) -> tuple[BudgetUse, ...]:
+        """There is no budget."""
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
+        """There is nothing to tell."""
+        return ()
+
+    def purses(self) -> tuple[Purse, ...]:
+        """There is no budget."""
+        return ()
+
+    async def foresee(self, items: Sequence[DatasetItem]) -> None:
+        """Nothing will be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
-    gives the standard deviation of a label's past scores by stratum; `usage` tells what was asked of models so far.
+    gives the standard deviation of a label's past scores by stratum; `money` tells what was asked of models so far.
     """
 
     scored: ScoredItemsStore
@@ -68,6 +116,6 @@ class Ports:
     sinks: tuple[Sink, ...] = ()
     known: tuple[Known, ...] = ()
     spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}
-    usage: Callable[[], tuple[ModelUsage, ...]] = tuple
+    money: Spending = field(default_factory=NothingSpent)
     clock: Clock = utc_now
     progress: Progress = field(default_factory=Silent)

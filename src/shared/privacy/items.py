@@ -22,7 +22,7 @@ _TOOLS = ("tools_called", "expected_tools")
 _IDS = ("id", "trace_id", "observation_id")
 _KEPT = frozenset({
     "run_id", "monitor", "stream", "config_digest", "status", "started_at", "finished_at", "counts", "estimates",
-    "cost", "version", "environment", "usage",
+    "cost", "version", "environment", "usage", "budget",
 })  # fmt: skip
 
 

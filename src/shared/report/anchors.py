@@ -10,8 +10,8 @@ from shared.report.judge_records import AnchorPoint, AnchorView, VersionKey
 from shared.scoring.agreement import Interval, agree, share
 from shared.scoring.stability import Votes, difference, paired_change, votes
 
-Window = Callable[[VersionKey, datetime | None, datetime | None], Interval | None]
-"""The pass rate of the traffic that one version of a metric judged after one moment and until another."""
+Window = Callable[[VersionKey, str, datetime | None], Interval | None]
+"""The pass rate of the traffic that one version of a metric judged from the beginning of a run until a moment."""
 
 
 def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
@@ -22,10 +22,10 @@ def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
         return AnchorView(points, votes=_votes(last), set_changed=len(passes) > 1)
     before = passes[-2]
     judge = paired_change(_first_votes(before), _first_votes(last))
-    earlier = passes[-3].judged_at if len(passes) > 2 else None
-    # The traffic of a pass is what was judged since the pass before it: a run judges first, and the anchors follow.
-    old = window((before.metric.digest, before.threshold), earlier, before.judged_at)
-    new = window((last.metric.digest, last.threshold), before.judged_at, None)
+    # The traffic of a pass is that of its run, which judges first. That of the runs between two passes tells nothing,
+    # for the judge may have moved behind its name at any time between them.
+    old = window((before.metric.digest, before.threshold), before.run_id, before.judged_at)
+    new = window((last.metric.digest, last.threshold), last.run_id, None)
     traffic = None if old is None or new is None else difference(new, old)
     application = None if traffic is None or judge is None else difference(traffic, judge.moved)
     return AnchorView(points, judge, traffic, application, _votes(last))

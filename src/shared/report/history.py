@@ -25,6 +25,7 @@ class _Day:
     proxies: array[float] = field(default_factory=lambda: array("d"))
     chances: array[float] = field(default_factory=lambda: array("d"))
     queued: int = 0
+    thinned: bool = False
 
 
 class History:
@@ -44,6 +45,7 @@ class History:
         if score.probability is None:
             found.queued += 1
             return
+        found.thinned = found.thinned or score.thinned
         found.values.append(score.value)
         found.probabilities.append(score.probability)
         found.proxies.append(score.value if score.proxy is None else score.proxy)
@@ -65,6 +67,7 @@ class History:
 def _point(day: date, found: _Day, facts: Facts) -> DayPoint:
     if not found.values:
         return DayPoint(day, found.queued)
+    strata = None if found.thinned else found.strata  # see `scoring/estimates.py` on thinned draws
     judged = Chances(found.proxies, found.chances, ())
-    at = estimate("", Rows(found.values, found.probabilities, groups=found.strata, judged=judged), facts)
+    at = estimate("", Rows(found.values, found.probabilities, groups=strata, judged=judged), facts)
     return DayPoint(day, at.n, at.mean, at.mean_low, at.mean_high)

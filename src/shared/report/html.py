@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import StoreError
-from shared.report import charts, judge_text, mask, text, timeline
+from shared.report import charts, judge_text, mask, money, text, timeline
 from shared.report.judge_records import Judges
 from shared.report.records import MetricView, ReportData
 from shared.report.svg import Html
@@ -51,6 +51,8 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         distributions=_drawn(data, charts.distribution),
         lines=_drawn(data, partial(timeline.over_time, ends=ends)) if ends else (),
         days=ends,
+        paid=money.total(data.run.usage),
+        unpriced=money.unpriced(data.run.usage),
     )
 
 
@@ -108,6 +110,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "moment": text.moment,
         "dollars": text.dollars,
         "line": text.line,
+        "budget": money.budget_words,
         "told": mask.told,
         "threshold": charts.threshold_words,
         "secretless": secretless,

@@ -66,14 +66,16 @@ def correction_words(each: Correction) -> str:
 def need_words(view: JudgeView) -> str:
     """How many labels would narrow the interval."""
     parts, beyond = [], []
+    now = next((each.found for each in view.corrections if each.method == "PPI++"), None)
     for need in view.needs:
         wish = f"±{100 * need.half_width:g}"
-        if need.labels is None:
-            beyond.append(wish)
-        elif need.labels <= view.labelled:
+        if now is not None and now.high - now.low <= 2 * need.half_width:
             parts.append(f"{wish} points is reached")
-        else:
-            parts.append(f"{need.labels - view.labelled:,} more labels on random items for {wish} points")
+        elif need.labels is None:
+            beyond.append(wish)
+        else:  # the plan is no promise: where it is fulfilled and the width is not there, a few more are
+            more = f"{need.labels - view.labelled:,}" if need.labels > view.labelled else "a few"
+            parts.append(f"{more} more labels on random items for {wish} points")
     if beyond:
         wishes = " and ".join(beyond)
         parts.append(f"{wishes} points cannot be reached with {view.judged:,} judged items, however many are labelled")
@@ -148,7 +150,7 @@ def _agreement(view: JudgeView) -> Iterator[str]:
     if at is None:
         return
     cells = at.confusion
-    kappa = bounds(at.kappa) if at.kappa else "none, as both gave one verdict throughout"
+    kappa = f"{bounds(at.kappa)} (0: chance, 1: never differ)" if at.kappa else "none, both gave one verdict throughout"
     yield f"  agreement   {rates(at.agreement)}; kappa {kappa}"
     yield f"  {'':22}{'people pass':>12}{'people fail':>12}"
     yield f"  {'judge passes':>22}{cells.both_pass:>12,}{cells.judge_only:>12,}"

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from shared.core.labels import AnchorPass
 from shared.core.ports import RunReader
@@ -34,8 +35,9 @@ def collect_judges(
 ) -> tuple[JudgeView, ...]:
     """Every metric of the stream that people have judged or that anchors were given to, by label.
 
-    Memory: some 20 bytes for each score of such a metric. Scores of different versions of a metric are never mixed.
-    `own_id` gives the id that labels know a stored item by.
+    Memory: some 20 bytes for each score of such a metric, 200 where the monitor scores items again. Scores of different
+    versions of a metric are never mixed, and of one item's by the same version the newest counts. `own_id` gives the id
+    that labels know a stored item by.
     """
     anchored = {each.metric.label for each in passes}
     columns = {label: _Column(people.get(label, Verdicts()), options) for label in sorted({*people, *anchored})}
@@ -45,17 +47,21 @@ def collect_judges(
             column = columns.get(score.label)
             if column is not None:
                 column.add(score, result, item_id)
-    views = (
-        column.view(label, [each for each in passes if each.metric.label == label]) for label, column in columns.items()
+
+    def began(run_id: str) -> datetime | None:
+        run = reader.run(run_id)
+        return None if run is None else run.started_at
+
+    return tuple(
+        column.view(label, [each for each in passes if each.metric.label == label], began)
+        for label, column in columns.items()
     )
-    return tuple(views)
 
 
 @dataclass(slots=True)
 class _Labelled:
     """A labelled item as the newest stored result has it: its place in the rows, and what is shown of it."""
 
-    at: datetime
     place: int
     item: DatasetItem
     score: MetricScore
@@ -63,13 +69,14 @@ class _Labelled:
 
 @dataclass(slots=True)
 class _Rows:
-    """What one version of a metric said: 17 bytes an item."""
+    """What one version of a metric said: 17 bytes an item. `places` are by own id, of items that may come again."""
 
     ref: MetricRef
     threshold: float | None
     passed: array[int] = field(default_factory=lambda: array("b"))
     chances: array[float] = field(default_factory=lambda: array("d"))
     times: array[float] = field(default_factory=lambda: array("d"))
+    places: dict[str, int] = field(default_factory=dict)
     labelled: dict[str, _Labelled] = field(default_factory=dict)
     by_chance: bool = True
     without_verdict: int = 0
@@ -77,6 +84,20 @@ class _Rows:
     @property
     def newest(self) -> float:
         return max(self.times, default=0.0)
+
+    def put(self, passed: bool, chance: float, at: float, may_come_again: str | None) -> int | None:
+        """Take a verdict in; its place, or None where a newer one of the same item is there."""
+        place = None if may_come_again is None else self.places.get(may_come_again)
+        if place is not None and self.times[place] > at:
+            return None
+        if place is None:
+            place = len(self.passed)
+            for column in (self.passed, self.chances, self.times):
+                column.append(0)
+            if may_come_again is not None:
+                self.places[may_come_again] = place
+        self.passed[place], self.chances[place], self.times[place] = int(passed), chance, at
+        return place
 
 
 class _Column:
@@ -93,17 +114,14 @@ class _Column:
             return
         probability = result.decision.probability if self._options.aggregates else None
         rows.by_chance &= probability is not None
-        rows.passed.append(int(score.passed))
-        rows.chances.append(probability or 1.0)
-        rows.times.append(result.scored_at.timestamp())
-        if item_id in self._people.passed:
-            before = rows.labelled.get(item_id)
-            if before is None or before.at <= result.scored_at:
-                agrees = self._people.passed[item_id] == score.passed
-                kept = DatasetItem(id=item_id) if agrees else result.item  # only of disagreements texts are shown
-                rows.labelled[item_id] = _Labelled(result.scored_at, len(rows.passed) - 1, kept, score)
+        again = None if item_id == result.item.id else item_id
+        place = rows.put(score.passed, probability or 1.0, result.scored_at.timestamp(), again)
+        if place is not None and item_id in self._people.passed:
+            agrees = self._people.passed[item_id] == score.passed
+            kept = DatasetItem(id=item_id) if agrees else result.item  # only of disagreements texts are shown
+            rows.labelled[item_id] = _Labelled(place, kept, score)
 
-    def view(self, label: str, passes: Sequence[AnchorPass]) -> JudgeView:
+    def view(self, label: str, passes: Sequence[AnchorPass], began: Callable[[str], datetime | None]) -> JudgeView:
         """The newest version against people; the others are listed."""
         now = self._options.versions.get(label)
         found = None if now is None else self._versions.get(now)
@@ -140,7 +158,7 @@ class _Column:
             people_kappa=self._people.kappa,
             disagreements=differing,
             more_disagreements=more,
-            anchors=anchor_view(passes, self._window) if passes else None,
+            anchors=anchor_view(passes, partial(self._window, began)) if passes else None,
             current=current,
         )
 
@@ -156,17 +174,17 @@ class _Column:
         others[places] = False
         return Judged(verdicts[places], pi[places], people), Judged(verdicts[others], pi[others])
 
-    def _window(self, version: VersionKey, after: datetime | None, until: datetime | None) -> Interval | None:
-        """The pass rate of what one version judged in a span of time; None where there is too little to say."""
+    def _window(
+        self, began: Callable[[str], datetime | None], version: VersionKey, run_id: str, until: datetime | None
+    ) -> Interval | None:
+        """The pass rate of what one version judged from a run's beginning on; None where there is too little to say."""
         import numpy as np
 
-        rows = self._versions.get(version)
-        if rows is None or not rows.by_chance:
+        rows, start = self._versions.get(version), began(run_id)
+        if rows is None or start is None or not rows.by_chance:
             return None
         times = np.asarray(rows.times)
-        inside = (times > (after.timestamp() if after else -np.inf)) & (
-            times <= (until.timestamp() if until else np.inf)
-        )
+        inside = (times >= start.timestamp()) & (times <= (until.timestamp() if until else np.inf))
         if np.count_nonzero(inside) < 2:
             return None
         return classical(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])

@@ -14,6 +14,7 @@ from shared.core.results import Estimate, RunReport
 from shared.report.judge_records import Judges
 from shared.report.judge_text import judge_line
 from shared.report.mask import told
+from shared.report.money import cost_lines
 from shared.report.text import dollars, duration, interval, line, moment, number
 from shared.report.words import KIND_WORDS, NO_ESTIMATE, STATUS, counts_of, many, verdict
 
@@ -102,6 +103,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Jud
     parts += _judges(judges)
     if report.status != "nothing_new":
         parts += _counts(report, width)
+        parts += map(_text, cost_lines(report))
     parts += _broken(report)
     parts += [_text(f"x {line(each, 300)}", "red") for each in report.examples]
     parts += [_text(f"x {many(n, 'failure')}: {line(kind, 80)}", "red") for kind, n in _commonest(report.failure_kinds)]

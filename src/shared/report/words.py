@@ -62,6 +62,7 @@ def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
         ("already scored", at.already_scored, False),
         ("pool", at.pool, False),
         ("drawn", at.drawn, False),
+        *((("thinned out", at.thinned, False),) if at.thinned else ()),
         ("resumed", at.resumed, False),
         ("scored", at.scored, False),
         ("failed items", at.failed_items, at.failed_items > 0),

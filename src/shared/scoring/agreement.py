@@ -50,7 +50,8 @@ class Agreement:
 
     `kappa` is None where both gave one and the same verdict throughout: chance alone explains that. `sensitivity` is
     the share that the judge passes of what people pass, `specificity` the share that it fails of what people fail;
-    None where people gave no such verdict.
+    None where people gave no such verdict. `people_pass_n` and `people_fail_n` are the effective sample sizes of these
+    two, 0 where they are None.
     """
 
     confusion: Confusion
@@ -58,6 +59,8 @@ class Agreement:
     kappa: Interval | None
     sensitivity: Interval | None
     specificity: Interval | None
+    people_pass_n: float = 0.0
+    people_fail_n: float = 0.0
 
     @property
     def n(self) -> int:
@@ -88,6 +91,8 @@ def agree(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None =
         kappa(said, truth, pi),
         share(said[good], pi[good]) if good.any() else None,
         share(1.0 - said[bad], pi[bad]) if bad.any() else None,
+        effective(said[good], pi[good])[1] if good.any() else 0.0,
+        effective(said[bad], pi[bad])[1] if bad.any() else 0.0,
     )
 
 

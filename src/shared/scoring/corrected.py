@@ -15,6 +15,7 @@ Three corrections, each with a 95 % interval that carries the uncertainty of bot
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -157,7 +158,7 @@ def rogan_gladen(judge: ArrayLike, agreement: Agreement, probabilities: ArrayLik
     if agreement.sensitivity is None or agreement.specificity is None:
         return None
     q1, q0 = agreement.sensitivity.value, agreement.specificity.value
-    m1, m0 = _counted(agreement)
+    m1, m0 = agreement.people_pass_n, agreement.people_fail_n
     better = q0 + q1 - 1.0
     n_, m0_, m1_ = n + _Z**2, m0 + 2.0, m1 + 2.0
     p_, q0_, q1_ = (n * p + _Z**2 / 2.0) / n_, (m0 * q0 + 1.0) / m0_, (m1 * q1 + 1.0) / m1_
@@ -214,12 +215,6 @@ def _error_of(p: float, m: float) -> float:
     return middle * (1.0 - middle) / (m + 2.0)
 
 
-def _counted(agreement: Agreement) -> tuple[int, int]:
-    """Items that people passed, and that they failed."""
-    cells = agreement.confusion
-    return cells.both_pass + cells.people_only, cells.judge_only + cells.both_fail
-
-
 def moments(labelled: Judged) -> Moments | None:
     """What `labels_needed` plans with; None for fewer than two labels."""
     y, j = verdicts(labelled.people), verdicts(labelled.judge)
@@ -239,18 +234,24 @@ def labels_needed(found: Moments, judged: int, half_width: float) -> int | None:
     labelling all of them would not: then more items have to be judged first.
 
     With the best lambda se^2 = v (1 - r^2) / n + v r^2 / M for n labels among M judged items, v the variance of the
-    labels and r their correlation with the judge; solved for n at se = half_width / 1.96.
+    labels and r their correlation with the judge. As in `ppi` the half width is Student's t times that, with n v (1 -
+    r^2) + 1 over n + 2 for v (1 - r^2): few labels of a good judge are not planned as if they were certain.
 
     Raises:
         ValueError: for a half width that is not positive.
     """
     if half_width <= 0:
         raise ValueError(f"expected a half width above 0, found {half_width!r}")
-    room = (half_width / _Z) ** 2 - found.variance * found.explained / max(1, judged)
-    need = found.variance * (1.0 - found.explained)
-    if room <= 0 or need / room > judged:
+    from scipy.special import stdtrit
+
+    def wide(n: int) -> bool:
+        left = (n * found.variance * (1.0 - found.explained) + 1.0) / (n + 2.0)
+        error = math.sqrt(left / n + found.variance * found.explained / judged)
+        return bool(stdtrit(n - 1, 0.975) * error > half_width)
+
+    if judged < 2 or wide(judged):
         return None
-    return max(2, math.ceil(need / room))
+    return bisect_left(range(judged), True, lo=2, key=lambda n: not wide(n))
 
 
 def shifted(labelled: Judged, rest: Judged) -> Interval | None:

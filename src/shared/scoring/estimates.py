@@ -3,6 +3,10 @@
 Two questions can be asked. `traffic`: how did the very requests that were there score? All of them judged leaves no
 error. `process`: how does the application score requests like these? That is what alarms and comparisons are about,
 and the default. Scores that failed count as missing by chance. Measured cover: `benchmarks/sampling_coverage.py`.
+
+A stratified draw that was thinned afterwards, to keep a budget, is estimated without its strata: how many of a stratum
+are kept is chance then, so what differs between strata adds to the error again. The error is that of Poisson sampling
+with the probability of both steps, which for a thinned simple random sample is exact and for strata a little too wide.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
+from shared.core.thinning import was_thinned
 from shared.scoring.hajek import Weighted, hajek, wilson
 from shared.scoring.two_phase import Chances, Judged, answered, share, two_phase
 
@@ -190,6 +195,7 @@ class _Column:
     failed: int = 0
     unanswered: int = 0
     not_applicable: int = 0
+    thinned: bool = False
 
 
 class EstimateBuilder:
@@ -228,6 +234,7 @@ class EstimateBuilder:
         if decision.probability is None or not self._allowed:
             column.queued += 1
             return
+        column.thinned = column.thinned or was_thinned(decision.strategy)
         column.values.append(score.value)
         column.probabilities.append(decision.probability)
         column.passed.append(-1 if score.passed is None else int(score.passed))
@@ -272,6 +279,7 @@ class EstimateBuilder:
                 not_applicable=column.not_applicable,
                 inspection=True,
             )
+        groups = None if column.thinned else column.groups
         judged = column.judged.chances_of(column.unanswered)
-        rows = Rows(column.values, column.probabilities, column.passed, column.groups, judged)
+        rows = Rows(column.values, column.probabilities, column.passed, groups, judged)
         return estimate(label, rows, facts, self._population)

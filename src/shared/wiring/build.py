@@ -32,6 +32,7 @@ from shared.wiring.finding import called
 from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import Parts, build_metrics, build_tree
 from shared.wiring.models import Models
+from shared.wiring.money import Money, build_money, money_notes
 from shared.wiring.publishing import check_publishing
 from shared.wiring.redacting import RedactingSink, redactor_of
 from shared.wiring.registries import Registries, build_registries
@@ -68,6 +69,7 @@ class Built:
     notes: tuple[str, ...]
     models: Models
     embeddings: Embeddings
+    money: Money
     redactor: Redactor | None = None
     labelling: Labelling = field(default_factory=Labelling)
 
@@ -111,6 +113,7 @@ class _Builder:
         embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
         parts = Parts(self.registries.metrics, models, embeddings, self.around.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
+        money = build_money(config, models, checker, self.around.root)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         store = self._component(
             {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
@@ -119,6 +122,7 @@ class _Builder:
         sinks = self._sinks(labels)
         self._spreads(strategy, labels)
         labelling = build_labelling(config, self.registries, checker, self.around.root)
+        self._thinning(store)
         checker.raise_any()
         assert common is not None and source is not None
         environment = config.environment or self.around.settings.environment
@@ -141,11 +145,14 @@ class _Builder:
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
         )
-        notes = (*_notes(config), *models.notes(config.evaluation.max_concurrent, config.evaluation.timeout))
+        notes = (
+            *_notes(config),
+            *money_notes(money),
+            *models.notes(config.evaluation.max_concurrent, config.evaluation.timeout),
+        )
         redactor = redactor_of(config.privacy, self.around.settings)
-        if redactor is not None:
-            sinks = tuple(RedactingSink(sink, redactor) for sink in sinks)
-        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, redactor, labelling)
+        sinks = sinks if redactor is None else tuple(RedactingSink(sink, redactor) for sink in sinks)
+        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
         built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
 
@@ -200,6 +207,13 @@ class _Builder:
         label = strategy.metric if isinstance(strategy, Stratified) else None
         if label is not None and labels and label not in labels:
             self.checker.problem(("sampling", "metric"), f"unknown label {label!r}. {hint(label, labels)}")
+
+    def _thinning(self, store: Any) -> None:
+        """Items that are left out by chance must be remembered: drawn again, they would count twice."""
+        budget = self.config.budget
+        if budget is not None and budget.on_over == "thin" and store is not None and not store.keeps_undrawn:
+            text = "thin needs a memory of what it left out; take scored_store sqlite, or on_over stop or warn"
+            self.checker.problem(("budget", "on_over"), text)
 
     def _sinks(self, labels: list[str]) -> tuple[Sink, ...]:
         publishing = self.config.publishing

@@ -19,7 +19,7 @@ from shared.wiring.judges import safe_views
 from shared.wiring.pages import Stored, newest_run, told, try_page, write_page
 from shared.wiring.progress import metrics_print_to_stderr, shown_progress
 from shared.wiring.registries import build_registries
-from shared.wiring.session import execute
+from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
 
 EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
@@ -38,7 +38,7 @@ def run(options: Namespace) -> int:
         page, report = try_page(built, stored)
     places = {} if page is None else {"report": called(page)}
     if not options.dry_run:
-        places["state"] = called(built.store.state(built.around.root))
+        places["state"] = built.store.shown(built.around.root)
     if options.json:
         print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
     elif not options.quiet:
@@ -60,11 +60,21 @@ def _built(options: Namespace, wishes: Wishes) -> Built:
 def check(options: Namespace) -> int:
     """Validate a configuration and explain what it would do."""
     built = _built(options, Wishes(tuple(options.overrides)))
+    with metrics_print_to_stderr():
+        costs = run_until_done(foretold(built))
     if options.json:
-        print(json.dumps(explained_json(built), ensure_ascii=False, indent=2))
+        print(json.dumps(explained_json(built, costs), ensure_ascii=False, indent=2))
     else:
-        print(explained(built))
-    return 0
+        print(explained(built, costs))
+    return _connected(built) if options.connect else 0
+
+
+def _connected(built: Built) -> int:
+    """Ask every model for a word and say what came of it; 1 when one of them does not answer."""
+    found = built.models.connections()
+    for alias, wrong in found.items():
+        print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
+    return 1 if any(found.values()) else 0
 
 
 def list(options: Namespace) -> int:
@@ -105,9 +115,8 @@ def schema(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     """Write the HTML report of a past run again."""
     built = _built(options, Wishes(tuple(options.overrides)))
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     opened = built.store.open(built.around.root)
     chosen = newest_run(opened.reader, built.plan, options.run)
     stored = Stored(opened.reader, chosen, safe_views(built, opened.reader, opened.anchors, chosen.stream))
@@ -129,21 +138,21 @@ def cache(options: Namespace) -> int:
     from shared.database.responses import SqlResponses
 
     built = _built(options, Wishes(tuple(options.overrides)))
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
-    database = open_database(state)
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
+    database = open_database(built.store.address(built.around.root))
     try:
         responses = SqlResponses(database)
         cleared = responses.clear() if options.action == "clear" else None
         stats = responses.stats()
     finally:
         database.close()
+    where = built.store.shown(built.around.root)
     if options.json:
         print(json.dumps({**asdict(stats), "hit_rate": stats.hit_rate, "cleared": cleared}))
     elif cleared is not None:
-        print(f"{cleared:,} answers cleared from {called(state)}")
+        print(f"{cleared:,} answers cleared from {where}")
     else:
-        print(f"responses in {called(state)}: {stats.entries:,} answers, {stats.bytes / 1e6:,.1f} MB")
+        print(f"responses in {where}: {stats.entries:,} answers, {stats.bytes / 1e6:,.1f} MB")
         print(f"{stats.hits:,} hits, {stats.misses:,} misses: {stats.hit_rate:.1%}; saved ${stats.saved:,.4f}")
     return 0

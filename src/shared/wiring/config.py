@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from shared.core.usage import BudgetPeriod
+from shared.llm.ledger import OnOver
 from shared.wiring.checking import Strict
 from shared.wiring.config_people import Anchors
 from shared.wiring.config_privacy import Privacy
@@ -127,6 +129,23 @@ class ResponseCache(Strict):
     max_mb: float = Field(default=2000, gt=0, description="the newest are kept")
 
 
+class Budget(Strict):
+    """How much may be spent on models. What a call may cost at most is reserved before it is made."""
+
+    usd: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="US dollars")
+    tokens: int | None = Field(default=None, ge=1, description="tokens, input and output together")
+    on_over: OnOver = Field(
+        default="stop", description="thin: score fewer, drawn by chance; stop: end the run; warn: go on and say so"
+    )
+    per: BudgetPeriod = Field(default="run", description="day and month (UTC) count this monitor's earlier runs too")
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> Self:
+        if self.usd is None and self.tokens is None:
+            raise ValueError("expected usd, tokens or both, found neither")
+        return self
+
+
 class Publishing(Strict):
     """Where scores go besides the state database."""
 
@@ -175,6 +194,10 @@ class MonitorConfig(Strict):
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="language models by the name that metrics ask for them"
     )
+    prices: dict[str, Any] | str = Field(
+        default_factory=dict, description="model or pattern -> its price in US dollars per million tokens; or a file"
+    )
+    budget: Budget | None = None
     embeddings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="embedding models by the name that metrics ask for them"
     )

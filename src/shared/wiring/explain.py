@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from shared.core.digests import plain
+from shared.llm.prices import FREE
 from shared.scoring.metric import BoundMetric
 from shared.wiring.build import Built
-from shared.wiring.finding import called
+from shared.wiring.money import Money
 
 
-def explained(built: Built) -> str:
-    """Lines that say what would be read, drawn, scored, remembered and published."""
+def explained(built: Built, costs: Sequence[str] = ()) -> str:
+    """Lines that say what would be read, drawn, scored, paid, remembered and published."""
     config, plan = built.config, built.plan
     lines = [
         f"{built.document.name} is valid.",
@@ -22,7 +25,8 @@ def explained(built: Built) -> str:
         "metrics",
         *(f"  {_metric(metric)}" for metric in built.metrics),
         *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
-        f"memory      {_words(config.scored_store)}; state in {called(built.store.state(built.around.root))}; "
+        *_models(built, costs),
+        f"memory      {_words(config.scored_store)}; state in {built.store.shown(built.around.root)}; "
         f"scored again: {built.store.policy}",
         f"publishing  {', '.join(sink.name for sink in built.sinks) or 'state database only'}",
         *_verdicts(built),
@@ -48,7 +52,29 @@ def _verdicts(built: Built) -> list[str]:
     return lines
 
 
-def explained_json(built: Built) -> dict[str, Any]:
+def _models(built: Built, costs: Sequence[str]) -> list[str]:
+    """The models that metrics ask, with their prices, the budget, and what it will cost."""
+    money = built.money
+    if not money.asked:
+        return []
+    lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.asked)]
+    if money.allowance is not None:
+        lines.append(f"budget      {money.allowance}, then {money.allowance.on_over}")
+    return [*lines, *costs]
+
+
+def _model(money: Money, alias: str) -> str:
+    name, price = money.models.names(alias)[0], money.price(alias)
+    if price is None:
+        return f"{name}: no price is known"
+    if price == FREE:
+        return f"{name}: costs nothing"
+    cached = price.input if price.cached_input is None else price.cached_input
+    words = f"${price.input:g} input, ${cached:g} cached input, ${price.output:g} output"
+    return f"{name}: {words}, a million tokens"
+
+
+def explained_json(built: Built, costs: Sequence[str] = ()) -> dict[str, Any]:
     """The same as plain values."""
     plan = built.plan
     return {
@@ -68,9 +94,12 @@ def explained_json(built: Built) -> dict[str, Any]:
             }
             for metric in built.metrics
         ],
+        "models": {alias: _priced(built.money, alias) for alias in built.money.asked},
+        "budget": None if built.money.allowance is None else plain(built.money.allowance),
+        "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
         "aggregates": plan.aggregates,
-        "state": str(built.store.state(built.around.root)),
+        "state": built.store.shown(built.around.root),
         "config_digest": plan.config_digest,
         "notes": built.notes,
     }
@@ -85,9 +114,15 @@ def _params(metric: BoundMetric) -> Any:
     return plain(inner)
 
 
+def _priced(money: Money, alias: str) -> dict[str, Any]:
+    price = money.price(alias)
+    return {"name": money.models.names(alias)[0], "price": None if price is None else price.model_dump()}
+
+
 def _words(part: dict[str, Any]) -> str:
     """A part's parameters on one line."""
-    return ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
+    told = ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
+    return re.sub(r"://[^/@\s]*@", "://***@", told)
 
 
 def _secret(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -11,7 +12,6 @@ from shared.core.errors import UsageError
 from shared.report.judge_records import Judges
 from shared.report.judge_text import judges_text
 from shared.wiring.build import Built
-from shared.wiring.finding import called
 from shared.wiring.judges import judge_views, read_people
 from shared.wiring.pages import newest_run
 
@@ -28,9 +28,8 @@ def print_judges(built: Built, as_json: bool) -> int:
             f"{built.document.name} has no people's verdicts to hold judges to; add "
             "`labels: {type: file, path: ...}` (columns item_id, label, value) or `anchors: {path: ...}`"
         )
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     people, notes = read_people(built)
     opened = built.store.open(built.around.root)
     try:
@@ -53,13 +52,12 @@ def _text(built: Built, judges: Judges) -> str:
     return f"{head}{notes}\n{judges_text(judges.views)}"
 
 
-def _values(judges: Judges) -> Any:
-    return _finite(plain(judges))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _values(value: Any) -> Any:
+    """As JSON can hold it: every record with the names of its parts, NaN and infinity as null."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: _values(inner) for key, inner in value._asdict().items()}
+    if dataclasses.is_dataclass(value):
+        return {each.name: _values(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_values(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else plain(value)

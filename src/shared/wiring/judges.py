@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from shared.core.clock import Clock
-from shared.core.errors import BusyError, OverBudget, SourceError
+from shared.core.errors import BusyError, ConfigError, FatalError, SourceError
 from shared.core.labels import AnchorStore
 from shared.core.ports import RunReader
 from shared.core.registry import hint
@@ -52,7 +52,8 @@ def _is_part(claim: str, known: set[str]) -> bool:
 def judge_views(
     built: Built, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
 ) -> tuple[JudgeView, ...]:
-    """Every judge of the monitor that there are labels or anchors for.
+    """Every judge of the monitor, now or once, that there are labels or anchors for. Labels for what never was a metric
+    have been told by `read_people`, and any text may stand there.
 
     Raises:
         StoreError: when what is stored cannot be read.
@@ -66,7 +67,9 @@ def judge_views(
         cleaner=built.redactor,
     )
     passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.anchors else []
-    return collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
+    views = collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
+    known = set(options.versions)
+    return tuple(view for view in views if view.maker or view.label in known or _is_part(view.label, known))
 
 
 def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
@@ -100,8 +103,14 @@ async def judge_again(
         return ()
     try:
         file = read_anchors(block.path, built.around.root, extract)
-        chosen = block.metrics or [label for label in built.config.metrics_config if label in file.labels]
-        metrics = tuple(metric for metric in built.metrics if not chosen or metric.label in chosen)
+        chosen = block.metrics or file.labels or built.config.metrics_config
+        metrics = tuple(metric for metric in built.metrics if metric.label in chosen)
+        if not metrics:
+            claim = next(iter(chosen))
+            known = hint(claim, built.config.metrics_config)
+            return (
+                f"the anchors were not judged: no metric is called {_clean(built, claim)!r}, as their labels. {known}",
+            )
         plan = AnchorPlan(
             anchor_stream(built),
             AnchorSet(file.digest, file.items, file.labels),
@@ -112,7 +121,7 @@ async def judge_again(
         )
         with opened.runs.lock(plan.stream, 0.0):
             return await judge_anchors(plan, opened.anchors, report.run_id, clock, progress)
-    except (SourceError, OverBudget) as error:
-        return (f"the anchors were not judged: {error}",)
     except BusyError:
         return ("the anchors were not judged: another run of this monitor is at work",)
+    except (ConfigError, FatalError) as error:
+        return (f"the anchors were not judged: {error}",)

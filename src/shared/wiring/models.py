@@ -22,7 +22,8 @@ from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
 from shared.llm.caching import CachingAdapter, UnderWay
 from shared.llm.fallback import FallbackAdapter
-from shared.llm.keys import without_input_data
+from shared.llm.plain import PlainAdapter
+from shared.llm.prices import Price
 from shared.llm.recording import RecordingAdapter
 from shared.llm.settings import BatchSettings, OpenAISettings
 from shared.wiring.checking import Checker, Strict, params_model
@@ -43,6 +44,7 @@ class ModelCommon(Strict):
     cache: bool = Field(default=True, description="answer equal questions from the response cache")
     lane: Literal["direct", "batch"] = Field(default="direct", description="batch: the provider's batch API, cheaper")
     batch: BatchSettings | None = Field(default=None, description="how the batch lane gathers and waits")
+    price: Price | None = Field(default=None, description="input, cached_input, output: US dollars per million tokens")
 
 
 class ModelHandle:
@@ -51,11 +53,11 @@ class ModelHandle:
     def __init__(self, name: str, metric: str, alias: str) -> None:
         self.name = name
         self.metric, self.alias = metric, alias
-        self._inner: LMAdapter | None = None
+        self.inner: LMAdapter | None = None
 
     def attach(self, inner: LMAdapter | None) -> None:
         """Answer with this from now on; None: answer no more."""
-        self._inner = inner
+        self.inner = inner
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """See `LMAdapter`."""
@@ -84,16 +86,18 @@ class ModelHandle:
 
     @property
     def _open(self) -> LMAdapter:
-        if self._inner is None:
+        if self.inner is None:
             raise ConfigError(f"model {self.alias!r}: it can be asked only while its monitor runs")
-        return self._inner
+        return self.inner
 
 
-Around = Callable[[LMAdapter, ModelHandle], LMAdapter]
-"""What is put around an adapter for one metric, such as an account of what it is asked."""
+Around = Callable[[LMAdapter, ModelHandle, str], LMAdapter]
+"""What is put around an adapter for one metric, such as an account of what it is asked; with the model's name in the
+configuration (of a chain's links, their own).
+"""
 
 
-def _nothing(adapter: LMAdapter, handle: ModelHandle) -> LMAdapter:
+def _nothing(adapter: LMAdapter, handle: ModelHandle, alias: str) -> LMAdapter:
     return adapter
 
 
@@ -134,6 +138,29 @@ class Models:
         """The model and those that answer in its place, in their order."""
         return [alias, *(self.common[alias].fallback if alias in self.common else ())]
 
+    def kind(self, alias: str) -> str:
+        """The `type` of a model."""
+        return self.common[alias].type if alias in self.common else OFFLINE
+
+    def names(self, alias: str) -> tuple[str, ...]:
+        """What a model is called: the name that results are recorded under, and the server's where that is another."""
+        served = self._entries.get(alias, {}).get("model")
+        return tuple(dict.fromkeys([self.adapter(alias).name, *([served] if isinstance(served, str) else [])]))
+
+    def connections(self) -> dict[str, str]:
+        """What each model that some metric asks, or falls back on, says when it is tried: empty when it answers."""
+        found = {}
+        for alias in self._adapters:
+            adapter = self.adapter(alias)
+            try:
+                adapter.test_connection()
+                found[alias] = ""
+            except TruelineError as error:
+                found[alias] = str(error)
+            finally:
+                getattr(adapter, "close", lambda: None)()
+        return found
+
     def adapter(self, alias: str) -> LMAdapter:
         """The bare adapter of a model that some metric asks for."""
         made = self._adapters[alias]
@@ -154,7 +181,8 @@ class Models:
             self._take_lane(alias, batches)
         for handle in self.handles:
             links = [self._link(alias, handle, cache, inside) for alias in self.chain(handle.alias)]
-            handle.attach(outside(links[0] if len(links) == 1 else FallbackAdapter(links), handle))
+            whole = links[0] if len(links) == 1 else FallbackAdapter(links)
+            handle.attach(outside(whole, handle, handle.alias))
 
     async def close(self) -> list[str]:
         """End it: queued questions are sent, and the connections of this event loop closed. What went wrong with it."""
@@ -199,7 +227,8 @@ class Models:
 
     def _link(self, alias: str, handle: ModelHandle, cache: ResponseCache | None, inside: Around) -> LMAdapter:
         common = self.common.get(alias) or ModelCommon(type=OFFLINE)
-        made = inside(_Plain(self.adapter(alias)) if common.type != "replay" else self.adapter(alias), handle)
+        bare = self.adapter(alias)
+        made = inside(PlainAdapter(bare) if common.type != "replay" else bare, handle, alias)
         if common.record is not None:  # what is recorded is asked anew: a recording with holes is of no use
             return RecordingAdapter(made, self._root / common.record)
         if cache is None or not common.cache or common.type in _NOT_REMEMBERED:
@@ -260,31 +289,6 @@ class Models:
 def _is_path(name: str, value: object) -> bool:
     """Whether a parameter of an adapter names a file, which a relative path places in the project."""
     return isinstance(value, str | Path) and (name == "path" or name.endswith("_path"))
-
-
-class _Plain:
-    """An adapter that is not given what only the cache's key is made of."""
-
-    def __init__(self, inner: LMAdapter) -> None:
-        self.name = inner.name
-        self.takes_input_data = True
-        self._inner = inner
-        self._sent = dict if getattr(inner, "takes_input_data", False) else without_input_data
-
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        return await self._inner.complete(prompt, max_tokens, **self._sent(params))
-
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        return self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent(params))
-
-    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
-        return self._inner.stream(prompt, max_tokens, **self._sent(params))
-
-    def list_models(self) -> list[str]:
-        return self._inner.list_models()
-
-    def test_connection(self) -> None:
-        self._inner.test_connection()
 
 
 def used(handles: Sequence[ModelHandle]) -> dict[str, str]:

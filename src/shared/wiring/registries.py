@@ -26,6 +26,7 @@ SAMPLING = {
 
 STORES = {
     "sqlite": "shared.wiring.stores:SqliteStore",
+    "postgres": "shared.wiring.stores:PostgresStore",
     "csv": "shared.wiring.stores:CsvStore",
     "none": "shared.wiring.stores:NoStore",
 }

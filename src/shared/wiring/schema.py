@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from shared.core.registry import Registry
 from shared.files.sink import FileSink
+from shared.llm.prices import Price
 from shared.scoring.metric import BoundMetric, parameters, spec_of
 from shared.wiring.checking import Named, params_model
 from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
@@ -34,6 +35,9 @@ def config_schema(registries: Registries) -> Schema:
         "description": "language models by the name that metrics ask for them",
         "additionalProperties": _choices(registries.models, "type", _model_schema(ModelCommon)["properties"]),
     }
+    prices = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Price"}}
+    place["prices"] = {**place["prices"], "anyOf": [prices, {"type": "string"}]}
+    schema["$defs"]["Price"] = _model_schema(Price)
     place["embeddings"] = {
         "type": "object",
         "description": "embedding models by the name that metrics ask for them",

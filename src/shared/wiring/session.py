@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from shared.core.clock import Clock, utc_now
 from shared.core.results import RunReport
 from shared.database.engine import Database
+from shared.llm.metered import Account
 from shared.monitoring.outcome import MonitorResult
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
@@ -21,6 +22,8 @@ from shared.monitoring.progress import Progress, Silent
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.finding import find_config
 from shared.wiring.judges import judge_again
+from shared.wiring.outlook import LOOKED_AT, first_items, outlook
+from shared.wiring.spending import PAST, RunSpending, budget_outlook
 from shared.wiring.stores import Forgetful, Opened, SqliteStore
 
 
@@ -56,18 +59,31 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
         return await _dry(built, progress or Silent(), clock)
     opened = built.store.open(built.around.root)
     scored = Forgetful() if built.plan.one_off else opened.scored
-    parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, clock=clock)
-    async with models_open(built, opened.database) as told:
+    money = RunSpending(built, opened.reader, clock())
+    parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
+    async with models_open(built, opened.database, money.account) as told:
         report = await run_monitor(built.plan, replace(parts, progress=progress or Silent()))
         more = await judge_again(built, opened, report, clock, progress)
+        report = _paid(opened, report, money)
     notes = (*built.notes, *report.notes, *more, *told)
     return MonitorResult(replace(report, notes=notes), opened.reader, opened.anchors)
 
 
+def _paid(opened: Opened, report: RunReport, money: RunSpending) -> RunReport:
+    """The report with what was asked after the run's own scores, stored where that was anything."""
+    usage = money.usage()
+    more = sum(each.cost or 0.0 for each in usage) - sum(each.cost or 0.0 for each in report.usage)
+    if usage != report.usage:
+        cost = report.cost + more if report.cost is not None else more or None
+        report = replace(report, usage=usage, budget=money.uses(), cost=cost)
+        opened.runs.finish_run(report)
+    return report
+
+
 @asynccontextmanager
-async def models_open(built: Built, database: Database) -> AsyncIterator[list[str]]:
-    """While it is entered, the metrics' models answer, with what the database remembers of earlier answers. Afterwards
-    the list that it gave says what went wrong at the end.
+async def models_open(built: Built, database: Database, account: Account | None = None) -> AsyncIterator[list[str]]:
+    """While it is entered, the metrics' models answer, with what the database remembers of earlier answers; what they
+    are asked is counted and paid for in the account. Afterwards the list that it gave says what went wrong at the end.
     """
     told: list[str] = []
     if not built.models.handles:
@@ -82,7 +98,9 @@ async def models_open(built: Built, database: Database) -> AsyncIterator[list[st
     kept = built.config.response_cache
     age = None if kept.max_age_days is None else timedelta(days=kept.max_age_days)
     responses = SqlResponses(database, CacheLimits(age, kept.max_entries, int(kept.max_mb * 1e6)))
-    built.models.open(responses if kept.enabled else None, SqlBatches(database))
+    account, money = account or Account(), built.money
+    batches, around = SqlBatches(database), (money.inside(account), money.outside(account))
+    built.models.open(responses if kept.enabled else None, batches, *around)
     try:
         yield told
     finally:
@@ -100,28 +118,64 @@ async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
         report = await run_monitor(
             built.plan, Ports(scored, scratch.runs, (), known, spreads, clock=clock, progress=progress)
         )
-        notes = (*built.notes, *report.notes, *_outlook(built, report, real))
+        notes = (*built.notes, *report.notes, *(await _outlook(built, report, scratch, real, clock())))
         scratch.close()
         return MonitorResult(replace(report, notes=notes), scratch.reader)
 
 
-def _outlook(built: Built, report: RunReport, real: Opened | None) -> list[str]:
-    """What a real run would do, and what it would cost by this monitor's own past runs."""
+async def _outlook(built: Built, report: RunReport, scratch: Opened, real: Opened | None, now: datetime) -> list[str]:
+    """What a real run would do, and what it would cost."""
     drawn, metrics = report.counts.drawn, len(built.metrics)
     notes = [
         f"dry run: nothing was stored, marked or published; a run would score {drawn:,} items with {metrics} metrics"
     ]
-    if real is None:
-        return [*notes, "cost: no past run to estimate it from"]
-    waiting = sum(1 for _ in real.runs.to_score(built.plan.stream, built.plan.limits.max_attempts))
+    waiting = 0 if real is None else len(real.runs.waiting(built.plan.stream, built.plan.limits.max_attempts))
     if waiting:
         notes.append(f"and {waiting:,} items of earlier draws, which are not finished")
-    past = [run for run in real.reader.runs(built.plan.name, limit=20) if run.counts.scored]
-    items = sum(run.counts.scored for run in past)
-    if not past:
-        return [*notes, "cost: no past run to estimate it from"]
-    each = sum(run.cost or 0.0 for run in past) / items
-    seconds = sum(run.seconds or 0.0 for run in past) / items
-    total = drawn + waiting
-    cost = f"cost: about ${each * total:.2f} (${each:.5f} an item) and {seconds * total:.1f} s"
-    return [*notes, f"{cost}, by {len(past)} past runs with {items:,} items"]
+    past = [] if real is None else real.reader.runs(built.plan.name, limit=PAST)
+    scored = [run for run in past if run.counts.scored]
+    batch = scratch.runs.next_batch(report, LOOKED_AT)
+    items = [] if batch is None else [result.item for result in batch.results]
+    found = await outlook(built.money, built.metrics, past, items)
+    if found is None:
+        notes.append(_own_costs(scored, drawn + waiting))
+    else:
+        notes.append(found.words(drawn + waiting))
+        notes += budget_outlook(built, found, drawn + waiting, None if real is None else real.reader, now)
+    items_scored = sum(run.counts.scored for run in scored)
+    if items_scored:
+        seconds = sum(run.seconds or 0.0 for run in scored) / items_scored
+        notes.append(f"time: about {seconds * (drawn + waiting):.1f} s, by {len(scored)} past runs")
+    return notes
+
+
+def _own_costs(past: Sequence[RunReport], items: int) -> str:
+    """What metrics say themselves that they have cost, where no model is asked."""
+    scored = sum(run.counts.scored for run in past)
+    if not scored:
+        return "cost: no past run to estimate it from"
+    each = sum(run.cost or 0.0 for run in past) / scored
+    return f"cost: about ${each * items:.2f} (${each:.5f} an item), by {len(past)} past runs with {scored:,} items"
+
+
+async def foretold(built: Built, clock: Clock = utc_now) -> list[str]:
+    """What a run's models will cost, an item; nothing is stored, and no model is asked."""
+    if not built.models.handles:
+        return []
+    now = clock()
+    _, opened = built.store.peek(built.around.root)
+    try:
+        past = [] if opened is None else opened.reader.runs(built.plan.name, limit=PAST)
+        found = await outlook(built.money, built.metrics, past, ())
+        if found is not None:
+            return [found.words(None)]
+        items = first_items(built.plan.source, now)
+        if isinstance(items, Exception):
+            return [f"cost: no past run to estimate it from, and the source cannot be read ({items})"]
+        found = await outlook(built.money, built.metrics, (), items)
+        return [
+            "cost: no past run to estimate it from, and no items in the source" if found is None else found.words(None)
+        ]
+    finally:
+        if opened is not None:
+            opened.close()

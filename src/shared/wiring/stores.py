@@ -8,18 +8,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from shared.core.labels import AnchorStore
 from shared.core.ports import RunReader, RunStore, ScoredItemsStore
 from shared.core.results import Stream
 from shared.database.anchors import SqlAnchors
-from shared.database.engine import Database, open_database
+from shared.database.engine import Database, has_state, open_database, shown_place
 from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from shared.monitoring.intake import Policy
 from shared.wiring.checking import Strict
+from shared.wiring.finding import called
 
 STATE = "data/state/trueline.db"
 
@@ -67,9 +68,21 @@ class Store(Strict):
 
     policy: Policy = Field(default="never", description="when an item that was scored is scored again")
 
-    def state(self, root: Path) -> Path:
-        """The state database's file."""
+    def address(self, root: Path) -> str:
+        """What the state database is opened by: the path of a file, or a URL."""
         raise ValueError("every store says where its state is")
+
+    def shown(self, root: Path) -> str:
+        """Where the state is, as it may be shown."""
+        return called(Path(self.address(root)))
+
+    def exists(self, root: Path) -> bool:
+        """Whether there is a state already.
+
+        Raises:
+            StoreError: when a server cannot be asked.
+        """
+        return Path(self.address(root)).exists()
 
     def open(self, root: Path) -> Opened:
         """Open the stores, creating what is not there yet.
@@ -77,13 +90,13 @@ class Store(Strict):
         Raises:
             StoreError: when they cannot be opened.
         """
-        database = open_database(self.state(root))
+        database = open_database(self.address(root))
         scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
         return Opened(scored, runs, reader, database, SqlAnchors(database))
 
     def peek(self, root: Path) -> tuple[ScoredItemsStore, Opened | None]:
         """What is marked already, and the stores where they exist; creates nothing."""
-        opened = self.open(root) if self.state(root).exists() else None
+        opened = self.open(root) if self.exists(root) else None
         return (self._unopened(root) if opened is None else opened.scored), opened
 
     def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
@@ -98,9 +111,27 @@ class SqliteStore(Store):
 
     file_path: str = Field(default=STATE, description="the database's file; a relative path starts from the project")
 
-    def state(self, root: Path) -> Path:
+    def address(self, root: Path) -> str:
         """The state database's file."""
-        return root / self.file_path
+        return str(root / self.file_path)
+
+
+class PostgresStore(Store):
+    """A Postgres database holds runs, items, decisions, scores and marks; several machines may share it."""
+
+    url: SecretStr = Field(description="postgresql://user:password@host/name; better as ${DATABASE_URL}")
+
+    def address(self, root: Path) -> str:
+        """The server's URL, with its password."""
+        return self.url.get_secret_value()
+
+    def shown(self, root: Path) -> str:
+        """The server's URL, without its password."""
+        return shown_place(self.address(root))
+
+    def exists(self, root: Path) -> bool:
+        """Whether the database has Trueline's tables."""
+        return has_state(self.address(root))
 
 
 class CsvStore(Store):
@@ -111,9 +142,9 @@ class CsvStore(Store):
     file_path: str = Field(default="data/scored_items.csv", description="the CSV file")
     state_path: str = Field(default=STATE, description="the database's file; may be lost between runs")
 
-    def state(self, root: Path) -> Path:
+    def address(self, root: Path) -> str:
         """The state database's file."""
-        return root / self.state_path
+        return str(root / self.state_path)
 
     def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
         return self._unopened(root)
@@ -131,9 +162,9 @@ class NoStore(Store):
 
     state_path: str = Field(default=STATE, description="the database's file")
 
-    def state(self, root: Path) -> Path:
+    def address(self, root: Path) -> str:
         """The state database's file."""
-        return root / self.state_path
+        return str(root / self.state_path)
 
     def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
         return Forgetful()

@@ -12,6 +12,7 @@ from shared.core.errors import BadAnswer, ConfigError, FatalError, Postponed, Tr
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult, Score
+from shared.scoring.judging.repeats import REPEAT
 
 MAX_TOKENS = 4096
 """The longest answer of a judge, where the vendor's metric says nothing else: lists of claims are long."""
@@ -46,6 +47,8 @@ class Judge:
             ConfigError: when the metric has no model.
         """
         params.setdefault("max_tokens", MAX_TOKENS)
+        if REPEAT.get():
+            params["input_data"] = {"repeat": REPEAT.get()}
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
         with self._noting():
             result = await _ask(self._adapter, asked, schema, params)

@@ -16,7 +16,7 @@ from shared.core.errors import ConfigError
 
 SHA256 = "f4f4a2c3465ca1f081541037f9cac23021d68151c2f709c55ae5eedfca522963"
 
-_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+", re.DOTALL)
+_NOT_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|(?<!\S)\S+@\S+", re.DOTALL)
 _MOST_CHARS = 10_000
 _OTHER_NAMES = {"nb": "no", "iw": "he", "in": "id", "fil": "tl"}
 _NO_LANGUAGE = "zxx"

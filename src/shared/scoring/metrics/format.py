@@ -12,7 +12,7 @@ from shared.core.results import Score
 from shared.scoring.metric import metric
 from shared.scoring.metrics.kinds import AtLeastOne, JsonSchema, NotNegative
 
-_FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
+_FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\n(.*)```\s*", re.DOTALL)
 _MOST_ERRORS = 10
 
 

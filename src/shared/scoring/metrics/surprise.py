@@ -99,8 +99,9 @@ class DeltaSurprise:
         return value
 
     def _against_previous(self, item: DatasetItem) -> Score | None:
-        answer = surprise([each for each in item.token_logprobs or () if math.isfinite(each)], self._over)
-        said = item.get(self._previous)
+        own, said = item.token_logprobs or (), item.get(self._previous)
+        # A token of no probability at all is told by some servers for "not known": without it the rest says too little.
+        answer = surprise(own, self._over) if all(map(math.isfinite, own)) else None
         if answer is None or said is None:
             return None
         base = self._baseline(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Json, Moment, Prose
+from shared.database.columns import Id, Json, Moment, Prose
 
 revision = "0001"
 down_revision: str | None = None
@@ -30,10 +30,10 @@ def downgrade() -> None:
 def _runs() -> None:
     op.create_table(
         "runs",
-        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("run_id", Id, nullable=False),
         sa.Column("monitor", sa.Text, nullable=False),
-        sa.Column("source_key", sa.Text, nullable=False),
-        sa.Column("monitor_key", sa.Text, nullable=False),
+        sa.Column("source_key", Id, nullable=False),
+        sa.Column("monitor_key", Id, nullable=False),
         sa.Column("config_digest", sa.Text, nullable=False),
         sa.Column("status", sa.Text, nullable=False),
         sa.Column("started_at", Moment, nullable=False),
@@ -55,9 +55,9 @@ def _runs() -> None:
 def _items() -> None:
     op.create_table(
         "items",
-        sa.Column("source_key", sa.Text, nullable=False),
-        sa.Column("monitor_key", sa.Text, nullable=False),
-        sa.Column("item_id", sa.Text, nullable=False),
+        sa.Column("source_key", Id, nullable=False),
+        sa.Column("monitor_key", Id, nullable=False),
+        sa.Column("item_id", Id, nullable=False),
         sa.Column("payload", Json, nullable=False),
         sa.Column("stored_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("source_key", "monitor_key", "item_id"),
@@ -67,19 +67,19 @@ def _items() -> None:
 def _decisions() -> None:
     op.create_table(
         "decisions",
-        sa.Column("source_key", sa.Text, nullable=False),
-        sa.Column("monitor_key", sa.Text, nullable=False),
-        sa.Column("item_id", sa.Text, nullable=False),
-        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("source_key", Id, nullable=False),
+        sa.Column("monitor_key", Id, nullable=False),
+        sa.Column("item_id", Id, nullable=False),
+        sa.Column("run_id", Id, nullable=False),
         sa.Column("drawn", sa.Boolean, nullable=False),
         sa.Column("probability", sa.Double),
         sa.Column("strategy", sa.Text, nullable=False),
-        sa.Column("stratum", sa.Text, nullable=False),
+        sa.Column("stratum", Id, nullable=False),
         sa.Column("decided_at", Moment, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
         sa.Column("not_applicable", Json),
-        sa.Column("batch_id", sa.Text),
+        sa.Column("batch_id", Id),
         sa.Column("marked_at", Moment),
         sa.PrimaryKeyConstraint("source_key", "monitor_key", "item_id"),
         sqlite_with_rowid=False,
@@ -105,12 +105,12 @@ def _decisions() -> None:
 def _scores() -> None:
     op.create_table(
         "scores",
-        sa.Column("source_key", sa.Text, nullable=False),
-        sa.Column("monitor_key", sa.Text, nullable=False),
-        sa.Column("item_id", sa.Text, nullable=False),
-        sa.Column("label", sa.Text, nullable=False),
-        sa.Column("metric_digest", sa.Text, nullable=False),
-        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("source_key", Id, nullable=False),
+        sa.Column("monitor_key", Id, nullable=False),
+        sa.Column("item_id", Id, nullable=False),
+        sa.Column("label", Id, nullable=False),
+        sa.Column("metric_digest", Id, nullable=False),
+        sa.Column("run_id", Id, nullable=False),
         sa.Column("class_name", sa.Text, nullable=False),
         sa.Column("metric_version", sa.Text, nullable=False),
         sa.Column("value", sa.Double),
@@ -134,13 +134,13 @@ def _scores() -> None:
 def _failures() -> None:
     op.create_table(
         "failures",
-        sa.Column("source_key", sa.Text, nullable=False),
-        sa.Column("monitor_key", sa.Text, nullable=False),
-        sa.Column("item_id", sa.Text, nullable=False),
-        sa.Column("label", sa.Text, nullable=False),
-        sa.Column("metric_digest", sa.Text, nullable=False),
+        sa.Column("source_key", Id, nullable=False),
+        sa.Column("monitor_key", Id, nullable=False),
+        sa.Column("item_id", Id, nullable=False),
+        sa.Column("label", Id, nullable=False),
+        sa.Column("metric_digest", Id, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("run_id", Id, nullable=False),
         sa.Column("class_name", sa.Text, nullable=False),
         sa.Column("metric_version", sa.Text, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),

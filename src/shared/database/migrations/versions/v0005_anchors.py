@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Moment, Prose
+from shared.database.columns import Id, Moment, Prose
 
 revision = "0005"
 down_revision: str | None = "0004"
@@ -15,16 +15,16 @@ def upgrade() -> None:
     op.create_table(
         "anchor_passes",
         sa.Column("pass_id", sa.Text, nullable=False),
-        sa.Column("source_key", sa.Text, nullable=False),
-        sa.Column("monitor_key", sa.Text, nullable=False),
-        sa.Column("label", sa.Text, nullable=False),
-        sa.Column("metric_digest", sa.Text, nullable=False),
+        sa.Column("source_key", Id, nullable=False),
+        sa.Column("monitor_key", Id, nullable=False),
+        sa.Column("label", Id, nullable=False),
+        sa.Column("metric_digest", Id, nullable=False),
         sa.Column("class_name", sa.Text, nullable=False),
         sa.Column("metric_version", sa.Text, nullable=False),
         sa.Column("anchors", sa.Text, nullable=False),
         sa.Column("judged_at", Moment, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("run_id", sa.Text, nullable=False),
+        sa.Column("run_id", Id, nullable=False),
         sa.Column("cost", sa.Double),
         sa.Column("threshold", sa.Double),
         sa.PrimaryKeyConstraint("pass_id"),
@@ -33,7 +33,7 @@ def upgrade() -> None:
     op.create_table(
         "anchor_verdicts",
         sa.Column("pass_id", sa.Text, nullable=False),
-        sa.Column("item_id", sa.Text, nullable=False),
+        sa.Column("item_id", Id, nullable=False),
         sa.Column("repeat", sa.Integer, nullable=False),
         sa.Column("value", sa.Double),
         sa.Column("passed", sa.Boolean),

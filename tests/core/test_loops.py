@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from shared.llm.loops import PerLoop, Portal
+from shared.core.loops import PerLoop, Portal
 
 
 def test_each_loop_has_its_own() -> None:

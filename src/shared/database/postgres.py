@@ -1,0 +1,101 @@
+"""Postgres: what is different there. One schema, the same stores.
+
+Transactions that write are READ COMMITTED; what must not happen twice is kept by keys and `ON CONFLICT`, and one
+stream's runs take turns by an advisory lock. Transactions that read are REPEATABLE READ: one moment's state. Prepared
+statements are off, so that a pooler between (PgBouncer, Neon) may give every transaction another connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.core.clock import Clock, iso
+from shared.core.digests import digest
+from shared.core.errors import BusyError, StoreError
+from shared.core.results import Stream
+from shared.database.failures import BUSY_SECONDS, worded
+
+SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
+
+
+def postgres_engine(url: sa.URL) -> sa.Engine:
+    """An engine with a small pool; connections that went away while they were idle are replaced unseen.
+
+    Raises:
+        StoreError: when psycopg is not installed.
+    """
+    try:
+        engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_size=4,
+            max_overflow=8,
+            pool_timeout=BUSY_SECONDS,
+            connect_args={
+                "connect_timeout": 10,
+                "prepare_threshold": None,
+                "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)} -c timezone=UTC",
+            },
+            json_serializer=lambda value: value,  # the column type has written it already
+        )
+    except ImportError as error:
+        raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
+
+    def begun(connection: sa.Connection) -> None:
+        if not connection.get_execution_options().get("trueline_write", False):
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    sa.event.listen(engine, "begin", begun)
+    return engine
+
+
+def place_of(url: sa.URL) -> str:
+    """The address as it may be shown: without password and options."""
+    return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
+
+
+def prepared(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
+    """Bring the schema up to date while no other process does the same."""
+    with engine.connect() as plain:
+        guard = plain.execution_options(trueline_write=True)
+        with guard.begin():
+            guard.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+            prepare(engine)
+
+
+@contextmanager
+def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -> Iterator[None]:
+    """Hold a stream until the block ends, by an open transaction: that works through a pooler too, and a process that
+    is killed gives the lock back with its connection.
+
+    Raises:
+        BusyError: when another run holds it, naming that run's process and since when.
+    """
+    key = int(digest([stream.source_key, stream.monitor_key])[:15], 16)
+    about = f"process {os.getpid()} on {socket.gethostname()[:20]} since {iso(clock())[:19]}Z"
+    with ExitStack() as stack:
+        with worded(place):
+            plain = stack.enter_context(engine.connect())
+            connection = plain.execution_options(trueline_write=True)
+            stack.enter_context(connection.begin())
+            connection.execute(sa.select(sa.func.set_config("application_name", about, True)))
+            mine = connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key)))
+            who = "" if mine else _holder(connection, key)
+        if not mine:
+            raise BusyError(f"{stream}: another run holds it ({who}). Let it finish, or end that process.")
+        yield
+
+
+def _holder(connection: sa.Connection, key: int) -> str:
+    query = """
+        SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+        WHERE l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = :key
+    """
+    name: Any = connection.scalar(sa.text(query), {"key": key})
+    return str(name) if name else "a process that began just now"

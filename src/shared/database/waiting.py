@@ -1,0 +1,71 @@
+"""Statements about items that were drawn and are not finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.core.ports import DrawnItem
+from shared.core.results import Decision, Stream
+from shared.database.reading import PAGE, dated, same_item
+from shared.database.rows import decision_of, item_of, key, known, of, rows_by_item, score_of
+from shared.database.tables import WAITING, decisions, items, scores
+
+THIN = (
+    sa.update(decisions)
+    .where(
+        *(decisions.c[name] == sa.bindparam(f"of_{name}") for name in ("source_key", "monitor_key", "item_id")),
+        decisions.c.state == "drawn",
+        decisions.c.attempts == 0,
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in ("drawn", "state", "probability", "strategy")})
+)
+
+
+def thin_row(stream: Stream, decision: Decision) -> dict[str, Any]:
+    """What `THIN` needs; the run that drew the item stays in its row, for its draw is finished by what follows."""
+    changed: dict[str, Any] = {"drawn": decision.drawn, "state": "drawn" if decision.drawn else "undrawn"}
+    changed |= {"probability": decision.probability, "strategy": decision.strategy}
+    named = {f"of_{name}": value for name, value in key(stream, decision.item_id).items()}
+    return named | {f"new_{name}": value for name, value in changed.items()}
+
+
+def waiting_ids(stream: Stream, max_attempts: int) -> sa.Select[Any]:
+    """The ids of unfinished items."""
+    return sa.select(decisions.c.item_id).where(
+        of(decisions, stream), WAITING, dated(), decisions.c.attempts < max_attempts
+    )
+
+
+def drawn_items(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> list[DrawnItem]:
+    """The unfinished ones of these items, in the order of the ids, each with the scores it has."""
+    open_ids = known(connection, decisions, stream, ids, WAITING)
+    wanted = [each for each in ids if each in open_ids]
+    decided = rows_by_item(connection, decisions, stream, wanted)
+    found = rows_by_item(connection, items, stream, wanted)
+    have = rows_by_item(connection, scores, stream, wanted)
+    return [
+        DrawnItem(
+            item_of(found[each][0]),
+            decision_of(decided[each][0]),
+            tuple(score_of(score) for score in have.get(each, ())),
+            decided[each][0].attempts,
+        )
+        for each in wanted
+    ]
+
+
+def waiting_page(stream: Stream, max_attempts: int, after: tuple[Any, str] | None) -> sa.Select[Any]:
+    """A page of unfinished items, after a place in the order (when drawn, id)."""
+    order = (decisions.c.decided_at, decisions.c.item_id)
+    query = (
+        sa.select(decisions, items.c.payload)
+        .join(items, same_item(items, decisions))
+        .where(of(decisions, stream), WAITING, decisions.c.attempts < max_attempts)
+    )
+    if after is not None:
+        place = [sa.literal(value, column.type) for value, column in zip(after, order, strict=True)]
+        query = query.where(sa.tuple_(*order) > sa.tuple_(*place))
+    return query.order_by(*order).limit(PAGE)

@@ -1,0 +1,143 @@
+"""What may be asked of observations and scores, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.core.clock import iso
+from shared.core.errors import ConfigError
+
+Row = dict[str, Any]
+"""One observation or score, with the field names of Langfuse's API."""
+
+GROUPS = frozenset({"core", "basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"})
+"""Field groups of an observation; `core` always comes. Ask for few: they decide how long a read takes."""
+
+Type = Literal[
+    "SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"
+]
+Level = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationQuery:
+    """Which observations: `since <= startTime < until`, and all of the other conditions that are given.
+
+    `tags` must all be on the trace. `where` holds further conditions as Langfuse writes them
+    (`{"type": "number", "column": "latency", "operator": ">", "value": 2}`). Metadata values are cut to 200 characters
+    unless their key is in `expand_metadata`. `first_window` seconds are asked for first instead of all from `since` on,
+    where the whole is known to be too much for the server.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    fields: Sequence[str] = ("core", "basic")
+    trace_id: str | None = None
+    name: str | None = None
+    type: Type | None = None
+    level: Level | None = None
+    environments: Sequence[str] = ()
+    user_id: str | None = None
+    session_id: str | None = None
+    version: str | None = None
+    root_only: bool = False
+    tags: Sequence[str] = ()
+    where: Sequence[Mapping[str, Any]] = ()
+    expand_metadata: Sequence[str] = ()
+    page_size: int = 1000
+    first_window: float | None = None
+
+    def __post_init__(self) -> None:
+        unknown = set(self.fields) - GROUPS
+        if unknown:
+            raise ConfigError(f"fields: unknown group {sorted(unknown)[0]!r}; expected of: {', '.join(sorted(GROUPS))}")
+        if not 1 <= self.page_size <= 1000:
+            raise ConfigError(f"page_size: found {self.page_size}; expected 1 to 1000")
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """The conditions that are parameters of their own."""
+        found = {"traceId": self.trace_id, "name": self.name, "type": self.type, "level": self.level}
+        found |= {"userId": self.user_id, "sessionId": self.session_id, "version": self.version}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def params(self, since: datetime | None, until: datetime | None) -> dict[str, str | Sequence[str]]:
+        """Parameters of the v2 read within a window. With tags or `where` everything goes into `filter`, because the
+        server would not look at the other parameters beside it.
+        """
+        found: dict[str, str | Sequence[str]] = {"fields": ",".join(dict.fromkeys(("core", *self.fields)))}
+        if self.expand_metadata:
+            found["expandMetadata"] = ",".join(self.expand_metadata)
+        bounds = {"fromStartTime": since, "toStartTime": until}
+        times = {name: iso(value) for name, value in bounds.items() if value is not None}
+        if self.tags or self.where:
+            return {**found, "filter": json.dumps(self._conditions(since, until)), **times}
+        found |= self.plain | times
+        if self.root_only:
+            found["isRootObservation"] = "true"
+        if self.environments:
+            found["environment"] = tuple(self.environments)
+        return found
+
+    def _conditions(self, since: datetime | None, until: datetime | None) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = [
+            {"type": "string", "column": name, "operator": "=", "value": value} for name, value in self.plain.items()
+        ]
+        for sign, moment in ((">=", since), ("<", until)):
+            if moment is not None:
+                found.append({"type": "datetime", "column": "startTime", "operator": sign, "value": iso(moment)})
+        if self.root_only:
+            found.append({"type": "boolean", "column": "isRootObservation", "operator": "=", "value": True})
+        for kind, column, operator, values in (
+            ("stringOptions", "environment", "any of", self.environments),
+            ("arrayOptions", "tags", "all of", self.tags),
+        ):
+            if values:
+                found.append({"type": kind, "column": column, "operator": operator, "value": list(values)})
+        return [*found, *self.where]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of one answer, newest first (none in a window without any), and where to go on: a text that may be stored,
+    None at the end.
+    """
+
+    rows: Sequence[Row]
+    resume: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreQuery:
+    """Which scores: `since <= timestamp < until`, and all of the other conditions; a list means any of its values."""
+
+    ids: Sequence[str] = ()
+    names: Sequence[str] = ()
+    sources: Sequence[Literal["API", "ANNOTATION", "EVAL"]] = ()
+    data_types: Sequence[str] = ()
+    environments: Sequence[str] = ()
+    trace_ids: Sequence[str] = ()
+    session_ids: Sequence[str] = ()
+    observation_ids: Sequence[str] = ()
+    experiment_ids: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.observation_ids and not self.trace_ids:
+            raise ConfigError(
+                "observation_ids: needs trace_ids too; an observation's id is only known within its trace"
+            )
+
+    def params(self, names: Mapping[str, str]) -> dict[str, str]:
+        """Parameters of a read; `names` says how its endpoint calls each field."""
+        found = {}
+        for field, name in names.items():
+            value = getattr(self, field)
+            if value:
+                found[name] = iso(value) if isinstance(value, datetime) else ",".join(value)
+        return found

@@ -1,0 +1,154 @@
+"""A score as it is sent, what is wrong with one before it is sent, and what became of it."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from shared.core.clock import as_utc, iso
+
+DataType = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
+LONGEST_TEXT = 500
+LARGEST = 1_000_000
+"""Bytes of one request. The server takes 1 MiB."""
+
+_ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
+_NAMESPACE = uuid.UUID("6f1d8d1e-3a52-5b1f-9c55-0b6c2f1f7a10")
+
+
+def score_id(*parts: str) -> str:
+    """The same id for the same parts, in every run (UUID 5): project, subject, metric, version, scope."""
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One score of exactly one subject: a trace (with `observation_id`: an observation in it), a session, or an
+    experiment.
+
+    Langfuse knows a score by `id`, `name` and the UTC *date* of `timestamp`: sent again with all three the same it
+    replaces itself, else it is a second score. So pin the timestamp to the item, never to the moment of sending.
+    """
+
+    id: str
+    name: str
+    value: float | str
+    timestamp: datetime
+    data_type: DataType = "NUMERIC"
+    trace_id: str | None = None
+    observation_id: str | None = None
+    session_id: str | None = None
+    experiment_id: str | None = None
+    comment: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    environment: str | None = None
+    config_id: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """What is sent: always the whole score."""
+        found = {
+            **{"id": self.id, "name": self.name, "value": self.value, "dataType": self.data_type},
+            **{"timestamp": iso(self.timestamp), "traceId": self.trace_id, "observationId": self.observation_id},
+            **{"sessionId": self.session_id, "datasetRunId": self.experiment_id, "comment": self.comment},
+            **{"metadata": self.metadata, "environment": self.environment, "configId": self.config_id},
+        }
+        if self.data_type == "BOOLEAN":
+            found["value"] = int(self.value)
+        return {name: value for name, value in found.items() if value is not None}
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """By what Langfuse knows it."""
+        return self.id, self.name, as_utc(self.timestamp).date().isoformat()
+
+    def same_as(self, row: Mapping[str, Any]) -> bool:
+        """Whether a score that was read back is this one."""
+        value = row.get("value")
+        if self.data_type in ("NUMERIC", "BOOLEAN"):
+            same = isinstance(value, int | float) and math.isclose(float(value), float(self.value), rel_tol=1e-9)
+        else:
+            same = value == self.value
+        return same and row.get("name") == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a score. `rejected`: it will not be taken as it is. `unknown`: it may be stored or not; sending it
+    again is safe.
+    """
+
+    id: str
+    status: Literal["accepted", "rejected", "unknown"]
+    reason: str = ""
+
+
+def encoded(score: Score) -> bytes:
+    """A score as JSON.
+
+    Raises:
+        ValueError: when its metadata cannot be written as JSON.
+    """
+    return to_json(score.body(), inf_nan_mode="null")
+
+
+def wrong_with(score: Score) -> str | None:
+    """Why a server would not take a score, None when nothing is wrong."""
+    for check in (_subject, _names, _VALUES[score.data_type]):
+        found = check(score)
+        if found is not None:
+            return found
+    return None
+
+
+def _subject(score: Score) -> str | None:
+    given = [each for each in (score.trace_id, score.session_id, score.experiment_id) if each]
+    if len(given) != 1:
+        return f"found {len(given)} subjects; expected exactly one of trace_id, session_id, experiment_id"
+    if score.observation_id and not score.trace_id:
+        return "observation_id: needs trace_id too"
+    return None
+
+
+def _names(score: Score) -> str | None:
+    if not score.id or not score.name:
+        return "id and name must not be empty"
+    if score.environment is not None and not _ENVIRONMENT.fullmatch(score.environment):
+        return (
+            f"environment: found {score.environment!r}; expected up to 40 of a-z, 0-9, - and _, not beginning with"
+            " langfuse"
+        )
+    return None
+
+
+def _numeric(score: Score) -> str | None:
+    if isinstance(score.value, str) or not math.isfinite(score.value):
+        return f"value: found {score.value!r}; expected a finite number for NUMERIC"
+    return None
+
+
+def _boolean(score: Score) -> str | None:
+    return None if score.value in (0, 1) else f"value: found {score.value!r}; expected 0 or 1 for BOOLEAN"
+
+
+def _text(score: Score) -> str | None:
+    if not isinstance(score.value, str) or not score.value:
+        return f"value: found {score.value!r}; expected a text that is not empty for {score.data_type}"
+    if score.data_type == "TEXT" and len(score.value) > LONGEST_TEXT:
+        return (
+            f"value: found {len(score.value)} characters; expected 1 to {LONGEST_TEXT} for TEXT; shorten it, or put it"
+            " into the comment"
+        )
+    return None
+
+
+_VALUES: Mapping[DataType, Callable[[Score], str | None]] = {
+    **{"NUMERIC": _numeric, "BOOLEAN": _boolean},
+    **{"CATEGORICAL": _text, "TEXT": _text, "CORRECTION": _text},
+}

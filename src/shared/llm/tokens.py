@@ -1,0 +1,56 @@
+"""How many tokens a text is, for those who have no tokenizer: a number that it cannot exceed, and a likely one.
+
+Byte-level BPE and SentencePiece with byte fallback, which all models of today are built on, make at least one byte of
+UTF-8 of each token, so a text never has more tokens than bytes, in any language. English has about 4.2 bytes a token;
+three is what is assumed where no server counts, so that other scripts come out right or too high, not too low.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Prompt = str | Sequence[Mapping[str, Any]]
+
+_CALL, _MESSAGE = 32, 8  # tokens that a chat template adds, of which no byte is in the question
+_BYTES = 3  # of a likely token
+_READ_TOO = ("tools", "response_format")
+
+
+def most_input_tokens(prompt: Prompt, params: Mapping[str, Any]) -> int:
+    """The most tokens that a question can have, unless the server adds a long text of its own."""
+    texts = _texts(prompt)
+    return sum(map(_size, texts)) + _MESSAGE * len(texts) + _CALL + _schemas(params)
+
+
+def likely_input_tokens(prompt: Prompt, params: Mapping[str, Any]) -> int:
+    """About how many tokens a question has."""
+    texts = _texts(prompt)
+    return likely_tokens("".join(texts)) + _MESSAGE * len(texts) + _schemas(params) // _BYTES
+
+
+def likely_tokens(text: str) -> int:
+    """About how many tokens a text has, rather too many than too few."""
+    return -(-_size(text) // _BYTES)
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _texts(prompt: Prompt) -> list[str]:
+    if isinstance(prompt, str):
+        return [prompt]
+    said = ({name: value for name, value in each.items() if name != "role"} for each in prompt)
+    return [each["content"] if _plain(each) else json.dumps(each, default=str, ensure_ascii=False) for each in said]
+
+
+def _plain(message: Mapping[str, Any]) -> bool:
+    return set(message) == {"content"} and isinstance(message["content"], str)
+
+
+def _schemas(params: Mapping[str, Any]) -> int:
+    """Bytes of what is sent besides the messages and read as part of the question."""
+    sent = [params[name] for name in _READ_TOO if params.get(name)]
+    return sum(_size(json.dumps(each, default=str, ensure_ascii=False)) for each in sent)

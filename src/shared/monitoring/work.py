@@ -1,0 +1,130 @@
+"""What a run has to score: drawn items that are not finished, handed out page by page, thinned where money is short."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
+from random import Random
+
+from shared.core.digests import digest
+from shared.core.errors import OverBudget
+from shared.core.ports import DrawnItem
+from shared.core.records import DatasetItem
+from shared.core.results import MetricScore
+from shared.monitoring.plan import MonitorPlan, Ports
+from shared.monitoring.thinning import page_size, pilot, rate, steady, thinned
+
+_PAGE = 500
+_BREATH, _IDLE = 0.01, 50  # seconds between looks at the calls under way; looks after which none will come
+
+
+class Work:
+    """The items of one run, and those of them that are under way."""
+
+    def __init__(self, plan: MonitorPlan, ports: Ports, run_id: str) -> None:
+        self._plan, self._ports, self._run_id = plan, ports, run_id
+        self._begun = self._done = 0
+        self._rates: list[float] = []
+        self.underway: dict[str, DrawnItem] = {}
+        self.thinned = 0
+
+    def items(self) -> Iterator[DatasetItem] | AsyncIterator[DatasetItem]:
+        """The items, oldest draw first, or in random order where they are thinned. Each page is decided on when the one
+        before it has been handed out.
+
+        Raises:
+            OverBudget: when nothing is left of a budget that is kept by thinning.
+        """
+        return self._thinned() if self._ports.money.purses() else self._whole()
+
+    def some(self, count: int) -> list[DatasetItem]:
+        """Some of the items that wait, chosen at random; nothing is begun."""
+        return [drawn.item for drawn in self._ports.runs.drawn(self._plan.stream, self._shuffled()[:count])]
+
+    def earlier(self, item: DatasetItem) -> Sequence[MetricScore]:
+        """The scores that an item under way has already."""
+        return self.underway[item.id].have
+
+    def finished(self) -> None:
+        """One more item is done."""
+        self._done += 1
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user must be told: how many items were left out, by what rates."""
+        if not self.thinned:
+            return ()
+        low, high = min(self._rates), max(self._rates)
+        by = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
+        return (
+            f"thinned to keep the budget: {self.thinned:,} drawn item(s) were left out by chance before they were "
+            f"scored (kept with probability {by}); means and rates are weighted by it",
+        )
+
+    def _whole(self) -> Iterator[DatasetItem]:
+        waiting = self._ports.runs.to_score(self._plan.stream, self._plan.limits.max_attempts)
+        while page := list(islice(waiting, _PAGE)):
+            for drawn in self._unmarked(page):
+                yield self._begin(drawn)
+
+    async def _thinned(self) -> AsyncIterator[DatasetItem]:
+        ids = self._shuffled()
+        at = 0
+        while at < len(ids):
+            whole = await self._pilot()
+            page = ids[at : at + (whole or page_size(len(ids) - at))]
+            unmarked = self._unmarked(self._ports.runs.drawn(self._plan.stream, page))
+            for drawn in unmarked if whole else self._kept(unmarked, len(ids) - at):
+                yield self._begin(drawn)
+            at += len(page)
+
+    async def _pilot(self) -> int:
+        """How many items are scored whole next (see `thinning.pilot`), 0 for none; waits for the calls under way where
+        what they cost may allow some.
+        """
+        idle = 0
+        while True:
+            purses = self._ports.money.purses()
+            size = pilot(purses, self._begun, self._done)
+            idle = 0 if any(purse.reserved for purse in purses) else idle + 1
+            if size is None or size or self._begun == self._done or idle > _IDLE:
+                return size or 0
+            await asyncio.sleep(_BREATH)
+
+    def _begin(self, drawn: DrawnItem) -> DatasetItem:
+        self._begun += 1
+        self.underway[drawn.item.id] = drawn
+        return drawn.item
+
+    def _shuffled(self) -> list[str]:
+        ids = self._ports.runs.waiting(self._plan.stream, self._plan.limits.max_attempts)
+        Random(self._seed("order")).shuffle(ids)
+        return ids
+
+    def _unmarked(self, page: Sequence[DrawnItem]) -> Sequence[DrawnItem]:
+        """What another database's run has marked meanwhile (in a shared CSV) is not scored once more."""
+        unmarked = set(self._ports.scored.unseen(self._plan.stream, [drawn.item.id for drawn in page]))
+        return [drawn for drawn in page if drawn.item.id in unmarked]
+
+    def _kept(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:
+        purses = self._ports.money.purses()
+        if any(purse.left <= 0 for purse in purses):
+            raise OverBudget(f"the budget is spent, and {waiting:,} drawn item(s) wait")
+        share = steady(rate(purses, self._begun, self._done, waiting), self._rates[0] if self._rates else None)
+        if share <= 0:
+            raise OverBudget(f"what is left of the budget is not enough for one of {waiting:,} drawn item(s)")
+        self._rates.append(share)
+        if share >= 1:
+            return page
+        rng = Random(self._seed(f"thin {len(self._rates)}"))
+        kept, dropped = thinned(page, share, rng)
+        changed = [drawn.decision for drawn in (*kept, *dropped) if not (drawn.attempts or drawn.have)]
+        # Before anything of the page is scored, so that no score is ever without the chance that it had.
+        self._ports.runs.thin(self._plan.stream, changed)
+        self.thinned += len(dropped)
+        self._ports.progress.advance(len(dropped))
+        return kept
+
+    def _seed(self, purpose: str) -> str:
+        """Of this run alone: a page that is thinned again after a kill must be thinned by chance anew."""
+        return digest([getattr(self._plan.strategy, "seed", None), self._run_id, purpose])

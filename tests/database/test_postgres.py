@@ -1,0 +1,91 @@
+"""Opening a Postgres server's database: fresh, twice at once, newer, unreachable, gone in the middle."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from shared.core.errors import StoreError
+from shared.core.results import Decision
+from shared.database.engine import open_database
+from shared.database.runs import SqlRunStore
+from shared.database.tables import HEAD, metadata
+from tests.contracts.served import empty_postgres, postgres_at
+from tests.contracts.stores import STREAM
+
+
+def test_the_migrations_give_the_tables() -> None:
+    """What the code believes of the schema is what a migrated database has."""
+    database = open_database(empty_postgres("fresh"))
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    database.close()
+
+
+def test_two_open_a_fresh_database_at_once() -> None:
+    """The schema is made once, whoever comes first."""
+    url = empty_postgres("at_once")
+    with ThreadPoolExecutor(4) as threads:
+        for database in threads.map(open_database, [url] * 4):
+            with database.read() as connection:
+                assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+            database.close()
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    """An older program does not touch what it does not understand."""
+    url = postgres_at(tmp_path)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="from a newer version of Trueline"):
+        open_database(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://u:secret@127.0.0.1:9/db", "no server answers there"),
+        ("postgres://u:secret@nowhere.invalid/db", "the host is not known"),
+        ("postgresql://u:sec:ret@host:port/db", "expected a path, or a URL"),
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_said_without_its_password(url: str, told: str) -> None:
+    """Place, found and cure, and never the password."""
+    with pytest.raises(StoreError, match=told) as caught:
+        open_database(url)
+    assert "secret" not in str(caught.value) and "sec:ret" not in str(caught.value)
+
+
+def test_a_database_that_is_not_there_is_said(tmp_path: Path) -> None:
+    """A wrong database name is a clear error."""
+    with pytest.raises(StoreError, match="is not there"):
+        open_database(postgres_at(tmp_path).replace("/t_", "/missing_"))
+
+
+def test_a_connection_that_went_away_is_replaced_and_one_that_breaks_is_said(tmp_path: Path) -> None:
+    """Idle connections are replaced unseen; what breaks inside a transaction is an error that says what was kept."""
+    url = postgres_at(tmp_path)
+    database = open_database(url)
+    store = SqlRunStore(database)
+    name = sa.make_url(url).database
+
+    def cut() -> None:
+        with psycopg.connect(url.replace(f"/{name}?", "/postgres?"), autocommit=True) as admin:
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+    assert store.undecided(STREAM, ["a"]) == ["a"]
+    cut()
+    assert store.undecided(STREAM, ["a"]) == ["a"]
+    with pytest.raises(StoreError, match="what was stored before is kept"), database.write() as connection:
+        cut()
+        connection.execute(sa.text("SELECT 1"))
+    store.record_draw("r", STREAM, [Decision("a", False, 0.5, "random")], [])
+    assert store.undecided(STREAM, ["a"]) == []
+    database.close()

@@ -1,0 +1,35 @@
+"""The judged configuration on the shipped traces: a recording stands in for the model, and labels check it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def told(folder: Path, *arguments: str) -> str:
+    """What a command prints, with a state of its own."""
+    sets = ("--set", f"scored_store.file_path={folder / 'state.db'}")
+    command = [sys.executable, str(ROOT / "scripts" / "run_monitoring.py"), *arguments, *sets]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_recorded_judge_scores_fails_and_is_corrected(tmp_path: Path) -> None:
+    """A small real model judges 52 of 60 decisions and fails on 8 by name; labels show that it passes far too few."""
+    report = json.loads(
+        told(tmp_path, "run", "athena_llm_judge", "--json", "--set", f"report.path={tmp_path / 'r.html'}")
+    )
+    assert (report["counts"]["scored"], report["failure_kinds"]) == (
+        52,
+        {"JudgeInjected": 5, "JudgeTruncated": 2, "JudgeProse": 1},
+    )
+    page = (tmp_path / "r.html").read_text()
+    assert "Judges against people" in page
+    printed = told(tmp_path, "judge-report", "athena_llm_judge")
+    assert "20 of them labelled" in printed
+    assert "go by PPI++" in printed

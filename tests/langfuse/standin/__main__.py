@@ -1,0 +1,42 @@
+"""A stand-in in a process of its own, for benchmarks: prints its address and serves until its input ends.
+
+python -m tests.langfuse.standin --version 4.60.0 --traces 20000 --spans 5 --latency 0.02
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+
+from tests.langfuse.standin.faults import BROKEN, at_random
+from tests.langfuse.standin.plan import Plan
+from tests.langfuse.standin.server import standing_in
+from tests.langfuse.standin.traffic import traces
+
+
+def main() -> None:
+    """Serve what the options say."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--version", default="4.60.0")
+    options.add_argument("--mode", default="events_only")
+    options.add_argument("--traces", type=int, default=0)
+    options.add_argument("--spans", type=int, default=5)
+    options.add_argument("--text", type=int, default=200, help="characters of each input and output")
+    options.add_argument("--latency", type=float, default=0.0)
+    options.add_argument("--broken", type=float, default=0.0, help="share of requests answered with 500")
+    chosen = options.parse_args()
+    with standing_in(Plan(version=chosen.version, mode=chosen.mode, latency=chosen.latency)) as server:
+        for rows in traces(chosen.traces, chosen.spans, chosen.text):
+            server.observations.add(*rows)
+        if chosen.broken:
+            server.faults.chance = at_random(0, chosen.broken, BROKEN)
+        gc.freeze()
+        print(server.url, flush=True)
+        for line in sys.stdin:  # "scores": how many are stored
+            if line.strip() == "scores":
+                print(len(server.scores.stored()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
