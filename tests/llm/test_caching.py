@@ -15,7 +15,7 @@ import pytest
 from shared.core.errors import Unavailable
 from shared.core.results import LMResult
 from shared.llm.batches import Batches
-from shared.llm.caching import CachingAdapter
+from shared.llm.caching import CachingAdapter, UnderWay
 from shared.llm.fallback import FallbackAdapter
 from shared.llm.keys import request_key
 from shared.llm.memory_cache import MemoryResponses
@@ -268,3 +268,50 @@ def test_forgetting_reaches_a_cache_inside_a_chain_and_a_recording(tmp_path: Pat
     outer.forget("a")
     assert memory.stats().entries == 0
     RecordingAdapter(inner, tmp_path / "r.jsonl").forget("a")
+
+
+@pytest.mark.parametrize("steps", range(4))
+def test_a_loop_that_ends_too_early_leaves_the_question_free(steps: int) -> None:
+    """A call that was made and had not begun when its loop ended is no call that others may wait for."""
+    adapter, inner, _ = cached()
+
+    async def ask() -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await adapter.complete("q")
+
+    async def leave() -> None:
+        asked = asyncio.ensure_future(ask())
+        await asyncio.sleep(0)
+        assert not asked.done()
+
+    asyncio.run(leave())
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(adapter.complete_with_logprobs, "q").result(timeout=10).text == "yes"
+    assert inner.asked
+
+
+def test_adapters_of_one_cache_make_one_call_together() -> None:
+    """Each metric has an adapter of its own around the same model; equal questions of two are paid once."""
+    inner, memory, under_way = Scripted(GOOD), MemoryResponses(), UnderWay()
+    adapters = [CachingAdapter(inner, memory, under_way) for _ in range(2)]
+
+    async def both() -> list[LMResult]:
+        return await asyncio.gather(*(each.complete("q") for each in adapters))
+
+    assert [each.cached for each in asyncio.run(both())] == [False, True]
+    assert len(inner.asked) == 1
+
+
+def test_who_holds_the_loop_does_not_wait_for_it() -> None:
+    """A synchronous call in a loop that is just asking the same would wait for ever: it asks for itself."""
+    adapter, _, _ = cached()
+
+    async def at_once() -> tuple[LMResult, LMResult]:
+        asking = asyncio.ensure_future(adapter.complete("q"))
+        await asyncio.sleep(0)
+        return adapter.complete_with_logprobs("q"), await asking
+
+    with ThreadPoolExecutor(1) as pool:
+        now, later = pool.submit(asyncio.run, at_once()).result(timeout=10)
+    assert now.text == later.text == "yes"

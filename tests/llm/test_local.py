@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,15 @@ class TestWithTheModel:
         (tmp_path / "text.gguf").write_text("not a model")
         with pytest.raises(ConfigError, match=r"text\.gguf' cannot be loaded"):
             LocalAdapter(model_path=str(tmp_path / "text.gguf"))
+
+    def test_votes_are_drawn_anew(self, model: LocalAdapter) -> None:
+        """Votes differ by `input_data` alone; under one seed they would be one vote, told several times over."""
+        votes = (None, {"vote": 1}, {"vote": 2}, {"vote": 3})
+        ask = partial(model.complete_with_logprobs, SKY, max_tokens=8, temperature=1.5)
+        first, again = ([ask(input_data=vote).text for vote in votes] for _ in range(2))
+        assert len(set(first)) == 4
+        assert again == first
+        assert ask().text == first[0]
 
     @pytest.mark.parametrize("temperature", [0.0, 1.5])
     def test_an_answer_fits_the_json_schema_that_was_asked_for(self, model: LocalAdapter, temperature: float) -> None:

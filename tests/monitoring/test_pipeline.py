@@ -25,6 +25,7 @@ from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, Ports
 from shared.monitoring.sampling import All, MostRecent, RandomSample, TemporalDecay
 from shared.scoring.metric import MetricOptions, bind
+from shared.scoring.metrics.cascade import Cascade
 from shared.scoring.runner import Runner
 from shared.scoring.tree import Child, Node, ordered
 
@@ -473,3 +474,22 @@ def test_postponed_items_wait_for_the_next_run_without_a_try(tmp_path: Path) -> 
     assert (report.counts.scored, report.counts.postponed) == (6, 0)
     assert {each.label: each.n for each in report.estimates} == {"Later": 6, "Odd": 6}
     assert len(house.shelf.rows()) == 12
+
+
+def test_a_judge_that_fails_leaves_a_cascade_its_aggregate(tmp_path: Path) -> None:
+    """Of 40 items 20 are judged, and 10 of those fail: the judged ones still count as half of the traffic."""
+
+    async def ask(item: DatasetItem) -> float:
+        if len(item.actual_output or "") % 4 == 0:
+            raise RuntimeError("not today")
+        return 0.0
+
+    def unsure(item: DatasetItem) -> float:
+        return 1.0 if len(item.actual_output or "") % 2 else 0.5
+
+    parts = {"cheap": bind(unsure, "C.cheap"), "judge": bind(ask, "C.judge"), "low": 0.4, "high": 0.6}
+    found = bind(Cascade, "C", parts | {"audit": 1e-9})
+    nodes = ordered([Node("All", (Child("C"),))], {"C": found.ref.digest})
+    report = House(tmp_path, ListSource(items(40)), runner=Runner([found], nodes)).run()
+    assert [(each.label, each.n, each.failed) for each in report.estimates] == [("C", 30, 10), ("All", 30, 10)]
+    assert [each.mean for each in report.estimates] == pytest.approx([0.5, 0.5])

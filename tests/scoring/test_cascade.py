@@ -135,6 +135,7 @@ def slow(item: DatasetItem) -> float:
         ({"low": 0.8}, "low 0.8 above high 0.7"),
         ({"cheap": bind(lower_is_better, "x")}, "cheap: 'lower_is_better' passes below"),
         ({"judge": bind(unbounded, "x")}, "judge: 'unbounded' is not between 0 and 1"),
+        ({"judge": cascade()}, "judge: a cascade asks by chance itself"),
         ({"cheap": bind(slow, "x")}, "cheap: 'slow' runs in a process of its own"),
     ],
 )

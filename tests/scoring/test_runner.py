@@ -448,6 +448,45 @@ def test_a_metric_in_place_ends_the_run_too() -> None:
         run(items(3), [bind(asks, "Asks")])
 
 
+def test_a_metric_in_place_that_ends_the_run_leaves_the_others_their_answers() -> None:
+    """What is under way is paid for, and is given out whichever metric ends the run; nothing new is begun."""
+
+    def asks(item: DatasetItem) -> float:
+        if item.id == "2":
+            raise OverBudget("the budget is spent")
+        return 1.0
+
+    others = Ends(ValueError(), on="none")
+    runner = Runner([bind(asks, "Asks"), bind(others.metric, "Slow")], options=RunnerOptions(max_concurrent=4))
+    given: list[str] = []
+
+    async def all_of_it() -> None:
+        with pytest.raises(OverBudget):
+            async for result in runner.run(items(100)):
+                given.append(result.item.id)
+
+    in_loop(all_of_it())
+    assert given == others.asked == ["0", "1"]
+
+
+def test_who_waited_for_a_slow_source_begins_nothing_after_the_end() -> None:
+    """Workers stand in line for the next item; the end of the run is told to those, too."""
+    ends = Ends(OverBudget("the budget is spent"), on="0")
+
+    async def source() -> AsyncIterator[DatasetItem]:
+        for item in items(100):
+            await asyncio.sleep(0.01)
+            yield item
+
+    async def all_of_it() -> None:
+        with pytest.raises(OverBudget):
+            async for _ in Runner([bind(ends.metric, "Asks")], options=RunnerOptions(max_concurrent=5)).run(source()):
+                pass
+
+    in_loop(all_of_it())
+    assert len(ends.asked) <= 2  # one item was on its way already
+
+
 @pytest.mark.parametrize("slow_too", [False, True], ids=["in place", "on workers"])
 def test_a_postponed_answer_is_no_failure(slow_too: bool) -> None:
     """An item whose answer comes later has neither a failure nor a node for it, and says whom it waits for."""

@@ -78,6 +78,14 @@ def test_the_next_run_pays_nothing_for_equal_questions(project: Project, server:
     assert len(server.questions) == 16
 
 
+def test_metrics_that_ask_the_same_at_once_pay_once(project: Project, server: StandIn) -> None:
+    """Two metrics with one question ask it together, before any cache can hold the answer."""
+    text = CONFIG.format(models=entry(server)) + '  Also: {class: "own:Asks", model: judge, threshold: 0.7}\n'
+    project.write("m.yaml", text)
+    assert project.report()["counts"]["scores"] == 16
+    assert len(server.questions) == 8
+
+
 def test_what_is_recorded_can_be_replayed_without_the_server(project: Project, server: StandIn) -> None:
     """`record` writes every answer; `replay` gives the same scores without a server, and they have the same digest."""
     config(project, entry(server, ", record: judge.jsonl"))

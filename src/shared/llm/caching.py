@@ -30,20 +30,42 @@ def worth_keeping(answer: LMResult) -> bool:
     return whole and answer.model != "offline" and not answer.passed_over
 
 
+class UnderWay:
+    """Questions that are just being asked, by key: one for all adapters of one cache. Safe under loops and threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: dict[str, Future[LMResult]] = {}
+
+    def join(self, key: str) -> tuple[Future[LMResult], bool]:
+        """The call for a key that is under way, or a new one that the caller must make (True) and `end`."""
+        with self._lock:
+            future = self._asked.get(key)
+            if future is not None:
+                return future, False
+            future = self._asked[key] = Future()
+            return future, True
+
+    def end(self, key: str) -> None:
+        """The next equal question is a new one."""
+        with self._lock:
+            self._asked.pop(key, None)
+
+
 class CachingAdapter:
-    """An adapter whose answers are remembered. A chain of fallbacks belongs around it, not inside.
+    """An adapter whose answers are remembered. A chain of fallbacks belongs around it, not inside. Adapters that share
+    `under_way` make one call of an equal question at once, whichever of them is asked.
 
     The parameter `input_data` is part of what makes two questions equal and is not sent on: votes that must be drawn
     anew differ by it. An inner adapter with `takes_input_data` gets it, because it too tells questions apart.
     """
 
-    def __init__(self, inner: LMAdapter, cache: ResponseCache) -> None:
+    def __init__(self, inner: LMAdapter, cache: ResponseCache, under_way: UnderWay | None = None) -> None:
         self.name = inner.name
         self._inner = inner
         self._cache = cache
         self._sent_on = dict if getattr(inner, "takes_input_data", False) else without_input_data
-        self._lock = threading.Lock()
-        self._asked: dict[str, Future[LMResult]] = {}
+        self._under_way = under_way or UnderWay()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gets: PerLoop[Batches[str, dict[str, LMResult]]] = PerLoop(lambda: Batches(cache.get))
         self._puts: PerLoop[Batches[tuple[str, LMResult], None]] = PerLoop(
@@ -53,12 +75,12 @@ class CachingAdapter:
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """The remembered answer (`cached`), the one that is just being asked for, or a new one, stored on return."""
         key = request_key(self.name, prompt, max_tokens, params)
-        future, mine = self._joined(key)
+        future, mine = self._under_way.join(key)
         if mine:
             # A task of its own: who stops waiting must not take the answer from the others.
             task = asyncio.create_task(self._answer(key, future, prompt, max_tokens, params))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(lambda ended: self._ended(ended, key, future))
         waiting = asyncio.wrap_future(future)
         waiting.add_done_callback(_seen)
         answer = await asyncio.shield(waiting)
@@ -67,18 +89,13 @@ class CachingAdapter:
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
         """The same, for callers without an event loop."""
         key = request_key(self.name, prompt, max_tokens, params)
-        future, mine = self._joined(key)
+        future, mine = self._under_way.join(key)
+        if not mine and not future.done() and _in_a_loop():  # it may be this very loop's, which we keep from going on
+            return self._answer_now(key, prompt, max_tokens, params)
         if not mine:
             return replace(future.result(), cached=True)
-        with _Settling(self._settled, key, future):
-            found = self._cache.get([key]).get(key)
-            if found is None:
-                answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent_on(params))
-                if worth_keeping(answer):
-                    self._cache.put({key: answer})
-            else:
-                answer = replace(found, cached=True)
-            future.set_result(answer)
+        with _Settling(self._under_way.end, key, future):
+            future.set_result(self._answer_now(key, prompt, max_tokens, params))
         return future.result()
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
@@ -107,10 +124,19 @@ class CachingAdapter:
         """The inner adapter's test, never answered from memory."""
         self._inner.test_connection()
 
+    def _answer_now(self, key: str, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> LMResult:
+        found = self._cache.get([key]).get(key)
+        if found is not None:
+            return replace(found, cached=True)
+        answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent_on(params))
+        if worth_keeping(answer):
+            self._cache.put({key: answer})
+        return answer
+
     async def _answer(
         self, key: str, future: Future[LMResult], prompt: Prompt, max_tokens: int, params: Mapping[str, Any]
     ) -> None:
-        with _Settling(self._settled, key, future):
+        with _Settling(self._under_way.end, key, future):
             found = (await self._gets.get().add(key)).get(key)
             if found is None:
                 answer = await self._inner.complete(prompt, max_tokens, **self._sent_on(params))
@@ -120,18 +146,19 @@ class CachingAdapter:
                 answer = replace(found, cached=True)
             future.set_result(answer)
 
-    def _joined(self, key: str) -> tuple[Future[LMResult], bool]:
-        """The call for a key that is under way, or a new one that the caller must make."""
-        with self._lock:
-            future = self._asked.get(key)
-            if future is not None:
-                return future, False
-            future = self._asked[key] = Future()
-            return future, True
+    def _ended(self, task: asyncio.Task[None], key: str, future: Future[LMResult]) -> None:
+        self._tasks.discard(task)
+        if not future.done():  # its loop was closed before it had begun: nobody may wait for it for ever
+            self._under_way.end(key)
+            future.set_exception(asyncio.CancelledError())
 
-    def _settled(self, key: str) -> None:
-        with self._lock:
-            self._asked.pop(key, None)
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _seen(future: asyncio.Future[LMResult]) -> None:

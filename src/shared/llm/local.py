@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.core.digests import digest
 from shared.core.errors import ConfigError, ItemError
 from shared.core.results import LMResult
 from shared.llm.grammar import Constraint, schema_of
@@ -54,6 +55,8 @@ class LocalAdapter:
     Raises:
         ConfigError: when the extra is not installed, the file is missing or is no model.
     """
+
+    takes_input_data = True
 
     def __init__(
         self, model_path: str | None = None, n_ctx: int = 2048, seed: int = 0, n_threads: int | None = None
@@ -180,7 +183,9 @@ class LocalAdapter:
 
     def _pieces(self, tokens: list[int], max_tokens: int, asked: Params) -> Iterator[_Piece]:
         """Draw tokens one by one until the model ends the answer or `max_tokens` are drawn."""
-        rng = np.random.default_rng(self._seed if asked.seed is None else asked.seed)
+        seed = self._seed if asked.seed is None else asked.seed
+        own = () if asked.input_data is None else (int(digest(asked.input_data)[:16], 16),)
+        rng = np.random.default_rng([seed, *own] if own else seed)
         logprobs = self._feed(tokens, max_tokens)
         schema = schema_of(asked.response_format)
         with ExitStack() as stack:

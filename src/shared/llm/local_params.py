@@ -18,7 +18,8 @@ class Params:
     alternatives to report per token. `stop` texts end the answer and are cut off. With `choices` the answer is the
     one of them with the highest joint logprob; then `top_logprobs` of the result holds one mapping, choice -> joint
     logprob, and the other parameters do not matter. `response_format` is OpenAI's: with a JSON schema only tokens that
-    fit it are drawn, as far as `max_tokens` goes.
+    fit it are drawn, as far as `max_tokens` goes. `input_data` tells draws apart that are alike in all else, such as
+    the votes of a judge: it goes into the seed.
     """
 
     temperature: float = 0.0
@@ -27,6 +28,7 @@ class Params:
     stop: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     response_format: Mapping[str, Any] | None = None
+    input_data: object = None
 
 
 def params_of(raw: Mapping[str, Any]) -> Params:

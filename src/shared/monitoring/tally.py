@@ -29,6 +29,7 @@ class Tally:
         self.costs: dict[str, float] = {}
         self._tried = self._missed = 0
         self._plan = plan
+        self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
         self._estimates = EstimateBuilder(
             ranges(plan.runner.nodes, metrics), aggregates_allowed=plan.aggregates, population=plan.population
@@ -73,8 +74,10 @@ class Tally:
         """Take the rows of one item into the estimates."""
         for score in rows.scores:
             self._estimates.add(score, decision)
-        for failure in rows.failures:
-            self._estimates.failed(failure.metric.label)
+        broken = {failure.metric.label for failure in rows.failures}
+        for failure in rows.failures:  # of a node: was it the child that judges by chance?
+            by_chance = failure.kind != CHILD_FAILED or not broken.isdisjoint(self._by_chance)
+            self._estimates.failed(failure.metric.label, by_chance)
         for label in not_applicable:
             self._estimates.not_applicable(label)
 

@@ -68,7 +68,6 @@ def _point(day: date, found: _Day, facts: Facts) -> DayPoint:
     if not found.values:
         return DayPoint(day, found.queued)
     strata = None if found.thinned else found.strata  # see `scoring/estimates.py` on thinned draws
-    by_chance = any(chance < 1.0 for chance in found.chances)
-    judged = Chances(found.proxies, found.chances, ()) if by_chance else None
+    judged = Chances(found.proxies, found.chances, ())
     at = estimate("", Rows(found.values, found.probabilities, groups=strata, judged=judged), facts)
     return DayPoint(day, at.n, at.mean, at.mean_low, at.mean_high)

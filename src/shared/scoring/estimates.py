@@ -14,13 +14,13 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
 from shared.core.thinning import was_thinned
 from shared.scoring.hajek import Weighted, hajek, wilson
-from shared.scoring.two_phase import Chances, proxy_passed, share, two_phase
+from shared.scoring.two_phase import Chances, Judged, answered, share, two_phase
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,9 +73,10 @@ def estimate(label: str, rows: Rows, facts: Facts | None = None, population: Pop
     facts = facts or Facts()
     mean: Bounded = (None, None, None)
     rate: Bounded = (None, None, None)
-    if rows.probabilities is not None and len(rows.values):
-        mean = _mean(rows, rows.probabilities, facts, population)
-        rate = _pass_rate(rows, rows.probabilities, population)
+    there = _there(rows)
+    if there is not None and there.probabilities is not None and len(there.values):
+        mean = _mean(there, there.probabilities, facts, population)
+        rate = _pass_rate(there, there.probabilities, population)
     return Estimate(
         label,
         len(rows.values),
@@ -87,6 +88,22 @@ def estimate(label: str, rows: Rows, facts: Facts | None = None, population: Pop
         not_applicable=facts.not_applicable,
         inspection=rows.probabilities is None,
     )
+
+
+def _there(rows: Rows) -> Rows | None:
+    """The rows, made up for those that a failing judge took away; None when it left nothing to go by."""
+    import numpy as np
+
+    judged = rows.judged
+    if judged is None or rows.probabilities is None or min(judged.chances, default=1.0) >= 1.0:
+        return replace(rows, judged=None)  # nothing was left to chance: rows like any other
+    if not judged.failed:
+        return rows
+    found = answered(judged.chances, judged.failed)
+    if found is None:
+        return None
+    drawn = np.asarray(rows.probabilities, dtype=np.float64) * found[0]
+    return replace(rows, probabilities=drawn.tolist(), judged=replace(judged, chances=found[1].tolist()))
 
 
 def _error(weighted: Weighted, population: Population) -> float | None:
@@ -173,37 +190,12 @@ class _Column:
     passed: array[int] = field(default_factory=lambda: array("b"))
     groups: array[int] = field(default_factory=lambda: array("i"))
     thresholds: set[float | None] = field(default_factory=set)
-    judged: _Judged = field(default_factory=lambda: _Judged())
+    judged: Judged = field(default_factory=Judged)
     queued: int = 0
     failed: int = 0
+    unanswered: int = 0
     not_applicable: int = 0
     thinned: bool = False
-
-
-@dataclass(slots=True)
-class _Judged:
-    """What is kept besides of a metric that judges by chance: 17 bytes a score, nothing of others."""
-
-    proxies: array[float] = field(default_factory=lambda: array("d"))
-    chances: array[float] = field(default_factory=lambda: array("d"))
-    passed: array[int] = field(default_factory=lambda: array("b"))
-
-    def add(self, score: MetricScore, column: _Column) -> None:
-        """Take the proxy of the column's newest score; those before that had none were judged for certain."""
-        if score.chance is None and not self.chances:
-            return
-        before = len(column.values) - 1 - len(self.chances)
-        if before:
-            self.proxies.extend(column.values[:before])
-            self.chances.extend([1.0] * before)
-            self.passed.extend(column.passed[:before])
-        self.proxies.append(score.value if score.proxy is None else score.proxy)
-        self.chances.append(1.0 if score.chance is None else score.chance)
-        self.passed.append(proxy_passed(score))
-
-    def chances_of(self) -> Chances | None:
-        """Proxies and chances, None where everything was judged for certain."""
-        return Chances(self.proxies, self.chances, self.passed) if self.chances else None
 
 
 class EstimateBuilder:
@@ -246,12 +238,14 @@ class EstimateBuilder:
         column.values.append(score.value)
         column.probabilities.append(decision.probability)
         column.passed.append(-1 if score.passed is None else int(score.passed))
-        column.judged.add(score, column)
+        column.judged.add(score, column.values, column.passed)
         column.groups.append(self._strata.setdefault(decision.stratum, len(self._strata)))
 
-    def failed(self, label: str) -> None:
-        """Count an item for which the metric gave no score."""
-        self._column(label).failed += 1
+    def failed(self, label: str, by_chance: bool = True) -> None:
+        """Count an item without a score; `by_chance` is False where what failed would have been asked in any case."""
+        column = self._column(label)
+        column.failed += 1
+        column.unanswered += by_chance
 
     def not_applicable(self, label: str) -> None:
         """Count an item that the metric does not apply to."""
@@ -286,5 +280,6 @@ class EstimateBuilder:
                 inspection=True,
             )
         groups = None if column.thinned else column.groups
-        rows = Rows(column.values, column.probabilities, column.passed, groups, column.judged.chances_of())
+        judged = column.judged.chances_of(column.unanswered)
+        rows = Rows(column.values, column.probabilities, column.passed, groups, judged)
         return estimate(label, rows, facts, self._population)

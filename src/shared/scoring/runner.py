@@ -231,15 +231,24 @@ class _Feed:
 
     async def next(self) -> tuple[Verdicts, BoundMetric | None] | None:
         """The next unit; None when the items have come to an end."""
-        if self.closed or self.ended_by is not None:
+        if self._over():
             return None
         if self._units:
             return self._units.pop()
         async with self._lock:
             if self._units:  # another worker has opened an item meanwhile
                 return self._units.pop()
+            if self._over():
+                return None
             item = await self._item()
-            return None if item is None else self._open(item)
+            try:
+                return None if item is None else self._open(item)
+            except _ENDS as error:  # of a metric in place: what is under way elsewhere is still finished
+                self.end(error)
+                return None
+
+    def _over(self) -> bool:
+        return self.closed or self.ended_by is not None
 
     def _open(self, item: DatasetItem) -> tuple[Verdicts, BoundMetric | None]:
         verdicts = Verdicts(item)

@@ -20,6 +20,11 @@ the proxy, z shows nothing of what the others may hold. So the error gets one di
 the metric's range and of these items' mean weight (`_unseen`). Measured: without it the interval covers .88 to .90
 with six audited items, with it .95 to .99.
 
+An item whose judge failed is missing, and only a judge that is asked can fail: left at that, judged items would be too
+few among the rest. With the share r of answers among those asked, which solves sum 1 / (1 - p (1 - r)) = items, an item
+is there with the probability q = 1 - p (1 - r), and judged, when it is there, with p r / q (`answered`; response
+homogeneity, the same book, section 15.6). That failures have nothing to do with the verdict is assumed.
+
 Sources: the difference estimator in two-phase sampling, Särndal, Swensson, Wretman 1992, sections 6.3 and 9.7; the
 same in the statistics of missing data, Robins, Rotnitzky, Zhao 1994 (augmented inverse probability weighting), and
 with models as proxies, Angelopoulos et al. 2023 (PPI) and Zrnic and Candès 2024 (active inference). Bias, cover and
@@ -29,8 +34,9 @@ calls saved: `benchmarks/cascade.py`.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.core.results import MetricScore
@@ -43,18 +49,49 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _Z = 1.959963984540054  # the normal quantile of 0.975
+_HALVINGS = 40  # by which a share is found to 1e-12
 _HALF = 0.5  # of the range, the size of a disagreement that was not seen
 
 
 @dataclass(frozen=True, slots=True)
 class Chances:
     """Proxy and probability of being judged, in parallel with a metric's rows; for a row without them its own value
-    and 1. `proxies_passed` holds 1 or 0, or -1 where there was no threshold.
+    and 1. `proxies_passed` holds 1 or 0, or -1 where there was no threshold. `failed` items have no row, because their
+    judge was asked and failed.
     """
 
     proxies: Sequence[float]
     chances: Sequence[float]
     proxies_passed: Sequence[int]
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Judged:
+    """What is kept besides of a metric that judges by chance: 17 bytes a score, nothing of others."""
+
+    proxies: array[float] = field(default_factory=lambda: array("d"))
+    chances: array[float] = field(default_factory=lambda: array("d"))
+    passed: array[int] = field(default_factory=lambda: array("b"))
+
+    def add(self, score: MetricScore, values: Sequence[float], passed: Sequence[int]) -> None:
+        """Take the proxy of the newest score; those before that had none were judged for certain. `values` and `passed`
+        (1, 0, -1) are those of all scores up to this one.
+        """
+        if score.chance is None and not self.chances:
+            return
+        before = len(values) - 1 - len(self.chances)
+        if before:
+            self.proxies.extend(values[:before])
+            self.chances.extend([1.0] * before)
+            self.passed.extend(passed[:before])
+        self.proxies.append(score.value if score.proxy is None else score.proxy)
+        self.chances.append(1.0 if score.chance is None else score.chance)
+        self.passed.append(proxy_passed(score))
+
+    def chances_of(self, failed: int) -> Chances:
+        """What is kept, with the number of items that have no row."""
+        return Chances(self.proxies, self.chances, self.passed, failed)
 
 
 def proxy_passed(score: MetricScore) -> int:
@@ -64,6 +101,28 @@ def proxy_passed(score: MetricScore) -> int:
     inverse = score.passed != (score.value >= score.threshold)
     proxy = score.value if score.proxy is None else score.proxy
     return int((proxy >= score.threshold) != inverse)
+
+
+def answered(chances: ArrayLike, failed: int) -> tuple[Floats, Floats] | None:
+    """For each row the probability that it is there, and that of being judged when it is; None when no judge answered,
+    as far as can be told.
+
+    Args:
+        chances: the rows' probabilities of being judged, in (0, 1].
+        failed: how many items more there were, whose judge was asked and failed.
+    """
+    import numpy as np
+
+    p = np.asarray(chances, dtype=np.float64)
+    whole = len(p) + failed
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2.0
+        low, high = (share, high) if float((1.0 / (1.0 - p * (1.0 - share))).sum()) > whole else (low, share)
+    if low <= 0.0:
+        return None
+    there = 1.0 - p * (1.0 - high)
+    return there, p * high / there
 
 
 def two_phase(

@@ -20,7 +20,7 @@ from shared.core.model_ports import Forgets, ResponseCache
 from shared.core.ports import LMAdapter, Prompt
 from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
-from shared.llm.caching import CachingAdapter
+from shared.llm.caching import CachingAdapter, UnderWay
 from shared.llm.fallback import FallbackAdapter
 from shared.llm.plain import PlainAdapter
 from shared.llm.prices import Price
@@ -112,6 +112,7 @@ class Models:
         self._adapters: dict[str, LMAdapter | None] = {}
         self.handles: list[ModelHandle] = []
         self._params: dict[str, tuple[Any, BaseModel]] = {}
+        self._under_way = UnderWay()  # metrics ask equal questions at once, and each has adapters of its own
         for alias, entry in entries.items():
             self._check(alias, entry)
         for alias, common in self.common.items():
@@ -232,7 +233,7 @@ class Models:
             return RecordingAdapter(made, self._root / common.record)
         if cache is None or not common.cache or common.type in _NOT_REMEMBERED:
             return made
-        return CachingAdapter(made, cache)
+        return CachingAdapter(made, cache, self._under_way)
 
     def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
         where: Where = ("models", alias)

@@ -90,6 +90,20 @@ def test_another_answer_may_come_from_anywhere() -> None:
         PairwiseJudge(prefers("ours"), "expected")
 
 
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"against": "actual_output"}, "against: found 'actual_output'"),
+        ({"fields": ["query", "actual_output"]}, "the two answers are shown besides"),
+        ({"fields": ["expected_output"]}, "the two answers are shown besides"),
+    ],
+)
+def test_the_judge_is_not_told_which_answer_is_whose(params: dict[str, Any], said: str) -> None:
+    """An answer that is shown under its name once more is known in either order."""
+    with pytest.raises(ConfigError, match=said):
+        PairwiseJudge(always("tie"), **params)
+
+
 def test_equal_answers_are_a_tie_without_a_call() -> None:
     judge = always("first")
     assert score(judge, DatasetItem("1", query="q", actual_output="a", expected_output="a")).value == 0.5

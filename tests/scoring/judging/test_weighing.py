@@ -55,6 +55,17 @@ def test_an_alternative_that_may_be_one_or_ten_is_left_out() -> None:
     assert found.mass == pytest.approx(0.7)
 
 
+def test_tenths_have_tenths_for_alternatives() -> None:
+    """0.8 or 0.7 is 0.75 in the mean; 0.85 or 0.7-something is 0.5 x 0.85 and 0.5 x the mean of 0.7 to 0.79."""
+    scale = scale_of("0-1").literals
+    tenths = weighed(answer('{"score": ', "0", ".", ("8", {"8": 0.5, "7": 0.5}), "}"), "score", scale)
+    finer = weighed(answer('{"score": ', "0", ".", ("8", {"8": 0.5, "7": 0.5}), "5", "}"), "score", scale)
+    assert tenths is not None
+    assert finer is not None
+    assert tenths.value == pytest.approx(0.75)
+    assert finer.value == pytest.approx(0.5 * 0.85 + 0.5 * 0.745, abs=0.005)
+
+
 def test_tokens_with_a_blank_or_a_comma_are_read() -> None:
     blank = weighed(answer('{"score":', (" 8", {" 8": 0.5, " 6": 0.25, "6": 0.25}), "}"), "score", TEN)
     comma = weighed(answer('{"score": ', ("8,", {"8,": 0.5, "6,": 0.5}), ' "check": ""}'), "score", TEN)
@@ -68,13 +79,6 @@ def test_names_are_weighed_by_the_token_that_tells_them_apart() -> None:
     found = weighed(answer('{"score": "', ("pass", {"pass": 0.75, "fail": 0.25}), '"}'), "score", literals)
     assert found is not None
     assert found.value == pytest.approx(0.75)
-
-
-def test_fractions_count_with_the_mean_of_what_they_may_become() -> None:
-    literals = scale_of("0-1").literals
-    found = weighed(answer('{"score": 0.', ("8", {"8": 0.5, "2": 0.5}), "}"), "score", literals)
-    assert found is not None
-    assert found.value == pytest.approx(0.5 * 0.8 + 0.5 * (2 * 0.2 + sum(0.2 + n / 100 for n in range(1, 10))) / 11)
 
 
 def test_the_key_is_the_objects_own() -> None:

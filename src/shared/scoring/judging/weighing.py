@@ -42,7 +42,7 @@ def weighed(answer: LMResult, key: str, literals: Mapping[str, float]) -> Weighe
         return None
     shares: dict[float, float] = {}
     for text, logprob in _alternatives(answer, *span):
-        worth = _worth(text, literals)
+        worth = _worth(text, literals, span[1] - span[0])
         if worth is not None:
             shares[worth] = shares.get(worth, 0.0) + math.exp(logprob)
     mass = math.fsum(shares.values())
@@ -80,15 +80,17 @@ def _after(token: str, lead: str) -> str | None:
     return None if lead.strip() else token
 
 
-def _worth(text: str, literals: Mapping[str, float]) -> float | None:
-    """The worth of the values that a beginning fits: all of those that go on with it, or the one that has ended."""
+def _worth(text: str, literals: Mapping[str, float], length: int) -> float | None:
+    """The worth of the values that a beginning fits: all of those that go on with it, or the one that has ended. One
+    that is a value, as long as the written one, is taken to have ended: a judge keeps to its number of decimals.
+    """
     for place in range(1, len(text)):
         if text[place] in _END and text[:place] in literals:
             return literals[text[:place]]
     fits = [worth for literal, worth in literals.items() if literal.startswith(text)] if text else []
     if not fits or max(fits) - min(fits) > _CLOSE:
         return None
-    return math.fsum(fits) / len(fits)
+    return literals[text] if text in literals and len(text) >= length else math.fsum(fits) / len(fits)
 
 
 def _span(text: str, key: str) -> tuple[int, int] | None:

@@ -41,7 +41,8 @@ class Cascade:
     for certain; where the judge does not apply the cascade does not.
 
     Raises:
-        ConfigError: when low is above high, or a part is blocking, inverse, or not between 0 and 1.
+        ConfigError: when low is above high, a part is blocking, inverse, or not between 0 and 1, or the judge is a
+            cascade: whether it was asked is then decided twice.
     """
 
     cheap: BoundMetric
@@ -56,6 +57,10 @@ class Cascade:
             raise ConfigError(f"found low {self.low:g} above high {self.high:g}; expected the lower bound first")
         _check("cheap", self.cheap)
         _check("judge", self.judge)
+        if self.judge.spec.by_chance:
+            raise ConfigError(
+                "judge: a cascade asks by chance itself; make it the 'cheap' part, and its judge the judge"
+            )
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
@@ -44,6 +45,10 @@ class PairwiseJudge:
         given = ["query"] if fields is None else fields
         self._context = checked_fields(given) if given else ()  # none: the answers alone
         self._against = checked_fields([against])[0]
+        if self._against == "actual_output":
+            raise ConfigError("against: found 'actual_output', the answer itself; expected where another answer stands")
+        if not {"actual_output", self._against}.isdisjoint(self._context):  # their names would tell which is whose
+            raise ConfigError(f"fields: found {given}; the two answers are shown besides, without their names")
         self._rubric = rubric
         self._manner = Manner(max_tokens, structured=structured_output, most=max_chars)
         self._brief = Brief(self._prompt, (*self._context, "actual_output", self._against))
