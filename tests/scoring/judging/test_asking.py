@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.errors import ConfigError, RateLimited
+from shared.core.errors import ConfigError, RateLimited, Unavailable
 from shared.core.results import LMResult
 from shared.llm.caching import CachingAdapter
 from shared.llm.memory_cache import MemoryResponses
@@ -193,3 +193,14 @@ def test_who_answered_is_told_by_its_own_name() -> None:
 def test_a_verdict_cannot_have_a_key_of_ours() -> None:
     with pytest.raises(ConfigError, match="'check'"):
         question(PROMPT, {"check": {"type": "string"}}, {})
+
+
+def test_a_repair_that_fails_leaves_no_unusable_answer_behind() -> None:
+    """When the server is out before the repair, the first answer is forgotten too: the next run asks anew."""
+    judge = ScriptedJudge(in_turn("prose", Unavailable("gone for lunch"), "prose", "prose"))
+    model = CachingAdapter(judge, MemoryResponses())
+    with pytest.raises(Unavailable):
+        run(model)
+    with pytest.raises(JudgeError):
+        run(model)
+    assert len(judge.seen) == 4

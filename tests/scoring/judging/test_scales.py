@@ -47,6 +47,7 @@ def test_a_verdict_has_its_worth(given_scale: Any, raw: Any, value: float) -> No
         ({"a": 0.0, "b": 1.5}, "'b' has the value 1.5"),
         ({"a": 0.0, "b": True}, "'b' has the value True"),
         ({"a": 0.0}, "at least two names"),
+        ({"a": 0.0, "b": 0.0}, "have one value"),
         ({"a\n": 0.0, "b": 1.0}, "found the name"),
     ],
 )

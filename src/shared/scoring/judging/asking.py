@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.core.errors import ConfigError
+from shared.core.errors import ConfigError, TruelineError
 from shared.core.model_ports import Forgets
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
@@ -145,7 +145,11 @@ async def ask(model: LMAdapter, asked: Question, vote: int = 0) -> Asked:
     messages = asked.messages
     sent: list[Messages] = []
     while True:
-        answer = await model.complete(messages, asked.manner.max_tokens, **_params(asked, vote))
+        try:
+            answer = await model.complete(messages, asked.manner.max_tokens, **_params(asked, vote))
+        except TruelineError:
+            await _forget(model, asked, sent, vote)  # an unusable first answer does not outlive a repair that failed
+            raise
         made.append(answer)
         sent.append(messages)
         try:

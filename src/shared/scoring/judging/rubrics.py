@@ -49,10 +49,15 @@ def checked_fields(paths: Sequence[str]) -> tuple[str, ...]:
     """
     if not paths:
         raise ConfigError("fields: found none; expected what the judge is to see, such as [query, actual_output]")
-    wrong = next((path for path in paths if not hasattr(DatasetItem, path.split(".")[0])), None)
+    wrong = next((path for path in paths if not _is_value(path.split(".")[0])), None)
     if wrong is not None:
         raise ConfigError(f"fields: an item has no field {wrong!r}. {hint(wrong.split('.')[0], FIELDS)}")
     return tuple(dict.fromkeys(paths))
+
+
+def _is_value(root: str) -> bool:
+    """Whether an item has a value of that name, its own or one that is made of others."""
+    return root in FIELDS or isinstance(getattr(DatasetItem, root, None), property)
 
 
 def by_rubric(rubric: str, fields: Sequence[str] | None, values: Mapping[str, Any]) -> Brief:

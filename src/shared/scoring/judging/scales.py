@@ -104,6 +104,8 @@ def _categories(values: Mapping[Any, Any]) -> Scale:
             raise ConfigError(f"scale: {name!r} has the value {value!r}; expected a number from 0 to 1")
     if len(values) < 2:
         raise ConfigError(f"scale: found {dict(values)!r}; expected at least two names")
+    if len(set(values.values())) < 2:
+        raise ConfigError(f"scale: all names of {dict(values)!r} have one value; expected at least two different ones")
     names = [str(name) for name in values]
     words = "one of " + ", ".join(f'"{name}"' for name in names)
     return Scale({"type": "string", "enum": names}, words, {str(name): float(value) for name, value in values.items()})

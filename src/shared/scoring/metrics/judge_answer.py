@@ -21,7 +21,7 @@ from shared.scoring.judging.by_name import (
 )
 from shared.scoring.judging.verdicts import closed
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import NotBlank
+from shared.scoring.metrics.kinds import NotBlank, Words
 
 _RELEVANT = {"relevant": 1.0, "irrelevant": 0.0}
 _COVERED = {"full": 1.0, "partial": 0.5, "none": 0.0}
@@ -124,7 +124,7 @@ class AnswerCriteria(NamedJudge):
     Source: checklists as in CheckEval, Lee et al. 2024, arXiv:2403.18771.
     """
 
-    criteria: list[NotBlank] | None = None
+    criteria: Words | None = None
 
     prompts: ClassVar[Mapping[str, int]] = {"criteria": 1}
 

@@ -17,7 +17,7 @@ from shared.scoring.judging.by_name import Asking, NamedJudge, Shown, listed, nu
 from shared.scoring.judging.failures import JudgeTooLong
 from shared.scoring.judging.fencing import texts_of
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import NotBlank
+from shared.scoring.metrics.kinds import Words
 
 _ACHIEVED = {"achieved": 1.0, "partly": 0.5, "not_achieved": 0.0}
 _FLOWS = {"follows": 1.0, "ignores": 0.0, "repeats": 0.0, "contradicts": 0.0}
@@ -38,7 +38,7 @@ class GoalCompletion(NamedJudge):
     Source: DeepEval's `ConversationCompletenessMetric` (intentions met / all intentions).
     """
 
-    goals: list[NotBlank] | None = None
+    goals: Words | None = None
 
     prompts: ClassVar[Mapping[str, int]] = {"goals": 1, "outcomes": 1}
 
