@@ -59,6 +59,15 @@ def test_every_key_and_choice_is_described(name: str) -> None:
     assert re.search(rf"`{name}[`:]", DOC), name
 
 
+def test_every_key_of_a_source_is_described() -> None:
+    """docs/sources.md has a heading for each source, and names each of its parameters."""
+    sources = build_registries().sources
+    text = (ROOT / "docs" / "sources.md").read_text()
+    assert re.findall(r"^## `(\w+)`$", text, re.M) == [entry.name for entry in sources.entries()]
+    keys = {name for entry in sources.entries() for name in sources.resolve(entry.name).Params.model_fields}
+    assert [name for name in sorted(keys) if f"`{name}`" not in text] == []
+
+
 @pytest.mark.parametrize("path", known_configs().values(), ids=lambda path: path.stem)
 def test_every_shipped_config_is_valid_and_names_its_schema(path: Path) -> None:
     """Each shipped configuration builds, and its first line points an editor at the schema that is shipped."""

@@ -14,7 +14,7 @@ from shared.core.results import Stream
 from shared.langfuse.trace import PromptPatternsBase, Trace, TraceCollection
 from shared.monitoring.monitor import OnlineMonitor
 from shared.monitoring.scored_items import ScoredItemsStore
-from shared.monitoring.sources import FileDataSource
+from shared.monitoring.sources import FileDataSource, LangfuseDataSource
 
 CONFIG = """\
 name: doors
@@ -84,3 +84,12 @@ def test_trace_classes_have_their_old_home() -> None:
     """shared.langfuse.trace is where applications import them from."""
     assert Trace({"id": "t", "observations": []}).id == "t"
     assert len(TraceCollection([])) == 0 and PromptPatternsBase().extract("any", "text") == {}
+
+
+def test_the_langfuse_source_takes_the_parameters_of_its_yaml() -> None:
+    """Making it sends nothing; a mistake is found at once."""
+    keys = {"base_url": "http://127.0.0.1:1", "public_key": "pk-lf-x", "secret_key": "sk-lf-x"}
+    source = LangfuseDataSource(DatasetItem.from_dict, "support", days_back=1, **keys)
+    assert source.key == "langfuse:support"
+    with pytest.raises(ValueError, match="no window"):
+        LangfuseDataSource(DatasetItem.from_dict, **keys)

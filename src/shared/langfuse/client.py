@@ -107,12 +107,12 @@ class LangfuseClient:
         return await self._posting.stored(scores)
 
     async def read_scores(self, query: ScoreQuery) -> AsyncIterator[Row]:
-        """Every score of a query, with `subject` (`kind`, `id`), comment and metadata."""
+        """Every score of a query, with `subject` (`kind`, `id`), comment, metadata, and who gave it where known."""
         if await self._probe.score_reads() == "legacy":
             async for row in self._legacy.scores(query):
                 yield row
             return
-        params = {**query.params(_SCORE_PARAMS), "fields": "details,subject"}
+        params = {**query.params(_SCORE_PARAMS), "fields": "details,subject,annotation"}
         for start in range(0, max(1, len(query.ids)), _SCORE_IDS):
             if query.ids:
                 params["id"] = ",".join(query.ids[start : start + _SCORE_IDS])

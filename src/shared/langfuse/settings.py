@@ -20,7 +20,7 @@ Bucket = Literal["general", "tracing", "datasets", "metrics", "legacy", "deletio
 """What Langfuse Cloud counts apart. Prompts and /health are not counted."""
 
 
-class LangfuseSettings(BaseModel):
+class Connection(BaseModel):
     """How one project on one server is reached. Keys are never printed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -38,11 +38,6 @@ class LangfuseSettings(BaseModel):
     )
     limits_file: str | None = Field(default=None, description="A file by which several processes share the limits.")
     organisation: str | None = Field(default=None, description="A name that key pairs of one organisation share.")
-    scores_by: Literal["auto", "array", "single", "ingestion"] = Field(
-        default="auto", description="How scores are sent: by the server's version, or as said here."
-    )
-    scores_per_post: Count = Field(default=250, description="Scores in one request, at most (and 1 MB).")
-    settle_seconds: Seconds = Field(default=10.0, description="How long stored scores may take to become readable.")
     max_response_mb: Seconds = Field(default=64.0, description="A longer answer is refused while it is read.")
 
     @field_validator("base_url")
@@ -56,6 +51,21 @@ class LangfuseSettings(BaseModel):
                 "expected an address without user, password, query or fragment; keys have their own fields"
             )
         return value.rstrip("/").removesuffix("/api/public").rstrip("/")
+
+
+class LangfuseSettings(Connection):
+    """A connection, and how scores are sent over it."""
+
+    scores_by: Literal["auto", "array", "single", "ingestion"] = Field(
+        default="auto", description="How scores are sent: by the server's version, or as said here."
+    )
+    scores_per_post: Count = Field(default=250, description="Scores in one request, at most (and 1 MB).")
+    settle_seconds: Seconds = Field(default=10.0, description="How long stored scores may take to become readable.")
+
+    @classmethod
+    def of(cls, connection: Connection) -> LangfuseSettings:
+        """The settings of a connection, with every other one at its default."""
+        return cls(**{name: getattr(connection, name) for name in Connection.model_fields})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shared.core.ports import DataSource, SourceContext
 from shared.core.records import DatasetItem
 from shared.core.registry import load
 
-__all__ = ["DataSource", "FileDataSource"]
+__all__ = ["DataSource", "FileDataSource", "LangfuseDataSource"]
 
 
 def FileDataSource(
@@ -21,6 +21,20 @@ def FileDataSource(
     Raises:
         ValueError: (pydantic's) when a parameter is wrong.
     """
-    source = load("shared.files.source:FileSource")
-    made: DataSource = source(source.Params(**params), SourceContext(Path.cwd(), f"file:{name}", extract))
+    return _made("shared.files.source:FileSource", f"file:{name}", extract, params)
+
+
+def LangfuseDataSource(extract: Callable[[Any], DatasetItem], name: str = "default", **params: Any) -> DataSource:
+    """The Langfuse source with the parameters of its YAML (`base_url`, the keys, a window, ...). A record is a whole
+    trace, or a session.
+
+    Raises:
+        ValueError: (pydantic's) when a parameter is wrong.
+    """
+    return _made("shared.langfuse.source:LangfuseSource", f"langfuse:{name}", extract, params)
+
+
+def _made(target: str, key: str, extract: Callable[[Any], DatasetItem], params: dict[str, Any]) -> DataSource:
+    source = load(target)
+    made: DataSource = source(source.Params(**params), SourceContext(Path.cwd(), key, extract))
     return made

@@ -12,7 +12,11 @@ from shared.core.errors import ConfigError
 from shared.core.registry import Registry
 from shared.scoring.library import BRIDGES, LIBRARY
 
-SOURCES = {"file": "shared.files.source:FileSource"}
+SOURCES = {
+    "file": "shared.files.source:FileSource",
+    "langfuse": "shared.langfuse.source:LangfuseSource",
+    "langfuse_dataset": "shared.langfuse.dataset_source:LangfuseDatasetSource",
+}
 
 SAMPLING = {
     "all": "shared.monitoring.sampling:All",
@@ -31,7 +35,7 @@ STORES = {
     "none": "shared.wiring.stores:NoStore",
 }
 
-LABELS = {"file": "shared.files.labels:FileLabels"}
+LABELS = {"file": "shared.files.labels:FileLabels", "langfuse": "shared.langfuse.labels:LangfuseLabels"}
 
 MODELS = {
     "openai_compatible": "shared.llm.openai_compatible:OpenAICompatibleAdapter",

@@ -1,0 +1,99 @@
+"""The source `langfuse_dataset`: the items of a Langfuse dataset as cases to evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shared.core.best_effort import attempt
+from shared.core.errors import ItemError, SourceError, TransientError
+from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.records import FIELDS, DatasetItem
+from shared.langfuse.client import LangfuseClient
+from shared.langfuse.queries import Row
+from shared.langfuse.settings import Connection, Count, LangfuseSettings, Runtime
+
+
+class LangfuseDatasetParams(Connection):
+    """Parameters of the source `langfuse_dataset`."""
+
+    dataset: str = Field(min_length=1, description="The dataset's name; it may hold slashes.")
+    records: Literal["items", "rows"] = Field(
+        default="items", description="What the extractor is given: fields of an item, or the row as Langfuse has it."
+    )
+    limit: Count | None = Field(default=None, description="At most so many items: the newest.")
+
+
+class LangfuseDatasetSource:
+    """Active items of one dataset, newest first."""
+
+    Params = LangfuseDatasetParams
+
+    def __init__(self, params: LangfuseDatasetParams, context: SourceContext, runtime: Runtime | None = None) -> None:
+        self.key = context.key
+        self._params = params
+        self._context = context
+        self._runtime = runtime
+
+    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+        """Yield every active item; archived ones are counted in a `Notice`.
+
+        Raises:
+            SourceError: when the dataset cannot be read, or there is none of that name; ConfigError: wrong keys.
+        """
+        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        given = archived = 0
+        try:
+            for row in client.each(client.datasets.items(self._params.dataset)):
+                if row.get("status") == "ARCHIVED":
+                    archived += 1
+                    continue
+                if given == self._params.limit:
+                    yield Notice(f"limit {given} was hit: older items of the dataset are left out; raise `limit`")
+                    break
+                given += 1
+                yield self._extracted(row)
+        except (TransientError, ItemError) as error:
+            raise SourceError(f"source {self.key}, dataset {self._params.dataset!r}: {error}") from error
+        finally:
+            client.close()
+        if archived:
+            yield Notice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
+
+    def _extracted(self, row: Row) -> DatasetItem | Broken:
+        record = row if self._params.records == "rows" else item_fields(row)
+        item: object = attempt(self._context.extract, record)
+        where = f"dataset item {row.get('id')}"
+        if isinstance(item, Exception):
+            return Broken(where, f"the extractor failed: {type(item).__name__}: {item}")
+        if not isinstance(item, DatasetItem):
+            return Broken(where, f"the extractor returned {type(item).__name__}; expected a DatasetItem")
+        sound = attempt(DatasetItem.from_dict, item.to_dict())
+        return Broken(where, f"the item cannot be kept: {sound}") if isinstance(sound, Exception) else sound
+
+
+def item_fields(row: Row) -> Row:
+    """A dataset's item as fields of a `DatasetItem`.
+
+    `input` is the query, or where it is an object: what in it has the name of an item's field stands under that name,
+    the rest under `additional_input`. `expectedOutput` that is no text is written as JSON.
+    """
+    given = row.get("input")
+    found: Row = {"id": row.get("id"), "source_timestamp": row.get("createdAt")}
+    if isinstance(given, dict):
+        found |= {name: value for name, value in given.items() if name in FIELDS and name != "id"}
+        rest = {name: value for name, value in given.items() if name not in FIELDS}
+        found |= {"additional_input": {**(found.get("additional_input") or {}), **rest}} if rest else {}
+    else:
+        found["query"] = _text(given)
+    pairs = {"expected_output": _text(row.get("expectedOutput")), "trace_id": row.get("sourceTraceId")}
+    pairs |= {"observation_id": row.get("sourceObservationId"), "metadata": row.get("metadata")}
+    return found | {name: value for name, value in pairs.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,126 @@
+"""The source `langfuse`: whole traces, or sessions, of a Langfuse project.
+
+A trace is an item of the window when one of its rows starts in it, look-back included; marks keep it from being scored
+twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows. When
+a row's parent has not arrived, it is waited for until the trace's last row is `look_back_minutes` old. What is not
+ready is counted in a `Notice` and left to the next run. How rows become traces is told in `gathering.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from shared.core.best_effort import attempt
+from shared.core.clock import as_utc
+from shared.core.digests import digest
+from shared.core.errors import ItemError, SourceError, TransientError
+from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.records import DatasetItem
+from shared.langfuse.client import LangfuseClient
+from shared.langfuse.gathering import Gathering, Group, goes_on
+from shared.langfuse.grouping import lacks_rows, session_record, trace_record
+from shared.langfuse.queries import Row
+from shared.langfuse.settings import LangfuseSettings, Runtime
+from shared.langfuse.source_params import LangfuseSourceParams
+from shared.langfuse.spool import Spool, times
+
+_NOTES = {
+    "not quiet": "{n} {items} with rows of the last {quiet:g} minutes: left to the next run",
+    "lacking": "{n} {items} of which rows are still missing: left to the next run, for {back:g} minutes at most",
+    "not there": "{n} of the trace_ids are not there, or have no row in the window",
+    "limit": "limit {limit} was hit: older {items} of the window are left out; raise `limit` or narrow the window",
+}
+
+
+class LangfuseSource:
+    """Whole traces or sessions of a Langfuse project, newest first."""
+
+    Params = LangfuseSourceParams
+
+    def __init__(self, params: LangfuseSourceParams, context: SourceContext, runtime: Runtime | None = None) -> None:
+        self.key = context.key
+        self._params = params
+        self._context = context
+        self._runtime = runtime
+
+    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+        """Yield the items in the window as of `now`, in bounded memory.
+
+        A read that is broken off, by an error or a kill, is gone on with for an hour by the next one.
+
+        Raises:
+            SourceError: when the server cannot be read; ConfigError: wrong keys, wrong host; StoreError: when rows
+            cannot be put aside.
+        """
+        now, done = as_utc(now), False
+        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
+        try:
+            gathering = Gathering(client, self._params, spool, now)
+            if not goes_on(spool, gathering.low, gathering.high):
+                spool.forget()
+            client.wait(gathering.read())
+            yield from self._ready(gathering, now)
+            done = True
+        except (TransientError, ItemError) as error:
+            raise SourceError(f"source {self.key}: {error}") from error
+        except GeneratorExit:
+            done = True
+            raise
+        finally:
+            client.close()
+            spool.close(keep=not done)
+
+    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+        left: Counter[str] = Counter()
+        given = 0
+        for group in gathering.groups():
+            why = self._not_yet(group, gathering, now)
+            if why:
+                left[why] += 1
+                continue
+            record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
+            if self._params.trace_name not in (None, record.get("name")):
+                continue
+            if given == self._params.limit:
+                left["limit"] += 1
+                break
+            given += 1
+            yield self._extracted(record)
+        back, quiet = self._params.look_back_minutes, self._params.quiet_minutes
+        for why, text in _NOTES.items():
+            if left[why]:
+                words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
+                yield Notice(text.format(**words, quiet=quiet, back=back))
+
+    def _not_yet(self, group: Group, gathering: Gathering, now: datetime) -> str:
+        """Why the group is not given to the extractor now; empty when it is."""
+        spans = [times(row) for row in group.rows]
+        low, high = gathering.low, gathering.high.timestamp()
+        if not any((low is None or first >= low.timestamp()) and first < high for first, _ in spans):
+            return "not there"
+        last = max(end for _, end in spans)
+        if last > gathering.quiet:
+            return "not quiet"
+        patience = timedelta(minutes=self._params.look_back_minutes).total_seconds()
+        return "lacking" if lacks_rows(group.rows) and now.timestamp() - last < patience else ""
+
+    def _extracted(self, record: Row) -> DatasetItem | Broken:
+        item: object = attempt(self._context.extract, record)
+        where = f"{self._params.items.removesuffix('s')} {record['id']}"
+        if isinstance(item, Exception):
+            return Broken(where, f"the extractor failed: {type(item).__name__}: {item}")
+        if not isinstance(item, DatasetItem):
+            return Broken(where, f"the extractor returned {type(item).__name__}; expected a DatasetItem")
+        # As it will be stored and read again: an item that cannot be is told here, not in a later run.
+        sound = attempt(DatasetItem.from_dict, item.to_dict())
+        if isinstance(sound, Exception):
+            return Broken(where, f"the extractor made an item that cannot be kept: {sound}")
+        return sound
+
+    def _name(self) -> str:
+        """The same for every read of the same rows by the same source: what is put aside belongs to it."""
+        asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
+        return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
