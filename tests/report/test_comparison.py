@@ -100,7 +100,7 @@ def test_a_metric_made_differently_is_said() -> None:
     before = [result(n, [score("exact", 1.0)]) for n in range(3)]
     after = [each._replace(scores=tuple(one._replace(metric=other) for one in each.scores)) for each in before]
     text = " ".join(comparison_text(compared(before, after)).split())
-    assert "! exact was made differently: exact v1 dddddddd -> exact v2 eeeeeeee" in text
+    assert "! exact was made differently: exact v1 dddddddd, threshold 0.5 -> exact v2 eeeeeeee, threshold 0.5" in text
 
 
 def test_unequal_chances_are_said() -> None:

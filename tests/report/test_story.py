@@ -74,8 +74,10 @@ def test_the_story_tells_who_made_what_and_when() -> None:
 
 def test_an_earlier_version_of_a_metric_is_said() -> None:
     done = DRAWN._replace(state="published", scores=(SCORED,), marked_at=START)
-    assert "earlier version" not in story_text(done, OPTIONS)
-    assert "by an earlier version of the metric" in story_text(done, replace(OPTIONS, digests={"exact": "e" * 64}))
+    assert "configured now" not in story_text(done, OPTIONS)
+    assert "not by the metric as it is configured now" in story_text(
+        done, replace(OPTIONS, digests={"exact": "e" * 64})
+    )
 
 
 def test_what_metrics_said_in_words_can_be_left_out() -> None:

@@ -102,7 +102,7 @@ def test_a_metric_that_changed_scores_again_and_is_compared(project: Project) ->
     assert values(project, "compare", "m.yaml", earlier, later)["paired"] == 8
     stories = values(project, "explain", "m.yaml", "i3")["stories"]
     assert [each["run_id"] for each in stories] == [earlier, later]
-    assert "by an earlier version of the metric" in told(
+    assert "not by the metric as it is configured now" in told(
         project, "explain", "m.yaml", "i3", "--set", "metrics_config.Short.max_chars=1"
     )
 

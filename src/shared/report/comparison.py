@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from shared.core.ports import RunReader
 from shared.core.results import Estimate, MetricRef, MetricScore, RunReport
@@ -15,6 +16,13 @@ from shared.scoring.stability import difference
 
 _Side = Mapping[str, MetricScore]
 """One label's scores by the id that an item's source gave it."""
+
+
+class Maker(NamedTuple):
+    """Who made scores, and against which threshold."""
+
+    metric: MetricRef
+    threshold: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class LabelPair:
     inverse: bool = False
     only_before: int = 0
     only_after: int = 0
-    makers: tuple[tuple[MetricRef, ...], tuple[MetricRef, ...]] = ((), ())
+    makers: tuple[tuple[Maker, ...], tuple[Maker, ...]] = ((), ())
     verdicts: bool = False
     adjusted: tuple[float | None, float | None] = (None, None)
 
@@ -155,8 +163,9 @@ def _are_verdicts(scores: Sequence[MetricScore]) -> bool:
     return said <= {(1.0, True), (0.0, False)} or said <= {(0.0, True), (1.0, False)}
 
 
-def _makers(scores: _Side) -> tuple[MetricRef, ...]:
-    return tuple({score.metric.digest: score.metric for score in scores.values()}.values())
+def _makers(scores: _Side) -> tuple[Maker, ...]:
+    made = {(score.metric.digest, score.threshold): score for score in scores.values()}
+    return tuple(Maker(score.metric, score.threshold) for score in made.values())
 
 
 def _no_number(before: _Side, after: _Side) -> int:

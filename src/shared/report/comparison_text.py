@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shared.core.results import Estimate, RunReport
 from shared.report.aligned import aligned, wrapped
-from shared.report.comparison import Apart, Comparison, LabelPair
+from shared.report.comparison import Apart, Comparison, LabelPair, Maker
 from shared.report.text import interval, line, moment, number
 from shared.report.words import STATUS, many
 from shared.scoring.agreement import Interval
@@ -43,14 +43,18 @@ def _notes(found: Comparison) -> list[str]:
         if run.status == "running":
             notes.append(f"{name} is not finished.")
     for pair in found.labels:
-        one, other = pair.makers
-        if {each.digest for each in one} != {each.digest for each in other}:
-            who = " -> ".join(", ".join(f"{line(each.name, 60)} v{each.version} {each.digest[:8]}" for each in side)
-                              for side in pair.makers)  # fmt: skip
+        one, other = ({(each.metric.digest, each.threshold) for each in side} for side in pair.makers)
+        if one != other:
+            who = " -> ".join(" and ".join(map(_maker, side)) for side in pair.makers)
             notes.append(f"{line(pair.label, 40)} was made differently: {who}")
     if found.not_numbers:
         notes.append(f"{many(found.not_numbers, 'pair')} of scores left out: not a number.")
     return [each for note in notes for each in wrapped(note, "! ")]
+
+
+def _maker(each: Maker) -> str:
+    limit = "" if each.threshold is None else f", threshold {number(each.threshold)}"
+    return f"{line(each.metric.name, 60)} v{each.metric.version} {each.metric.digest[:8]}{limit}"
 
 
 def _paired(found: Comparison, name: Name) -> list[str]:

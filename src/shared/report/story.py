@@ -110,7 +110,7 @@ def story_text(story: ItemStory, options: StoryOptions) -> str:
     lines += ["", *_facts(story)]
     for made in story.scores:
         now = options.digests.get(made.score.label)
-        old = ", by an earlier version of the metric" if now not in (None, made.score.metric.digest) else ""
+        old = ", not by the metric as it is configured now" if now not in (None, made.score.metric.digest) else ""
         lines += ["", f"  {_said(made.score)}", f"    {_who(made.score)}{old}"]
         lines.append(f"    {moment(made.at)}, run {line(made.run_id, 60)}")
         if made.score.explanation and options.show_text:
