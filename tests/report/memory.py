@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
+from shared.core.stories import ItemStory, ScoreMade
 from shared.core.usage import ModelUsage
 
 
@@ -64,6 +65,25 @@ class MemoryReader:
     def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         mine = (run for run in self.stored if run.monitor == monitor and run.started_at >= since)
         return [each for run in mine for each in run.usage]
+
+    def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
+        found = [row for row in self.rows if row.result.item.id == item_id]
+        return [
+            ItemStory(
+                stream,
+                row.result.decision,
+                row.run_id,
+                row.result.scored_at,
+                "scored",
+                0,
+                item=row.result.item,
+                scores=tuple(ScoreMade(each, row.run_id, row.result.scored_at) for each in row.result.scores),
+            )
+            for row in found
+        ]
+
+    def ids_near(self, stream: Stream, item_id: str) -> list[str]:
+        return sorted({row.result.item.id for row in self.rows} - {item_id})
 
 
 def ref(label: str) -> MetricRef:

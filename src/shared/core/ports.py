@@ -26,6 +26,7 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
+from shared.core.stories import ItemStory
 from shared.core.usage import ModelUsage
 
 
@@ -227,6 +228,12 @@ class RunReader(Protocol):
 
     def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         """What runs of a monitor that began since then have asked of models; of killed ones, what was last stored."""
+
+    def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
+        """All that is stored of an item by its source's id: its versions, oldest decision first; none if never seen."""
+
+    def ids_near(self, stream: Stream, item_id: str) -> list[str]:
+        """Some known ids around this one in the order of ids, as their source gave them: what may have been meant."""
 
 
 Prompt = str | Sequence[Mapping[str, str]]

@@ -17,12 +17,12 @@ from shared.core.errors import StoreError
 from shared.core.ports import Broken, DataSource, Notice, SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Counts, Decision, Stream
+from shared.core.stories import VERSION_DIGITS
 
 Known = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
 
 _CHUNK = 1000
-_DIGITS = 16  # of the digest in an identity
 _SHOWN = 100
 
 Policy = Literal["never", "content", "metric", "content_or_metric"]
@@ -49,11 +49,11 @@ class Again:
             parts.append(content_digest(item, self.reads))
         if self.policy in ("metric", "content_or_metric"):
             parts.append(sorted(self.metrics))
-        return replace(item, id=f"{item.id}@{digest(parts)[:_DIGITS]}")
+        return replace(item, id=f"{item.id}@{digest(parts)[:VERSION_DIGITS]}")
 
     def lot(self, item: DatasetItem) -> str:
         """The item's own id, of an item that `identify` has given."""
-        return item.id if self.policy == "never" else item.id[: -_DIGITS - 1]
+        return item.id if self.policy == "never" else item.id[: -VERSION_DIGITS - 1]
 
 
 class Pool:

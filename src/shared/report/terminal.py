@@ -68,12 +68,17 @@ def show(
     terminal = stream.isatty() and environ.get("TERM") != "dumb"
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
     text = summary(report, width, terminal and not environ.get("NO_COLOR"), places, judges)
+    stream.write(writable(text, stream))
+
+
+def writable(text: str, stream: TextIO) -> str:
+    """The text in letters that the stream can write."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
-        text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
-    stream.write(text)
+        return text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def as_json(report: RunReport) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command line: `trueline run|check|list|schema|report|judge-report|cache`; `scripts/run_monitoring.py <config>`.
+"""The command line: `trueline COMMAND`, with the commands of `COMMANDS`; `scripts/run_monitoring.py <config>`.
 
 Exit codes: 0 done (also when there was nothing to do), 1 the run failed, 2 bad usage or configuration, 3 too many
 failures, 4 the budget ended the run early, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shared.core.registry import load
 
@@ -19,6 +19,9 @@ COMMANDS = {
     "schema": "write the JSON Schema that editors check configurations with",
     "report": "write the HTML report of a past run again",
     "judge-report": "say how far each judge can be trusted, by people's labels and the anchor set",
+    "runs": "list past runs, or show all that is stored of one",
+    "compare": "compare two runs, item by item where both scored the same",
+    "explain": "tell the whole story of one item: why it has, or has not, its scores",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -78,13 +81,12 @@ def parser() -> argparse.ArgumentParser:
     parts["report"].add_argument("--run", metavar="ID", help="which run (default: the newest)")
     parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
     parts["report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
-    parts["judge-report"].add_argument("config", help="a YAML file, or a name from configs/")
-    parts["judge-report"].add_argument("--json", action="store_true", help="print JSON")
-    parts["judge-report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     parts["cache"].add_argument("action", choices=("stats", "clear"))
-    parts["cache"].add_argument("config", help="a YAML file, or a name from configs/")
-    parts["cache"].add_argument("--json", action="store_true", help="print JSON")
-    parts["cache"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    for name in ("judge-report", "runs", "compare", "explain", "cache"):
+        parts[name].add_argument("config", help="a YAML file, or a name from configs/")
+        parts[name].add_argument("--json", action="store_true", help="print JSON")
+        parts[name].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    _history_options(parts)
     return top
 
 
@@ -96,6 +98,17 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--limit", type=_positive, metavar="N", help="read at most N records (the source's limit)")
     run.add_argument("--json", action="store_true", help="print the report as JSON")
     run.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
+    parts["runs"].add_argument("show", nargs="?", choices=("show",), help="show one run instead of the list")
+    parts["runs"].add_argument(
+        "id", nargs="?", metavar="ID", help="which: its id or the beginning (default: the newest)"
+    )
+    parts["runs"].add_argument("--limit", type=_positive, default=20, metavar="N", help="list at most N (default: 20)")
+    parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the beginning")
+    parts["compare"].add_argument("run_b", metavar="RUN_B", help="the later one")
+    parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
 
 
 def _positive(text: str) -> int:

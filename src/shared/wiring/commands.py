@@ -132,6 +132,31 @@ def judge_report(options: Namespace) -> int:
     return print_judges(_built(options, Wishes(tuple(options.overrides))), options.json)
 
 
+def runs(options: Namespace) -> int:
+    """List past runs, or show one."""
+    from shared.wiring.runs import print_run, print_runs  # late: only this command needs it
+
+    built = _built(options, Wishes(tuple(options.overrides)))
+    if options.show is None:
+        return print_runs(built, options.limit, options.json)
+    return print_run(built, options.id, options.json)
+
+
+def compare(options: Namespace) -> int:
+    """Compare two runs, item by item where both scored the same."""
+    from shared.wiring.runs import print_comparison  # late, as above
+
+    built = _built(options, Wishes(tuple(options.overrides)))
+    return print_comparison(built, options.run_a, options.run_b, options.json)
+
+
+def explain(options: Namespace) -> int:
+    """Tell the whole story of one item."""
+    from shared.wiring.story import print_story  # late, as above
+
+    return print_story(_built(options, Wishes(tuple(options.overrides))), options.item, options.json)
+
+
 def cache(options: Namespace) -> int:
     """Show what the response cache holds and has saved, or clear it."""
     from shared.database.engine import open_database

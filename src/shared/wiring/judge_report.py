@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import math
-from typing import Any
 
-from shared.core.digests import plain
 from shared.core.errors import UsageError
 from shared.report.judge_records import Judges
 from shared.report.judge_text import judges_text
 from shared.wiring.build import Built
 from shared.wiring.judges import judge_views, read_people
 from shared.wiring.pages import newest_run
+from shared.wiring.saying import json_values
 
 
 def print_judges(built: Built, as_json: bool) -> int:
@@ -37,7 +34,7 @@ def print_judges(built: Built, as_json: bool) -> int:
         judges = Judges(judge_views(built, opened.reader, opened.anchors, people, stream), notes)
     finally:
         opened.close()
-    print(json.dumps(_values(judges), ensure_ascii=False, indent=2) if as_json else _text(built, judges), end="")
+    print(json.dumps(json_values(judges), ensure_ascii=False, indent=2) if as_json else _text(built, judges), end="")
     return 0
 
 
@@ -50,14 +47,3 @@ def _text(built: Built, judges: Judges) -> str:
             f"{head}{notes}There are no labels in it and no anchors were judged yet, so there is nothing to compare.\n"
         )
     return f"{head}{notes}\n{judges_text(judges.views)}"
-
-
-def _values(value: Any) -> Any:
-    """As JSON can hold it: every record with the names of its parts, NaN and infinity as null."""
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return {key: _values(inner) for key, inner in value._asdict().items()}
-    if dataclasses.is_dataclass(value):
-        return {each.name: _values(getattr(value, each.name)) for each in dataclasses.fields(value)}
-    if isinstance(value, tuple):
-        return [_values(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else plain(value)

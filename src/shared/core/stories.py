@@ -1,0 +1,63 @@
+"""All that is stored of one item of one stream: what a user is told who asks why it has, or has not, a score."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from shared.core.records import DatasetItem
+from shared.core.results import Decision, MetricFailure, MetricScore, Stream
+
+VERSION_DIGITS = 16
+"""Hexadecimal digits that a stored id has behind an `@` where items come again when they or a metric change."""
+
+
+class ScoreMade(NamedTuple):
+    """A stored score, the run that made it, and when."""
+
+    score: MetricScore
+    run_id: str
+    at: datetime
+
+
+class FailureMade(NamedTuple):
+    """One failed try of a metric (`attempt` from 1), the run that made it, and when."""
+
+    failure: MetricFailure
+    attempt: int
+    run_id: str
+    at: datetime
+
+
+class ItemStory(NamedTuple):
+    """One item in stored state. `run_id` and `decided_at` are those of its decision; both ids are empty for an item
+    that was marked without a draw. `item` is None unless it was drawn. `state` is one of `undrawn`, `drawn`, `failed`,
+    `scored`, `published` (`database/tables.py`); scores and failures are in the order in which they were made.
+    """
+
+    stream: Stream
+    decision: Decision
+    run_id: str
+    decided_at: datetime
+    state: str
+    attempts: int
+    not_applicable: tuple[str, ...] = ()
+    batch_id: str = ""
+    marked_at: datetime | None = None
+    item: DatasetItem | None = None
+    scores: tuple[ScoreMade, ...] = ()
+    failures: tuple[FailureMade, ...] = ()
+
+    @property
+    def missing(self) -> tuple[FailureMade, ...]:
+        """The last failure of each label that has no score, by whatever version of its metric."""
+        have = {each.score.label for each in self.scores}
+        last = {each.failure.metric.label: each for each in sorted(self.failures, key=lambda each: each.attempt)}
+        return tuple(each for label, each in last.items() if label not in have)
+
+
+def own_id(stored_id: str) -> str:
+    """The id that an item's source gave it, of an id as stored: without `@` and the digest of its version."""
+    head, at, tail = stored_id.rpartition("@")
+    versioned = bool(at) and len(tail) == VERSION_DIGITS and all(each in "0123456789abcdef" for each in tail)
+    return head if versioned and head else stored_id
