@@ -16,6 +16,7 @@ from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
 from shared.database.engine import open_database
+from shared.database.prompt_generations import SqlGenerations
 from shared.database.runs import SqlRunStore
 from tests.contracts.stores import DURABLE, NOW, STREAM
 
@@ -94,6 +95,18 @@ def draw_half(path: str, listed: str) -> None:
     SqlRunStore(open_database(path)).record_draw("killed", STREAM, decisions, items())
 
 
+def bump(path: str, name: str, count: str) -> None:
+    """Raise a prompt's counter so many times; say each generation."""
+    generations = SqlGenerations(open_database(path))
+    for _ in range(int(count)):
+        print(generations.bump(name), flush=True)
+
+
+def sight(path: str, name: str, state: str) -> None:
+    """Note a prompt's state; say whether it was a change."""
+    print(SqlGenerations(open_database(path)).sight(name, state).changed)
+
+
 JOBS: Mapping[str, Callable[..., None]] = {
     "mark": mark,
     "fill_up": fill_up,
@@ -101,6 +114,8 @@ JOBS: Mapping[str, Callable[..., None]] = {
     "open_at_once": open_at_once,
     "hold": hold,
     "draw_half": draw_half,
+    "bump": bump,
+    "sight": sight,
 }
 
 if __name__ == "__main__":

@@ -101,6 +101,11 @@ def test_the_command_line_starts_light() -> None:
     assert not packages_after("shared.wiring.cli") & HEAVY
 
 
+def test_prompts_are_served_light() -> None:
+    """What answers requests never loads what monitors compute with."""
+    assert not packages_after("shared.wiring.prompts") & (HEAVY - {"sqlalchemy", "httpx", "tenacity"})
+
+
 def test_rooms_are_never_facades() -> None:
     """An `__init__` under shared holds a docstring only, so no import can go through a room and close a cycle."""
     facades = [

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -247,3 +247,13 @@ anchor_verdicts = sa.Table(
     sa.Column("failure", Prose, nullable=False),
 )
 """What was said of one anchor item in one vote; `people` is the label that the file had."""
+
+prompt_generations = sa.Table(
+    "prompt_generations",
+    metadata,
+    sa.Column("name", Id, primary_key=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text),
+    sa.Column("state_generation", sa.BigInteger),
+)
+"""How often each prompt was invalidated; `state` is what a poll last saw, at `state_generation` (`core/prompts.py`)."""

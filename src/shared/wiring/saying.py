@@ -16,7 +16,6 @@ from shared.core.ports import RunReader
 from shared.core.results import RunReport
 from shared.report.terminal import writable
 from shared.wiring.build import Built
-from shared.wiring.finding import called
 from shared.wiring.stores import Opened
 
 PAST = 1000
@@ -30,9 +29,8 @@ def stored_state(built: Built) -> Iterator[Opened]:
     Raises:
         UsageError: when there is no state yet. StoreError: when it cannot be opened.
     """
-    state = built.store.state(built.around.root)
-    if not state.exists():
-        raise UsageError(f"{called(state)}: there is no state yet; run the monitor first")
+    if not built.store.exists(built.around.root):
+        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     opened = built.store.open(built.around.root)
     try:
         yield opened
