@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from shared.core.errors import TruelineError
+from shared.core.errors import ItemError, TruelineError
 from shared.llm.retrying import Again, retry_after
 from shared.llm.translating import Answered, Reply, Translator
 
@@ -31,6 +31,13 @@ def test_every_error_of_httpx_is_translated() -> None:
     others = {each for _, each in inspect.getmembers(httpx, inspect.isclass) if issubclass(each, Exception)} - {*kinds}
     raised_by_hand = {httpx.HTTPError, httpx.HTTPStatusError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError}
     assert all(issubclass(each, tuple(raised_by_hand)) for each in others)
+
+
+def test_a_refused_schema_says_what_to_do_and_is_not_asked_again() -> None:
+    """llama_cpp.server refuses `json_schema` with a 500, which is neither an outage nor going to pass."""
+    body = b"{'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}"
+    error = WORDS.refused(Reply(500, httpx.Headers(), body), NOW)
+    assert isinstance(error, ItemError) and "set structured_output: false on the metric" in str(error)
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, *range(400, 432), 451, *range(500, 512), 529])

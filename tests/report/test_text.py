@@ -74,6 +74,7 @@ def test_durations(seconds: float | None, words: str) -> None:
     "text",
     ["api_key: hunter2hunter2", '"api-key" : "hunter2"', "postgresql://me:hunter2@db/x", "PASSWORD=hunter2;x=1",
      "Authorization: Bearer hunter2.hunter2", "https://h/?token=hunter2&x=1", "{'client_secret': 'hunter2'}",
+     "models: {headers: {X-Auth: hunter2, B: 'x'}, model: small}",
      "postgresql://me:hunter2@hunter2@db/x", "redis://:hunter2@h", "aws_secret_access_key = hunter2"],
 )  # fmt: skip
 def test_secrets_are_masked_in_a_line(text: str) -> None:
@@ -91,6 +92,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 def test_secrets_over_several_lines_are_masked() -> None:
     """What is indented below a secret's name belongs to it; what follows does not."""
+    assert "hunter2" not in mask_yaml("headers:\n  X-Auth: hunter2\n") and mask_yaml("a: 1\n") == "a: 1\n"
     first = "a:\n  token: >\n    hunter2\n\n    hunter2\n  b: 1\npasswords:\n- hunter2\nc: 2\n"
     masked = mask_yaml(f"{first}key: hunter2\n- api_key: hunter2\n  d: 3\ntoken: hunter2 # hunter2\n")
     assert "hunter2" not in masked

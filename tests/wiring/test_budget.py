@@ -165,6 +165,16 @@ def test_thin_with_nothing_left_waits_for_the_next_day(project: Project, server:
     assert use["before"] + use["spent"] <= 80
 
 
+def test_thin_without_money_for_one_item_keeps_the_draw(project: Project, server: StandIn) -> None:
+    """Leaving out all of it by chance would lose the draw and call it done: the run ends, the next one goes on."""
+    configured(project, server, "budget: {usd: 0.000001, on_over: thin}")
+    report = ran(project, 4)
+    assert "not enough for one of 8 drawn item(s)" in notes(report)
+    assert server.questions == []
+    configured(project, server)
+    assert ran(project, 0)["counts"]["scored"] == 8
+
+
 def test_a_days_budget_counts_the_runs_before(project: Project, server: StandIn) -> None:
     """The second run of the day has what the first one left."""
     configured(project, server, f"budget: {{tokens: {8 * 10 + MOST + 5}, per: day}}")

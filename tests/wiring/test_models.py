@@ -100,6 +100,39 @@ def test_what_is_recorded_can_be_replayed_without_the_server(project: Project, s
     assert {row[2] for row in project.scores()} == {row[2] for row in before}
 
 
+def test_a_key_in_the_file_is_neither_stored_nor_shown(project: Project, server: StandIn) -> None:
+    """Not in the state, the page, `--json`, nor in the error of a key or header of another type."""
+    config(project, entry(server, ", api_key: sk-in-the-file-0123456789, headers: {X-Auth: hunter2hunter2}"))
+    shown = project.run("m.yaml", "--json").stdout + (project.folder / "data" / "reports" / "asking.html").read_text()
+    state = b"".join(path.read_bytes() for path in (project.folder / "data" / "state").iterdir())
+    assert b"model: small" in state
+    shown += state.decode("latin-1")
+    for wrong in ("api_key=20260101999", "headers={X-Auth: [hunter2hunter2]}", "headers=[hunter2hunter2]"):
+        told = project.run("check", "m.yaml", "--set", f"models.judge.{wrong}")
+        assert told.returncode == 2 and "; expected a" in told.stderr
+        shown += told.stderr
+    assert not [each for each in ("sk-in-the-file", "hunter2", "20260101999") if each in shown]
+
+
+def test_a_recording_is_said_to_be_raw_in_safe_mode(project: Project, server: StandIn) -> None:
+    """A replay needs the texts as they were sent, so SAFE_MODE cannot take anything out of them: that is told."""
+    config(project, entry(server, ", record: judge.jsonl"))
+    assert not [note for note in project.report()["notes"] if "redacted" in note]
+    told = project.run("m.yaml", "--no-dedup", SAFE_MODE="1").stdout
+    assert "texts are not redacted in 'judge.jsonl'" in told
+
+
+def test_a_replay_spends_no_tokens(project: Project, server: StandIn) -> None:
+    """Its answers come from memory, so they count as such, and no budget of tokens is used."""
+    config(project, entry(server, ", record: judge.jsonl"))
+    project.report()
+    config(project, "  judge: {type: replay, path: judge.jsonl}\nbudget: {tokens: 1}")
+    report = json.loads(project.run("m.yaml", "--json", "--quiet", "--no-dedup").stdout)
+    (row,) = report["usage"]
+    assert (row["calls"], row["cached"], row["input"], row["output"]) == (0, 8, 0, 0)
+    assert report["counts"]["scored"] == 8
+
+
 def test_another_model_is_another_metric(project: Project, server: StandIn) -> None:
     """The model is part of a metric's digest: scores of two models are never taken for one another."""
     found = set()

@@ -245,7 +245,7 @@ Status = Literal[
 class RunReport:
     """One execution of a monitor, from start to end. Times are UTC, `cost` is in US dollars.
 
-    `config_text` has its variables not expanded, so no secret. `examples` (of failures) are not stored.
+    `config_text` has its variables not expanded and its secrets masked. `examples` (of failures) are not stored.
     """
 
     run_id: str

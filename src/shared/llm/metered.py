@@ -77,7 +77,7 @@ class Account:
 class Meter:
     """Whose calls are counted: the metric's label, and the price of its model, None where it has none.
 
-    `invented` says that there is no model behind the answers, so no tokens either.
+    `invented` says that no model is asked (the answers are made up, or recorded ones), so no tokens are used either.
     """
 
     account: Account
@@ -159,7 +159,7 @@ class _Call:
 
     def answered(self, answer: LMResult) -> LMResult:
         """Settle by the answer; the answer with its cost."""
-        usage = answer.usage
+        usage = {} if self._meter.invented else answer.usage
         guessed = not (self._meter.invented or {"input", "output"} <= usage.keys())
         if guessed:
             output = len(answer.tokens) or likely_tokens(answer.text)

@@ -79,7 +79,9 @@ class RecordingAdapter:
             with self._lock:
                 self._append(text.encode())
         except OSError as error:
-            raise StoreError(f"{self._path}: answers cannot be recorded ({error.strerror})") from error
+            raise StoreError(
+                f"{self._path}: answers cannot be recorded ({error.strerror}); free or change it, or take `record` away"
+            ) from error
 
     def _append(self, line: bytes) -> None:
         """One write, so that two processes' lines do not mix; what a kill cut short is taken away first."""

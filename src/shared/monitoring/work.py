@@ -111,7 +111,8 @@ class Work:
         if any(purse.left <= 0 for purse in purses):
             raise OverBudget(f"the budget is spent, and {waiting:,} drawn item(s) wait")
         share = steady(rate(purses, self._begun, self._done, waiting), self._rates[0] if self._rates else None)
-        if share <= 0:
+        # Fewer than one item is expected to be kept: thinning would only throw the draw away.
+        if share <= 0 or (not self._begun and not self._rates and share * waiting < 1):
             raise OverBudget(f"what is left of the budget is not enough for one of {waiting:,} drawn item(s)")
         self._rates.append(share)
         if share >= 1:

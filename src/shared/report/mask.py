@@ -20,6 +20,7 @@ _SHAPES = re.compile(
     r"\b(?:(?:sk|pk|rk)-(?:lf-|ant-|proj-)?[\w-]{12,}|xox[abeprs]-[\w-]{8,}|gh[opsu]_\w{16,}|AKIA[0-9A-Z]{12,})|"
     r"(?i:(?<=bearer )|(?<=basic ))[\w.~+/=-]{8,}"
 )
+_HEADERS = re.compile(r"""(?P<name>(?<![\w.-])["']?headers["']?\s*:\s*)\{[^{}]{1,2000}\}""")
 MASK = "•••••"
 
 
@@ -36,11 +37,13 @@ def harmless(name: str, value: str) -> bool:
 
 
 def mask(text: str) -> str:
-    """The text without secrets: passwords inside URLs, values after a name such as `api_key`, well-known token shapes.
+    """The text without secrets: passwords inside URLs, values after a name such as `api_key`, a mapping of `headers`,
+    well-known token shapes.
 
     For single lines, such as the message of an error; `mask_yaml` knows lines that go on below.
     """
     text = _SHAPES.sub(MASK, _USERINFO.sub(rf"\g<scheme>\g<user>:{MASK}@", text))
+    text = _HEADERS.sub(rf"\g<name>{MASK}", text)
     parts: list[str] = []
     done = 0
     for named in _NAMED.finditer(text):
@@ -54,7 +57,7 @@ def mask(text: str) -> str:
 
 
 _KEY_LINE = re.compile(
-    rf"""(?ix)^(?P<indent>\s*(?:-\s+)*)["']?(?P<name>{_SECRET_NAME})["']?(?P<sep>\s*:(?:\s+|$))(?P<rest>.*)$"""
+    rf"""(?ix)^(?P<indent>\s*(?:-\s+)*)["']?(?P<name>{_SECRET_NAME}|headers)["']?(?P<sep>\s*:(?:\s+|$))(?P<rest>.*)$"""
 )
 
 
@@ -80,4 +83,4 @@ def mask_yaml(text: str) -> str:
             continue
         inside, bare = len(found["indent"]), not rest
         kept.append(each[: found.start("rest")] + (MASK if rest else ""))
-    return "\n".join(kept)
+    return "\n".join(kept) + ("\n" if text.endswith("\n") else "")

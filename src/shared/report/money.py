@@ -25,7 +25,10 @@ def unpriced(rows: Sequence[ModelUsage]) -> bool:
 def budget_words(use: BudgetUse) -> str:
     """How much of a limit is used: `61.5 % of the $0.05 a day is used ($0.01 by this run)`."""
     if use.unit == "usd":
-        limit, spent = f"${use.limit:,.2f}" if use.limit >= 0.01 else f"${use.limit:g}", dollars(use.spent)
+        limit, spent = (
+            f"${use.limit:,.2f}" if use.limit >= 0.01 else f"${use.limit:.10f}".rstrip("0"),
+            dollars(use.spent),
+        )
     else:
         limit, spent = f"{use.limit:,.0f} tokens", f"{use.spent:,.0f} tokens"
     own = f" ({spent} by this run)" if use.per != "run" else ""

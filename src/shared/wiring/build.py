@@ -22,6 +22,7 @@ from shared.monitoring.intake import Again
 from shared.monitoring.plan import Limits, MonitorPlan
 from shared.monitoring.sampling import Stratified
 from shared.privacy.redaction import Redactor
+from shared.report.mask import mask_yaml
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
@@ -140,21 +141,27 @@ class _Builder:
             environment=environment,
             publishing=_publishing(common, config),
             config_digest=digest(self.document.data),
-            config_text=self.document.text,
+            config_text=mask_yaml(self.document.text),
             aggregates=strategy.unbiased and (store.keeps_undrawn or strategy.uniform),
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
         )
-        notes = (
-            *_notes(config),
-            *money_notes(money),
-            *models.notes(config.evaluation.max_concurrent, config.evaluation.timeout),
-        )
         redactor = redactor_of(config.privacy, self.around.settings)
+        notes = self._told(models, money, redactor)
         sinks = sinks if redactor is None else tuple(RedactingSink(sink, redactor) for sink in sinks)
         made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
         built = Built(config, self.document, self.around, *made)
         return _dry(built) if wishes.dry_run else built
+
+    def _told(self, models: Models, money: Money, redactor: Redactor | None) -> tuple[str, ...]:
+        """What must be said of the configuration."""
+        evaluation = self.config.evaluation
+        return (
+            *_notes(self.config),
+            *money_notes(money),
+            *models.notes(evaluation.max_concurrent, evaluation.timeout),
+            *(() if redactor is None else models.recordings()),
+        )
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:
         """A part that is its own parameters: a sampling strategy, a store."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, SecretStr, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from shared.core.errors import ConfigError
@@ -99,11 +99,20 @@ class Checker:
         elif kind == "value_error":
             self.problem(place, details["msg"].removeprefix("Value error, "))
         else:
-            self.problem(place, f"found {shown(details['input'])}; {_sentence(details)}")
+            found = details["input"]
+            told = _kind(found) if _is_secret(model, loc) else shown(found)
+            self.problem(place, f"found {told}; {_sentence(details)}")
 
 
 def shown(value: Any) -> str:
     """A value as an error shows it, with what it is: `'ten' (a text)`."""
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({_kind(value)})"
+
+
+def _kind(value: Any) -> str:
     names = {
         str: "a text",
         bool: "a yes/no",
@@ -111,11 +120,9 @@ def shown(value: Any) -> str:
         float: "a number",
         dict: "a mapping",
         list: "a list",
+        type(None): "nothing",
     }
-    if value is None:
-        return "nothing"
-    text = repr(value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({names.get(type(value), type(value).__name__)})"
+    return names.get(type(value), type(value).__name__)
 
 
 _WANTED = {
@@ -151,6 +158,20 @@ def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
             inner = _inner_model(model.model_fields[step].annotation)
             model = inner or model
     return model
+
+
+def _is_secret(model: type[BaseModel], loc: tuple[Any, ...]) -> bool:
+    """Whether a place holds what must not be printed, also when it is not what it should be."""
+    for step in loc:
+        info = model.model_fields.get(str(step))
+        if info is not None and _holds_secret(info.annotation):
+            return True
+        model = _model_at(model, (step,))
+    return False
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_holds_secret(each) for each in get_args(annotation))
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:

@@ -149,12 +149,11 @@ class Models:
 
     def connections(self) -> dict[str, str]:
         """What each model that some metric asks, or falls back on, says when it is tried: empty when it answers."""
-        found = {}
-        for alias in self._adapters:
+        found = dict.fromkeys(self._adapters, "")
+        for alias in found:
             adapter = self.adapter(alias)
             try:
                 adapter.test_connection()
-                found[alias] = ""
             except TruelineError as error:
                 found[alias] = str(error)
             finally:
@@ -213,6 +212,11 @@ class Models:
                     " takes longer is a failure; raise it"
                 )
         return found
+
+    def recordings(self) -> tuple[str, ...]:
+        """What is written down as it is, said where raw text is to stay inside."""
+        told = "texts are not redacted in {!r}, which model {!r} records to: a replay needs them as they were sent"
+        return tuple(told.format(each.record, alias) for alias, each in self.common.items() if each.record is not None)
 
     def _take_lane(self, alias: str, batches: BatchStore | None) -> None:
         """Ask a model of the batch lane by batch from now on."""

@@ -78,7 +78,7 @@ class Money:
         """What stands around each bare adapter: it reserves, pays and counts."""
 
         def around(adapter: LMAdapter, handle: ModelHandle, alias: str) -> LMAdapter:
-            meter = Meter(account, handle.metric, self.price(alias), self.models.kind(alias) == OFFLINE)
+            meter = Meter(account, handle.metric, self.price(alias), self.models.kind(alias) in (OFFLINE, "replay"))
             return MeteredAdapter(adapter, meter)
 
         return around

@@ -179,5 +179,7 @@ def first(entries: Sequence[str], judge: NamedJudge, what: str) -> Shown:
             break
         kept += 1
     if entries and not kept:
-        raise JudgeTooLong(f"{what} has {len(entries[0]):,} characters; the judge is shown at most {judge.max_chars:,}")
+        raise JudgeTooLong(
+            f"{what} has {len(entries[0]):,} characters; the judge is shown at most {judge.max_chars:,} (max_chars)"
+        )
     return Shown(numbered(entries[:kept]), len(entries) - kept)

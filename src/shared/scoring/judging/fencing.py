@@ -60,7 +60,7 @@ def fence(judged: Mapping[str, Any], *around: object, most: int = _MOST) -> Fenc
     for name, each in texts.items():
         size = sum(map(len, each))
         if size > most:
-            raise JudgeTooLong(f"{name} has {size:,} characters; the judge is shown at most {most:,}")
+            raise JudgeTooLong(f"{name} has {size:,} characters; the judge is shown at most {most:,} (max_chars)")
     whole = "\n".join(text for each in texts.values() for text in each)
     tried = 0
     while True:

@@ -103,7 +103,9 @@ def _whole(talk: Conversation, judge: NamedJudge) -> tuple[str, ...]:
     messages = texts_of(talk)
     size = sum(map(len, messages))
     if size > judge.max_chars:
-        raise JudgeTooLong(f"the conversation has {size:,} characters; the judge is shown at most {judge.max_chars:,}")
+        raise JudgeTooLong(
+            f"the conversation has {size:,} characters; the judge is shown at most {judge.max_chars:,} (max_chars)"
+        )
     return messages
 
 
