@@ -38,6 +38,7 @@ def test_a_refused_schema_says_what_to_do_and_is_not_asked_again() -> None:
     body = b"{'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}"
     error = WORDS.refused(Reply(500, httpx.Headers(), body), NOW)
     assert isinstance(error, ItemError) and "set structured_output: false on the metric" in str(error)
+    assert str(error).index("structured_output") < str(error).index("'loc'")  # a screen shows the beginning only
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, *range(400, 432), 451, *range(500, 512), 529])

@@ -93,8 +93,10 @@ class Translator:
             return Unsupported(feature, f"{where}: {said}")
         if reply.status in (400, 422, 500) and re.search(r"response_format|json_schema", said):
             # llama_cpp.server refuses a schema with a 500: no reason to ask again, or to leave the server alone.
-            todo = "where this server cannot keep to a JSON schema, set structured_output: false on the metric"
-            return ItemError(f"{where}: the request was refused: {said}; {todo}")
+            todo = "set structured_output: false on the metric if this server cannot keep to one"
+            return ItemError(
+                f"{where} to a request with a JSON schema; {todo}. It said: {said}"
+            )  # long words come last
         if reply.status == 404:
             return UnknownModel(f"{where}: {said}")
         if reply.status == 402 or (
