@@ -15,9 +15,10 @@ from alembic.script import ScriptDirectory
 from shared.core.errors import StoreError
 from shared.core.results import Decision, RunReport
 from shared.database.engine import Database, open_database
+from shared.database.finished import batched
 from shared.database.migrate import FOLDER, upgrade
 from shared.database.reading import SqlRunReader, page_of_ids, since_day
-from shared.database.runs import SqlRunStore, batched, tired
+from shared.database.runs import SqlRunStore, tired
 from shared.database.scored import SqlScoredItems
 from shared.database.tables import HEAD, decisions, metadata
 from shared.database.waiting import waiting_page

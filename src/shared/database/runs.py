@@ -10,12 +10,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.clock import Clock, utc_now
-from shared.core.digests import stable_id
 from shared.core.errors import StoreError
 from shared.core.ports import Batch, DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, RunReport, Stream
 from shared.database.engine import Database
+from shared.database.finished import batched, new_batch, open_batch
 from shared.database.locks import stream_lock
 from shared.database.reading import PAGE, SqlRunReader, dated, newest_scores, standing_failures
 from shared.database.reports import run_row
@@ -35,7 +35,7 @@ from shared.database.rows import (
     score_of,
     score_rows,
 )
-from shared.database.tables import FINISHED, WAITING, decisions, failures, items, runs, scores
+from shared.database.tables import WAITING, decisions, failures, items, runs, scores
 from shared.database.waiting import THIN, drawn_items, thin_row, waiting_ids, waiting_page
 
 
@@ -155,7 +155,7 @@ class SqlRunStore(SqlRunReader):
         """The batch left open by a crash, with the same id and contents, else one of up to `size` finished items."""
         stream = run.stream
         with self.database.write() as connection:
-            batch_id, ids = _open_batch(connection, stream) or _new_batch(connection, run, size)
+            batch_id, ids = open_batch(connection, stream) or new_batch(connection, run, size)
             if not ids:
                 return None
             found = {each: item_of(rows[0]) for each, rows in rows_by_item(connection, items, stream, ids).items()}
@@ -240,29 +240,3 @@ def tired(stream: Stream, max_attempts: int) -> sa.Update:
     """The statement that finishes items that failed too often."""
     failed = sa.and_(of(decisions, stream), WAITING, dated(), decisions.c.attempts >= max_attempts)
     return sa.update(decisions).where(failed).values(state="scored")
-
-
-def batched(stream: Stream, batch_id: str | None) -> sa.ColumnElement[bool]:
-    """Finished items that wait in a batch, or (None) for one."""
-    mine = decisions.c.batch_id.is_(None) if batch_id is None else decisions.c.batch_id == batch_id
-    return sa.and_(of(decisions, stream), FINISHED, mine)
-
-
-def _open_batch(connection: sa.Connection, stream: Stream) -> tuple[str, list[str]] | None:
-    oldest = sa.select(sa.func.min(decisions.c.batch_id))
-    batch_id = connection.scalar(oldest.where(of(decisions, stream), FINISHED, decisions.c.batch_id.is_not(None)))
-    if batch_id is None:
-        return None
-    ids = sa.select(decisions.c.item_id).where(batched(stream, batch_id)).order_by(decisions.c.item_id)
-    return batch_id, list(connection.scalars(ids))
-
-
-def _new_batch(connection: sa.Connection, run: RunReport, size: int) -> tuple[str, list[str]]:
-    """Give up to `size` finished items, in the order of their ids, to a new batch."""
-    free = sa.select(decisions.c.item_id).where(batched(run.stream, None)).order_by(decisions.c.item_id).limit(size)
-    ids = list(connection.scalars(free))
-    batch_id = stable_id("batch", run.stream, run.run_id, ids)
-    for part in chunks(ids):
-        where = sa.and_(of(decisions, run.stream), FINISHED, decisions.c.item_id.in_(part))
-        connection.execute(sa.update(decisions).where(where).values(batch_id=batch_id))
-    return batch_id, ids

@@ -14,11 +14,11 @@ from random import Random
 
 from shared.core.digests import digest
 from shared.core.errors import BusyError, OverBudget, StoreError
-from shared.core.ports import Batch
 from shared.core.results import Draw, ItemResult, RunReport, Status
 from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
+from shared.monitoring.publishing import Publisher
 from shared.monitoring.sampling import Stratified
 from shared.monitoring.tally import Tally
 from shared.monitoring.work import Work
@@ -91,6 +91,7 @@ class _Run:
         self.broken: list[str] = []
         self.tally = Tally(plan)
         self.work = Work(plan, ports, report.run_id)
+        self.publisher = Publisher(plan, ports)
         self.mine: set[str] = set()
         self.buffer: list[ItemResult] = []
         self.over_budget = False
@@ -264,26 +265,6 @@ class _Run:
 
     async def _publish(self) -> None:
         """Give finished items to every sink, and mark them once all have confirmed."""
-        if self.plan.mode != "run":
-            return
-        while (batch := self.ports.runs.next_batch(self.report, self.plan.limits.chunk)) is not None:
-            chosen = self._chosen(batch)
-            for sink in self.ports.sinks:
-                await sink.publish(chosen)
-            now = self.ports.clock()
-            # Mark after publish: a crash in between publishes the same batch again, and loses nothing.
-            self.ports.scored.mark(self.plan.stream, [result.item.id for result in batch.results], now)
-            self.ports.runs.close_batch(batch, now)
-            self.tally.add(marked=0 if self.plan.one_off else len(batch.results))
-
-    def _chosen(self, batch: Batch) -> Batch:
-        """The batch with the labels that are to be published."""
-        only = self.plan.publish_only
-        if not only:
-            return batch
-
-        def keep(result: ItemResult) -> ItemResult:
-            scores = tuple(row for row in result.scores if row.label in only or row.parent in only)
-            return result._replace(scores=scores, failures=tuple(f for f in result.failures if f.metric.label in only))
-
-        return replace(batch, results=tuple(map(keep, batch.results)))
+        if self.plan.mode == "run":
+            marked = await self.publisher.publish(self.report)
+            self.tally.add(marked=0 if self.plan.one_off else marked)

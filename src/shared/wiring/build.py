@@ -17,7 +17,6 @@ from shared.core.errors import ConfigError
 from shared.core.ports import DataSource, Sink, SourceContext
 from shared.core.registry import hint
 from shared.core.results import Stream
-from shared.files.sink import FileSink
 from shared.monitoring.intake import Again
 from shared.monitoring.plan import Limits, MonitorPlan
 from shared.monitoring.sampling import Stratified
@@ -34,10 +33,10 @@ from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import Parts, build_metrics, build_tree
 from shared.wiring.models import Models
 from shared.wiring.money import Money, build_money, money_notes
-from shared.wiring.publishing import check_publishing
 from shared.wiring.redacting import RedactingSink, redactor_of
 from shared.wiring.registries import Registries, build_registries
 from shared.wiring.settings import Surroundings, surroundings
+from shared.wiring.sinks import Making, build_sinks
 from shared.wiring.stores import Store
 from shared.wiring.yaml_file import Document, read_document
 
@@ -120,7 +119,7 @@ class _Builder:
             {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
         )
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
-        sinks = self._sinks(labels)
+        sinks = build_sinks(Making(config, checker, self.around), labels)
         self._spreads(strategy, labels)
         labelling = build_labelling(config, self.registries, checker, self.around.root)
         self._thinning(store)
@@ -221,14 +220,6 @@ class _Builder:
         if budget is not None and budget.on_over == "thin" and store is not None and not store.keeps_undrawn:
             text = "thin needs a memory of what it left out; take scored_store sqlite, or on_over stop or warn"
             self.checker.problem(("budget", "on_over"), text)
-
-    def _sinks(self, labels: list[str]) -> tuple[Sink, ...]:
-        publishing = self.config.publishing
-        check_publishing(publishing, labels, self.checker)
-        if publishing.files is None:
-            return ()
-        params = self.checker.model(FileSink.Params, publishing.files, ("publishing", "files"))
-        return () if params is None else (FileSink(params, self.around.root),)
 
     def _runner_options(self) -> RunnerOptions:
         evaluation = self.config.evaluation
