@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.errors import ItemError, SourceError
+from shared.core.errors import ItemError, SourceError, StoreError
 from shared.core.traces import Dotted, PromptPatternsBase, Trace, TraceCollection, prompt_text
 from tests.core.items import JSON, repeatably
 
@@ -40,6 +40,25 @@ def test_dot_access_forgives_spelling() -> None:
     assert trace.start_time == trace.startTime == trace.START_TIME == "2026-01-01"
     assert trace.metadata.expected.decision_code == "accept"
     assert trace.metadata["expected"]["DecisionCode"] == "accept"
+
+
+def test_dots_go_down_through_lists() -> None:
+    """A message of a prompt, or an observation, is reached by its place; plain lists stay what they are."""
+    trace = Trace({"observations": [{"startTime": "s", "input": [{"Role": "user"}]}], "tags": ["a"], "m": [[{"k": 1}]]})
+    assert trace.observations[0].start_time == "s"
+    assert trace.observations[0].input[0].role == "user"
+    assert trace.tags == ["a"]
+    assert trace.m[0][0].k == 1
+
+
+def test_names_are_completed_in_a_notebook() -> None:
+    """What `dir` tells can be typed: fields, steps and the types that a step has; no name that a dot cannot take."""
+    trace = Trace(RAW | {"not a name": 1})
+    assert {"recommendation", "unnamed", "metadata", "raw", "steps"} <= set(dir(trace))
+    assert "not a name" not in dir(trace)
+    assert {"generation", "span", "context", "variables", "latency"} <= set(dir(trace.recommendation))
+    assert "event" not in dir(trace.recommendation)
+    assert "expected" in dir(trace.metadata)
 
 
 def test_an_exact_name_comes_first() -> None:
@@ -119,6 +138,11 @@ PROMPTS = [
     ({"messages": [{"content": "a"}, {"prompt": "b"}, {"text": "c"}]}, "a\nb\nc"),
     ({"other": "ä"}, '{"other": "ä"}'),
     (["a", None, {"content": ["b"]}], "a\n\nb"),
+    ('[{"role": "system", "content": "a"}, {"content": "b\\n"}]', "a\nb\n"),
+    (' {"messages": [{"content": "a"}]}', "a"),
+    ('{"content": "a document"}', '{"content": "a document"}'),
+    ("[1, 2] are numbers", "[1, 2] are numbers"),
+    ("[]", "[]"),
 ]
 
 
@@ -156,6 +180,25 @@ def test_a_file_that_is_neither(tmp_path: Path, content: bytes | None) -> None:
         path.write_bytes(content)
     with pytest.raises(SourceError, match=r"traces\.json: cannot be read as traces"):
         TraceCollection.load_json(path)
+
+
+def test_an_entry_that_is_no_trace(tmp_path: Path) -> None:
+    """The file and the entry are named."""
+    path = tmp_path / "traces.json"
+    path.write_text('[{"id": "a"}, 3]')
+    with pytest.raises(SourceError, match=r"traces\.json: entry 2: expected a trace \(an object\), found int"):
+        TraceCollection.load_json(path)
+
+
+def test_traces_that_cannot_be_written(tmp_path: Path) -> None:
+    """What is there already stays when a trace holds what JSON cannot, and a missing folder is said."""
+    path = tmp_path / "traces.json"
+    path.write_text("[]")
+    with pytest.raises(StoreError, match=r"traces\.json: the traces cannot be written: .*set"):
+        TraceCollection([{"id": {1}}]).save_json(path)
+    assert path.read_text() == "[]"
+    with pytest.raises(StoreError, match=r"cannot be written"):
+        TraceCollection([]).save_json(tmp_path / "nowhere" / "traces.json")
 
 
 def test_filtering_and_slicing() -> None:

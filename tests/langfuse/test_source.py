@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from implementations.athena.extractors import chat, recommendation
+from shared.core.records import DatasetItem
 from shared.langfuse.source_params import LangfuseSourceParams
 from tests.langfuse.sourcing import athena, broken, read, rows_of, source_of
 from tests.langfuse.standin.plan import Plan
@@ -61,6 +62,19 @@ def test_athenas_extractors_read_the_same_of_langfuse_as_of_a_file(
             del each["source_timestamp"]
             each["metadata"].pop("collected_at", None)  # of the file, not of the trace
         assert found == wanted
+
+
+def test_the_model_is_found_under_either_name(server: StandIn, tmp_path: Path) -> None:
+    """The v2 read has called it `model` and `providedModelName`."""
+    rows = trace(1, 3, START - minutes(15))
+    rows[1]["providedModelName"], rows[2]["model"] = "m1", "m2"
+    server.observations.add(*rows)
+
+    def models(record: dict[str, Any]) -> DatasetItem:
+        return DatasetItem(id=record["id"], metadata={"of": [row.get("model") for row in record["observations"]]})
+
+    items, _ = read(server, tmp_path, extract=models)
+    assert [item.metadata["of"] for item in items.values()] == [[None, "m1", "m2"]]
 
 
 def test_a_trace_that_straddles_the_windows_edge_comes_whole(server: StandIn, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def recommendation(record: Mapping[str, Any]) -> DatasetItem:
         "guide": output.get("guide"),
         "choices": facts.get("choices") or {},
     }
-    fields["metadata"]["decision_tokens"] = facts.get("decision_tokens")
+    fields["metadata"]["decision_tokens"] = _whole(facts.get("decision_tokens"))
     return DatasetItem.from_dict(fields)
 
 
@@ -57,6 +57,7 @@ def _common(trace: Trace, step: str, asked: str, answered: str) -> dict[str, Any
         "actual_output": _need(_mapping(record, "output"), answered, "output"),
         "expected_output": expected.get(answered),
         "negatives": expected.get("negatives"),
+        "additional_input": {"variables": dict(trace.step(step).variables)},
         "retrieved_content": [f"{each.get('title')}: {each.get('text')}" for each in found],
         "actual_ranking": [{"id": each.get("id"), "score": each.get("score")} for each in found],
         "expected_ranking": expected.get("sources"),
@@ -76,11 +77,16 @@ def _metadata(record: Mapping[str, Any], facts: Mapping[str, Any], generation: M
         "agent": facts.get("agent"),
         "component": facts.get("component"),
         "prompt_name": generation.get("promptName"),
-        "prompt_version": generation.get("promptVersion"),
+        "prompt_version": _whole(generation.get("promptVersion")),
         "model": generation.get("model"),
         "environment": record.get("environment"),
         "collected_at": record.get("collected_at"),
     }
+
+
+def _whole(value: Any) -> Any:
+    """A whole number also where Langfuse gives it as a text, which it makes of every value of metadata."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def _generation(trace: Trace, name: str) -> Mapping[str, Any]:

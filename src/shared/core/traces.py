@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.core.errors import ItemError, SourceError
+from shared.core.errors import ItemError, SourceError, StoreError
 
 
 def _squeeze(name: str) -> str:
@@ -33,7 +33,9 @@ def _find(names: Iterable[str], wanted: str) -> str | None:
 
 
 class Dotted(Mapping[str, Any]):
-    """A mapping whose keys are also attributes, forgiving in case and underscores. `raw` is the mapping itself."""
+    """A mapping whose keys are also attributes, forgiving in case and underscores, down through objects and lists of
+    objects. `raw` is the mapping itself.
+    """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self.raw = raw
@@ -42,8 +44,7 @@ class Dotted(Mapping[str, Any]):
         found = _find(self.raw, key)
         if found is None:
             raise KeyError(key)
-        value = self.raw[found]
-        return Dotted(value) if isinstance(value, Mapping) else value
+        return _dotted(self.raw[found])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "raw":
@@ -53,6 +54,9 @@ class Dotted(Mapping[str, Any]):
         except KeyError:
             raise AttributeError(f"no {name!r} here; known: {', '.join(map(str, self.raw)) or 'nothing'}") from None
 
+    def __dir__(self) -> list[str]:
+        return _shown([*super().__dir__(), *self.raw])
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.raw)
 
@@ -61,6 +65,19 @@ class Dotted(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(str, self.raw))})"
+
+
+def _dotted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return Dotted(value)
+    if isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
+        return [_dotted(each) for each in value]
+    return value
+
+
+def _shown(names: Iterable[object]) -> list[str]:
+    """What a notebook completes: names that can be typed after a dot."""
+    return sorted({str(name) for name in names if str(name).isidentifier()})
 
 
 class PromptPatternsBase:
@@ -86,15 +103,33 @@ class PromptPatternsBase:
 
 
 def prompt_text(value: Any) -> str:
-    """The text of a prompt: a string, a message, or a list of messages joined by line breaks."""
+    """The text of a prompt: a string, a message, or a list of messages joined by line breaks.
+
+    A string that holds messages as JSON is read as these: so Langfuse's API gives them.
+    """
     if isinstance(value, str):
-        return value
+        found = _messages(value)
+        return value if found is None else prompt_text(found)
     if isinstance(value, Mapping):
         inner = next((value[key] for key in ("content", "prompt", "text", "messages") if key in value), None)
         return json.dumps(dict(value), ensure_ascii=False, default=str) if inner is None else prompt_text(inner)
     if isinstance(value, Sequence):
         return "\n".join(prompt_text(each) for each in value)
     return "" if value is None else str(value)
+
+
+def _messages(text: str) -> Any:
+    """The chat messages that a text holds as JSON, None where it holds none."""
+    if text.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    inner = found.get("messages") if isinstance(found, dict) else found
+    if isinstance(inner, list) and inner and all(isinstance(each, dict) and "content" in each for each in inner):
+        return inner
+    return None
 
 
 _KINDS = {"context": "SPAN", "span": "SPAN", "generation": "GENERATION", "event": "EVENT", "retriever": "RETRIEVER"}
@@ -130,6 +165,11 @@ class TraceStep:
         if found is None:
             raise AttributeError(f"step {self.name!r} has no {kind} observation")
         return found
+
+    def __dir__(self) -> list[str]:
+        types = {str(each.raw.get("type", "")).upper() for each in self.observations}
+        aliases = [alias for alias, kind in _KINDS.items() if kind in types]
+        return _shown([*super().__dir__(), *aliases, *self.observations[0].raw])
 
     def __repr__(self) -> str:
         return f"TraceStep({self.name!r}, {len(self.observations)} observations)"
@@ -177,6 +217,9 @@ class Trace:
             return self.step(name)
         return getattr(Dotted(self.raw), name)
 
+    def __dir__(self) -> list[str]:
+        return _shown([*super().__dir__(), *self._groups, *self.raw])
+
     def __repr__(self) -> str:
         return f"Trace({self.raw.get('id')!r}, steps: {', '.join(self._groups) or 'none'})"
 
@@ -193,19 +236,34 @@ class TraceCollection(Sequence[Trace]):
         """Traces from a JSON list, or from JSON Lines.
 
         Raises:
-            SourceError: when the file cannot be read or is neither.
+            SourceError: when the file cannot be read, is neither, or holds something that is no trace.
         """
+        where = os.fspath(path)
         try:
             text = Path(path).read_text(encoding="utf-8")
             lines = (line for line in text.split("\n") if line.strip())
             rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines]
         except (OSError, ValueError) as error:
-            raise SourceError(f"{os.fspath(path)}: cannot be read as traces: {error}") from error
-        return cls(rows, patterns)
+            raise SourceError(f"{where}: cannot be read as traces: {error}") from error
+        traces = []
+        for number, row in enumerate(rows, 1):
+            try:
+                traces.append(Trace(row, patterns))
+            except ItemError as error:
+                raise SourceError(f"{where}: entry {number}: {error}") from error
+        return cls(traces, patterns)
 
     def save_json(self, path: str | os.PathLike[str]) -> None:
-        """Write the traces as one JSON list."""
-        Path(path).write_text(json.dumps([each.raw for each in self], ensure_ascii=False, indent=1), encoding="utf-8")
+        """Write the traces as one JSON list; a file that is there is replaced only when all of it can be written.
+
+        Raises:
+            StoreError: when a trace holds what JSON cannot, or the file cannot be written.
+        """
+        try:
+            text = json.dumps([each.raw for each in self], ensure_ascii=False, indent=1)
+            Path(path).write_text(text, encoding="utf-8")
+        except (OSError, TypeError, ValueError) as error:
+            raise StoreError(f"{os.fspath(path)}: the traces cannot be written: {error}") from error
 
     def filter_by(self, test: Callable[[Trace], bool] | None = None, **fields: Any) -> TraceCollection:
         """The traces that pass `test` and whose own fields equal `fields` (names forgiving, as in dot access)."""

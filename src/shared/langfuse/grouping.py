@@ -86,6 +86,8 @@ def cut_keys(rows: Iterable[Row], expanded: Container[str]) -> set[str]:
 
 def _plain(row: Row) -> Row:
     found = {name: _value(row[name]) if name in ("input", "output") else row[name] for name in row}
+    if found.get("model") is None and "providedModelName" in found:  # what the v2 read calls it
+        found["model"] = found["providedModelName"]
     if isinstance(found.get("metadata"), dict):
         found["metadata"] = {key: _value(value) for key, value in found["metadata"].items()}
     return found

@@ -22,7 +22,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "time": ("completionStartTime", "createdAt", "updatedAt"),
     "io": ("input", "output"),
     "metadata": ("metadata",),
-    "model": ("model", "internalModelId", "modelParameters", "modelId", "inputPrice", "outputPrice", "totalPrice"),
+    "model": (
+        *("model", "providedModelName", "internalModelId", "modelParameters", "modelId", "inputPrice", "outputPrice"),
+        "totalPrice",
+    ),
     "usage": (
         *("usageDetails", "costDetails", "totalCost", "inputUsage", "outputUsage", "totalUsage"),
         "usagePricingTierName",

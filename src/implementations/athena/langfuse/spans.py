@@ -1,0 +1,112 @@
+"""Recorded traces as the spans that an application sends to Langfuse: OTLP as JSON, for `/api/public/otel/v1/traces`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared.core.clock import parse_time
+
+Span = dict[str, Any]
+
+_OBSERVATION = "langfuse.observation."
+_OF_TRACE = {
+    "user.id": "userId",
+    "session.id": "sessionId",
+    "langfuse.environment": "environment",
+    "langfuse.version": "version",
+    "langfuse.trace.name": "name",
+    "langfuse.trace.tags": "tags",
+}
+_OF_STEP = {
+    "input": "input",
+    "output": "output",
+    "level": "level",
+    "model.name": "model",
+    "model.parameters": "modelParameters",
+    "usage_details": "usageDetails",
+    "prompt.name": "promptName",
+    "prompt.version": "promptVersion",
+}
+
+
+def request_body(traces: Iterable[tuple[Mapping[str, Any], datetime]]) -> dict[str, Any]:
+    """One export of traces, each with the moment it is to have begun: durations stay, times move."""
+    spans = [span for trace, at in traces for span in trace_spans(trace, at)]
+    resource = {"attributes": [_attribute("service.name", "athena")]}
+    scope = {"scope": {"name": "athena"}, "spans": spans}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}
+
+
+def trace_spans(trace: Mapping[str, Any], at: datetime) -> list[Span]:
+    """A trace of `data/athena` as spans: its own fields on a root, its observations below, begun at `at`.
+
+    Span ids are made of the observations' ids, so that the same trace sent twice is the same spans.
+    """
+    moved = at - parse_time(trace["timestamp"])
+    shared = {key: trace[name] for key, name in _OF_TRACE.items() if trace.get(name) is not None}
+    root = span_id(f"{trace['id']}:root")
+    own = {"type": "span", "input": trace["input"], "output": trace["output"]}
+    end = at + timedelta(seconds=trace["latency"])
+    spans = [_span(trace, (root, None), (at, end), shared | _named(own) | _metadata(trace))]
+    for step in trace["observations"]:
+        own = {"type": str(step["type"]).lower()}
+        own |= {key: step[name] for key, name in _OF_STEP.items() if step.get(name) is not None}
+        times = (parse_time(step["startTime"]) + moved, parse_time(step["endTime"]) + moved)
+        attributes = shared | _named(own) | _metadata(step)
+        spans.append(_span({**step, "id": trace["id"]}, (span_id(step["id"]), root), times, attributes))
+    return spans
+
+
+def span_id(name: str) -> str:
+    """Sixteen hexadecimal digits, the same for the same name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def _span(
+    named: Mapping[str, Any],
+    ids: tuple[str, str | None],
+    times: tuple[datetime, datetime],
+    attributes: Mapping[str, Any],
+) -> Span:
+    own, parent = ids
+    span = {"traceId": named["id"], "spanId": own, "name": named["name"], "kind": 1}
+    span |= {"parentSpanId": parent} if parent else {}
+    for key, moment in zip(("startTimeUnixNano", "endTimeUnixNano"), times, strict=True):
+        span[key] = str(_microseconds(moment) * 1000)
+    return span | {"attributes": [_attribute(key, value) for key, value in attributes.items()]}
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {_OBSERVATION + key: value for key, value in values.items()}
+
+
+def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Each key as an attribute of its own, its value as a text, as Langfuse's own SDK sends it."""
+    values = record.get("metadata") or {}
+    texts = {key: value if isinstance(value, str) else _json(value) for key, value in values.items()}
+    return {f"{_OBSERVATION}metadata.{key}": text for key, text in texts.items()}
+
+
+def _attribute(key: str, value: Any) -> dict[str, Any]:
+    return {"key": key, "value": _value(value)}
+
+
+def _value(value: Any) -> dict[str, Any]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"intValue": str(value)}
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return {"arrayValue": {"values": [{"stringValue": each} for each in value]}}
+    return {"stringValue": value if isinstance(value, str) else _json(value)}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _microseconds(moment: datetime) -> int:
+    """Since 1970, exactly."""
+    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // timedelta(microseconds=1)
