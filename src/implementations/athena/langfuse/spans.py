@@ -1,4 +1,4 @@
-"""Recorded traces as the spans that an application sends to Langfuse: OTLP as JSON, for `/api/public/otel/v1/traces`."""
+"""Recorded traces as the spans that an application sends to Langfuse: OTLP in JSON, for its `otel/v1/traces`."""
 
 from __future__ import annotations
 
