@@ -57,9 +57,11 @@ def outputs(cells: Sequence[Cell]) -> Iterator[list[Cell]]:
 def _run(source: str, name: str, names: dict[str, Any], runner: asyncio.Runner) -> Any:
     """Run one cell; the value of its last expression, None where it ends in something else."""
     tree = ast.parse(source, name)
-    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1] if tree.body else None
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     _evaluated(compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names, runner)
-    if last is None:
+    if not isinstance(last, ast.Expr):
         return None
     body = ast.Expression(last.value)
     return _evaluated(compile(body, name, "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names, runner)

@@ -39,7 +39,7 @@ def test_a_notebook_gives_what_it_shows_without_network_or_key(path: Path, tmp_p
 
 def test_a_notebook_that_shows_something_else_is_told(tmp_path: Path) -> None:
     """The check compares: printed text, and the value of a cell's last expression, awaited or not."""
-    source = {"cell_type": "code", "outputs": [], "metadata": {}, "execution_count": None}
+    source: dict[str, object] = {"cell_type": "code", "outputs": [], "metadata": {}, "execution_count": None}
     sources = ["import asyncio\nprint('a')", "await asyncio.sleep(0, 'b')", "x = 1"]
     notebook = {"cells": [source | {"source": [each]} for each in sources], "nbformat": 4, "nbformat_minor": 5}
     path = tmp_path / "n.ipynb"
