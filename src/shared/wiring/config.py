@@ -150,6 +150,9 @@ class Publishing(Strict):
     """Where scores go besides the state database."""
 
     files: dict[str, Any] | None = Field(default=None, description="the file sink: directory, format")
+    opentelemetry: dict[str, Any] | None = Field(
+        default=None, description="scores as events: endpoint, headers, service_name; {}: all from OTEL_... variables"
+    )
     metric_names: list[str] = Field(default_factory=list, description="publish only these labels; empty: all")
     push_to_db: bool = False
     push_to_langfuse: bool = False

@@ -13,6 +13,7 @@ from shared.core.registry import Registry
 from shared.files.sink import FileSink
 from shared.llm.prices import Price
 from shared.scoring.metric import BoundMetric, parameters, spec_of
+from shared.telemetry.otlp import OpenTelemetrySink
 from shared.wiring.checking import Named, params_model
 from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.config_people import LabelsCommon
@@ -54,7 +55,11 @@ def config_schema(registries: Registries) -> Schema:
         "additionalProperties": _METRIC,
     }
     schema["$defs"]["Metric"] = _metrics(registries.metrics)
-    schema["$defs"]["Publishing"]["properties"]["files"] = {"anyOf": [_model_schema(FileSink.Params), {"type": "null"}]}
+    publishing = schema["$defs"]["Publishing"]["properties"]
+    publishing["files"] = {"anyOf": [_model_schema(FileSink.Params), {"type": "null"}]}
+    events = _model_schema(OpenTelemetrySink.Params)
+    del events["required"]  # the endpoint may come from a variable
+    publishing["opentelemetry"] = {"anyOf": [events, {"type": "null"}]}
     schema = _with_variables(_hoisted(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
 

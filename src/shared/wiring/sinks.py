@@ -11,6 +11,7 @@ from shared.files.sink import FileSink
 from shared.wiring.checking import Checker
 from shared.wiring.config import MonitorConfig, Publishing
 from shared.wiring.settings import Surroundings
+from shared.wiring.sink_otel import opentelemetry_sink
 
 _NOT_YET = {
     "push_to_langfuse": "the Langfuse sink",
@@ -66,4 +67,4 @@ def _files(making: Making) -> Sink | None:
     return None if params is None else FileSink(params, making.around.root)
 
 
-_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files,)
+_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files, opentelemetry_sink)

@@ -1,0 +1,76 @@
+"""Where events go: what the YAML says, else the environment variables that OpenTelemetry has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+Header = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+_PATH = "/v1/logs"
+
+
+class OpenTelemetryParams(BaseModel):
+    """Parameters of the sink `opentelemetry`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    endpoint: str = Field(description="The collector's address for OTLP over HTTP; v1/logs is added where absent.")
+    headers: dict[Header, SecretStr] = Field(default={}, description="Sent with every request, such as a key.")
+    service_name: str = Field(default="trueline", min_length=1, description="The resource's service.name.")
+    compression: Literal["none", "gzip"] = Field(default="none", description="Of what is sent.")
+    timeout: float = Field(default=10.0, gt=0, le=300, description="Seconds for one batch of scores, retries included.")
+    certificate: str | None = Field(default=None, description="A file with the authority that the collector is of.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _usable(cls, value: str) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError("expected an address such as http://127.0.0.1:4318")
+        if url.username or url.password:
+            raise ValueError("expected an address without user and password; a key belongs into `headers`")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, text in value.items():
+            if not all(" " <= sign <= "~" for sign in text.get_secret_value()):
+                raise ValueError(f"the value of header {name!r} holds a sign that no header can; it is not shown here")
+        return value
+
+    @property
+    def url(self) -> str:
+        """Where logs are posted."""
+        base = self.endpoint.rstrip("/")
+        return base if base.endswith(_PATH) else base + _PATH
+
+
+def with_environment(given: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+    """What was given, filled up from OTEL_EXPORTER_OTLP_LOGS_..., OTEL_EXPORTER_OTLP_... and OTEL_SERVICE_NAME.
+
+    Headers of the environment are `name=value,name=value`, values percent-encoded. Its timeouts are not read: SDKs
+    disagree whether they are seconds or milliseconds.
+    """
+    found: dict[str, Any] = {}
+    for key in ("endpoint", "compression", "certificate"):
+        found |= _named(key, _variable(variables, key.upper()))
+    found |= _named("service_name", variables.get("OTEL_SERVICE_NAME"))
+    headers = _headers(_variable(variables, "HEADERS") or "") | dict(given.get("headers") or {})
+    return found | dict(given) | ({"headers": headers} if headers else {})
+
+
+def _variable(variables: Mapping[str, str], name: str) -> str | None:
+    return variables.get(f"OTEL_EXPORTER_OTLP_LOGS_{name}") or variables.get(f"OTEL_EXPORTER_OTLP_{name}")
+
+
+def _named(key: str, value: str | None) -> dict[str, str]:
+    return {key: value} if value else {}
+
+
+def _headers(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(",") if "=" in part)
+    return {name.strip(): unquote(value.strip()) for name, _, value in pairs}
