@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
-
 from shared.core.best_effort import best_effort
 from shared.core.ports import Batch, Sink
-
-if TYPE_CHECKING:
-    from shared.wiring.sinks import Making
+from shared.wiring.checking import Checker
+from shared.wiring.config import MonitorConfig
+from shared.wiring.settings import Surroundings
 
 PATIENCE = 2
 """Batches in a row that may fail before the rest of the run is left out: each may take the sink's whole timeout."""
@@ -36,21 +34,21 @@ class BestEffortSink:
             self._failed = 0
 
 
-def opentelemetry_sink(making: Making) -> Sink | None:
+def opentelemetry_sink(config: MonitorConfig, checker: Checker, around: Surroundings) -> Sink | None:
     """The sink, where the block asks for it; what is not said there comes from OpenTelemetry's variables."""
-    given, where = making.publishing.opentelemetry, ("publishing", "opentelemetry")
+    given, where = config.publishing.opentelemetry, ("publishing", "opentelemetry")
     if given is None:
         return None
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
-        making.checker.problem(where, "needs the extra otel: pip install 'trueline[otel]'")
+        checker.problem(where, "needs the extra otel: pip install 'trueline[otel]'")
         return None
     from shared.telemetry.otlp import OpenTelemetrySink  # late: only this sink needs an HTTP client
     from shared.telemetry.otlp_params import with_environment
 
-    filled = with_environment(given, making.around.variables)
+    filled = with_environment(given, around.variables)
     if "endpoint" not in filled:
-        making.checker.problem(where, "'endpoint' is missing; name the collector, or set OTEL_EXPORTER_OTLP_ENDPOINT")
+        checker.problem(where, "'endpoint' is missing; name the collector, or set OTEL_EXPORTER_OTLP_ENDPOINT")
         return None
-    params = making.checker.model(OpenTelemetrySink.Params, filled, where)
-    environment = making.config.environment or making.around.settings.environment
+    params = checker.model(OpenTelemetrySink.Params, filled, where)
+    environment = config.environment or around.settings.environment
     return None if params is None else BestEffortSink(OpenTelemetrySink(params, environment))

@@ -67,4 +67,8 @@ def _files(making: Making) -> Sink | None:
     return None if params is None else FileSink(params, making.around.root)
 
 
-_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files, opentelemetry_sink)
+def _events(making: Making) -> Sink | None:
+    return opentelemetry_sink(making.config, making.checker, making.around)
+
+
+_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files, _events)
