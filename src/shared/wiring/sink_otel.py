@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+
 from shared.core.best_effort import best_effort
 from shared.core.ports import Batch, Sink
 from shared.wiring.checking import Checker
