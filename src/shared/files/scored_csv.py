@@ -51,6 +51,13 @@ class CsvScoredItems:
         self.path = Path(os.path.abspath(path))
         self._marks = Marks(self.path)
 
+    def begin(self) -> None:
+        """Make the file, with its header alone, where it is not there."""
+        if not self.path.exists():
+            with self._held():
+                if not self._read().end:
+                    self._replace([quoted(HEADER)])
+
     def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
         """The ids not marked yet, in their order, each once."""
         marks = self._read()

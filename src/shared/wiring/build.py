@@ -49,13 +49,15 @@ class Wishes:
     limit: int | None = None
     deduplicate: bool = True
     dry_run: bool = False
+    first_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
     """A checked configuration and everything made of it; nothing has been opened yet.
 
-    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts.
+    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts. With
+    `first_run` the monitor may begin without a memory.
     """
 
     config: MonitorConfig
@@ -72,6 +74,7 @@ class Built:
     money: Money
     redactor: Redactor | None = None
     labelling: Labelling = field(default_factory=Labelling)
+    first_run: bool = False
 
 
 def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
@@ -149,7 +152,7 @@ class _Builder:
         notes = self._told(models, money, redactor)
         sinks = sinks if redactor is None else tuple(RedactingSink(sink, redactor) for sink in sinks)
         made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
-        built = Built(config, self.document, self.around, *made)
+        built = Built(config, self.document, self.around, *made, first_run=wishes.first_run)
         return _dry(built) if wishes.dry_run else built
 
     def _told(self, models: Models, money: Money, redactor: Redactor | None) -> tuple[str, ...]:

@@ -95,6 +95,9 @@ def _run_options(run: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="the real pipeline, with nothing stored, marked or published"
     )
     run.add_argument("--no-dedup", action="store_true", help="score the whole window anew, leaving no mark")
+    run.add_argument(
+        "--first-run", action="store_true", help="begin without a memory of earlier runs, where it must exist"
+    )
     run.add_argument("--limit", type=_positive, metavar="N", help="read at most N records (the source's limit)")
     run.add_argument("--json", action="store_true", help="print the report as JSON")
     run.add_argument("--quiet", action="store_true", help="print errors only")

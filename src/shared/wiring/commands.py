@@ -27,7 +27,8 @@ EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
 
 def run(options: Namespace) -> int:
     """Run a monitor once, write its HTML report and print the summary."""
-    built = _built(options, Wishes(tuple(options.overrides), options.limit, not options.no_dedup, options.dry_run))
+    asked = (options.limit, not options.no_dedup, options.dry_run, options.first_run)
+    built = _built(options, Wishes(tuple(options.overrides), *asked))
     quiet = options.quiet or not built.config.evaluation.show_progress
     with metrics_print_to_stderr(), shown_progress(quiet) as progress:
         result = run_until_done(execute(built, progress))

@@ -24,6 +24,7 @@ from shared.wiring.finding import find_config
 from shared.wiring.judges import judge_again
 from shared.wiring.outlook import LOOKED_AT, first_items, outlook
 from shared.wiring.spending import PAST, RunSpending, budget_outlook
+from shared.wiring.state import begin_state, lost_state
 from shared.wiring.stores import Forgetful, Opened, SqliteStore
 
 
@@ -57,6 +58,7 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     """
     if built.plan.mode == "dry_run":
         return await _dry(built, progress or Silent(), clock)
+    begin_state(built)
     opened = built.store.open(built.around.root)
     scored = Forgetful() if built.plan.one_off else opened.scored
     money = RunSpending(built, opened.reader, clock())
@@ -119,7 +121,9 @@ async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
         report = await run_monitor(
             built.plan, Ports(scored, scratch.runs, (), known, spreads, clock=clock, progress=progress)
         )
-        notes = (*built.notes, *report.notes, *(await _outlook(built, report, scratch, real, clock())))
+        lost = lost_state(built)
+        told = (f"a run would fail: {lost}",) if lost else ()
+        notes = (*built.notes, *told, *report.notes, *(await _outlook(built, report, scratch, real, clock())))
         scratch.close()
         return MonitorResult(replace(report, notes=notes), scratch.reader)
 

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     deduplicate: bool = True
     safe_mode: bool = False
     privacy_key: SecretStr = SecretStr("")
+    trueline_state_must_exist: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

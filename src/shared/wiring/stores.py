@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from shared.core.labels import AnchorStore
 from shared.core.ports import RunReader, RunStore, ScoredItemsStore
@@ -21,6 +21,9 @@ from shared.database.scored import SqlScoredItems
 from shared.monitoring.intake import Policy
 from shared.wiring.checking import Strict
 from shared.wiring.finding import called
+
+if TYPE_CHECKING:
+    from shared.files.scored_csv import CsvScoredItems
 
 STATE = "data/state/trueline.db"
 
@@ -67,6 +70,9 @@ class Store(Strict):
     keeps_undrawn: ClassVar[bool] = True
 
     policy: Policy = Field(default="never", description="when an item that was scored is scored again")
+    must_exist: bool | None = Field(
+        default=None, description="true: a run without the memory of earlier ones fails; default: on a schedule in CI"
+    )
 
     def address(self, root: Path) -> str:
         """What the state database is opened by: the path of a file, or a URL."""
@@ -83,6 +89,28 @@ class Store(Strict):
             StoreError: when a server cannot be asked.
         """
         return Path(self.address(root)).exists()
+
+    def lacks(self, root: Path, stream: Stream) -> str:
+        """What is not there of a stream's memory, in words; empty where it is there. Creates nothing.
+
+        Raises:
+            StoreError: when it cannot be looked at.
+        """
+        if not self.exists(root):
+            return f"{self.shown(root)} is not there"
+        opened = self.open(root)
+        try:
+            known = opened.reader.runs(stream, limit=1)
+        finally:
+            opened.close()
+        return "" if known else f"{self.shown(root)} knows no run of this monitor on {stream.source_key}"
+
+    def half(self, root: Path, stream: Stream) -> str:
+        """What is missing of a memory that is kept in two places, in words; empty where it is whole or new."""
+        return ""
+
+    def begin(self, root: Path) -> None:
+        """Leave a sign that there was a run, where opening the stores does not."""
 
     def open(self, root: Path) -> Opened:
         """Open the stores, creating what is not there yet.
@@ -146,10 +174,37 @@ class CsvStore(Store):
         """The state database's file."""
         return str(root / self.state_path)
 
+    def lacks(self, root: Path, stream: Stream) -> str:
+        """Whether the CSV is not there, in words; the database may be lost."""
+        path = root / self.file_path
+        return "" if path.exists() else f"{called(path)} is not there"
+
+    def half(self, root: Path, stream: Stream) -> str:
+        """Whether the CSV is not there though the database knows of items that it would name."""
+        if (root / self.file_path).exists() or not self.exists(root):
+            return ""
+        database = open_database(self.address(root))
+        try:
+            marked = SqlScoredItems(database).stats().get(stream, 0)
+        finally:
+            database.close()
+        if not marked:
+            return ""
+        return (
+            f"{called(root / self.file_path)} is not there, though {self.shown(root)} knows of {marked:,} items of it"
+        )
+
+    def begin(self, root: Path) -> None:
+        """Make the CSV, where it is not there, also when the run will have nothing to mark."""
+        self._csv(root).begin()
+
     def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
-        return self._unopened(root)
+        return self._csv(root)
 
     def _unopened(self, root: Path) -> ScoredItemsStore:
+        return self._csv(root)
+
+    def _csv(self, root: Path) -> CsvScoredItems:
         from shared.files.scored_csv import CsvScoredItems  # late: only this choice needs it
 
         return CsvScoredItems(root / self.file_path)
@@ -161,6 +216,17 @@ class NoStore(Store):
     remembers: ClassVar[bool] = False
 
     state_path: str = Field(default=STATE, description="the database's file")
+
+    @field_validator("must_exist")
+    @classmethod
+    def _no_memory(cls, value: bool | None) -> bool | None:
+        if value:
+            raise ValueError("type none remembers nothing, so there is nothing that must exist")
+        return value
+
+    def lacks(self, root: Path, stream: Stream) -> str:
+        """Nothing: none is needed."""
+        return ""
 
     def address(self, root: Path) -> str:
         """The state database's file."""
