@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -261,6 +262,27 @@ def test_a_header_that_cannot_be_sent_is_told_without_its_value(
 def test_without_an_endpoint_the_configuration_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(monitor(tmp_path, "{service_name: s}"))]) == 2
     assert "m.yaml:4  publishing.opentelemetry: 'endpoint' is missing" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_cure_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    assert main(["run", str(monitor(tmp_path, '{endpoint: "http://127.0.0.1:9"}'))]) == 2
+    assert "publishing.opentelemetry: needs the extra otel: pip install 'trueline[otel]'" in capsys.readouterr().err
+
+
+def test_safe_mode_keeps_personal_data_out_of_events(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFE_MODE", "1")
+    path = monitor(tmp_path, f"{{endpoint: {collector.url}}}")
+    row = {"id": "i1", "actual_output": "write to jane.doe@example.com", "session_id": "jane.doe@example.com"}
+    (tmp_path / "items.jsonl").write_text(json.dumps(row) + "\n")
+    path.write_text(path.read_text().replace("class: exact_match", "class: pii_presence"))
+    assert main(["run", str(path), "--quiet"]) == 0
+    assert len(collector.records) == 1
+    assert "jane" not in str(collector.records)
 
 
 def test_the_batchs_own_run_is_told(collector: Collector) -> None:

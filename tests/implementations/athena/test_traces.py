@@ -16,7 +16,7 @@ import pytest
 
 from implementations import athena
 from implementations.athena.app.handbook import load_handbook
-from implementations.athena.app.prompts import load_prompt
+from implementations.athena.app.prompts import fill, load_prompt
 from implementations.athena.extractors import chat, recommendation
 from implementations.athena.langfuse.prompt_patterns import AthenaPatterns
 from scripts.collect_traces import accuracy_lines, answered_right
@@ -129,6 +129,21 @@ def test_patterns_read_the_prompts_that_were_used(kind: str) -> None:
         assert lines == list(reversed(shown[: len(lines)]))
         opening = load_prompt(kind, row["metadata"]["prompt_version"]).partition("{{")[0]
         assert row["observations"][1]["input"].startswith(opening)
+
+
+PROMPTS = sorted(path.stem for path in (Path(athena.__file__).parent / "prompts").glob("*.txt"))
+
+
+@pytest.mark.parametrize("prompt", PROMPTS)
+def test_patterns_know_every_prompt_there_is(prompt: str) -> None:
+    """A new version of a prompt whose variables could not be read back would be noticed here; texts and messages."""
+    kind, _, version = prompt.rpartition("_v")
+    asked = "submission" if kind == "recommendation" else "question"
+    filled = {asked: "Guide: is this Question: a trap?", "passages": "Bars: Bars are referred.\nPubs: so are pubs."}
+    text = fill(load_prompt(kind, int(version)), filled)
+    for given in (text, [{"role": "user", "content": text}], json.dumps([{"role": "user", "content": text}])):
+        trace = Trace({"observations": [{"name": kind, "type": "GENERATION", "input": given}]}, AthenaPatterns())
+        assert dict(trace.step(kind).variables) == filled
 
 
 @each_kind
