@@ -9,7 +9,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shared.wiring.cli import main
 from tests.contracts.served import empty_postgres, postgres_at
 from tests.wiring.project import CONFIG, Project
 
@@ -56,21 +55,18 @@ def test_a_dry_run_makes_no_table(project: Project) -> None:
         assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
 
 
-def test_an_empty_server_is_no_memory_where_one_must_exist(
-    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_empty_server_is_no_memory_where_one_must_exist(project: Project) -> None:
     """A wrong database name must not score everything again: nothing is made there, and the password is not shown."""
     fresh = empty_postgres("lost_memory")
-    monkeypatch.setenv("DATABASE_URL", fresh.replace("postgres:@", "postgres:pass-word-1@"))
-    monkeypatch.setenv("TRUELINE_STATE_MUST_EXIST", "1")
-    command = ["run", str(project.folder / "m.yaml"), "--quiet"]
-    assert main(command) == 1
-    told = capsys.readouterr().err
-    assert "the memory of monitor 'cli' is lost" in told and "is not there" in told and "pass-word-1" not in told
+    around = {"DATABASE_URL": fresh.replace("postgres:@", "postgres:pass-word-1@"), "TRUELINE_STATE_MUST_EXIST": "1"}
+    lost = project.run("m.yaml", **around)
+    assert lost.returncode == 1
+    assert "the memory of monitor 'cli' is lost" in lost.stderr and "is not there" in lost.stderr
+    assert "pass-word-1" not in lost.stderr + lost.stdout
     with psycopg.connect(fresh) as connection:
         assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
-    assert main([*command, "--first-run"]) == 0
-    assert main(command) == 0
+    assert project.run("m.yaml", "--first-run", **around).returncode == 0
+    assert project.run("m.yaml", **around).returncode == 0
 
 
 def test_a_server_that_is_down_is_one_message(project: Project) -> None:
