@@ -19,6 +19,7 @@ from shared.wiring.config_people import LabelsCommon
 from shared.wiring.embeddings import EmbeddingCommon
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
+from shared.wiring.sinks import with_required
 
 Schema = dict[str, Any]
 _METRIC: Schema = {"$ref": "#/$defs/Metric"}
@@ -54,9 +55,13 @@ def config_schema(registries: Registries) -> Schema:
         "additionalProperties": _METRIC,
     }
     schema["$defs"]["Metric"] = _metrics(registries.metrics)
-    schema["$defs"]["Publishing"]["properties"]["files"] = {"anyOf": [_model_schema(FileSink.Params), {"type": "null"}]}
+    schema["$defs"]["Publishing"]["properties"]["files"] = _sink(FileSink.Params)
     schema = _with_variables(_hoisted(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
+
+
+def _sink(params: type[BaseModel]) -> Schema:
+    return {"anyOf": [_model_schema(with_required(params)), {"type": "null"}]}
 
 
 def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default: str = "") -> Schema:
