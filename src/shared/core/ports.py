@@ -114,7 +114,9 @@ class Batch:
 
 
 class Sink(Protocol):
-    """Where a run's scores go. An item is marked as scored only after every sink has returned."""
+    """Where whole batches go, such as files: returning means that all of it is there. Sinks that tell deliveries apart
+    are `MessageSink`s (`core/outbox.py`). An item is marked only after every required sink has confirmed.
+    """
 
     name: str
 
@@ -156,7 +158,9 @@ class DrawnItem:
 
 
 class RunStore(Protocol):
-    """The state of runs: what was drawn, scored and published. Everything is durable when a method returns."""
+    """The state of runs: what was drawn and scored; the way to the sinks is `core/outbox.py`'s. Everything is durable
+    when a method returns.
+    """
 
     def start_run(self, report: RunReport) -> None:
         """Write the run's row."""
@@ -192,12 +196,6 @@ class RunStore(Protocol):
 
     def give_up(self, stream: Stream, max_attempts: int) -> int:
         """Finish items that failed `max_attempts` times: they are published with what they have. How many they were."""
-
-    def next_batch(self, run: RunReport, size: int) -> Batch | None:
-        """The batch left open by a crash, or a new one of finished items that are not marked yet, or None."""
-
-    def close_batch(self, batch: Batch, at: datetime) -> None:
-        """Mark the batch's items as published."""
 
     def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
         """Hold the stream for one run; raises BusyError when another holds it for longer than `wait` seconds."""

@@ -11,18 +11,18 @@ import sqlalchemy as sa
 
 from shared.core.clock import Clock, utc_now
 from shared.core.errors import StoreError
-from shared.core.ports import Batch, DrawnItem
+from shared.core.ports import DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, RunReport, Stream
 from shared.database.engine import Database
-from shared.database.finished import batched, new_batch, open_batch
 from shared.database.locks import stream_lock
-from shared.database.reading import PAGE, SqlRunReader, dated, newest_scores, standing_failures
+from shared.database.outbox import SqlOutbox
+from shared.database.owners import new_owner
+from shared.database.reading import PAGE, SqlRunReader, dated
 from shared.database.reports import run_row
 from shared.database.rows import (
     chunks,
     decision_of,
-    failure_of,
     failure_row,
     insert_new,
     inserting,
@@ -39,8 +39,9 @@ from shared.database.tables import WAITING, decisions, failures, items, runs, sc
 from shared.database.waiting import THIN, drawn_items, thin_row, waiting_ids, waiting_page
 
 
-class SqlRunStore(SqlRunReader):
-    """`RunStore` on `database` (see `core/ports.py` for its promises), and the `RunReader` of what it wrote.
+class SqlRunStore(SqlOutbox, SqlRunReader):
+    """`RunStore` on `database` (see `core/ports.py` for its promises), the `RunReader` of what it wrote, and the
+    `OutboxStore` of what is published of it.
 
     `clock` dates what is stored. Streams never meet: every row is keyed by the stream. Several processes may use one
     database; for one stream they take turns through `lock`. Every method raises `StoreError` when the database
@@ -50,6 +51,7 @@ class SqlRunStore(SqlRunReader):
     def __init__(self, database: Database, clock: Clock = utc_now) -> None:
         super().__init__(database)
         self._clock = clock
+        self.owner = new_owner()
 
     def start_run(self, report: RunReport) -> None:
         """Write the run's row; writing it again replaces it. Killed runs of the stream are no longer running."""
@@ -150,38 +152,6 @@ class SqlRunStore(SqlRunReader):
         """Finish items that failed `max_attempts` times or more: they go on with what they have. How many they were."""
         with self.database.write() as connection:
             return connection.execute(tired(stream, max_attempts)).rowcount
-
-    def next_batch(self, run: RunReport, size: int) -> Batch | None:
-        """The batch left open by a crash, with the same id and contents, else one of up to `size` finished items."""
-        stream = run.stream
-        with self.database.write() as connection:
-            batch_id, ids = open_batch(connection, stream) or new_batch(connection, run, size)
-            if not ids:
-                return None
-            found = {each: item_of(rows[0]) for each, rows in rows_by_item(connection, items, stream, ids).items()}
-            made = rows_by_item(connection, scores, stream, ids)
-            missed = rows_by_item(connection, failures, stream, ids)
-            absent = rows_by_item(connection, decisions, stream, ids, decisions.c.not_applicable.is_not(None))
-        return Batch(
-            id=batch_id,
-            stream=stream,
-            results=tuple(
-                ItemResult(
-                    found[each],
-                    tuple(score_of(row) for row in newest_scores(made.get(each, []))),
-                    tuple(failure_of(row) for row in standing_failures(missed.get(each, []), made.get(each, []))),
-                    tuple(absent[each][0].not_applicable) if each in absent else (),
-                )
-                for each in ids
-            ),
-            run=run,
-        )
-
-    def close_batch(self, batch: Batch, at: datetime) -> None:
-        """Mark the batch's items as published at `at`; closing twice is harmless."""
-        mine = sa.update(decisions).where(batched(batch.stream, batch.id))
-        with self.database.write() as connection:
-            connection.execute(mine.values(state="published", marked_at=at))
 
     def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
         """Hold the stream for one run; waits up to `wait` seconds, and a killed holder's lock is freed with it.

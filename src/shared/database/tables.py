@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0008"
+HEAD = "0012"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -44,6 +44,7 @@ runs = sa.Table(
     sa.Column("config_text", Prose, nullable=False),
     sa.Column("usage", Json),
     sa.Column("budget", Json),
+    sa.Column("published", Json),
 )
 
 items = sa.Table(

@@ -12,6 +12,7 @@ from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, replace
 from random import Random
 
+from shared.core.best_effort import attempt
 from shared.core.digests import digest
 from shared.core.errors import BusyError, OverBudget, StoreError
 from shared.core.results import Draw, ItemResult, RunReport, Status
@@ -53,7 +54,8 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         run = _Run(plan, ports, report)
         status: Status = "failed"
         try:
-            status = await run.execute()
+            async with run.publisher:
+                status = await run.execute()
         except asyncio.CancelledError:
             status = "interrupted"
             raise
@@ -91,14 +93,15 @@ class _Run:
         self.broken: list[str] = []
         self.tally = Tally(plan)
         self.work = Work(plan, ports, report.run_id)
-        self.publisher = Publisher(plan, ports)
+        self.publisher = Publisher(plan, ports if plan.mode == "run" else replace(ports, sinks=()), report)
         self.mine: set[str] = set()
         self.buffer: list[ItemResult] = []
         self.over_budget = False
 
     async def execute(self) -> Status:
         """All stages; the status that the run ends with."""
-        await self._publish()  # what an earlier run scored and could not publish
+        if self.plan.mode == "run":
+            await self.publisher.drain()  # what an earlier run scored and could not publish
         intake = await self._read()
         try:
             self._take_up()
@@ -108,12 +111,18 @@ class _Run:
         self.mine = {decision.item_id for decision in draw.decisions if decision.drawn}
         self.tally.add(drawn=len(self.mine))
         await self._score()
+        if self.plan.mode == "run":
+            self.ports.progress.stage("publishing")
+            await self.publisher.finish()
         return self._status()
 
     def finished(self, status: Status) -> RunReport:
         """The report as it stands now. Half a draw gives no estimates: what was scored first is no fair sample."""
-        counts, usage = replace(self.tally.counts, thinned=self.work.thinned), self.ports.money.usage()
-        whole = status not in ("interrupted", "failed", "over_budget") and not counts.postponed
+        marked = 0 if self.plan.one_off else self.publisher.marked
+        counts = replace(self.tally.counts, thinned=self.work.thinned, marked=marked)
+        usage, published = self.ports.money.usage(), attempt(Publisher.published, self.publisher)
+        published = () if isinstance(published, Exception) else published  # the state is broken, and the run says so
+        whole = status not in ("interrupted", "failed", "over_budget") and not (self.over_budget or counts.postponed)
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
         return replace(
@@ -122,13 +131,14 @@ class _Run:
             finished_at=self.ports.clock(),
             counts=counts,
             estimates=self.tally.estimates() if whole and (counts.scored or counts.failed_items) else (),
-            notes=(*self.notes, *self.work.notes(), *self.ports.money.notes()),
+            notes=(*self.notes, *self.work.notes(), *self.ports.money.notes(), *self.publisher.notes(published)),
             broken=tuple(self.broken),
             failure_kinds=dict(self.tally.kinds),
             examples=tuple(self.tally.examples.values()),
             cost=self._cost(usage),
             usage=usage,
             budget=self.ports.money.uses(),
+            published=published,
         )
 
     def _cost(self, usage: Sequence[ModelUsage]) -> float | None:
@@ -139,6 +149,10 @@ class _Run:
         return sum(known) if known else None
 
     def _status(self) -> Status:
+        status = self._scored_status()  # its notes are told in either case
+        return "unpublished" if any(each.holds_up for each in self.publisher.published()) else status
+
+    def _scored_status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
         if self.over_budget:
             return "over_budget"
@@ -154,7 +168,11 @@ class _Run:
             self.notes.append(
                 f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
             )
-        return "done" if counts.scored or counts.failed_items or counts.marked or counts.postponed else "nothing_new"
+        return (
+            "done"
+            if counts.scored or counts.failed_items or self.publisher.marked or counts.postponed
+            else "nothing_new"
+        )
 
     async def _read(self) -> Intake:
         plan, ports = self.plan, self.ports
@@ -215,7 +233,7 @@ class _Run:
                     self.ports.progress.advance()
                     if len(self.buffer) >= self.plan.limits.chunk:
                         self._store()
-                        await self._publish()
+                        self._publish()
         except OverBudget as error:
             self.over_budget = True
             self.notes.append(f"{error}; what was scored is kept, and the next run goes on with the rest")
@@ -227,7 +245,6 @@ class _Run:
         if tired:
             tries = self.plan.limits.max_attempts
             self.notes.append(f"given up after {tries} tries: {tired:,} item(s), with the scores that they have")
-        await self._publish()
 
     async def _keep_storing(self) -> None:
         """Store whatever has come, again and again, at a small share of the time: a kill loses next to nothing."""
@@ -263,8 +280,7 @@ class _Run:
             return result
         return result._replace(scores=tuple(row for row in result.scores if not is_node(row.metric)))
 
-    async def _publish(self) -> None:
-        """Give finished items to every sink, and mark them once all have confirmed."""
+    def _publish(self) -> None:
+        """Let finished items go to the sinks while scoring goes on; they are marked once all have confirmed."""
         if self.plan.mode == "run":
-            marked = await self.publisher.publish(self.report)
-            self.tally.add(marked=0 if self.plan.one_off else marked)
+            self.publisher.wake()

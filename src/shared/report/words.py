@@ -12,6 +12,7 @@ STATUS: Mapping[Status, tuple[str, str, str]] = {
     "done": ("✓", "Done", "good"),
     "nothing_new": ("✓", "Nothing new", "good"),
     "failed": ("✗", "Failed", "bad"),
+    "unpublished": ("✗", "Not all published", "bad"),
     "too_many_failures": ("✗", "Too many failures", "bad"),
     "over_budget": ("!", "Over budget", "warn"),
     "interrupted": ("!", "Interrupted", "warn"),

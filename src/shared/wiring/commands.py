@@ -22,7 +22,7 @@ from shared.wiring.registries import build_registries
 from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
 
-EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
+EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1, "unpublished": 1}
 
 
 def run(options: Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, SecretStr, field_validator
 
 from shared.core.labels import AnchorStore
-from shared.core.ports import RunReader, RunStore, ScoredItemsStore
+from shared.core.ports import RunReader, ScoredItemsStore
 from shared.core.results import Stream
 from shared.database.anchors import SqlAnchors
 from shared.database.engine import Database, has_state, open_database, shown_place
@@ -19,6 +19,7 @@ from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from shared.monitoring.intake import Policy
+from shared.monitoring.plan import State
 from shared.wiring.checking import Strict
 from shared.wiring.finding import called
 
@@ -33,7 +34,7 @@ class Opened:
     """The stores of one monitor; `reader` reads what `runs` has written; all are in the one `database`."""
 
     scored: ScoredItemsStore
-    runs: RunStore
+    runs: State
     reader: RunReader
     database: Database
     anchors: AnchorStore

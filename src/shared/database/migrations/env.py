@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from alembic import context
 
-from shared.database.tables import metadata
+from shared.database.outbox_tables import outbox
 
 
 def migrate() -> None:
     """Apply the revisions in the transaction that the caller began."""
     context.configure(
         connection=context.config.attributes["connection"],
-        target_metadata=metadata,
+        target_metadata=outbox.metadata,
         transactional_ddl=True,  # SQLite can; without it a kill in the middle would leave half a schema
         render_as_batch=True,
     )
