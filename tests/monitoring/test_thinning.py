@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.claims import DrawnItem
 from shared.core.errors import FatalError, OverBudget
-from shared.core.ports import DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, RunReport
 from shared.core.thinning import was_thinned

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.core.ports import DrawnItem
-from shared.core.results import Counts, Decision, Estimate, ItemResult, StoredResult
+from shared.core.claims import DrawnItem, DrawResult
+from shared.core.results import Counts, Decision, Estimate, ItemResult
 from shared.monitoring.plan import MonitorPlan
 from shared.scoring.estimates import EstimateBuilder
 from shared.scoring.tree import CHILD_FAILED, ranges
 
 _EXAMPLES = 5
 
-Rows = ItemResult | StoredResult
+Rows = ItemResult | DrawResult
 
 
 class Tally:
@@ -31,9 +31,13 @@ class Tally:
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
-        self._estimates = EstimateBuilder(
-            ranges(plan.runner.nodes, metrics), aggregates_allowed=plan.aggregates, population=plan.population
-        )
+        self._ranges = ranges(plan.runner.nodes, metrics)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin the estimates anew; the counts stay."""
+        plan = self._plan
+        self._estimates = EstimateBuilder(self._ranges, aggregates_allowed=plan.aggregates, population=plan.population)
 
     @property
     def failure_share(self) -> float:
