@@ -100,8 +100,10 @@ class DatasetItem:
         every = zip(FIELDS, _values(self), _DEFAULTS, strict=True)
         return {name: plain(value) for name, value, usual in every if value is not usual and value != usual}
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return DatasetItem, _values(self)  # half the time of what dataclasses do
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Every field's value, in order: `DatasetItem(*item.values)` is an equal item."""
+        return _values(self)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DatasetItem:

@@ -34,8 +34,7 @@ class SqlClaims:
         """Up to `size` items, oldest draw first. Behind the last one it looks from the beginning once more, for what
         dead workers have left."""
         page = self._page(size)
-        if not page and self._after is not None:
-            bury(self._database, self._worker)
+        if not page and (bury(self._database, self._worker) or self._after is not None):
             self._after = None
             page = self._page(size)
         return page

@@ -45,15 +45,16 @@ def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | pos
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows whose key is not there yet; the others stay as they are."""
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet; the others stay as they are. How many were new on SQLite, -1 where
+    the driver does not say."""
     if not rows:
-        return
+        return 0
     if connection.dialect.name == "sqlite":
         text, written = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
-        connection.exec_driver_sql(text, [written(row) for row in rows])
-        return
+        return connection.exec_driver_sql(text, [written(row) for row in rows]).rowcount
     connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
+    return -1
 
 
 @lru_cache
@@ -130,11 +131,18 @@ def _metric_of(row: Row) -> MetricRef:
 
 def score_rows(stream: Stream, result: ItemResult, run_id: str, at: datetime) -> Iterator[dict[str, Any]]:
     """The rows of an item's scores."""
+    source, monitor, item_id = stream.source_key, stream.monitor_key, result.item.id
     item_at = result.item.source_timestamp or at
     for score in result.scores:
+        metric = score.metric
         yield {
-            **key(stream, result.item.id),
-            **_metric_columns(score.metric),
+            "source_key": source,
+            "monitor_key": monitor,
+            "item_id": item_id,
+            "label": metric.label,
+            "metric_digest": metric.digest,
+            "class_name": metric.name,
+            "metric_version": metric.version,
             "run_id": run_id,
             "value": None if math.isnan(score.value) else score.value,
             "passed": score.passed,

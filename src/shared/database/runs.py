@@ -32,7 +32,6 @@ from shared.database.rows import (
     inserting,
     item_of,
     item_row,
-    key,
     known,
     of,
     rows_by_item,
@@ -217,25 +216,30 @@ def _insert_decisions(
     connection: sa.Connection, run_id: str, stream: Stream, made: Sequence[Decision], at: datetime
 ) -> set[str]:
     """Insert the decisions that are first of their item; the ids of those drawn among them."""
-    before = known(connection, decisions, stream, (each.item_id for each in made))
-    first = {each.item_id: each for each in reversed(made) if each.item_id not in before}
-    rows = (
-        {
-            **key(stream, each.item_id),
-            "run_id": run_id,
-            "drawn": each.drawn,
-            "probability": each.probability,
-            "strategy": each.strategy,
-            "stratum": each.stratum,
-            "decided_at": at,
-            "state": "drawn" if each.drawn else "undrawn",
-            "attempts": 0,
-        }
-        for each in first.values()
-    )
-    for part in chunks(rows):
-        insert_new(connection, decisions, part)
-    return {each.item_id for each in first.values() if each.drawn}
+    first = {each.item_id: each for each in reversed(made)}
+    source, monitor, new = stream.source_key, stream.monitor_key, 0
+    for part in chunks(first.values()):
+        rows: list[dict[str, Any]] = [
+            {
+                "source_key": source,
+                "monitor_key": monitor,
+                "item_id": each.item_id,
+                "run_id": run_id,
+                "drawn": each.drawn,
+                "probability": each.probability,
+                "strategy": each.strategy,
+                "stratum": each.stratum,
+                "decided_at": at,
+                "state": "drawn" if each.drawn else "undrawn",
+                "attempts": 0,
+            }
+            for each in part
+        ]
+        new += insert_new(connection, decisions, rows)
+    drawn = {each.item_id for each in first.values() if each.drawn}
+    if new == len(first):
+        return drawn
+    return known(connection, decisions, stream, drawn, decisions.c.run_id == run_id, decisions.c.decided_at == at)
 
 
 def _write_run(connection: sa.Connection, report: RunReport) -> None:
