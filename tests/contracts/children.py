@@ -80,6 +80,13 @@ def hold(path: str) -> None:
         time.sleep(600)
 
 
+def claim(path: str, size: str) -> None:
+    """Claim some items of a stream, say which, and hold them until killed."""
+    with SqlRunStore(open_database(path)).at_work(STREAM, "killed", 3) as claims:
+        print(*(each.item.id for each in claims.next(int(size))), flush=True)
+        time.sleep(600)
+
+
 def draw_half(path: str, listed: str) -> None:
     """Store a draw whose items stop coming in the middle; `listed` are their ids, divided by commas."""
     ids = listed.split(",")
@@ -113,6 +120,7 @@ JOBS: Mapping[str, Callable[..., None]] = {
     "mark_unprivileged": mark_unprivileged,
     "open_at_once": open_at_once,
     "hold": hold,
+    "claim": claim,
     "draw_half": draw_half,
     "bump": bump,
     "sight": sight,

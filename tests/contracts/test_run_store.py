@@ -519,9 +519,11 @@ def test_a_draw_may_be_thinned_before_it_is_tried(store: SqlRunStore) -> None:
     assert [each.decision for each in store.drawn(STREAM, ["c", "b", "a"])] == [decision("c"), kept]
     assert [each.decision for each in store.drawn(OTHER_MONITOR, ["a"])] == [decision("a")]
     store.save_results("run-1", STREAM, [scored("a")])
-    assert [each.decision for each in store.begun(STREAM)] == [kept]
+    assert store.finished_draws(STREAM, ["run-1"]) == {}
+    assert [each.decision for each in store.results_of(STREAM, ["run-1"])] == [kept]
     store.save_results("run-1", STREAM, [scored("c")])
-    assert list(store.begun(STREAM)) == []
+    assert store.finished_draws(STREAM, ["run-1", "run-2"]) == {"run-1": 3}
+    assert [each.decision for each in store.results_of(STREAM, ["run-1"])] == [kept, decision("c")]
 
 
 def test_what_was_tried_is_not_thinned(store: SqlRunStore) -> None:

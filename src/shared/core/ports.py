@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from shared.core.claims import Claims, DrawnItem, DrawResult
 from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -20,7 +21,6 @@ from shared.core.results import (
     Draw,
     ItemResult,
     LMResult,
-    MetricScore,
     RunReport,
     Score,
     StoredResult,
@@ -144,19 +144,6 @@ class ScoredItemsStore(Protocol):
         """Distinct items marked, by stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnItem:
-    """A drawn item that waits to be scored, as it was stored with its draw.
-
-    `have` are the scores it has already from earlier tries; `attempts` counts those.
-    """
-
-    item: DatasetItem
-    decision: Decision
-    have: tuple[MetricScore, ...] = ()
-    attempts: int = 0
-
-
 class RunStore(Protocol):
     """The state of runs: what was drawn and scored; the way to the sinks is `core/outbox.py`'s. Everything is durable
     when a method returns.
@@ -188,17 +175,35 @@ class RunStore(Protocol):
     def drawn(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
         """Those of these items that `to_score` would give, in the order of the ids."""
 
-    def begun(self, stream: Stream) -> Iterator[StoredResult]:
-        """What is scored of draws that were broken off: those of which some item was never tried."""
+    def at_work(self, stream: Stream, run_id: str, max_attempts: int) -> AbstractContextManager[Claims]:
+        """While it is entered the run is a worker of the stream; items with `max_attempts` tries are left out."""
 
-    def save_results(self, run_id: str, stream: Stream, results: Sequence[ItemResult]) -> None:
-        """Store scores and failures of some items in one transaction; a score once stored stays as it is."""
+    def save_results(
+        self, run_id: str, stream: Stream, results: Sequence[ItemResult], by: str = "", published: bool = False
+    ) -> set[str]:
+        """Store scores and failures of some items in one transaction; a score once stored stays as it is.
 
-    def give_up(self, stream: Stream, max_attempts: int) -> int:
-        """Finish items that failed `max_attempts` times: they are published with what they have. How many they were."""
+        Of a worker (`by`) that has lost an item nothing is stored once another has stored something of it. Items
+        without failures wait for the sinks, or are `published`. The ids of the items that were stored.
+        """
 
-    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
-        """Hold the stream for one run; raises BusyError when another holds it for longer than `wait` seconds."""
+    def give_up(self, stream: Stream, max_attempts: int, by: str = "") -> int:
+        """Finish items that failed `max_attempts` times and that no other worker has: they are published with what they
+        have. How many they were."""
+
+    def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
+        """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
+
+    def results_of(self, stream: Stream, draws: Iterable[str]) -> Iterator[DrawResult]:
+        """All that was tried of these draws, by item id, in bounded memory."""
+
+    def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
+        """Write the run's end with its estimates of these draws; False, and nothing written, when another run has
+        reported one of them."""
+
+    def lock(self, stream: Stream, wait: float, what: str = "") -> AbstractContextManager[None]:
+        """Hold the stream, or `what` is done with it (`publish`), for one run; raises BusyError when another holds it
+        for longer than `wait` seconds."""
 
 
 class RunReader(Protocol):

@@ -75,9 +75,13 @@ decisions = sa.Table(
     sa.Column("not_applicable", Json),
     sa.Column("batch_id", Id),
     sa.Column("marked_at", Moment),
+    sa.Column("claimed_by", Id),
+    sa.Column("tried_at", Moment),
     sqlite_with_rowid=False,  # the primary key is the table: one lookup tells whether an item is known
 )
-"""One row for each item ever seen by a stream."""
+"""One row for each item ever seen by a stream. While an item waits, `claimed_by` is the worker that has it, None when
+nobody has; `tried_at` is when a try failed last.
+"""
 
 WAITING = sa.literal_column("state", sa.Text).in_([sa.literal_column("'drawn'"), sa.literal_column("'failed'")])
 """Not finished. A literal text, the same as in the index: SQLite uses a partial index for nothing else."""

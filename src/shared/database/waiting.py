@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.ports import DrawnItem
+from shared.core.claims import DrawnItem
 from shared.core.results import Decision, Stream
 from shared.database.reading import PAGE, dated, same_item
 from shared.database.rows import decision_of, item_of, key, known, of, rows_by_item, score_of
@@ -52,20 +52,29 @@ def drawn_items(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -
             decision_of(decided[each][0]),
             tuple(score_of(score) for score in have.get(each, ())),
             decided[each][0].attempts,
+            decided[each][0].run_id,
         )
         for each in wanted
     ]
 
 
-def waiting_page(stream: Stream, max_attempts: int, after: tuple[Any, str] | None) -> sa.Select[Any]:
-    """A page of unfinished items, after a place in the order (when drawn, id)."""
-    order = (decisions.c.decided_at, decisions.c.item_id)
-    query = (
+ORDER = (decisions.c.decided_at, decisions.c.item_id)
+"""Oldest draw first."""
+
+
+def waiting_rows(stream: Stream) -> sa.Select[Any]:
+    """Unfinished items with what was stored of them."""
+    return (
         sa.select(decisions, items.c.payload)
         .join(items, same_item(items, decisions))
-        .where(of(decisions, stream), WAITING, decisions.c.attempts < max_attempts)
+        .where(of(decisions, stream), WAITING)
     )
+
+
+def waiting_page(stream: Stream, max_attempts: int, after: tuple[Any, str] | None) -> sa.Select[Any]:
+    """A page of unfinished items, after a place in the order (when drawn, id)."""
+    query = waiting_rows(stream).where(decisions.c.attempts < max_attempts)
     if after is not None:
-        place = [sa.literal(value, column.type) for value, column in zip(after, order, strict=True)]
-        query = query.where(sa.tuple_(*order) > sa.tuple_(*place))
-    return query.order_by(*order).limit(PAGE)
+        place = [sa.literal(value, column.type) for value, column in zip(after, ORDER, strict=True)]
+        query = query.where(sa.tuple_(*ORDER) > sa.tuple_(*place))
+    return query.order_by(*ORDER).limit(PAGE)

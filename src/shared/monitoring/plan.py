@@ -116,6 +116,8 @@ class State(RunStore, OutboxStore, Protocol):
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
     gives the standard deviation of a label's past scores by stratum; `money` tells what was asked of models so far.
+    `shared` says that all state is in one database, so that several runs may score one stream at once; without it a run
+    holds its stream from start to end.
     """
 
     scored: ScoredItemsStore
@@ -126,3 +128,4 @@ class Ports:
     money: Spending = field(default_factory=NothingSpent)
     clock: Clock = utc_now
     progress: Progress = field(default_factory=Silent)
+    shared: bool = False

@@ -64,8 +64,9 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     scored = Forgetful() if built.plan.one_off else opened.scored
     money = RunSpending(built, opened.reader, clock())
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
+    parts = replace(parts, progress=progress or Silent(), shared=built.store.shared)
     async with models_open(built, opened.database, money.account) as told:
-        report = await run_monitor(built.plan, replace(parts, progress=progress or Silent()))
+        report = await run_monitor(built.plan, parts)
         more = await judge_again(built, opened, report, clock, progress)
         report = _paid(opened, report, money)
     notes = (*built.notes, *report.notes, *more, *told)

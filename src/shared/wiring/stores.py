@@ -69,6 +69,8 @@ class Store(Strict):
     # What the choice means for a monitor: whether it remembers, and whether undrawn items are remembered too.
     remembers: ClassVar[bool] = True
     keeps_undrawn: ClassVar[bool] = True
+    # Whether all of it is in one database, so that several runs may score one stream at once.
+    shared: ClassVar[bool] = False
 
     policy: Policy = Field(default="never", description="when an item that was scored is scored again")
     must_exist: bool | None = Field(
@@ -138,6 +140,8 @@ class Store(Strict):
 class SqliteStore(Store):
     """One SQLite file holds runs, items, decisions, scores and marks."""
 
+    shared: ClassVar[bool] = True
+
     file_path: str = Field(default=STATE, description="the database's file; a relative path starts from the project")
 
     def address(self, root: Path) -> str:
@@ -147,6 +151,8 @@ class SqliteStore(Store):
 
 class PostgresStore(Store):
     """A Postgres database holds runs, items, decisions, scores and marks; several machines may share it."""
+
+    shared: ClassVar[bool] = True
 
     url: SecretStr = Field(description="postgresql://user:password@host/name; better as ${DATABASE_URL}")
 

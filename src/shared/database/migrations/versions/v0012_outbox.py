@@ -11,7 +11,7 @@ from alembic import op
 from shared.database.columns import Id, Json, Moment, Prose
 
 revision = "0012"
-down_revision: str | None = "0008"
+down_revision: str | None = "0011"
 
 _OPEN = "state IN ('pending', 'sent', 'failed')"
 
