@@ -1,0 +1,1 @@
+"""What Trueline tells of itself, best effort: Prometheus. Imports core only."""
