@@ -156,7 +156,8 @@ def said(name: str, load: Load) -> None:
     p99 = ordered[int(len(ordered) * 0.99)]
     print(
         f"  {name:9} {len(ordered) / load.seconds:8,.0f} a second; median {statistics.median(ordered):5.1f} ms,"
-        f" p99 {p99:5.1f} ms, longest {ordered[-1]:5.1f} ms; statuses {dict(load.found)}; goal {GOALS.get(name, 'none 200')}"
+        f" p99 {p99:5.1f} ms, longest {ordered[-1]:5.1f} ms; statuses {dict(load.found)};"
+        f" goal {GOALS.get(name, 'no 200')}"
     )
 
 
