@@ -161,6 +161,7 @@ def test_two_headers_are_not_one(target: Target) -> None:
 
 def test_a_body_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
     """After the time that is allowed for all of it, not for each piece."""
+
     class Never:
         def __aiter__(self) -> Never:
             return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -21,14 +22,14 @@ from shared.database.prompt_generations import SqlGenerations
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.prompt_manager import LangfusePromptManager, PromptSettings
 from shared.langfuse.prompts import NewPrompt
-from shared.wiring.serve_settings import webhook_settings
+from shared.wiring.serve_settings import WebhookSettings, webhook_settings
 from shared.wiring.serve_webhook import webhook_app
 from tests.contracts.served import postgres_at
 from tests.langfuse import clients
 from tests.langfuse.standin.server import standing_in
 from tests.langfuse.standin.webhooks import SECRET, signed
 from tests.langfuse.standin.wire import MovableClock
-from tests.serving.servers import PATH, command, environment, event, exchange, get, post, serving, spawned
+from tests.serving.servers import PATH, ROOT, command, environment, event, exchange, get, post, serving, spawned
 
 
 @pytest.fixture
@@ -261,3 +262,13 @@ def test_settings_show_no_secret() -> None:
     }
     shown = repr(webhook_settings(given))
     assert SECRET not in shown and "xoxb-1" not in shown and "t1" not in shown
+
+
+def test_every_setting_is_described() -> None:
+    """In the table of docs/webhook.md, and none that is gone."""
+    text = (ROOT / "docs" / "webhook.md").read_text()
+    rows = {
+        name for line in text.splitlines() if line.startswith("| `") for name in re.findall(r"`([A-Z_]{6,})`", line)
+    }
+    names = {str(field.validation_alias) for field in WebhookSettings.model_fields.values()}
+    assert rows == names | {"PROMETHEUS_MULTIPROC_DIR"}
