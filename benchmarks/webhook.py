@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import uvloop
 
@@ -44,16 +44,29 @@ GOALS = {"forged": "2,000", "accepted": "500", "paced": "500, p99 20 ms"}
 _LENGTH = re.compile(rb"content-length: (\d+)\r\n", re.IGNORECASE)
 
 
+class Server(NamedTuple):
+    """Where a receiver listens, and its process."""
+
+    port: int
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used; 0 where there is no /proc."""
+        stat = Path(f"/proc/{self.pid}/stat")
+        fields = stat.read_text().rpartition(")")[2].split() if stat.exists() else ["0"] * 13
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def server(state: str) -> Iterator[int]:
-    """The port of a receiver in a process of its own."""
+def server(state: str) -> Iterator[Server]:
+    """A receiver in a process of its own."""
     command = [sys.executable, "-m", "uvicorn", "shared.langfuse.webhook:app", "--port", "0", "--no-access-log"]
     environment = {**os.environ, "LANGFUSE_WEBHOOK_SECRET": SECRET, "TRUELINE_STATE": state}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         try:
             line = next(line for line in child.stderr if "running on" in line)
-            yield int(line.split("127.0.0.1:")[1].split()[0])
+            yield Server(int(line.split("127.0.0.1:")[1].split()[0]), child.pid)
         finally:
             child.terminate()
 
@@ -88,6 +101,7 @@ class Load:
     found: Counter[int] = field(default_factory=Counter)
     took: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    cpu: float = 0.0
 
 
 class Connection(asyncio.Protocol):
@@ -156,7 +170,8 @@ def said(name: str, load: Load) -> None:
     p99 = ordered[int(len(ordered) * 0.99)]
     print(
         f"  {name:9} {len(ordered) / load.seconds:8,.0f} a second; median {statistics.median(ordered):5.1f} ms,"
-        f" p99 {p99:5.1f} ms, longest {ordered[-1]:5.1f} ms; statuses {dict(load.found)};"
+        f" p99 {p99:5.1f} ms, longest {ordered[-1]:5.1f} ms;"
+        f" {load.cpu / len(ordered) * 1e6:4.0f} us of CPU each; statuses {dict(load.found)};"
         f" goal {GOALS.get(name, 'no 200')}"
     )
 
@@ -201,22 +216,22 @@ def main() -> None:
         state = chosen.state or str(Path(folder) / "state.db")
         deliveries = SqlDeliveries(open_database(state))
         before = deliveries.counts()["done"]
-        with server(state) as port:
+        with server(state) as receiver:
             print(f"one worker, {CONNECTIONS} connections, bodies of {chosen.bytes} bytes")
             body = event(chosen.bytes)
             forged = request(signed(body + b" ", int(time.time())), body)
-            run(port, repeat(forged), 1.0)  # warm
-            turned_away = run(port, repeat(forged), chosen.seconds)
+            run(receiver, repeat(forged), 1.0)  # warm
+            turned_away = run(receiver, repeat(forged), chosen.seconds)
             assert set(turned_away.found) == {403}, turned_away.found
             said("forged", turned_away)
             for name, pace in (("accepted", 0.0), ("paced", CONNECTIONS / PACE)):
-                accepted = run(port, iter(fresh(int(chosen.seconds * 8000), chosen.bytes)), chosen.seconds, pace)
+                accepted = run(receiver, iter(fresh(int(chosen.seconds * 8000), chosen.bytes)), chosen.seconds, pace)
                 assert set(accepted.found) == {200}, accepted.found
                 after = deliveries.counts()["done"]
                 assert after - before == len(accepted.took), "a row for each"
                 before = after
                 said(name, accepted)
-            changed_ones = run(port, mutated(random.Random(7), chosen.mutations, chosen.bytes), 3600.0)
+            changed_ones = run(receiver, mutated(random.Random(7), chosen.mutations, chosen.bytes), 3600.0)
             assert len(changed_ones.took) == chosen.mutations, changed_ones.found
             assert not changed_ones.found[200], changed_ones.found
             assert deliveries.counts()["done"] == before
@@ -230,11 +245,13 @@ def fresh(count: int, size: int) -> list[bytes]:
     return [request(signed(each, at), each) for each in bodies]
 
 
-def run(port: int, requests: Iterator[bytes], seconds: float, pace: float = 0.0) -> Load:
+def run(receiver: Server, requests: Iterator[bytes], seconds: float, pace: float = 0.0) -> Load:
     """Send for so long, on a quick event loop."""
     load = Load(requests, time.perf_counter() + seconds, pace)
+    before = receiver.cpu()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(loaded(port, load))
+        runner.run(loaded(receiver.port, load))
+    load.cpu = receiver.cpu() - before
     return load
 
 

@@ -9,13 +9,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from shared.database.deliveries import SqlDeliveries
 from shared.database.engine import open_database
 from shared.database.prompt_generations import SqlGenerations
 from tests.contracts.served import postgres_at
-from tests.serving.servers import event, get, listening, post, spawned, until
+from tests.serving.servers import event, get, listening, post, serving, spawned, until
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -88,4 +89,18 @@ def test_a_killed_process_has_stored_what_it_confirmed(tmp_path: Path) -> None:
     assert 100 <= len(confirmed) < 400
     assert set(confirmed) <= stored
     assert SqlGenerations(database).current(["p"]) == {"p": len(stored)}
+    database.close()
+
+
+def test_connections_that_postgres_ends_are_replaced_unseen(tmp_path: Path) -> None:
+    """As a restart or an idle pooler does it, between two deliveries."""
+    place = postgres_at(tmp_path)
+    with serving(place) as port, psycopg.connect(place, autocommit=True) as admin:
+        for number in range(3):
+            assert post(port, event(f"d{number}"))[0] == 200
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            assert admin.execute(ended + " AND datname = current_database()").fetchall()
+    database = open_database(place)
+    assert SqlDeliveries(database).counts()["done"] == 3
+    assert SqlGenerations(database).current(["p"]) == {"p": 3}
     database.close()

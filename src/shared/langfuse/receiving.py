@@ -114,10 +114,10 @@ class Receiver:
         try:
             new = await self._intake.put(delivery)
         except StoreError as error:
-            _log.error("the delivery %s of prompt %r could not be stored: %s", event.id, event.name, error)
+            _log.error("the delivery %r of prompt %r could not be stored: %s", event.id, event.name, error)
             return Answer(500, "failed", "the delivery could not be stored; send it again")
         except Unavailable as error:
-            _log.error("the delivery %s of prompt %r was not taken: %s", event.id, event.name, error)
+            _log.error("the delivery %r of prompt %r was not taken: %s", event.id, event.name, error)
             return Answer(503, "busy", "too busy to store the delivery; send it again")
         if not new:
             return Answer(200, "duplicate", "known already")
