@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from shared.core.deliveries import Delivery
 from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
+from shared.database.deliveries import SqlDeliveries
 from shared.database.engine import open_database
 from shared.database.prompt_generations import SqlGenerations
 from shared.database.runs import SqlRunStore
@@ -114,6 +116,14 @@ def sight(path: str, name: str, state: str) -> None:
     print(SqlGenerations(open_database(path)).sight(name, state).changed)
 
 
+def accept(place: str, count: str) -> None:
+    """Bring so many deliveries, always the same ones; say which were new."""
+    store = SqlDeliveries(open_database(place))
+    for number in range(int(count)):
+        if store.accept([Delivery(f"d{number}", "p", "updated", 1, "{}")], (), NOW) == [True]:
+            print(f"d{number}", flush=True)
+
+
 JOBS: Mapping[str, Callable[..., None]] = {
     "mark": mark,
     "fill_up": fill_up,
@@ -124,6 +134,7 @@ JOBS: Mapping[str, Callable[..., None]] = {
     "draw_half": draw_half,
     "bump": bump,
     "sight": sight,
+    "accept": accept,
 }
 
 if __name__ == "__main__":

@@ -262,3 +262,27 @@ prompt_generations = sa.Table(
     sa.Column("state_generation", sa.BigInteger),
 )
 """How often each prompt was invalidated; `state` is what a poll last saw, at `state_generation` (`core/prompts.py`)."""
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("prompt", Id, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("channels", Json, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("next_at", Moment),
+    sa.Column("body", sa.Text),
+    sa.Index("ix_deliveries_received", "received_at"),
+)
+"""Deliveries of Langfuse's webhook (`core/deliveries.py`). `channels` are still to be told, at `next_at` or when the
+lease of whoever does it ends; `body` is what came, and is emptied when all is done.
+"""
+
+TO_TELL = sa.literal_column("state", sa.Text) == sa.literal_column("'waiting'")
+"""Not told to all; a literal text, for the reason above."""
+
+sa.Index("ix_deliveries_waiting", deliveries.c.next_at, sqlite_where=TO_TELL, postgresql_where=TO_TELL)
