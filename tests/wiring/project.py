@@ -36,7 +36,9 @@ class Warm:
         )
         self._one = Lock()
 
-    def run(self, arguments: list[str], folder: Path, environment: Mapping[str, str], outputs: tuple[Path, Path]) -> int:
+    def run(
+        self, arguments: list[str], folder: Path, environment: Mapping[str, str], outputs: tuple[Path, Path]
+    ) -> int:
         """The exit code of a command; what it prints goes to the two files."""
         out, err = map(str, outputs)
         asked = {"arguments": arguments, "folder": str(folder), "environment": environment, "out": out, "err": err}
@@ -54,6 +56,19 @@ class Warm:
 def warm() -> Warm:
     """This session's; it ends when the session does, for its standard input ends then."""
     return Warm()
+
+
+def cold_environment() -> dict[str, str]:
+    """The environment of a process of its own: it may keep what it compiles, or every one would compile everything."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def ran(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end in a folder, by a process that is forked from the warm one."""
+    given = {**os.environ, "NO_COLOR": "1", **environment}
+    with NamedTemporaryFile("r") as out, NamedTemporaryFile("r") as err:
+        code = warm().run([*arguments], folder, given, (Path(out.name), Path(err.name)))
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
 
 
 class Project:
@@ -83,19 +98,19 @@ class Project:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """The command, run until it ends."""
-        command, given = self.command(*arguments), {**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment}
-        if self.cold:
-            return subprocess.run(command, cwd=self.folder, env=given, capture_output=True, text=True, timeout=PATIENCE)
-        with NamedTemporaryFile("r") as out, NamedTemporaryFile("r") as err:
-            code = warm().run(command[2:], self.folder, given, (Path(out.name), Path(err.name)))
-            return subprocess.CompletedProcess(command, code, out.read(), err.read())
+        given = {"COLUMNS": "100", **environment}
+        if not self.cold:
+            return ran(self.folder, *arguments, **given)
+        child = self.started(*arguments, **given)
+        out, err = child.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(arguments, child.returncode, out, err)
 
     def started(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """The command as a process that goes on by itself."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            env={**os.environ, "NO_COLOR": "1", **environment},
+            env={**cold_environment(), "NO_COLOR": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

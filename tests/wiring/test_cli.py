@@ -21,13 +21,19 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_a_run_scores_stores_and_shows(project: Project) -> None:
+@pytest.fixture
+def cold(tmp_path: Path) -> Project:
+    """Whose commands import everything themselves, as a user's do."""
+    return Project(tmp_path, cold=True)
+
+
+def test_a_run_scores_stores_and_shows(cold: Project) -> None:
     """The first thing a user does: one command, a table with intervals, a page, a database; exit code 0."""
-    done = project.run("m.yaml")
+    done = cold.run("m.yaml")
     assert done.returncode == 0, done.stderr
     assert "Exact" in done.stdout and "Short" in done.stdout
-    assert (project.folder / "data" / "reports" / "cli.html").read_text().startswith("<!doctype html>")
-    assert len(project.scores()) == 16
+    assert (cold.folder / "data" / "reports" / "cli.html").read_text().startswith("<!doctype html>")
+    assert len(cold.scores()) == 16
 
 
 def test_a_second_run_says_that_nothing_is_new(project: Project) -> None:
@@ -58,9 +64,9 @@ def test_json_is_json(project: Project) -> None:
     assert {estimate["label"] for estimate in found["estimates"]} == {"Exact", "Short"}
 
 
-def test_quiet_prints_nothing(project: Project) -> None:
+def test_quiet_prints_nothing(cold: Project) -> None:
     """A cron job that goes well sends no mail."""
-    done = project.run("m.yaml", "--quiet")
+    done = cold.run("m.yaml", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -108,9 +114,9 @@ def test_the_report_of_a_past_run_can_be_written_again(project: Project) -> None
 
 
 @pytest.mark.parametrize("arguments", [(), ("nope.yaml",), ("m.yaml", "--nope"), ("m.yaml", "--limit", "0")])
-def test_bad_usage_is_exit_code_2(project: Project, arguments: tuple[str, ...]) -> None:
+def test_bad_usage_is_exit_code_2(cold: Project, arguments: tuple[str, ...]) -> None:
     """Bad usage is told on standard error, without a traceback."""
-    done = project.run(*arguments)
+    done = cold.run(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
