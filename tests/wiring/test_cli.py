@@ -70,6 +70,22 @@ def test_quiet_prints_nothing(cold: Project) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_quiet_still_says_why_a_run_did_not_end_well(project: Project) -> None:
+    """A cron job's mail holds one line: too many failures, or the budget; nothing on standard output."""
+    project.write("mine.py", "def nan(item):\n    return float('nan')\n")
+    project.write("m.yaml", CONFIG + "  Bad: {class: 'mine:nan'}\n")
+    done = project.run("m.yaml", "--quiet")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "trueline: Too many failures: 33% of the scores that were tried failed (allowed 20%)\n"
+
+
+def test_a_run_in_which_one_metric_always_fails_says_so_above_its_table(project: Project) -> None:
+    """No item has all its scores, and the table shows those of the other metrics: both are said."""
+    project.write("mine.py", "def nan(item):\n    return float('nan')\n")
+    project.write("m.yaml", CONFIG + "  Bad: {class: 'mine:nan'}\n")
+    assert "0 items scored, 8 items failed some metric (8 drawn" in project.run("m.yaml").stdout
+
+
 def test_no_dedup_scores_anew_and_leaves_no_mark(project: Project) -> None:
     """--no-dedup scores the whole window and does not disturb what is remembered."""
     project.report()

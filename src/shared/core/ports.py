@@ -184,6 +184,9 @@ class RunStore(Protocol):
     def drawn(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
         """Those of these items that `to_score` would give, in the order of the ids."""
 
+    def drawn_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
+        """How many scores are stored of the draws that these items came with, theirs among them."""
+
     def begun(self, stream: Stream) -> Iterator[StoredResult]:
         """What is scored of draws that were broken off: those of which some item was never tried."""
 

@@ -28,6 +28,8 @@ class Tally:
         self.examples: dict[tuple[str, str], str] = {}
         self.costs: dict[str, float] = {}
         self._tried = self._missed = 0
+        self.again: list[str] = []
+        self._missed_again = 0
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
@@ -39,6 +41,17 @@ class Tally:
     def failure_share(self) -> float:
         """Failed scores among those tried for the first time; nodes that fail because a child did do not count."""
         return self._missed / self._tried if self._tried else 0.0
+
+    def share_of(self, draws: int) -> float:
+        """Of a run that tried nothing for the first time: what failed again, among that and the scores that there are
+        of the same draws. So one stubborn item of many is no alarm, and a draw that still fails whole is one.
+        """
+        return self._missed_again / (self._missed_again + draws) if self._missed_again else 0.0
+
+    @property
+    def only_again(self) -> bool:
+        """Whether all that was tried had failed before (`again` are the items)."""
+        return not self._tried and bool(self.again)
 
     def add(self, **steps: int) -> None:
         """Raise counts by their names."""
@@ -64,11 +77,14 @@ class Tally:
             not_applicable=len(result.not_applicable),
             resumed=not of_this_run,
         )
+        missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
         if drawn.attempts == 0:
-            missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
             self._tried += len(made) + missed
             self._missed += missed
             self.estimate(result, drawn.decision, result.not_applicable)
+        else:
+            self.again.append(result.item.id)
+            self._missed_again += missed
 
     def estimate(self, rows: Rows, decision: Decision, not_applicable: tuple[str, ...] = ()) -> None:
         """Take the rows of one item into the estimates."""

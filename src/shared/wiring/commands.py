@@ -11,6 +11,8 @@ from pathlib import Path
 from shared.core.clock import iso
 from shared.core.errors import StoreError, UsageError
 from shared.report.terminal import as_json, show
+from shared.report.text import line
+from shared.report.words import STATUS
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.explain import explained, explained_json
 from shared.wiring.finding import called, find_config, known_configs
@@ -43,6 +45,9 @@ def run(options: Namespace) -> int:
         print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
     elif not options.quiet:
         show(report, sys.stdout, places, judges=stored.judges)
+    elif report.status in EXIT_CODES:  # the first note says why
+        why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
+        print(f"trueline: {why}", file=sys.stderr)
     return EXIT_CODES.get(report.status, 0)
 
 
