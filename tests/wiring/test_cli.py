@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.wiring.project import CONFIG, SCRIPT, Project
+from tests.wiring.warm import BOUND
 
 
 @pytest.fixture
@@ -127,6 +128,43 @@ def test_the_report_of_a_past_run_can_be_written_again(project: Project) -> None
     assert project.run("report", "m.yaml", "--out", "again.html").returncode == 0
     assert "Exact" in (project.folder / "again.html").read_text()
     assert project.run("report", "m.yaml", "--run", "nope").returncode == 2
+
+
+@pytest.mark.parametrize("logged", [False, True])
+def test_what_is_stored_can_be_read_where_nothing_can_be_written(
+    project: Project, tmp_path: Path, logged: bool
+) -> None:
+    """A state on a read-only disk: reports, lists and statistics are made of it, and no file appears beside it."""
+    project.write("labels.csv", "item_id,label,value\ni1,Exact,pass\n")
+    project.write("m.yaml", CONFIG + "labels: {type: file, path: labels.csv}\n")
+    assert project.run("m.yaml").returncode == 0
+    state, out = project.folder / "data" / "state", tmp_path / "out"
+    out.mkdir()
+    other = sqlite3.connect(state / "trueline.db")
+    if logged:  # as a copy of a state that a run was at work on: the newest pages are in the log
+        other.execute("CREATE TABLE anothers (a)")
+    before = sorted(state.iterdir())
+    for path in (*state.iterdir(), state):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        told = [
+            project.run(*words, **{BOUND: "1"})
+            for words in (
+                ("report", "m.yaml", "--out", str(out / "page.html")),
+                ("judge-report", "m.yaml"),
+                ("cache", "stats", "m.yaml"),
+                ("runs", "m.yaml"),
+                ("explain", "m.yaml", "i1"),
+            )
+        ]
+        assert [(each.returncode, each.stderr) for each in told] == [(0, "")] * 5
+        assert "Exact" in (out / "page.html").read_text() and "Exact" in told[1].stdout
+        assert sorted(state.iterdir()) == before
+        failed = project.run("m.yaml", "--no-dedup", **{BOUND: "1"})
+        assert failed.returncode == 1 and "writ" in failed.stderr
+    finally:
+        state.chmod(0o755)
+        other.close()
 
 
 @pytest.mark.parametrize("arguments", [(), ("nope.yaml",), ("m.yaml", "--nope"), ("m.yaml", "--limit", "0")])

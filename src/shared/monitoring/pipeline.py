@@ -141,12 +141,12 @@ class _Run:
         counts, limits = self.tally.counts, self.plan.limits
         if self.over_budget:
             return "over_budget"
-        share, which = self.tally.failure_share, "that were tried failed"
+        failed, which = self.tally.failure_share, "that were tried failed"
         if self.tally.only_again:
             stored = self.ports.runs.drawn_with(self.plan.stream, self.tally.again)
-            share, which = self.tally.share_of(stored), "of the draws that were tried again still fail"
-        if share > limits.max_failure_share:
-            self.notes.insert(0, f"{share:.0%} of the scores {which} (allowed {limits.max_failure_share:.0%})")
+            failed, which = self.tally.share_of(stored), "of the draws that were tried again still fail"
+        if failed > limits.max_failure_share:
+            self.notes.insert(0, f"{failed:.0%} of the scores {which} (allowed {limits.max_failure_share:.0%})")
             return "too_many_failures"
         if counts.read and counts.broken / counts.read > limits.max_broken_share:
             share = f"{counts.broken:,} of {counts.read:,}"

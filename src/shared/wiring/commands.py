@@ -122,7 +122,7 @@ def report(options: Namespace) -> int:
     built = _built(options, Wishes(tuple(options.overrides)))
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    opened = built.store.open(built.around.root)
+    opened = built.store.look(built.around.root)
     chosen = newest_run(opened.reader, built.plan, options.run)
     stored = Stored(opened.reader, chosen, safe_views(built, opened.reader, opened.anchors, chosen.stream))
     path = write_page(built, stored, None if options.out is None else Path(options.out))
@@ -164,13 +164,14 @@ def explain(options: Namespace) -> int:
 
 def cache(options: Namespace) -> int:
     """Show what the response cache holds and has saved, or clear it."""
-    from shared.database.engine import open_database
+    from shared.database.engine import open_database, read_database
     from shared.database.responses import SqlResponses
 
     built = _built(options, Wishes(tuple(options.overrides)))
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    database = open_database(built.store.address(built.around.root))
+    opening = open_database if options.action == "clear" else read_database
+    database = opening(built.store.address(built.around.root))
     try:
         responses = SqlResponses(database)
         cleared = responses.clear() if options.action == "clear" else None
