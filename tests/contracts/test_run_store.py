@@ -214,6 +214,19 @@ def test_an_item_that_is_given_up_is_published_with_what_it_has(store: SqlRunSto
     assert waiting(store, max_attempts=9) == ["b"]
 
 
+def test_scores_of_the_draws_of_some_items_are_counted(store: SqlRunStore) -> None:
+    """Of all items drawn together with them, of no other draw and no other stream."""
+    draw(store, ["a", "b", "c"])
+    store.save_results("run-1", STREAM, [scored("a"), scored("b"), failed("c", LENGTH)])
+    each = len(scored("a").scores)
+    assert store.drawn_with(STREAM, ["c"]) == store.drawn_with(STREAM, ["a", "c"]) == 2 * each
+    assert (store.drawn_with(STREAM, []), store.drawn_with(STREAM, ["x"]), store.drawn_with(OTHER_MONITOR, ["c"])) == (
+        0,
+        0,
+        0,
+    )
+
+
 def test_a_failed_item_may_be_finished(store: SqlRunStore) -> None:
     """After a second try that succeeds the item is published with the scores of both."""
     draw(store, ["a"])

@@ -198,6 +198,21 @@ def test_too_many_failures_fail_the_run(tmp_path: Path) -> None:
     assert len(house.shelf.rows()) == 5
 
 
+def test_a_run_that_only_tries_failures_again_is_judged_by_them(tmp_path: Path) -> None:
+    """All of the draw fails again: too many failures, said first. With new items beside them, those alone decide."""
+    house = House(tmp_path, ListSource(items(4)))
+    house.counting.fails_on = {"i000", "i001", "i002", "i003"}
+    limits = Limits(max_failure_share=0.5, max_attempts=9)
+    assert house.run(limits=limits).status == "too_many_failures"
+    again = house.run(limits=limits)
+    assert (again.status, again.counts.resumed) == ("too_many_failures", 4)
+    assert again.notes[0].startswith("100% of the scores of the draws that were tried again still fail (allowed 50%)")
+    house.source.records += items(1, 10)
+    assert house.run(limits=limits).status == "done"
+    house.counting.fails_on = {"i000"}
+    assert [house.run(limits=limits).status for _ in range(2)] == ["done", "done"]
+
+
 def test_nothing_is_marked_before_the_sinks_confirm(tmp_path: Path) -> None:
     """A sink that is down loses no score: the next run publishes what was stored, without scoring it again."""
     house = House(tmp_path, ListSource(items(10)))
@@ -358,7 +373,7 @@ def test_retried_items_do_not_enter_the_next_runs_estimates(tmp_path: Path) -> N
 
 
 def test_one_stubborn_item_does_not_fail_quiet_runs(tmp_path: Path) -> None:
-    """The share of failures is judged over first tries: one item that fails again is no alarm by itself."""
+    """One item of a draw that fails again is no alarm by itself: the share is that of the whole draw."""
     house = House(tmp_path, ListSource(items(10)))
     house.counting.fails_on = {"i003"}
     assert [house.run().status for _ in range(2)] == ["done", "done"]

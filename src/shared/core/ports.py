@@ -175,6 +175,9 @@ class RunStore(Protocol):
     def drawn(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
         """Those of these items that `to_score` would give, in the order of the ids."""
 
+    def drawn_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
+        """How many scores are stored of the draws that these items came with, theirs among them."""
+
     def at_work(self, stream: Stream, run_id: str, max_attempts: int) -> AbstractContextManager[Claims]:
         """While it is entered the run is a worker of the stream; items with `max_attempts` tries are left out."""
 

@@ -37,7 +37,7 @@ from shared.database.rows import (
     score_of,
 )
 from shared.database.tables import WAITING, decisions, items, runs, scores
-from shared.database.waiting import THIN, drawn_items, thin_row, waiting_ids, waiting_page
+from shared.database.waiting import THIN, drawn_items, scores_drawn_with, thin_row, waiting_ids, waiting_page
 from shared.database.worker_tables import draws, workers
 from shared.database.workers import at_work
 
@@ -111,6 +111,11 @@ class SqlRunStore(SqlOutbox, SqlRunReader):
         """Those of these items that are not finished, in the order of the ids."""
         with self.database.read() as connection:
             return drawn_items(connection, stream, item_ids)
+
+    def drawn_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
+        """How many scores are stored of the draws that these items came with, theirs among them."""
+        with self.database.read() as connection:
+            return scores_drawn_with(connection, stream, item_ids)
 
     def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
         """Drawn items that are not finished, oldest draw first, each once, in bounded memory.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shared.core.claims import DrawnItem
 from shared.core.results import Decision, Stream
 from shared.database.reading import PAGE, dated, same_item
-from shared.database.rows import decision_of, item_of, key, known, of, rows_by_item, score_of
+from shared.database.rows import chunks, decision_of, item_of, key, known, of, rows_by_item, score_of
 from shared.database.tables import WAITING, decisions, items, scores
 
 THIN = (
@@ -56,6 +56,19 @@ def drawn_items(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -
         )
         for each in wanted
     ]
+
+
+def scores_drawn_with(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> int:
+    """How many scores are stored of all items that were drawn by the runs which drew these."""
+    draws: set[str] = set()
+    for part in chunks(ids):
+        mine = sa.select(decisions.c.run_id).where(of(decisions, stream), decisions.c.item_id.in_(part))
+        draws.update(connection.execute(mine.distinct()).scalars())
+    count = sa.select(sa.func.count()).select_from(scores).join(decisions, same_item(scores, decisions))
+    found = 0
+    for some in chunks(sorted(draws)):
+        found += connection.execute(count.where(of(decisions, stream), decisions.c.run_id.in_(some))).scalar_one()
+    return found
 
 
 ORDER = (decisions.c.decided_at, decisions.c.item_id)

@@ -88,7 +88,7 @@ class _Run:
         self.over_budget = False
 
     async def execute(self) -> Status:
-        """All stages; the status that the run ends with."""
+        """All stages; the status that the run ends with. Where that is not well, the first note says why."""
         if self.plan.mode == "run":
             await self.publisher.drain()  # what an earlier run scored and could not publish
         with ExitStack() as drawing:
@@ -165,13 +165,16 @@ class _Run:
         counts, limits = self.tally.counts, self.plan.limits
         if self.over_budget:
             return "over_budget"
-        if self.tally.failure_share > limits.max_failure_share:
-            allowed = f"allowed {limits.max_failure_share:.0%}"
-            self.notes.append(f"{self.tally.failure_share:.0%} of the scores that were tried failed ({allowed})")
+        failed, which = self.tally.failure_share, "that were tried failed"
+        if self.tally.only_again:
+            stored = self.ports.runs.drawn_with(self.plan.stream, self.tally.again)
+            failed, which = self.tally.share_of(stored), "of the draws that were tried again still fail"
+        if failed > limits.max_failure_share:
+            self.notes.insert(0, f"{failed:.0%} of the scores {which} (allowed {limits.max_failure_share:.0%})")
             return "too_many_failures"
         if counts.read and counts.broken / counts.read > limits.max_broken_share:
             share = f"{counts.broken:,} of {counts.read:,}"
-            self.notes.append(f"{share} records are broken; is the extractor the right one?")
+            self.notes.insert(0, f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
         if counts.postponed:
             self.notes.append(
@@ -233,7 +236,7 @@ class _Run:
                         self._publish()
         except OverBudget as error:
             self.over_budget = True
-            self.notes.append(f"{error}; what was scored is kept, and the next run goes on with the rest")
+            self.notes.insert(0, f"{error}; what was scored is kept, and the next run goes on with the rest")
         finally:  # also when cancelled: what is scored is kept
             flusher.cancel()
             self.buffer.extend(leftover)

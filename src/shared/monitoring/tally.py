@@ -30,6 +30,8 @@ class Tally:
         self.examples: dict[tuple[str, str], str] = {}
         self.costs: dict[str, float] = {}
         self._tried = self._missed = 0
+        self.again: list[str] = []
+        self._missed_again = 0
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
@@ -50,6 +52,17 @@ class Tally:
     def counts(self) -> Counts:
         """All counts so far."""
         return Counts(**self._counts)
+
+    def share_of(self, draws: int) -> float:
+        """Of a run that tried nothing for the first time: what failed again, among that and the scores that there are
+        of the same draws. So one stubborn item of many is no alarm, and a draw that still fails whole is one.
+        """
+        return self._missed_again / (self._missed_again + draws) if self._missed_again else 0.0
+
+    @property
+    def only_again(self) -> bool:
+        """Whether all that was tried had failed before (`again` are the items)."""
+        return not self._tried and bool(self.again)
 
     def add(self, **steps: int) -> None:
         """Raise counts by their names."""
@@ -75,11 +88,14 @@ class Tally:
         counts["failures"] += len(result.failures)
         counts["not_applicable"] += len(result.not_applicable)
         counts["resumed"] += not of_this_run
+        missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
         if drawn.attempts == 0:
-            missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
             self._tried += len(made) + missed
             self._missed += missed
             self.estimate(result, drawn.decision, result.not_applicable)
+        else:
+            self.again.append(result.item.id)
+            self._missed_again += missed
 
     def estimate(self, rows: Rows, decision: Decision, not_applicable: tuple[str, ...] = ()) -> None:
         """Take the rows of one item into the estimates."""

@@ -14,7 +14,7 @@ from shared.core.labels import AnchorStore
 from shared.core.ports import RunReader, ScoredItemsStore
 from shared.core.results import Stream
 from shared.database.anchors import SqlAnchors
-from shared.database.engine import Database, has_state, open_database, shown_place
+from shared.database.engine import Database, has_state, open_database, read_database, shown_place
 from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
@@ -121,7 +121,17 @@ class Store(Strict):
         Raises:
             StoreError: when they cannot be opened.
         """
-        database = open_database(self.address(root))
+        return self._opened(root, open_database(self.address(root)))
+
+    def look(self, root: Path) -> Opened:
+        """Open the stores to read what is there, also where nothing can be written.
+
+        Raises:
+            StoreError: when they cannot be opened.
+        """
+        return self._opened(root, read_database(self.address(root)))
+
+    def _opened(self, root: Path, database: Database) -> Opened:
         scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
         return Opened(scored, runs, reader, database, SqlAnchors(database))
 
