@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -309,7 +310,7 @@ class _Mortal:
             if life.left < -1 or (life.left < 0 and life.before):
                 raise Killed
             made = work(*arguments, **named)
-            if asyncio.iscoroutine(made):
+            if inspect.iscoroutine(made):
                 return _last(made, life)
             if life.left < 0:
                 raise Killed
@@ -328,10 +329,10 @@ async def _last(work: Coroutine[Any, Any, Any], life: Life) -> Any:
 _FAULTS = st.sampled_from(["", "", "", "refused", "lost_answer", "lost", "slow"])
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    lives=st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=6),
-    faults=st.lists(_FAULTS, max_size=20),
+    lives=st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=5),
+    faults=st.lists(_FAULTS, max_size=12),
     rejected=st.sets(st.integers(0, 11), max_size=2),
 )
 def test_faults_and_kills_lose_nothing_and_double_nothing(
