@@ -137,7 +137,7 @@ class Bank(House):
 
     def spend(self, limit: float, dies_after: int = 1_000_000) -> RunReport:
         self.wallet, self.at_call = Wallet(limit, dies_after), {}
-        ports = Ports(self.scored, self.runs, (self.shelf,), money=self.wallet, clock=lambda: NOW)
+        ports = Ports(self.scored, self.runs, (Outlet(self.shelf),), money=self.wallet, clock=lambda: NOW)
         runner = Runner([bind(self.judge(), "Judge")], (), RunnerOptions(max_concurrent=4))
         return asyncio.run(run_monitor(replace(self.plan, runner=runner), ports))
 

@@ -32,6 +32,11 @@ def told(project: Project, code: int, *words: str, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
+def words(text: str) -> str:
+    """The text on one line: notes are wrapped to the width of the terminal."""
+    return " ".join(text.split())
+
+
 def rows(project: Project) -> list[str]:
     lines = [line for file in (project.folder / "out").rglob("*.jsonl") for line in file.read_text().splitlines()]
     return sorted(json.loads(line)["item_id"] for line in lines)
@@ -40,7 +45,7 @@ def rows(project: Project) -> list[str]:
 def test_a_required_sink_that_is_down_fails_the_run_and_is_drained_later(project: Project) -> None:
     """Scores are stored, the run says what waits and how to drain it; `publish` brings it there once, unscored."""
     configured(project)
-    text = told(project, 1, "m.yaml")
+    text = words(told(project, 1, "m.yaml"))
     assert "Not all published" in text and "8 items scored" in text
     assert "1 batch(es) wait for file:out" in text and "trueline publish CONFIG --pending" in text
     listed = told(project, 1, "publish", "m.yaml", "--list")
@@ -101,13 +106,16 @@ def test_publish_says_what_it_needs(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "words"),
+    ("files", "said"),
     [
-        ("directory: out, required: maybe", "publishing.files.required: found 'maybe' (a text); expected true or false"),
+        (
+            "directory: out, required: maybe",
+            "files.required: found 'maybe' (a text); expected true or false",
+        ),
         ("directory: out, requird: false", "Did you mean 'required'?"),
     ],
 )
-def test_a_wrong_required_is_said(project: Project, files: str, words: str) -> None:
+def test_a_wrong_required_is_said(project: Project, files: str, said: str) -> None:
     """With place, what was found and what was expected, before any work."""
     configured(project, files)
-    assert words in told(project, 2, "check", "m.yaml")
+    assert said in told(project, 2, "check", "m.yaml")
