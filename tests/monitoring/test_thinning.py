@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, OverBudget
+from shared.core.outbox import Outlet
 from shared.core.ports import DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, RunReport
