@@ -29,6 +29,20 @@ class FailureMade(NamedTuple):
     at: datetime
 
 
+class Delivered(NamedTuple):
+    """How far one message of an item is at a sink (`core/outbox.py`; without a label the item's whole batch): `state`
+    is `pending`, `sent`, `verified`, `failed` or `skipped`, `at` when that was found, None before the first try.
+    """
+
+    sink: str
+    label: str
+    state: str
+    attempts: int
+    reason: str
+    next_try_at: datetime
+    at: datetime | None
+
+
 class ItemStory(NamedTuple):
     """One item in stored state. `run_id` and `decided_at` are those of its decision; both ids are empty for an item
     that was marked without a draw. `item` is None unless it was drawn. `state` is one of `undrawn`, `drawn`, `failed`,
@@ -47,6 +61,7 @@ class ItemStory(NamedTuple):
     item: DatasetItem | None = None
     scores: tuple[ScoreMade, ...] = ()
     failures: tuple[FailureMade, ...] = ()
+    delivered: tuple[Delivered, ...] = ()
 
     @property
     def missing(self) -> tuple[FailureMade, ...]:

@@ -99,7 +99,7 @@ class SqlOutbox:
 
     def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
         """These items are published; closing twice is harmless."""
-        with self.database.write() as connection:
+        with self.database.write("marks") as connection:
             for part in chunks(item_ids):
                 mine = sa.and_(of(decisions, stream), FINISHED, decisions.c.item_id.in_(part))
                 connection.execute(sa.update(decisions).where(mine).values(state="published", marked_at=at))
@@ -137,7 +137,7 @@ class SqlOutbox:
         due = sa.update(outbox).where(mine, _O.state.in_(["pending", "sent"]), _free(now)).values(next_try_at=now)
         new = sa.update(outbox).where(mine, _O.state == "failed")
         new = new.values(state="pending", attempts=0, stored_at=now, next_try_at=now, sent_at=None)
-        with self.database.write() as connection:
+        with self.database.write("outbox") as connection:
             return connection.execute(due).rowcount + (connection.execute(new).rowcount if failed else 0)
 
     def release(self, stream: Stream) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.results import Stream
-from shared.core.stories import VERSION_DIGITS, FailureMade, ItemStory, ScoreMade, own_id
+from shared.core.stories import VERSION_DIGITS, Delivered, FailureMade, ItemStory, ScoreMade, own_id
 from shared.database.engine import Database
+from shared.database.outbox_tables import outbox
 from shared.database.rows import Row, decision_of, failure_of, item_of, of, rows_by_item, score_of
 from shared.database.tables import decisions, failures, items, scores
 
@@ -25,8 +26,12 @@ def stories_of(database: Database, stream: Stream, item_id: str) -> list[ItemSto
         found = rows_by_item(connection, items, stream, ids)
         made = rows_by_item(connection, scores, stream, ids)
         missed = rows_by_item(connection, failures, stream, ids)
+        batches = [rows[0].batch_id for rows in decided.values() if rows[0].batch_id]
+        posted = rows_by_item(connection, outbox, stream, [*ids, *batches])
     stories = [
-        _story(stream, rows[0], next(iter(found.get(each, ())), None), made.get(each, []), missed.get(each, []))
+        _story(
+            stream, rows[0], next(iter(found.get(each, ())), None), made.get(each, []), missed.get(each, [])
+        )._replace(delivered=tuple(map(_delivered, (*posted.get(rows[0].batch_id, ()), *posted.get(each, ())))))
         for each, rows in decided.items()
     ]
     return sorted(stories, key=lambda story: (story.decided_at, story.decision.item_id))
@@ -49,6 +54,10 @@ def _versions(stream: Stream, item_id: str) -> sa.Select[Any]:
     # Between `id@` and `id@g` stand all versions, whatever a database thinks of the order of other letters.
     versions = sa.and_(known >= head, known <= f"{head}g", length)
     return sa.select(known).where(of(decisions, stream), sa.or_(known == item_id, versions))
+
+
+def _delivered(row: Row) -> Delivered:
+    return Delivered(row.sink, row.label, row.state, row.attempts, row.reason, row.next_try_at, row.settled_at)
 
 
 def _story(stream: Stream, decided: Row, item: Row | None, made: list[Row], missed: list[Row]) -> ItemStory:

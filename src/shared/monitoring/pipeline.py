@@ -21,7 +21,7 @@ from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publishing import Publisher
+from shared.monitoring.publishing import Publisher, closing
 from shared.monitoring.sampling import Stratified
 from shared.monitoring.shares import ELSEWHERE, Shares
 from shared.monitoring.tally import Tally
@@ -60,7 +60,7 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         run = _Run(plan, ports, report, claims)
         status: Status = "failed"
         try:
-            async with run.publisher:
+            async with closing(ports.sinks), run.publisher:
                 status = await run.execute()
         except asyncio.CancelledError:
             status = "interrupted"
@@ -104,7 +104,8 @@ class _Run:
         self.tally.add(drawn=drawn)
         await self._score(drawn)
         if self.plan.mode == "run":
-            self.ports.progress.stage("publishing")
+            if self.ports.sinks:
+                self.ports.progress.stage("publishing")
             await self.publisher.finish()
         return self._status()
 

@@ -10,6 +10,7 @@ from shared.core.results import MetricScore
 from shared.core.stories import ItemStory
 from shared.core.thinning import was_thinned
 from shared.report.aligned import wrapped
+from shared.report.publishing import delivered_words
 from shared.report.text import line, moment, number, probability
 from shared.report.words import many
 
@@ -69,6 +70,9 @@ def _finished(story: ItemStory) -> str:
     if not story.run_id:
         return "Marked as scored from outside; nothing else is stored of it."
     step = "Scored and published" if story.state == "published" else "Scored; publishing it is not finished"
+    failed = sum(each.state == "failed" for each in story.delivered)
+    if failed and story.state != "published":
+        step = f"Scored; {many(failed, 'message')} failed at a sink, so it is not marked, and not scored again"
     if story.missing:
         step = step.replace("Scored", f"Given up after {many(story.attempts, 'try', 'tries')}", 1)
     gone = f", {len(story.missing):,} without one" if story.missing else ""
@@ -124,6 +128,9 @@ def story_text(story: ItemStory, options: StoryOptions) -> str:
         head = f"  try {each.attempt}, {moment(each.at)}, {line(each.failure.metric.label, 40)}: "
         lines += wrapped(f"{line(each.failure.kind, 80)}: {line(each.failure.message, 600)}", head)
         lines.append(f"    run {line(each.run_id, 60)}")
+    lines += ["", "at the sinks"] if story.delivered else []
+    for sent in story.delivered:
+        lines += wrapped(delivered_words(sent), "  ")
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
 
 

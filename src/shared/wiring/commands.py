@@ -163,6 +163,16 @@ def explain(options: Namespace) -> int:
     return print_story(_built(options, Wishes(tuple(options.overrides))), options.item, options.json)
 
 
+def publish(options: Namespace) -> int:
+    """Publish what is left of a monitor's scores."""
+    from shared.wiring.publish import publish as publish_left  # late, as above
+
+    if not (options.pending or options.failed or options.list):
+        raise UsageError("publish: say what: --pending sends what waits, --failed tries failed ones too, --list shows")
+    built = _built(options, Wishes(tuple(options.overrides)))
+    return publish_left(built, options.failed, options.list, options.json)
+
+
 def cache(options: Namespace) -> int:
     """Show what the response cache holds and has saved, or clear it."""
     from shared.database.engine import open_database, read_database

@@ -98,6 +98,7 @@ def _redacted(story: ItemStory, redactor: Redactor) -> ItemStory:
         item=None if story.item is None else redact_item(story.item, redactor),
         scores=tuple(each._replace(score=redact_score(each.score, redactor)) for each in story.scores),
         failures=tuple(each._replace(failure=redact_failure(each.failure, redactor)) for each in story.failures),
+        delivered=tuple(each._replace(reason=redactor.redact(each.reason)) for each in story.delivered),
     )
 
 
