@@ -19,7 +19,7 @@ from shared.core.results import Stream
 from shared.database.engine import Database
 from shared.database.failures import reachable
 from shared.database.reading import dated
-from shared.database.rows import of
+from shared.database.rows import insert_new, of
 from shared.database.tables import WAITING, decisions
 from shared.database.worker_tables import workers
 
@@ -89,7 +89,7 @@ def enrol(connection: sa.Connection, worker: Worker) -> None:
             "since": worker.since,
             "leased_until": until,
         }
-        connection.execute(sa.insert(workers), row)
+        insert_new(connection, workers, [row])  # the thread that renews the lease may do the same
 
 
 def bury(database: Database, worker: Worker) -> int:

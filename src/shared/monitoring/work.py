@@ -112,6 +112,9 @@ class Work:
         if self._ports.shared:
             return page
         unmarked = set(self._ports.scored.unseen(self._plan.stream, [drawn.item.id for drawn in page]))
+        marked = [drawn.item.id for drawn in page if drawn.item.id not in unmarked]
+        if marked:
+            self._ports.runs.done_elsewhere(self._run_id, self._plan.stream, marked)
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
     def _kept(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:
