@@ -71,7 +71,7 @@ class Work:
                 yield self._begin(drawn)
             took, begun = time.monotonic() - begun, time.monotonic()
             # About a second's work at a time: more would keep it from other workers, less would cost transactions.
-            size = min(_PAGE, size * 2) if took < _QUICK else max(_LEAST, size // 2) if took > _SLOW else size
+            size = min(_PAGE, size * 4) if took < _QUICK else max(_LEAST, size // 2) if took > _SLOW else size
 
     async def _thinned(self) -> AsyncIterator[DatasetItem]:
         while ids := self._shuffled():  # again, for what dead workers have left meanwhile
