@@ -1,4 +1,4 @@
-"""From a source's record to an item, by the application's extractor."""
+"""What a source yields, and the way from its record to an item by the application's extractor."""
 
 from __future__ import annotations
 
@@ -12,11 +12,33 @@ from shared.core.records import DatasetItem
 
 
 @dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that could not become an item: where it stands and what is wrong with it."""
+
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that the user must be told about what was read, such as a limit that was hit."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A record that is none of the monitor's: the id that its source knows it by, and why."""
 
     item_id: str
     why: str
+
+
+Fetched = DatasetItem | Broken | LeftOut | Notice
+"""What a source yields."""
 
 
 def extracted(extract: Callable[[Any], DatasetItem], record: Any, item_id: str) -> DatasetItem | LeftOut | str:

@@ -12,7 +12,9 @@ from random import Random
 from typing import Any, Protocol
 
 from shared.core.claims import Claims, DrawnItem, DrawResult
-from shared.core.extracting import LeftOut
+from shared.core.extracting import Broken as Broken
+from shared.core.extracting import Fetched as Fetched
+from shared.core.extracting import Notice as Notice
 from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -29,28 +31,6 @@ from shared.core.results import (
 )
 from shared.core.stories import ItemStory, PassedOver
 from shared.core.usage import ModelUsage
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A record that could not become an item: where it stands and what is wrong with it."""
-
-    where: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.why}"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that the user must be told about what was read, such as a limit that was hit."""
-
-    text: str
-
-
-Fetched = DatasetItem | Broken | LeftOut | Notice
-"""What a source yields."""
 
 
 @dataclass(frozen=True, slots=True)
