@@ -37,7 +37,7 @@ from shared.scoring.runner import Runner
 HERE = Path(__file__).parent
 PEER = "inspect_ai==0.3.285"
 STREAM = Stream("list:benchmark", "durable")
-ROUNDS = 5
+ROUNDS = 3
 
 
 class Listed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -98,6 +99,7 @@ def bury(database: Database, worker: Worker) -> int:
         others = of_others(connection, worker)
         late = {name for name, until in others.items() if until < now(connection)}
     dead = 0
+    _sweep(database, {*others, worker.name})
     for name in others:
         with database.write() as connection:
             if not (_dead(database, connection, name) or name in late):
@@ -157,15 +159,27 @@ def _dead(database: Database, connection: sa.Connection, name: str) -> bool:
         from shared.database.postgres import has_life_lock  # late: files need no server
 
         return not has_life_lock(connection, name)
-    path = _life(database.path, name)
-    lock = FileLock(path, timeout=0)
+    return _has_gone(_life(database.path, name))
+
+
+def _has_gone(path: Path) -> bool:
+    """Whether nobody holds a lock file; it is removed then."""
     try:
-        with lock:
+        with FileLock(path, timeout=0):
             pass
     except Timeout:
         return False
     path.unlink(missing_ok=True)
     return True
+
+
+def _sweep(database: Database, known: set[str]) -> None:
+    """Remove the lock files of processes that were killed before they had a row."""
+    if database.path is not None:
+        mine = {_life(database.path, name) for name in known}
+        for path in database.path.parent.glob(f"{glob.escape(database.path.name)}.*.worker"):
+            if path not in mine:
+                _has_gone(path)
 
 
 def _life(database: Path, name: str) -> Path:
