@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from shared.core.best_effort import attempt
 from shared.core.clock import as_utc
 from shared.core.digests import digest
 from shared.core.errors import ItemError, SourceError, TransientError
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.extracting import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.gathering import Gathering, Group, goes_on
@@ -45,7 +45,7 @@ class LangfuseSource:
         self._context = context
         self._runtime = runtime
 
-    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
 
         A read that is broken off, by an error or a kill, is gone on with for an hour by the next one.
@@ -73,7 +73,7 @@ class LangfuseSource:
             client.close()
             spool.close(keep=not done)
 
-    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[Fetched]:
         left: Counter[str] = Counter()
         given = 0
         for group in gathering.groups():
@@ -83,6 +83,9 @@ class LangfuseSource:
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
             if self._params.trace_name not in (None, record.get("name")):
+                yield LeftOut(
+                    record["id"], f"its name is {record.get('name')!r}, asked for is {self._params.trace_name!r}"
+                )
                 continue
             if given == self._params.limit:
                 left["limit"] += 1
@@ -107,18 +110,11 @@ class LangfuseSource:
         patience = timedelta(minutes=self._params.look_back_minutes).total_seconds()
         return "lacking" if lacks_rows(group.rows) and now.timestamp() - last < patience else ""
 
-    def _extracted(self, record: Row) -> DatasetItem | Broken:
-        item: object = attempt(self._context.extract, record)
-        where = f"{self._params.items.removesuffix('s')} {record['id']}"
-        if isinstance(item, Exception):
-            return Broken(where, f"the extractor failed: {type(item).__name__}: {item}")
-        if not isinstance(item, DatasetItem):
-            return Broken(where, f"the extractor returned {type(item).__name__}; expected a DatasetItem")
-        # As it will be stored and read again: an item that cannot be is told here, not in a later run.
-        sound = attempt(DatasetItem.from_dict, item.to_dict())
-        if isinstance(sound, Exception):
-            return Broken(where, f"the extractor made an item that cannot be kept: {sound}")
-        return sound
+    def _extracted(self, record: Row) -> DatasetItem | Broken | LeftOut:
+        found = extracted(self._context.extract, record, record["id"])
+        return (
+            Broken(f"{self._params.items.removesuffix('s')} {record['id']}", found) if isinstance(found, str) else found
+        )
 
     def _name(self) -> str:
         """The same for every read of the same rows by the same source: what is put aside belongs to it."""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from random import Random
 from uuid import uuid4
 
@@ -190,7 +191,8 @@ class _Run:
         # Where all state is in one database, what is marked is decided too.
         marks = () if ports.shared else (ports.scored.unseen,)
         known: tuple[Known, ...] = (*ports.known, *marks, ports.runs.undecided)
-        reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known)
+        left_out = partial(ports.runs.pass_over, self.report.run_id, plan.stream)
+        reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known, left_out)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(intake.counts))
         self.broken = intake.broken
@@ -242,6 +244,8 @@ class _Run:
             flusher.cancel()
             self.buffer.extend(leftover)
             self._store()
+        if self.over_budget:
+            self.ports.runs.out_of_budget(self.report.run_id, self.plan.stream, self.worker)
         tired = self.ports.runs.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
         if tired:
             tries = self.plan.limits.max_attempts

@@ -87,6 +87,7 @@ class Tally:
         counts["scores"] += len(made)
         counts["failures"] += len(result.failures)
         counts["not_applicable"] += len(result.not_applicable)
+        counts["no_metric"] += not (result.scores or result.failures)
         counts["resumed"] += not of_this_run
         missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
         if drawn.attempts == 0:
