@@ -55,7 +55,7 @@ class Posting:
                 good.append((place, score, found))
         if good:
             batches = list(_batches(good, self._transport.settings.scores_per_post))
-            results = await _together(self._attempt(_plain(batch)) for batch in batches)
+            results = await together(self._attempt(_plain(batch)) for batch in batches)
             for batch, result in zip(batches, results, strict=True):
                 outcomes |= dict(zip((place for place, _, _ in batch), result, strict=True))
         return [outcomes[place] for place in range(len(asked))]
@@ -63,7 +63,7 @@ class Posting:
     async def stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         """The identities of those that are stored as they are, as far as can be read now."""
         parts = [scores[start : start + _IDS] for start in range(0, len(scores), _IDS)]
-        return set().union(*await _together(self._stored(part) for part in parts))
+        return set().union(*await together(self._stored(part) for part in parts))
 
     async def _stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         some = {(each.id, each.name): each for each in scores}
@@ -123,7 +123,7 @@ class Posting:
             waited, pause = waited + pause, pause * 2
 
     async def _singles(self, batch: Batch) -> list[Outcome]:
-        return await _together(self._single(score, body) for score, body in batch)
+        return await together(self._single(score, body) for score, body in batch)
 
     async def _single(self, score: Score, body: bytes) -> Outcome:
         try:
@@ -153,7 +153,7 @@ class Posting:
         return [_event_outcome(score, name, done, errors) for name, (score, _) in zip(names, batch, strict=True)]
 
 
-async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """What all of them return; the first that fails ends the others."""
     tasks = [asyncio.ensure_future(each) for each in works]
     try:

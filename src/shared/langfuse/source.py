@@ -43,7 +43,7 @@ class LangfuseSource:
         self.key = context.key
         self._params = params
         self._context = context
-        self._runtime = runtime
+        self.runtime = runtime or Runtime()
 
     def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
         """Yield the items in the window as of `now`, in bounded memory.
@@ -55,7 +55,7 @@ class LangfuseSource:
             cannot be put aside.
         """
         now, done = as_utc(now), False
-        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
         try:
             gathering = Gathering(client, self._params, spool, now)
