@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from shared.core.errors import ConfigError, FatalError, TransientError
+from shared.core.errors import ConfigError, FatalError, TransientError, wait_of
 from shared.core.outbox import Message, MessageState, Receipt
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.scores import Outcome, Score
@@ -17,9 +17,7 @@ STATES: Mapping[str, MessageState] = {"accepted": "sent", "rejected": "failed", 
 
 
 class Patience:
-    """How long what a server took may stay unseen: `seconds` after it was sent, or, where that is not known, after it
-    was first looked for here. Later it is taken for lost.
-    """
+    """How long what a server took may stay unseen: `seconds` after it was first looked for here. Later it is lost."""
 
     def __init__(self, client: LangfuseClient, seconds: float) -> None:
         self._client, self._seconds = client, seconds
@@ -33,8 +31,7 @@ class Patience:
     def unseen(self, message: Message) -> Receipt:
         """It is not there yet, or it is lost."""
         now = self._client.now().timestamp()
-        sent = self._looked.setdefault(message.key, now) if message.sent_at is None else message.sent_at.timestamp()
-        waited = max(0.0, now - sent)
+        waited = max(0.0, now - self._looked.setdefault(message.key, now))
         if waited >= self._seconds:
             self._looked.pop(message.key, None)
             return Receipt(message.key, "pending", f"taken by the server, and not stored {waited:.0f} s later")
@@ -66,7 +63,7 @@ class ScoreDelivery:
         try:
             there = await self._client.stored_scores(scores)
         except TransientError as error:
-            return [Receipt(message.key, "sent", str(error)) for message in messages]
+            return [Receipt(message.key, "sent", str(error), wait_of(error)) for message in messages]
         looks = zip(messages, scores, strict=True)
         return [
             self._patience.seen(message) if score.identity in there else self._patience.unseen(message)
@@ -126,4 +123,4 @@ def fatal() -> Iterator[None]:
 
 
 def _receipt(message: Message, outcome: Outcome) -> Receipt:
-    return Receipt(message.key, STATES[outcome.status], outcome.reason)
+    return Receipt(message.key, STATES[outcome.status], outcome.reason, outcome.wait)

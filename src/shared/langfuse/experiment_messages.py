@@ -30,7 +30,7 @@ _INPUT = (
     *("query", "conversation", "retrieved_content", "negatives", "acceptance_criteria", "expected_tools"),
     *("expected_ranking", "document_text", "additional_input"),
 )
-"""Fields of an item that a dataset's item gives as input, under their own names, so that it is read again as they were."""
+"""Fields of an item that are the input of a dataset's item, under their own names: so they can be read again."""
 
 
 @dataclass(frozen=True, slots=True)

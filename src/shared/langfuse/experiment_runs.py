@@ -97,7 +97,7 @@ class SpanRuns:
         for outcome in await self._client.spans.post(ready):
             key = spans[outcome.id]
             if key not in receipts or outcome.status != "accepted":
-                wait = _AGAIN if outcome.status == "unknown" else None
+                wait = max(_AGAIN, outcome.wait or 0.0) if outcome.status == "unknown" else None
                 receipts[key] = Receipt(key, STATES[outcome.status], outcome.reason, wait)
         return [receipts[message.key] for message in messages]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from shared.core.errors import ItemError, TransientError
+from shared.core.errors import ItemError, TransientError, wait_of
 from shared.core.outbox import Message, MessageState, Packed, Receipt
 from shared.core.ports import Batch
 from shared.core.results import RunReport
@@ -96,7 +96,7 @@ class LangfuseExperiments:
         try:
             return await work(messages)
         except TransientError as error:
-            return [Receipt(each.key, otherwise, str(error)) for each in messages]
+            return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
 
     async def _send_items(self, messages: Sequence[Message]) -> list[Receipt]:
         place, runs = await self._place(messages[0]), await self._ways()
@@ -177,7 +177,7 @@ class DatasetItems:
         try:
             await self._client.datasets.put_item(dataset, NewItem(**{each: item[each] for each in fields}))
         except TransientError as error:
-            return Receipt(message.key, "pending", str(error))
+            return Receipt(message.key, "pending", str(error), wait_of(error))
         except ItemError as error:
             return Receipt(message.key, "failed", str(error))
         known.add(item["id"])

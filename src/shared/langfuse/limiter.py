@@ -91,7 +91,9 @@ class Limiter:
             if ticket is not None:
                 return ticket
             if seconds > self._max_wait:
-                raise RateLimited(f"Langfuse's limit for {bucket} requests is used up for {seconds:.0f} s more")
+                raise RateLimited(
+                    f"Langfuse's limit for {bucket} requests is used up for {seconds:.0f} s more", seconds
+                )
             await self._runtime.sleep(max(_SHORTEST, seconds))  # never so short that no clock shows it
 
     def answered(self, ticket: Ticket) -> None:

@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from shared.core.errors import TransientError
+from shared.core.errors import TransientError, wait_of
 from shared.langfuse.failures import Refused, TooLarge
 from shared.langfuse.probing import Probe
 from shared.langfuse.queries import Row, ScoreQuery
@@ -81,7 +81,7 @@ class Posting:
                 return await self._array(batch)
             return await (self._ingestion(batch) if how == "ingestion" else self._singles(batch))
         except TransientError as error:
-            return [Outcome(score.id, "unknown", str(error)) for score, _ in batch]
+            return [Outcome(score.id, "unknown", str(error), wait_of(error)) for score, _ in batch]
 
     async def _array(self, batch: Batch) -> list[Outcome]:
         body = b"[" + b",".join(each for _, each in batch) + b"]"
@@ -131,7 +131,7 @@ class Posting:
         except Refused as error:
             return Outcome(score.id, "rejected", str(error))
         except TransientError as error:
-            return Outcome(score.id, "unknown", str(error))
+            return Outcome(score.id, "unknown", str(error), wait_of(error))
         return Outcome(score.id, "accepted")
 
     async def _ingestion(self, batch: Batch) -> list[Outcome]:

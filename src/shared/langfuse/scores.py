@@ -92,12 +92,13 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a score. `rejected`: it will not be taken as it is. `unknown`: it may be stored or not; sending it
-    again is safe.
+    again is safe, and makes sense after `wait` seconds where the server says so.
     """
 
     id: str
     status: Literal["accepted", "rejected", "unknown"]
     reason: str = ""
+    wait: float | None = None
 
 
 def encoded(score: Score) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from shared.core.errors import TransientError
+from shared.core.errors import TransientError, wait_of
 from shared.core.outbox import Message, MessageState, Packed, Receipt
 from shared.core.ports import Batch
 from shared.langfuse.client import LangfuseClient
@@ -74,7 +74,7 @@ class LangfuseSink:
             try:
                 await self._project.check()
             except TransientError as error:
-                return [Receipt(each.key, otherwise, str(error)) for each in messages]
+                return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
             receipts = await work(own, [Score.of(message.body["score"]) for message in own])
         found |= {receipt.key: receipt for receipt in receipts}
         return [found[message.key] for message in messages]

@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from shared.core.clock import as_utc
 from shared.core.digests import plain
-from shared.core.errors import TransientError
+from shared.core.errors import TransientError, wait_of
 from shared.langfuse.failures import Refused
 from shared.langfuse.scores import Outcome
 from shared.langfuse.transport import Call, Transport
@@ -97,7 +97,7 @@ class Spans:
             half = len(part) // 2
             return [*await self._post(part[:half]), *await self._post(part[half:])]
         except TransientError as error:
-            return [Outcome(name, "unknown", str(error)) for name, _ in part]
+            return [Outcome(name, "unknown", str(error), wait_of(error)) for name, _ in part]
         refused = data.get("partialSuccess") if isinstance(data, dict) else None
         if refused and int(refused.get("rejectedSpans") or 0) >= len(part):
             return [Outcome(name, "rejected", str(refused.get("errorMessage"))) for name, _ in part]
