@@ -51,21 +51,23 @@ class MemoryOutbox:
 
     async def _drain(self, rounds: int, fresh: bool) -> None:
         sink = self._make()
-        for _ in range(rounds):
-            waiting = [row for row in self.rows.values() if row.state in ("pending", "sent")]
-            if not waiting:
-                break
-            now = self._clock()
-            due = [row for row in waiting if row.due <= now]
-            if due:
-                await self._step(sink, [row for row in due if row.state == due[0].state][: self._size])
-            elif fresh:  # the process is gone, and the next one comes ten minutes later
-                self._clock.advance(600)
-                await sink.aclose()
-                sink = self._make()
-            else:
-                self._clock.advance(max(0.0, (min(row.due for row in waiting) - now).total_seconds()))
-        await sink.aclose()
+        try:
+            for _ in range(rounds):
+                waiting = [row for row in self.rows.values() if row.state in ("pending", "sent")]
+                if not waiting:
+                    break
+                now = self._clock()
+                due = [row for row in waiting if row.due <= now]
+                if due:
+                    await self._step(sink, [row for row in due if row.state == due[0].state][: self._size])
+                elif fresh:  # the process is gone, and the next one comes ten minutes later
+                    self._clock.advance(600)
+                    await sink.aclose()
+                    sink = self._make()
+                else:
+                    self._clock.advance(max(0.0, (min(row.due for row in waiting) - now).total_seconds()))
+        finally:
+            await sink.aclose()
 
     async def _step(self, sink: MessageSink, rows: list[Row]) -> None:
         sending = rows[0].state == "pending"
