@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from shared.core.results import ItemResult
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.experiment_messages import ExperimentPlan, Packer, input_of
-from shared.langfuse.experiment_runs import ENVIRONMENT, Place
+from shared.langfuse.experiment_runs import Place
 from shared.langfuse.experiments import LangfuseExperiments
-from shared.langfuse.queries import Row
+from shared.langfuse.queries import EXPERIMENTS, Row
 from shared.langfuse.score_messages import Marking
 from shared.langfuse.sink import LangfuseSink
 from tests.langfuse.batches import batch, estimate, item, made, run, scored
@@ -106,7 +106,7 @@ def test_without_links_each_item_has_a_trace_of_its_own() -> None:
         box.drain()
         assert done(box)
         rows = rows_of(server)
-        assert len(rows) == 4 and {row["environment"] for row in rows} == {ENVIRONMENT}
+        assert len(rows) == 4 and {row["environment"] for row in rows} == {EXPERIMENTS}
         assert not {row["traceId"] for row in rows} & {f"{n:032x}" for n in range(4)}
         for row in rows:
             assert {each["subject"]["id"] for each in row["scores"]} == {row["id"]}
@@ -124,7 +124,7 @@ def test_an_item_without_trace_gets_one_and_one_without_input_is_skipped() -> No
         box = outbox(server)
         box.store(packed)
         box.drain()
-        assert done(box) and [row["environment"] for row in rows_of(server)] == [ENVIRONMENT]
+        assert done(box) and [row["environment"] for row in rows_of(server)] == [EXPERIMENTS]
 
 
 def test_scores_may_go_to_the_traces_that_the_metrics_left() -> None:

@@ -53,6 +53,11 @@ class LangfuseClient:
         self.datasets = Datasets(self._transport)
         self.spans = Spans(self._transport)
 
+    @property
+    def settings(self) -> LangfuseSettings:
+        """What it was made with."""
+        return self._transport.settings
+
     def now(self) -> datetime:
         """The time of day as this client sees it."""
         return self._runtime.wall()

@@ -113,6 +113,25 @@ class Project:
         )
 
 
+_SENT = {
+    "array": "in lists of up to {most}",
+    "single": "one by one",
+    "ingestion": "as events of /ingestion, in lists of up to {most}",
+}
+
+
+async def told(client: LangfuseClient, project: Project) -> str:
+    """What a server is and how it takes scores.
+
+    Raises:
+        ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+    """
+    health = await client.health()
+    _, dialect = await client.abilities()
+    how = _SENT[dialect].format(most=client.settings.scores_per_post)
+    return f"Langfuse {health.version or 'of unknown version'}, project {await project.id()}: scores are sent {how}"
+
+
 @contextmanager
 def fatal() -> Iterator[None]:
     """What is wrong with keys, host or server is fatal to a sink that is at work already."""

@@ -17,11 +17,8 @@ from shared.langfuse.client import LangfuseClient
 from shared.langfuse.delivery import STATES
 from shared.langfuse.failures import NotFound
 from shared.langfuse.posting import together
-from shared.langfuse.queries import ObservationQuery, Row
+from shared.langfuse.queries import EXPERIMENTS, ObservationQuery, Row
 from shared.langfuse.spans import Attribute, Span, attribute
-
-ENVIRONMENT = "sdk-experiment"
-"""Of the traces that an experiment makes, as Langfuse's SDK calls it."""
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _NEAR = timedelta(days=1)
@@ -167,7 +164,7 @@ class LinkRuns:
 def spans_of(body: Mapping[str, Any], root: Row, experiment: Mapping[str, Attribute]) -> list[Span]:
     """An item's span, and one below it for each score. `root`: the observation of a linked trace that it goes under."""
     start, end = parse_time(body["start"]), parse_time(body["end"])
-    environment = (root.get("environment") or body["environment"]) if body["linked"] else ENVIRONMENT
+    environment = (root.get("environment") or body["environment"]) if body["linked"] else EXPERIMENTS
     shared: dict[str, Attribute] = dict(experiment)
     if environment:
         shared["langfuse.environment"] = environment

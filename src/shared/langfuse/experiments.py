@@ -17,7 +17,7 @@ from shared.core.ports import Batch
 from shared.core.results import RunReport
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.datasets import NewItem
-from shared.langfuse.delivery import Patience, Project, ScoreDelivery, fatal
+from shared.langfuse.delivery import Patience, Project, ScoreDelivery, fatal, told
 from shared.langfuse.experiment_messages import Packer
 from shared.langfuse.experiment_runs import LinkRuns, Place, Runs, SpanRuns, groups
 from shared.langfuse.failures import NotFound
@@ -65,6 +65,15 @@ class LangfuseExperiments:
             FatalError: as `send`.
         """
         return await self._each(messages, "sent", self._verify_items, self._scores.verify)
+
+    async def connect(self) -> str:
+        """What the server can do for experiments.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        way = "spans" if isinstance(await self._ways(), SpanRuns) else "links to traces, as dataset runs"
+        return f"{await told(self._client, self._project)}; experiments are recorded by {way}"
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""

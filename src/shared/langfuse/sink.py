@@ -9,7 +9,7 @@ from shared.core.errors import TransientError, wait_of
 from shared.core.outbox import Message, MessageState, Packed, Receipt
 from shared.core.ports import Batch
 from shared.langfuse.client import LangfuseClient
-from shared.langfuse.delivery import Patience, Project, ScoreDelivery, fatal
+from shared.langfuse.delivery import Patience, Project, ScoreDelivery, fatal, told
 from shared.langfuse.score_messages import Marking, Packing, subject_of
 from shared.langfuse.scores import Score
 
@@ -62,6 +62,14 @@ class LangfuseSink:
             FatalError: as `send`.
         """
         return await self._each(messages, self._delivery.verify, "sent")
+
+    async def connect(self) -> str:
+        """What the server can do for scores.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        return await told(self._client, self._project)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""

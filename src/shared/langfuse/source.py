@@ -21,7 +21,7 @@ from shared.core.records import DatasetItem
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.gathering import Gathering, Group, goes_on
 from shared.langfuse.grouping import lacks_rows, session_record, trace_record
-from shared.langfuse.queries import Row
+from shared.langfuse.queries import EXPERIMENTS, Row
 from shared.langfuse.settings import LangfuseSettings, Runtime
 from shared.langfuse.source_params import LangfuseSourceParams
 from shared.langfuse.spool import Spool, times
@@ -82,7 +82,7 @@ class LangfuseSource:
                 left[why] += 1
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
-            if self._params.trace_name not in (None, record.get("name")):
+            if self._params.trace_name not in (None, record.get("name")) or self._experimental(record):
                 continue
             if given == self._params.limit:
                 left["limit"] += 1
@@ -94,6 +94,11 @@ class LangfuseSource:
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
                 yield Notice(text.format(**words, quiet=quiet, back=back))
+
+    def _experimental(self, record: Row) -> bool:
+        """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
+        asked = self._params.environments or self._params.trace_ids
+        return record.get("environment") == EXPERIMENTS and not asked
 
     def _not_yet(self, group: Group, gathering: Gathering, now: datetime) -> str:
         """Why the group is not given to the extractor now; empty when it is."""

@@ -56,6 +56,7 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         try:
             async with closing(ports.sinks), run.publisher:
                 status = await run.execute()
+                await run.publisher.conclude(run.finished(status))
         except asyncio.CancelledError:
             status = "interrupted"
             raise
