@@ -18,7 +18,7 @@ from shared.core.outbox import Message, Packed, Skipped
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
-from shared.langfuse.scores import Score, encoded, score_id, wrong_with
+from shared.langfuse.scores import Score, score_id, wrong_with
 
 LONGEST_COMMENT = 60_000
 """Characters of a comment that are sent. A request may hold 1 MiB, and one score should not need one of its own."""
@@ -55,12 +55,14 @@ class Packing:
 
     def add(self, score: Score, item: DatasetItem, label: str, **more: Any) -> None:
         """A message for the score, or, where no server would take it, why there is none."""
-        why = wrong_with(score) or _unwritable(score)
+        body = score.body()
+        why = wrong_with(score) or _unwritable(body)
         if why is not None:
             self.skip(item, label, why)
             return
-        body = {"project": self.marking.project, "score": score.body(), **more}
-        self.messages.append(Message(score.id, item.id, body, label))
+        self.messages.append(
+            Message(score.id, item.id, {"project": self.marking.project, "score": body, **more}, label)
+        )
 
     def skip(self, item: DatasetItem, label: str, why: str) -> None:
         """Say why there is no message for a label of an item."""
@@ -116,9 +118,9 @@ def comment_of(made: MetricScore) -> str | None:
     return text or None
 
 
-def _unwritable(score: Score) -> str | None:
+def _unwritable(body: Mapping[str, Any]) -> str | None:
     try:
-        encoded(score)
+        to_json(body, inf_nan_mode="null")
     except ValueError as error:
         return f"it cannot be written as JSON: {error}"
     return None

@@ -19,7 +19,7 @@ from shared.langfuse.failures import Again, Asked, Translator
 from shared.langfuse.limiter import Limiter
 from shared.langfuse.settings import Bucket, LangfuseSettings, Runtime
 
-_FIRST = 0.5
+_FIRST = 0.25
 _LONGEST = 20.0
 _BUSY_TRIES = 8
 _AT_ONCE = {"x-langfuse-ingestion-version": "4"}  # without it spans become readable some ten minutes later
