@@ -37,7 +37,8 @@ def published(name: str, scores: int, *server: str, limit: int = 0) -> dict[str,
             child.stdin.write("state\n")
             child.stdin.flush()
             found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-            return found | json.loads(child.stdout.readline())
+            found |= json.loads(child.stdout.readline())
+            return found
         finally:
             child.kill()
 

@@ -60,9 +60,8 @@ class Packing:
         if why is not None:
             self.skip(item, label, why)
             return
-        self.messages.append(
-            Message(score.id, item.id, {"project": self.marking.project, "score": body, **more}, label)
-        )
+        whole = {"project": self.marking.project, "score": body, **more}
+        self.messages.append(Message(score.id, item.id, whole, label))
 
     def skip(self, item: DatasetItem, label: str, why: str) -> None:
         """Say why there is no message for a label of an item."""
