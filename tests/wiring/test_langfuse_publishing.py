@@ -163,6 +163,7 @@ def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Pat
     sinks = {outlet.name: outlet.sink for outlet in built.sinks}
     clients = [getattr(sinks[name], "_client") for name in ("langfuse", "langfuse-experiment")]  # noqa: B009 - private
     assert clients[0] is clients[1]
+    assert clients[0]._runtime is built.plan.source.runtime
     assert clients[0].settings.base_url == server.url
 
 

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from shared.core.errors import ConfigError, FatalError, TransientError, wait_of
 from shared.core.outbox import Message, MessageState, Receipt
 from shared.langfuse.client import LangfuseClient
+from shared.langfuse.posting import together
 from shared.langfuse.scores import Outcome, Score
 
 _FIRST_LOOK = 0.2
 _LONGEST_LOOK = 60.0
+_TOGETHER = 500
+"""Scores that are sent and then looked for together; a whole number of pages, so that no request is wasted."""
+
 STATES: Mapping[str, MessageState] = {"accepted": "sent", "rejected": "failed", "unknown": "pending"}
 """What a message is after an outcome."""
 
@@ -40,10 +44,11 @@ class Patience:
 
 
 class ScoreDelivery:
-    """Sends the scores of messages and reads them back. `score` makes a message's score."""
+    """Sends the scores of messages and reads them back: at once, as long as the server shows most of them at once."""
 
     def __init__(self, client: LangfuseClient, patience: Patience) -> None:
         self._client, self._patience = client, patience
+        self._prompt = True
 
     async def send(self, messages: Sequence[Message], scores: Sequence[Score]) -> list[Receipt]:
         """Deliver a score for each message.
@@ -51,8 +56,27 @@ class ScoreDelivery:
         Raises:
             FatalError: when no score can be sent at all.
         """
+        starts = range(0, len(messages), _TOGETHER)
+        parts = [(messages[start : start + _TOGETHER], scores[start : start + _TOGETHER]) for start in starts]
+        return [receipt for made in await together(self._send(*part) for part in parts) for receipt in made]
+
+    async def _send(self, messages: Sequence[Message], scores: Sequence[Score]) -> list[Receipt]:
         outcomes = await self._client.post_scores(scores)
-        return [_receipt(message, outcome) for message, outcome in zip(messages, outcomes, strict=True)]
+        taken = [score for score, outcome in zip(scores, outcomes, strict=True) if outcome.status == "accepted"]
+        there = await self._at_once(taken) if taken and self._prompt else set()
+        return [
+            Receipt(message.key, "verified") if score.identity in there else _receipt(message, outcome)
+            for message, score, outcome in zip(messages, scores, outcomes, strict=True)
+        ]
+
+    async def _at_once(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
+        """Those that can be read back already."""
+        try:
+            there = await self._client.stored_scores(scores)
+        except TransientError:
+            return set()
+        self._prompt = 2 * len(there) >= len(scores)
+        return there
 
     async def verify(self, messages: Sequence[Message], scores: Sequence[Score]) -> list[Receipt]:
         """Look for each message's score.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from shared.core.errors import TransientError, wait_of
@@ -54,6 +55,8 @@ class Posting:
                 seen.add(score.identity)
                 good.append((place, score, found))
         if good:
+            with suppress(TransientError):  # each batch will meet it again
+                await self._probe.dialect()  # once, not once for each batch
             batches = list(_batches(good, self._transport.settings.scores_per_post))
             results = await together(self._attempt(_plain(batch)) for batch in batches)
             for batch, result in zip(batches, results, strict=True):
@@ -62,6 +65,7 @@ class Posting:
 
     async def stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         """The identities of those that are stored as they are, as far as can be read now."""
+        await self._probe.score_reads()  # once, not once for each part
         parts = [scores[start : start + _IDS] for start in range(0, len(scores), _IDS)]
         return set().union(*await together(self._stored(part) for part in parts))
 

@@ -48,7 +48,8 @@ class LangfuseSink:
         return packing.packed()
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Deliver some: `sent` when the server took it, `failed` when it never will, `pending` when that is not known.
+        """Deliver some: `verified` when it can be read back at once, `sent` when the server took it, `failed` when it
+        never will, `pending` when that is not known.
 
         Raises:
             FatalError: for wrong keys, a wrong host, a server that takes no scores.

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from shared.core.registry import hint
 from shared.langfuse.client import LangfuseClient
+from shared.langfuse.dataset_source import LangfuseDatasetSource
 from shared.langfuse.experiment_messages import ExperimentPlan, Packer
 from shared.langfuse.experiments import LangfuseExperiments
 from shared.langfuse.score_messages import Marking
@@ -104,7 +105,7 @@ def _open(making: Making) -> tuple[LangfuseClient, LangfusePublishing] | None:
     """The one client of both sinks, and what was said of it; None after noting what is wrong."""
     if "langfuse" not in making.shared:
         params = _params(making)
-        runtime = making.source.runtime if isinstance(making.source, LangfuseSource) else None
+        runtime = making.source.runtime if isinstance(making.source, LangfuseSource | LangfuseDatasetSource) else None
         if params is None:
             making.shared["langfuse"] = None
         else:
