@@ -3,7 +3,7 @@ from the state database to scores that were read back and items that are marked,
 of Langfuse's own SDK (5.0.4). Scores stored a second, and how many each has lost.
 
     scripts/peers langfuse-5 && python benchmarks/langfuse_scores.py [--scores 10000] [--rounds 3]
-    python benchmarks/langfuse_scores.py --limit 100      # a server that takes so many requests a minute (3 minutes)
+    python benchmarks/langfuse_scores.py --limit 100      # a server that takes so many requests a minute
 
 Server and clients run in processes of their own, each client in its own environment, and the rounds take turns, each
 with a new server.
