@@ -46,7 +46,16 @@ class TransientError(TruelineError):
 
 
 class RateLimited(TransientError):
-    """A server asks for fewer requests."""
+    """A server asks for fewer requests; `wait` is for how many seconds, None where it does not say."""
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+def wait_of(error: TransientError) -> float | None:
+    """How many seconds a server asks to wait, where it does."""
+    return error.wait if isinstance(error, RateLimited) else None
 
 
 class Unavailable(TransientError):

@@ -52,6 +52,12 @@ class SqlOutbox:
                 connection.execute(sa.update(decisions).where(mine).values(batch_id=batch.id))
         return len(ids)
 
+    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
+        """Store messages of no item, in one transaction; those that are stored already stay as they are."""
+        with self.database.write() as connection:
+            for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
+                insert_new(connection, outbox, part)
+
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
         """Take rows of this state that are due and nobody's, those longest due first."""
         with self.database.write() as connection:

@@ -37,7 +37,7 @@ class LangfuseDatasetSource:
         self.key = context.key
         self._params = params
         self._context = context
-        self._runtime = runtime
+        self.runtime = runtime or Runtime()
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield every active item; archived ones are counted in a `Notice`.
@@ -45,7 +45,7 @@ class LangfuseDatasetSource:
         Raises:
             SourceError: when the dataset cannot be read, or there is none of that name; ConfigError: wrong keys.
         """
-        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         given = archived = 0
         try:
             for row in client.each(client.datasets.items(self._params.dataset)):

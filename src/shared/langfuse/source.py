@@ -21,7 +21,7 @@ from shared.core.records import DatasetItem
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.gathering import Gathering, Group, goes_on
 from shared.langfuse.grouping import lacks_rows, session_record, trace_record
-from shared.langfuse.queries import Row
+from shared.langfuse.queries import EXPERIMENTS, Row
 from shared.langfuse.settings import LangfuseSettings, Runtime
 from shared.langfuse.source_params import LangfuseSourceParams
 from shared.langfuse.spool import Spool, times
@@ -43,7 +43,7 @@ class LangfuseSource:
         self.key = context.key
         self._params = params
         self._context = context
-        self._runtime = runtime
+        self.runtime = runtime or Runtime()
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
@@ -55,7 +55,7 @@ class LangfuseSource:
             cannot be put aside.
         """
         now, done = as_utc(now), False
-        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
         try:
             gathering = Gathering(client, self._params, spool, now)
@@ -82,6 +82,8 @@ class LangfuseSource:
                 left[why] += 1
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
+            if self._experimental(record):
+                continue
             if self._params.trace_name not in (None, record.get("name")):
                 yield LeftOut(
                     record["id"], f"its name is {record.get('name')!r}, asked for is {self._params.trace_name!r}"
@@ -97,6 +99,11 @@ class LangfuseSource:
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
                 yield Notice(text.format(**words, quiet=quiet, back=back))
+
+    def _experimental(self, record: Row) -> bool:
+        """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
+        asked = self._params.environments or self._params.trace_ids
+        return record.get("environment") == EXPERIMENTS and not asked
 
     def _not_yet(self, group: Group, gathering: Gathering, now: datetime) -> str:
         """Why the group is not given to the extractor now; empty when it is."""

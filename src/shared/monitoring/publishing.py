@@ -16,7 +16,7 @@ from random import Random
 from typing import NamedTuple, Self
 
 from shared.core.best_effort import attempt, awaited
-from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, Skipped, Standing
+from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
 from shared.core.ports import Batch
 from shared.core.published import Published
 from shared.core.results import ItemResult, RunReport, Stream
@@ -109,6 +109,22 @@ class Publisher:
             self._woken.set()
             await self._task
             self._task = None
+        await self._wait()
+
+    async def conclude(self, run: RunReport) -> None:
+        """Publish what is known of the whole run to sinks that take that, and wait as `finish` does.
+
+        Raises:
+            StoreError: when the state cannot be used.
+        """
+        found = [(each, each.outlet.sink) for each in self.couriers]
+        packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
+        for each, made in packed:
+            self._store.add(run, Outgoing(each.name, made), self._ports.clock())
+        if any(made.messages for _, made in packed):
+            await self._wait()
+
+    async def _wait(self) -> None:
         await self.drain()
         left = self._plan.patience.verify
         waiting = [each for each in self.couriers if each.outlet.required]
