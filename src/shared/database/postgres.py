@@ -20,12 +20,19 @@ from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
 from shared.core.results import Stream
 from shared.database.failures import BUSY_SECONDS, worded
+from shared.database.waking import Patience, be_patient
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
 
 
-def postgres_engine(url: sa.URL) -> sa.Engine:
-    """An engine with a small pool; connections that went away while they were idle are replaced unseen.
+READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timezone = 'UTC'"
+"""In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
+
+
+def postgres_engine(url: sa.URL, patience: Patience = Patience()) -> sa.Engine:
+    """An engine with a small pool; connections that went away while they were idle are replaced unseen, and a server
+    that is waking is waited for.
 
     Raises:
         StoreError: when psycopg is not installed.
@@ -40,16 +47,17 @@ def postgres_engine(url: sa.URL) -> sa.Engine:
             connect_args={
                 "connect_timeout": 10,
                 "prepare_threshold": None,
-                "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)} -c timezone=UTC",
             },
             json_serializer=lambda value: value,  # the column type has written it already
         )
     except ImportError as error:
         raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
 
+    be_patient(engine, patience)
+
     def begun(connection: sa.Connection) -> None:
-        if not connection.get_execution_options().get("trueline_write", False):
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        writes = connection.get_execution_options().get("trueline_write", False)
+        connection.exec_driver_sql(LOCALLY if writes else f"{READING}; {LOCALLY}")
 
     sa.event.listen(engine, "begin", begun)
     return engine
