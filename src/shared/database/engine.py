@@ -1,4 +1,6 @@
-"""Opening a database, a SQLite file or a Postgres server: create it or bring it to the newest schema."""
+"""Opening a database, a SQLite file or a Postgres server: create it or bring it to the newest schema; or a user's, as it
+is.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ from sqlalchemy.exc import ArgumentError
 from shared.core.errors import StoreError
 from shared.database.failures import reachable, worded
 from shared.database.tables import HEAD
+from shared.database.waking import Patience
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database at the newest schema. `place` names it in messages, without a password; `path` is the absolute
+    """An open database. `place` names it in messages, without a password; `path` is the absolute
     path of a SQLite file, None for a server.
     """
 
@@ -72,6 +75,26 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
         return _opened_server(url)
     path = Path(url.database or "").absolute()
     return _opened_file(path)
+
+
+def open_as_it_is(path_or_url: str | os.PathLike[str], patience: Patience | None = None) -> Database:
+    """Open a user's database, given as for `open_database`: no table is made, looked at or changed. A file is created
+    with its folders; a server is connected to when it is first needed.
+
+    Raises:
+        StoreError: when the address cannot be understood, or the file's folder cannot be made.
+    """
+    url = _url(os.fspath(path_or_url))
+    if url.get_backend_name() == "postgresql":
+        from shared.database.postgres import place_of, postgres_engine
+
+        return Database(postgres_engine(url, patience), place_of(url))
+    from shared.database.sqlite import sqlite_engine
+
+    path = Path(url.database or "").absolute()
+    with reachable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return Database(sqlite_engine(path), str(path), path)
 
 
 def has_state(path_or_url: str | os.PathLike[str]) -> bool:

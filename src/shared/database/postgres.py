@@ -30,7 +30,7 @@ LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timez
 """In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
 
 
-def postgres_engine(url: sa.URL, patience: Patience = Patience()) -> sa.Engine:
+def postgres_engine(url: sa.URL, patience: Patience | None = None) -> sa.Engine:
     """An engine with a small pool; connections that went away while they were idle are replaced unseen, and a server
     that is waking is waited for.
 
@@ -53,7 +53,7 @@ def postgres_engine(url: sa.URL, patience: Patience = Patience()) -> sa.Engine:
     except ImportError as error:
         raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
 
-    be_patient(engine, patience)
+    be_patient(engine, patience or Patience())
 
     def begun(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("trueline_write", False)
