@@ -1,6 +1,4 @@
-"""Opening a database, a SQLite file or a Postgres server: create it or bring it to the newest schema; or a user's, as it
-is.
-"""
+"""Opening a database, a SQLite file or a Postgres server: one of ours, at the newest schema, or a user's, as it is."""
 
 from __future__ import annotations
 
@@ -16,7 +14,6 @@ from sqlalchemy.exc import ArgumentError
 from shared.core.errors import StoreError
 from shared.database.failures import reachable, worded
 from shared.database.tables import HEAD
-from shared.database.waking import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +67,25 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: when it cannot be created, reached, read or written, is no database, or is from a newer version.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "postgresql":
         return _opened_server(url)
     path = Path(url.database or "").absolute()
     return _opened_file(path)
 
 
-def open_as_it_is(path_or_url: str | os.PathLike[str], patience: Patience | None = None) -> Database:
+def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
     """Open a user's database, given as for `open_database`: no table is made, looked at or changed. A file is created
     with its folders; a server is connected to when it is first needed.
 
     Raises:
         StoreError: when the address cannot be understood, or the file's folder cannot be made.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "postgresql":
         from shared.database.postgres import place_of, postgres_engine
 
-        return Database(postgres_engine(url, patience), place_of(url))
+        return Database(postgres_engine(url), place_of(url))
     from shared.database.sqlite import sqlite_engine
 
     path = Path(url.database or "").absolute()
@@ -103,7 +100,7 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
     Raises:
         StoreError: when a server cannot be reached.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return Path(url.database or "").exists()
     from shared.database.postgres import place_of, postgres_engine
@@ -122,7 +119,7 @@ def shown_place(path_or_url: str | os.PathLike[str]) -> str:
     Raises:
         StoreError: when it is neither.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     from shared.database.postgres import place_of
@@ -157,7 +154,12 @@ def _opened_server(url: sa.URL) -> Database:
     return database
 
 
-def _url(text: str) -> sa.URL:
+def address(text: str) -> sa.URL:
+    """The URL of a database that is given by a path or a URL.
+
+    Raises:
+        StoreError: when it is neither, or of a kind that cannot be used.
+    """
     if "://" not in text:
         url = sa.URL.create("sqlite", database=text)
     else:

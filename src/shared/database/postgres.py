@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,26 +31,25 @@ LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timez
 """In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
 
 
-def postgres_engine(url: sa.URL, patience: Patience | None = None) -> sa.Engine:
+def postgres_engine(
+    url: sa.URL, patience: Patience | None = None, more: Mapping[str, Any] = MappingProxyType({})
+) -> sa.Engine:
     """An engine with a small pool; connections that went away while they were idle are replaced unseen, and a server
-    that is waking is waited for.
+    that is waking is waited for. `more` are options of SQLAlchemy's that replace ours.
 
     Raises:
         StoreError: when psycopg is not installed.
     """
+    options: dict[str, Any] = {
+        "pool_pre_ping": True,
+        "pool_size": 4,
+        "max_overflow": 8,
+        "pool_timeout": BUSY_SECONDS,
+        "connect_args": {"connect_timeout": 10, "prepare_threshold": None},
+        "json_serializer": lambda value: value,  # the column type has written it already
+    }
     try:
-        engine = sa.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
-            pool_size=4,
-            max_overflow=8,
-            pool_timeout=BUSY_SECONDS,
-            connect_args={
-                "connect_timeout": 10,
-                "prepare_threshold": None,
-            },
-            json_serializer=lambda value: value,  # the column type has written it already
-        )
+        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), **(options | dict(more)))
     except ImportError as error:
         raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
 

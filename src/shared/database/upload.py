@@ -196,7 +196,8 @@ class _Copy:
             place = f"{self._work.shape.said}.{found[2]}, row {self._work.done + int(found[1]) - 1}"
         else:
             place = self._work.shape.said
-        detail = f" ({diagnosis.message_detail})" if diagnosis.message_detail else ""
+        keyed = diagnosis.sqlstate in ("23503", "23505")  # the details of others show the whole row
+        detail = f" ({diagnosis.message_detail})" if keyed and diagnosis.message_detail else ""
         return EvaluationUploadError(f"{place}: {said}{detail}; nothing of this upload was stored{_cure(said)}")
 
 
