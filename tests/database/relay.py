@@ -1,4 +1,4 @@
-"""A relay on loopback in front of the tests' Postgres: it can cut connections, and be asleep as serverless servers are."""
+"""A relay on loopback in front of the tests' Postgres: it can cut connections, and be asleep as serverless ones are."""
 
 from __future__ import annotations
 

@@ -141,28 +141,26 @@ def test_a_dataframe_that_cannot_be_stored_leaves_nothing(neon: NeonConnection) 
     bad = pd.DataFrame({"id": [1, 2], "more": [{"a": 1}, {1, 2}]})
     with pytest.raises(EvaluationUploadError, match=r"notes\.more, row 1: expected a value that JSON has, found set"):
         neon.upload_dataframe(bad, "notes")
-    with pytest.raises(EvaluationUploadError, match="take on_conflict do_nothing".replace("take", "Take")):
+    with pytest.raises(EvaluationUploadError, match="Take on_conflict do_nothing"):
         neon.upload_dataframe(frame(7, 8, 7), "notes")
     with pytest.raises(StoreError, match="two columns of the dataframe are called 'id'"):
         neon.upload_dataframe(pd.DataFrame([[1, 2]], columns=["id", "id"]), "notes")
     with pytest.raises(StoreError, match="expected columns whose names are texts, found 0"):
         neon.upload_dataframe(pd.DataFrame([[1]]), "notes")
-    with pytest.raises(StoreError, match="there is no table 'note'.*'notes'"):
+    with pytest.raises(StoreError, match=r"there is no table 'note'.*'notes'"):
         neon.upload_dataframe(frame(1), "note")
     assert ids(neon) == []
 
 
 def test_columns_the_table_lacks_are_left_out_or_made(neon: NeonConnection) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
-    wide = frame(1).assign(n=[3], share=[0.5], ok=[True], at=[at], tags=[["a"]], price=[Decimal("1.10")], none=[None])
+    more = {"n": 3, "share": 0.5, "ok": True, "at": at, "tags": ["a"], "price": Decimal("1.10"), "none": None}
+    wide = pd.DataFrame([{"id": 1, "text": "t1", **more}])
     done = neon.upload_dataframe(wide, "notes")
     assert done.left_out == ("n", "share", "ok", "at", "tags", "price", "none")
     neon.upload_dataframe(wide, "notes", "upsert", add_missing=True)
     row = neon.fetch_one("SELECT * FROM notes")
-    assert row == {
-        **{"id": 1, "text": "t1", "more": None, "n": 3, "share": 0.5, "ok": True, "at": at, "tags": ["a"]},
-        **{"price": Decimal("1.10"), "none": None},
-    }
+    assert row == {"id": 1, "text": "t1", "more": None, **more}
 
 
 def test_a_connection_of_its_own_can_be_had(neon: NeonConnection) -> None:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0008"
+HEAD = "0010"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -257,3 +257,15 @@ prompt_generations = sa.Table(
     sa.Column("state_generation", sa.BigInteger),
 )
 """How often each prompt was invalidated; `state` is what a poll last saw, at `state_generation` (`core/prompts.py`)."""
+
+drift_state = sa.Table(
+    "drift_state",
+    metadata,
+    sa.Column("source_key", Id, primary_key=True),
+    sa.Column("monitor_key", Id, primary_key=True),
+    sa.Column("label", Id, primary_key=True),
+    sa.Column("detector", Id, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("state", Json, nullable=False),
+)
+"""What a drift detector has gathered about one label of a stream; `version` counts its changes (`core/drift.py`)."""

@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": "list past runs, or show all that is stored of one",
     "compare": "compare two runs, item by item where both scored the same",
     "explain": "tell the whole story of one item: why it has, or has not, its scores",
+    "tables": "make, or check, the tables that push_to_db writes",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -87,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         parts[name].add_argument("--json", action="store_true", help="print JSON")
         parts[name].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     _history_options(parts)
+    _tables_options(parts["tables"])
     return top
 
 
@@ -112,6 +114,14 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
     parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the beginning")
     parts["compare"].add_argument("run_b", metavar="RUN_B", help="the later one")
     parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
+
+
+def _tables_options(tables: argparse.ArgumentParser) -> None:
+    tables.add_argument("action", choices=("check", "create"), help="create also brings older tables to this layout")
+    tables.add_argument("config", nargs="?", help="a YAML file, or a name from configs/, with its own database")
+    tables.add_argument("--url", metavar="URL", help="the database (default: the config's, else $DATABASE_URL)")
+    tables.add_argument("--json", action="store_true", help="print JSON")
+    tables.add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
 
 
 def _positive(text: str) -> int:

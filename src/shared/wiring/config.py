@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from shared.core.usage import BudgetPeriod
 from shared.llm.ledger import OnOver
@@ -115,9 +115,13 @@ class Experiment(Strict):
 class DatabaseTarget(Strict):
     """Where rows are pushed."""
 
-    connection_string: str | None = None
-    on_conflict: Literal["do_nothing", "upsert", "error"] = "do_nothing"
-    chunk_size: int = Field(default=1000, ge=1)
+    connection_string: SecretStr | None = Field(
+        default=None, description="postgresql://user:password@host/name, better as ${DATABASE_URL}; or a SQLite file"
+    )
+    on_conflict: Literal["do_nothing", "upsert", "error"] = Field(
+        default="do_nothing", description="what becomes of a score that is there already"
+    )
+    chunk_size: int = Field(default=1000, ge=1, description="rows sent at a time")
 
 
 class ResponseCache(Strict):
@@ -154,11 +158,11 @@ class Publishing(Strict):
         default=None, description="scores as events: endpoint, headers, service_name; {}: all from OTEL_... variables"
     )
     metric_names: list[str] = Field(default_factory=list, description="publish only these labels; empty: all")
-    push_to_db: bool = False
+    push_to_db: bool = Field(default=False, description="into evaluation_dataset and evaluation_results")
     push_to_langfuse: bool = False
     trace_experiment: bool = False
     experiment: Experiment | None = None
-    database: DatabaseTarget | None = None
+    database: DatabaseTarget | None = Field(default=None, description="where push_to_db pushes to")
 
 
 class Schedule(Strict):

@@ -11,11 +11,11 @@ from shared.files.sink import FileSink
 from shared.wiring.checking import Checker
 from shared.wiring.config import MonitorConfig, Publishing
 from shared.wiring.settings import Surroundings
+from shared.wiring.sink_database import database_sink
 from shared.wiring.sink_otel import opentelemetry_sink
 
 _NOT_YET = {
     "push_to_langfuse": "the Langfuse sink",
-    "push_to_db": "the Postgres sink",
     "trace_experiment": "the Langfuse sink",
 }
 
@@ -67,8 +67,12 @@ def _files(making: Making) -> Sink | None:
     return None if params is None else FileSink(params, making.around.root)
 
 
+def _database(making: Making) -> Sink | None:
+    return database_sink(making.config, making.checker, making.around)
+
+
 def _events(making: Making) -> Sink | None:
     return opentelemetry_sink(making.config, making.checker, making.around)
 
 
-_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files, _events)
+_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files, _database, _events)
