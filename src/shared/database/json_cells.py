@@ -13,6 +13,9 @@ from uuid import UUID
 from shared.core.clock import iso
 from shared.database.columns import encodable
 
+# Sorting refuses keys of mixed types, of which two might become one text; what is refused goes the slow way.
+_encoded = json.JSONEncoder(allow_nan=False, ensure_ascii=False, sort_keys=True).encode
+
 
 def native(value: Any) -> Any:
     """A value of numpy or pandas as Python's own, what is missing as None; every other value as it is."""
@@ -44,8 +47,7 @@ def json_text(value: Any, parse: bool = True) -> str | None:
     if parse and isinstance(value, str):
         value = _parsed(value)
     try:
-        # Sorting refuses keys of mixed types, of which two might become one text; what is refused goes the slow way.
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, sort_keys=True)
+        text = _encoded(value)
     except (TypeError, ValueError, RecursionError):
         return _careful(value)
     if "\\u0000" in text or not encodable(text):

@@ -61,7 +61,6 @@ def shape_of(connection: sa.Connection, table: str) -> Shape:
     """
     schema, _, name = table.rpartition(".")
     inspector = sa.inspect(connection)
-    quote = connection.dialect.identifier_preparer.quote
     try:
         columns = inspector.get_columns(name, schema=schema or None)
     except NoSuchTableError as error:
@@ -72,18 +71,23 @@ def shape_of(connection: sa.Connection, table: str) -> Shape:
     kinds = {column["name"]: _kind(column["type"], on_file) for column in columns}
     if on_file:
         kinds |= {each: kind for each, kind in kinds_of(name).items() if each in kinds}
-    sql = f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+    sql = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
     return Shape(sql, table, kinds, tuple(key))
+
+
+def quoted(name: str) -> str:
+    """A name as SQL's identifier, exactly as it is."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def add_columns(connection: sa.Connection, shape: Shape, columns: Mapping[str, Iterable[Any]]) -> Shape:
     """Add columns to the table, of types that hold the given values; the shape afterwards."""
-    quote = connection.dialect.identifier_preparer.quote
+    raw: Any = connection.connection.driver_connection  # SQLAlchemy would read a % in a name as its own
     on_file = connection.dialect.name == "sqlite"
     for name, values in columns.items():
         declared = _declared(values)
         declared = "JSON" if on_file and declared == "JSONB" else declared
-        connection.exec_driver_sql(f"ALTER TABLE {shape.sql} ADD COLUMN {quote(name)} {declared}")
+        raw.execute(f"ALTER TABLE {shape.sql} ADD COLUMN {quoted(name)} {declared}")
     return shape_of(connection, shape.said)
 
 

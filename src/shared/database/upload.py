@@ -21,7 +21,7 @@ from shared.core.clock import iso
 from shared.core.errors import StoreError
 from shared.core.registry import hint
 from shared.database.cells import Cell
-from shared.database.shapes import Shape, add_columns, shape_of
+from shared.database.shapes import Shape, add_columns, quoted, shape_of
 
 OnConflict = Literal["error", "do_nothing", "upsert"]
 """What becomes of a row whose key is there already: the upload fails, the older row stays, or the newer one replaces
@@ -156,13 +156,12 @@ class _Copy:
     def __init__(self, work: _Work) -> None:
         self._work = work
         self._raw: Any = work.connection.connection.driver_connection
-        quote = work.connection.dialect.identifier_preparer.quote
-        columns = ", ".join(quote(name) for name in work.names)
-        self._keys = [quote(name) for name in work.keys]
+        columns = ", ".join(map(quoted, work.names))
+        self._keys = [quoted(name) for name in work.keys]
         self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}"
         if self._keys:  # in one order, so that two who upload the same rows wait for one another and never cross
             self._insert += f" ORDER BY {', '.join(self._keys)}"
-        self._insert += _conflict(work, quote)
+        self._insert += _conflict(work)
         self._copy = f"COPY {_STAGE} ({columns}) FROM STDIN"
         self._fresh = (
             f"CREATE TEMPORARY TABLE {_STAGE} ON COMMIT DROP AS SELECT {columns} FROM {work.shape.sql} LIMIT 0"
@@ -206,9 +205,8 @@ class _Many:
 
     def __init__(self, work: _Work) -> None:
         self._work = work
-        quote = work.connection.dialect.identifier_preparer.quote
-        columns, marks = ", ".join(quote(name) for name in work.names), ", ".join("?" * len(work.names))
-        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) VALUES ({marks})" + _conflict(work, quote)
+        columns, marks = ", ".join(map(quoted, work.names)), ", ".join("?" * len(work.names))
+        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) VALUES ({marks})" + _conflict(work)
 
     def __call__(self, columns: list[list[Any]]) -> int:
         raw: Any = self._work.connection.connection.driver_connection
@@ -223,12 +221,12 @@ class _Many:
         return int(raw.total_changes - before)
 
 
-def _conflict(work: _Work, quote: Any) -> str:
+def _conflict(work: _Work) -> str:
     """The end of the INSERT."""
     if work.upload.on_conflict == "error":
         return ""
-    keys = ", ".join(quote(name) for name in work.keys) if work.keys else ""
-    rest = [quote(name) for name in work.names if name not in work.keys]
+    keys = ", ".join(map(quoted, work.keys))
+    rest = [quoted(name) for name in work.names if name not in work.keys]
     if work.upload.on_conflict == "do_nothing" or not rest:
         return f" ON CONFLICT ({keys}) DO NOTHING" if work.upload.keys else " ON CONFLICT DO NOTHING"
     changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
