@@ -15,6 +15,7 @@ from shared.core.errors import StoreError
 from shared.database.engine import Database, open_as_it_is
 from shared.database.evaluation_layout import create, look, require, view_columns
 from shared.database.evaluation_tables import dataset, results
+from shared.database.upload import EvaluationUploadError, Upload, upload_rows
 from tests.database.targets import KINDS, opened, ran, rows_of
 
 OLDER_DATASET = """CREATE TABLE evaluation_dataset (
@@ -139,6 +140,33 @@ def test_older_tables_are_brought_over_with_every_row_and_column(database: Datab
     ran(database, "INSERT INTO evaluation_dataset (dataset_key, dataset_id) VALUES ('k', 'a')")  # the id again
     assert rows_of(database, "SELECT team FROM evaluation_dataset WHERE dataset_key = 'k'") == [{"team": "none"}]
     assert "nothing to do" in create(database)
+
+
+def test_rows_as_the_earlier_system_had_them_find_their_own(database: Database) -> None:
+    """Dataframes without our keys replace the rows that were brought over, and add new ones."""
+    older(database)
+    create(database)
+    items = [{"id": "a", "query": "newer"}, {"id": "new", "query": "n"}]
+    scores = [
+        {"run_id": "r", "dataset_id": each, "metric_name": "M", "metric_score": 0.25} for each in ("a", "b/c", "new")
+    ]
+    for _ in range(2):
+        with database.write() as connection:
+            upload_rows(connection, Upload("evaluation_dataset", "upsert"), items)
+            upload_rows(connection, Upload("evaluation_results", "upsert"), scores)
+    assert rows_of(database, "SELECT dataset_id, query FROM evaluation_dataset ORDER BY 1") == [
+        {"dataset_id": "a", "query": "newer"},
+        {"dataset_id": "b/c", "query": "r"},
+        {"dataset_id": "new", "query": "n"},
+    ]
+    query = "SELECT metric_score FROM evaluation_view WHERE run_id = 'r' AND metric_name = 'M'"
+    assert [row["metric_score"] for row in rows_of(database, query)] == [0.25] * 3
+    assert len(rows_of(database, "SELECT * FROM evaluation_results")) == 5
+    with (
+        database.write() as connection,
+        pytest.raises(EvaluationUploadError, match=r"result_key, row 0: .*can be a key"),
+    ):
+        upload_rows(connection, Upload("evaluation_results"), [{"run_id": None, "dataset_id": "a", "metric_name": "M"}])
 
 
 def test_what_refers_to_the_older_key_must_go_first(tmp_path: Path) -> None:

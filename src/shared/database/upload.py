@@ -21,6 +21,7 @@ from shared.core.clock import iso
 from shared.core.errors import StoreError
 from shared.core.registry import hint
 from shared.database.cells import Cell
+from shared.database.evaluation_keys import keyed
 from shared.database.shapes import Shape, add_columns, quoted, shape_of
 
 OnConflict = Literal["error", "do_nothing", "upsert"]
@@ -104,6 +105,7 @@ def upload_columns(connection: sa.Connection, upload: Upload, columns: Columns) 
         StoreError: when there is no such table, or the database cannot be written.
     """
     shape = shape_of(connection, upload.table)
+    columns = keyed(upload.table, columns, connection.dialect.name == "sqlite")
     unknown = tuple(name for name in columns if name not in shape.kinds)
     if unknown and upload.add_missing:
         shape = add_columns(connection, shape, {name: columns[name] for name in unknown})
