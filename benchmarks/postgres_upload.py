@@ -6,8 +6,8 @@ psycopg's `executemany` in chunks of 1000 and by one statement a row, in one run
 
 Every way begins with an empty `evaluation_results` with its key, foreign key and indexes, takes the same rows of plain
 Python values, ends with a commit, and leaves the same rows, which is checked. The others write JSON with `Jsonb` as
-psycopg's own documentation does, prepare their statement, and check no value; ours checks every one and prepares none,
-for the sake of poolers.
+psycopg's own documentation does, and check no value; ours checks every one. Ours prepares no statement, for the sake of
+poolers; the others are run both so, which is like for like, and as psycopg does by itself, preparing theirs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -86,16 +87,16 @@ def by_upload(database: Database, url: str, rows: list[dict[str, Any]]) -> None:
         upload_rows(connection, Upload("evaluation_results", "upsert"), rows)
 
 
-def by_executemany(database: Database, url: str, rows: list[dict[str, Any]]) -> None:
-    """Chunks of 1000, in one transaction."""
-    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+def by_executemany(database: Database, url: str, rows: list[dict[str, Any]], threshold: int | None = None) -> None:
+    """Chunks of 1000, in one transaction; prepared after `threshold` times, None: never."""
+    with psycopg.connect(url, prepare_threshold=threshold) as connection, connection.cursor() as cursor:
         for start in range(0, len(rows), CHUNK):
             cursor.executemany(statement(list(rows[0])), packed(rows[start : start + CHUNK]))
 
 
-def by_statements(database: Database, url: str, rows: list[dict[str, Any]]) -> None:
-    """One statement a row, in one transaction."""
-    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+def by_statements(database: Database, url: str, rows: list[dict[str, Any]], threshold: int | None = None) -> None:
+    """One statement a row, in one transaction; prepared as above."""
+    with psycopg.connect(url, prepare_threshold=threshold) as connection, connection.cursor() as cursor:
         for row in packed(rows):
             cursor.execute(statement(list(rows[0])), row)
 
@@ -104,6 +105,8 @@ WAYS: dict[str, Callable[[Database, str, list[dict[str, Any]]], None]] = {
     "upload": by_upload,
     "executemany": by_executemany,
     "single statements": by_statements,
+    "executemany, prepared": partial(by_executemany, threshold=5),
+    "single statements, prepared": partial(by_statements, threshold=5),
 }
 
 
@@ -147,7 +150,7 @@ def main() -> None:
     for way, seconds in best.items():
         ratio, goal = seconds / best["upload"], GOALS.get(way)
         wanted = "" if goal is None else f"   {ratio:.2f} times as long as the upload (goal: {goal})"
-        print(f"  {way:18} {seconds:6.2f} s   {options.rows / seconds:9,.0f} rows/s{wanted}")
+        print(f"  {way:28} {seconds:6.2f} s   {options.rows / seconds:9,.0f} rows/s{wanted}")
     print(json.dumps({way: round(seconds, 3) for way, seconds in best.items()}))
 
 

@@ -76,7 +76,7 @@ def test_a_connection_cut_while_idle_is_replaced_unseen(neon: NeonConnection, re
     assert [row["id"] for rows in neon.fetch_chunks("SELECT id FROM notes ORDER BY id") for row in rows] == [1, 2]
 
 
-@pytest.mark.parametrize("at", [b"SET LOCAL statement_timeout", b"COPY trueline_upload", b"INSERT INTO notes"])
+@pytest.mark.parametrize("at", [b"SET LOCAL statement_timeout", b"COPY trueline_upload", b'INSERT INTO "notes"'])
 def test_a_connection_cut_in_the_middle_is_replaced_and_the_call_made_again(
     neon: NeonConnection, relay: Relay, at: bytes
 ) -> None:

