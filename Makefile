@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 export PYTHON
+# Tests run in a process for every core, four at most, for each may start a Postgres of its own. `make test WORKERS=` is one.
+WORKERS ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-bridges test-sdk check bench clean setup setup-dev
@@ -14,7 +16,7 @@ demo: .venv/.core ## Run the demo monitor on the traces that are shipped, and sa
 
 test: .venv/.dev ## Run every test (installs Chromium for the browser tests when run as root)
 	@scripts/ensure_browser
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q $(WORKERS)
 
 test-bridges: ## Test the bridges to deepeval, ragas, autoevals and phoenix, each in an environment of its own
 	@scripts/test_bridges

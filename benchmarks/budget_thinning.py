@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from random import Random
 
-from shared.core.ports import DrawnItem
+from shared.core.claims import DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore
 from shared.core.usage import Purse

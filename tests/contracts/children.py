@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from shared.core.deliveries import Delivery
 from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
+from shared.database.deliveries import SqlDeliveries
 from shared.database.engine import open_database
 from shared.database.prompt_generations import SqlGenerations
 from shared.database.runs import SqlRunStore
@@ -80,6 +82,13 @@ def hold(path: str) -> None:
         time.sleep(600)
 
 
+def claim(path: str, size: str) -> None:
+    """Claim some items of a stream, say which, and hold them until killed."""
+    with SqlRunStore(open_database(path)).at_work(STREAM, "killed", 3) as claims:
+        print(*(each.item.id for each in claims.next(int(size))), flush=True)
+        time.sleep(600)
+
+
 def draw_half(path: str, listed: str) -> None:
     """Store a draw whose items stop coming in the middle; `listed` are their ids, divided by commas."""
     ids = listed.split(",")
@@ -107,15 +116,25 @@ def sight(path: str, name: str, state: str) -> None:
     print(SqlGenerations(open_database(path)).sight(name, state).changed)
 
 
+def accept(place: str, count: str) -> None:
+    """Bring so many deliveries, always the same ones; say which were new."""
+    store = SqlDeliveries(open_database(place))
+    for number in range(int(count)):
+        if store.accept([Delivery(f"d{number}", "p", "updated", 1, "{}")], (), NOW) == [True]:
+            print(f"d{number}", flush=True)
+
+
 JOBS: Mapping[str, Callable[..., None]] = {
     "mark": mark,
     "fill_up": fill_up,
     "mark_unprivileged": mark_unprivileged,
     "open_at_once": open_at_once,
     "hold": hold,
+    "claim": claim,
     "draw_half": draw_half,
     "bump": bump,
     "sight": sight,
+    "accept": accept,
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from shared.database.engine import open_database
 
 _SERVER = "TRUELINE_TEST_POSTGRES"
 _MODEL = "trueline_model"
+ENDINGS: list[Callable[[], object]] = []
+"""What ends the server that this process has started."""
 
 
 def postgres_at(folder: Path) -> str:
@@ -45,12 +48,14 @@ def _started() -> str:
 
     # The package ends the server with this process.
     folder = tempfile.mkdtemp(prefix="trueline-postgres-")
-    server = str(get_server(folder, cleanup_mode="delete").get_uri())
+    running = get_server(folder, cleanup_mode="delete")
+    server = str(running.get_uri())
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {_MODEL}")
     open_database(_url(server, _MODEL)).close()
     os.environ[_SERVER] = server
     atexit.register(_cut, server)  # runs before the package's own: it would wait for whoever is still connected
+    ENDINGS.extend((running.cleanup, lambda: _cut(server)))  # the last is called first
     return server
 
 
@@ -63,7 +68,18 @@ def own_server() -> Any:
     return get_server(tempfile.mkdtemp(prefix="trueline-postgres-"), cleanup_mode="delete")
 
 
+def ended() -> None:
+    """End the server of this process, if it has started one. `tests/conftest.py` calls this when the session ends: a
+    worker of pytest-xdist is given ten seconds after that, which its own exit may take longer than.
+    """
+    while ENDINGS:
+        ENDINGS.pop()()
+    os.environ.pop(_SERVER, None)
+
+
 def _cut(server: str) -> None:
+    if os.environ.get(_SERVER) != server:
+        return  # it has ended
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
 

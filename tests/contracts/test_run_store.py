@@ -31,6 +31,7 @@ from shared.core.usage import ModelUsage
 from shared.database.engine import Database, open_database
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
+from tests.contracts.outboxes import deliver, packed, waiting_batches
 from tests.contracts.processes import line, started
 from tests.contracts.served import postgres_at
 from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
@@ -194,10 +195,10 @@ def test_a_failed_item_comes_again_with_what_it_has(store: SqlRunStore) -> None:
     store.save_results("run-1", STREAM, [half])
     (again,) = store.to_score(STREAM, 2)
     assert (again.have, again.attempts) == (scored("a").scores, 1)
-    assert store.next_batch(RUN, 10) is None
+    assert packed(store, RUN, 10) is None
     store.save_results("run-2", STREAM, [failed("a", LENGTH)])
     assert (waiting(store, max_attempts=2), waiting(store, max_attempts=3)) == ([], ["a"])
-    assert store.next_batch(RUN, 10) is None
+    assert packed(store, RUN, 10) is None
 
 
 def test_an_item_that_is_given_up_is_published_with_what_it_has(store: SqlRunStore) -> None:
@@ -208,9 +209,22 @@ def test_an_item_that_is_given_up_is_published_with_what_it_has(store: SqlRunSto
     store.save_results("run-2", STREAM, [failed("a", LENGTH)])
     assert (store.give_up(STREAM, 3), store.give_up(OTHER_MONITOR, 1)) == (0, 0)
     assert (store.give_up(STREAM, 2), store.give_up(STREAM, 2)) == (1, 0)
-    batch = store.next_batch(RUN, 10)
+    batch = packed(store, RUN, 10)
     assert batch is not None and batch.results == (half,)
     assert waiting(store, max_attempts=9) == ["b"]
+
+
+def test_scores_of_the_draws_of_some_items_are_counted(store: SqlRunStore) -> None:
+    """Of all items drawn together with them, of no other draw and no other stream."""
+    draw(store, ["a", "b", "c"])
+    store.save_results("run-1", STREAM, [scored("a"), scored("b"), failed("c", LENGTH)])
+    each = len(scored("a").scores)
+    assert store.drawn_with(STREAM, ["c"]) == store.drawn_with(STREAM, ["a", "c"]) == 2 * each
+    assert (store.drawn_with(STREAM, []), store.drawn_with(STREAM, ["x"]), store.drawn_with(OTHER_MONITOR, ["c"])) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_failed_item_may_be_finished(store: SqlRunStore) -> None:
@@ -219,7 +233,7 @@ def test_a_failed_item_may_be_finished(store: SqlRunStore) -> None:
     store.save_results("run-1", STREAM, [ItemResult(item("a"), scored("a").scores, failed("a", LENGTH).failures)])
     store.save_results("run-2", STREAM, [scored("a", 0.75, LENGTH)])
     assert waiting(store) == []
-    batch = store.next_batch(RUN, 10)
+    batch = packed(store, RUN, 10)
     assert batch is not None
     assert batch.results == (ItemResult(item("a"), (*scored("a").scores, *scored("a", 0.75, LENGTH).scores)),)
 
@@ -252,7 +266,7 @@ def test_scores_survive_whole(store: SqlRunStore) -> None:
         MetricScore(replace(EXACT, label="Part"), -1.5, True, None, "x", {"a": [1, None]}, "sub_metric", "All"),
     )
     store.save_results("run-1", STREAM, [ItemResult(item("a"), made, not_applicable=("Other",))])
-    batch = store.next_batch(RUN, 10)
+    batch = packed(store, RUN, 10)
     assert batch is not None
     ((_, scores, failures, absent, _),) = batch.results
     assert (scores[0], scores[2], failures, absent) == (made[0], made[2], (), ("Other",))
@@ -264,12 +278,12 @@ def test_an_open_batch_comes_again_identical(database: Database, store: SqlRunSt
     ids = [f"{number:03}" for number in range(25)]
     draw(store, ids)
     store.save_results("run-1", STREAM, [scored(each) for each in ids[:20]])
-    first = store.next_batch(RUN, 10)
+    store.start_run(RUN)
+    first = packed(store, RUN, 10)
     store.save_results("run-1", STREAM, [scored(each) for each in ids[20:]])
-    again = SqlRunStore(database).next_batch(replace(RUN, run_id="run-2"), 3)
+    (again,) = waiting_batches(SqlRunStore(database), STREAM)
     assert first is not None
-    assert again is not None
-    assert (again.id, again.results, again.run.run_id) == (first.id, first.results, "run-2")
+    assert (again.id, again.results, again.run) == (first.id, first.results, RUN)
     assert [result.item.id for result in first.results] == ids[:10]
 
 
@@ -280,28 +294,26 @@ def test_batches_cover_everything_once(store: SqlRunStore) -> None:
     draw(store, ids, OTHER_MONITOR)
     store.save_results("run-1", STREAM, [scored(each) for each in ids])
     published, names = [], set()
-    while (batch := store.next_batch(RUN, 10)) is not None:
-        published += [result.item.id for result in batch.results]
+    while (batch := packed(store, RUN, 10)) is not None:
         names.add(batch.id)
-        store.close_batch(batch, NOW)
-        store.close_batch(batch, NOW + timedelta(days=1))
+        published += deliver(store, STREAM)
     assert (published, len(names)) == (ids, 3)
     scored_items = SqlScoredItems(store.database)
     assert scored_items.unseen(STREAM, [*ids, "new"]) == ["new"]
     assert scored_items.stats() == {STREAM: 25}
-    assert store.next_batch(replace(RUN, stream=OTHER_MONITOR), 10) is None
+    assert packed(store, replace(RUN, stream=OTHER_MONITOR), 10) is None
 
 
 def test_published_items_stay_published(store: SqlRunStore) -> None:
     """Results that come late, from a worker thought dead, bring nothing back."""
     draw(store, ["a"])
     store.save_results("run-1", STREAM, [scored("a")])
-    batch = store.next_batch(RUN, 10)
+    batch = packed(store, RUN, 10)
     assert batch is not None
-    store.close_batch(batch, NOW)
+    deliver(store, STREAM)
     store.save_results("run-1", STREAM, [failed("a", LENGTH)])
     assert waiting(store) == []
-    assert store.next_batch(RUN, 10) is None
+    assert packed(store, RUN, 10) is None
 
 
 def test_clearing_lets_items_in_again(store: SqlRunStore) -> None:
@@ -309,14 +321,14 @@ def test_clearing_lets_items_in_again(store: SqlRunStore) -> None:
     scored_items = SqlScoredItems(store.database)
     draw(store, ["a", "b"])
     store.save_results("run-1", STREAM, [scored("a", 0.25)])
-    batch = store.next_batch(RUN, 10)
+    batch = packed(store, RUN, 10)
     assert batch is not None
-    store.close_batch(batch, NOW)
+    deliver(store, STREAM)
     assert scored_items.clear(STREAM) == 1
     assert store.undecided(STREAM, ["a", "b"]) == ["a"]
     draw(store, ["a"])
     store.save_results("run-2", STREAM, [scored("a", 0.75)])
-    again = store.next_batch(replace(RUN, run_id="run-2"), 10)
+    again = packed(store, replace(RUN, run_id="run-2"), 10)
     assert again is not None
     assert again.id != batch.id
     assert [score.value for result in again.results for score in result.scores] == [0.75]
@@ -479,13 +491,12 @@ def test_every_finished_item_is_published_once(
         for number, works in outcomes:
             store.save_results(run.run_id, stream, [(scored if works else failed)(str(number))])
             finished |= {str(number)} if works else set()
-        store.next_batch(run, size)  # left open, as a crash does
-        while close and (batch := store.next_batch(run, size)) is not None:
-            published += [result.item.id for result in batch.results]
-            store.close_batch(batch, NOW)
-    while (batch := store.next_batch(run, size)) is not None:
-        published += [result.item.id for result in batch.results]
-        store.close_batch(batch, NOW)
+        packed(store, run, size)  # left open, as a crash does
+        while close and packed(store, run, size) is not None:
+            published += deliver(store, stream)
+    while packed(store, run, size) is not None:
+        pass
+    published += deliver(store, stream)
     assert sorted(published) == sorted(finished)
     assert set(waiting(store, stream, 100)) == {str(number) for number in range(8)} - finished
 
@@ -521,9 +532,11 @@ def test_a_draw_may_be_thinned_before_it_is_tried(store: SqlRunStore) -> None:
     assert [each.decision for each in store.drawn(STREAM, ["c", "b", "a"])] == [decision("c"), kept]
     assert [each.decision for each in store.drawn(OTHER_MONITOR, ["a"])] == [decision("a")]
     store.save_results("run-1", STREAM, [scored("a")])
-    assert [each.decision for each in store.begun(STREAM)] == [kept]
+    assert store.finished_draws(STREAM, ["run-1"]) == {}
+    assert [each.decision for each in store.results_of(STREAM, ["run-1"])] == [kept]
     store.save_results("run-1", STREAM, [scored("c")])
-    assert list(store.begun(STREAM)) == []
+    assert store.finished_draws(STREAM, ["run-1", "run-2"]) == {"run-1": 3}
+    assert [each.decision for each in store.results_of(STREAM, ["run-1"])] == [kept, decision("c")]
 
 
 def test_what_was_tried_is_not_thinned(store: SqlRunStore) -> None:

@@ -15,6 +15,7 @@ from shared.core.stories import FailureMade, ScoreMade
 from shared.database.engine import open_database
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
+from tests.contracts.outboxes import deliver, packed
 from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 from tests.contracts.test_run_store import EXACT, LENGTH, RUN, Ticking, decision, draw, failed, item, scored
 
@@ -44,9 +45,9 @@ def test_the_story_holds_every_step_with_its_run_and_time(store: SqlRunStore) ->
     )
     assert story.missing == story.failures[1:]
     store.give_up(STREAM, 2)
-    batch = store.next_batch(RUN, 10)
+    batch = packed(store, RUN, 10)
     assert batch is not None
-    store.close_batch(batch, NOW)
+    deliver(store, STREAM)
     (story,) = reads.story(STREAM, "a")
     assert (story.state, story.batch_id, story.marked_at) == ("published", batch.id, NOW)
 

@@ -13,14 +13,15 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from shared.core.errors import StoreError
+from shared.core.outbox import Claim
 from shared.core.results import Decision, RunReport
 from shared.database.engine import Database, open_database
-from shared.database.finished import batched
 from shared.database.migrate import FOLDER, upgrade
+from shared.database.outbox import due, settled_items, unpacked
 from shared.database.reading import SqlRunReader, page_of_ids, since_day
 from shared.database.runs import SqlRunStore, tired
 from shared.database.scored import SqlScoredItems
-from shared.database.tables import HEAD, decisions, metadata
+from shared.database.tables import HEAD, metadata
 from shared.database.waiting import waiting_page
 from tests.contracts.processes import line, rest, started
 from tests.contracts.stores import NOW, STREAM
@@ -219,11 +220,15 @@ def test_open_work_is_found_without_reading_what_is_done(tmp_path: Path) -> None
     assert "TEMP B-TREE" not in after
     assert waiting in plan(database, tired(STREAM, 3))
     found = f"INDEX ix_decisions_finished ({key} AND state=? AND batch_id"
-    for batch_id in (None, "b"):
-        free = sa.select(decisions.c.item_id).where(batched(STREAM, batch_id)).order_by(decisions.c.item_id).limit(9)
-        assert found in plan(database, free)
-        assert "TEMP B-TREE" not in plan(database, free)
-    assert found in plan(database, sa.update(decisions).where(batched(STREAM, "b")).values(state="published"))
+    free = unpacked(STREAM, 9)
+    assert found in plan(database, free)
+    assert "TEMP B-TREE" not in plan(database, free)
+    done = plan(database, settled_items(STREAM, ["files"], 9))
+    assert found in done
+    assert f"INDEX sqlite_autoindex_outbox_1 ({key} AND item_id=? AND sink=?)" in done
+    late = plan(database, due(STREAM, "files", "sent", Claim(NOW, NOW, 9)))
+    assert f"INDEX ix_outbox_open ({key} AND sink=? AND state=? AND next_try_at<?)" in late
+    assert "TEMP B-TREE" not in late
     database.close()
 
 

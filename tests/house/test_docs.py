@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from shared.wiring.finding import known_configs
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
+from tests.wiring.project import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = (ROOT / "docs" / "configuration.md").read_text()
@@ -102,9 +102,7 @@ def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
     """The table in the README is the demo's own, number for number."""
     moved = [f"scored_store.file_path={tmp_path / 'state.db'}", f"report.path={tmp_path / 'demo.html'}"]
     sets = [word for each in moved for word in ("--set", each)]
-    command = [sys.executable, "scripts/run_monitoring.py", "demo", *sets]
-    environment = {**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = ran(ROOT, "demo", *sets)
     assert done.returncode == 0, done.stderr
     printed = {line for line in done.stdout.splitlines() if line and "UTC" not in line and "/" not in line}
     shown = {line for line in blocks("text")[0].splitlines() if line and "/" not in line}

@@ -106,6 +106,17 @@ def test_prompts_are_served_light() -> None:
     assert not packages_after("shared.wiring.prompts") & (HEAVY - {"sqlalchemy", "httpx", "tenacity"})
 
 
+def test_the_webhook_is_served_light() -> None:
+    """The receiver of webhooks never loads what monitors, optimisers and their numbers need."""
+    loaded = packages_after("shared.wiring.serve_webhook")
+    assert not loaded & (HEAVY - {"sqlalchemy", "httpx"} | {"gepa", "sklearn", "yaml", "openai"})
+
+
+def test_the_webhooks_door_loads_no_server() -> None:
+    """What is named to a server is a door: nothing stands behind it until it is used."""
+    assert not packages_after("shared.langfuse.webhook") & (HEAVY | {"fastapi", "starlette", "pydantic"})
+
+
 def test_rooms_are_never_facades() -> None:
     """An `__init__` under shared holds a docstring only, so no import can go through a room and close a cycle."""
     facades = [

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.wiring.project import ran
 
 ROOT = Path(__file__).resolve().parents[2]
 CHANGED = ("--set", "metrics_config.Retrieval.k=1", "--set", "metrics_config.Reasons.threshold=0.9")
@@ -14,9 +13,7 @@ CHANGED = ("--set", "metrics_config.Retrieval.k=1", "--set", "metrics_config.Rea
 
 def command(*words: str, state: Path) -> str:
     sets = ("--set", f"scored_store.file_path={state}", "--set", "report.path=null")
-    full = [sys.executable, "scripts/run_monitoring.py", *words, *sets]
-    environment = {**os.environ, "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    done = subprocess.run(full, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    done = ran(ROOT, *words, *sets)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

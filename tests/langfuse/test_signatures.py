@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.langfuse.signatures import Forged, PromptEvent, Unreadable, prompt_event, verify
+from shared.langfuse.signatures import Forged, PromptEvent, Unreadable, prompt_event, sign, verify
 from tests.langfuse.standin.server import standing_in
 from tests.langfuse.standin.webhooks import SECRET, signed
 from tests.langfuse.standin.wire import START
@@ -107,3 +107,17 @@ def test_other_types_are_ignored_and_the_older_form_only_read_where_asked_for() 
             prompt_event(body)
     with pytest.raises(Unreadable, match="older form"):
         prompt_event(b'{"event":"prompt.deleted","data":7}', older=True)
+
+
+def test_our_signature_is_langfuses() -> None:
+    """What we sign for others is what we would take ourselves."""
+    assert sign(SECRET, BODY, NOW) == HEADER
+    assert verify("another", sign("another", b"", NOW), b"", NOW).at == str(NOW)
+
+
+def test_an_older_body_is_told_apart_by_its_signatures_time() -> None:
+    """The same change may come again on another day; an attempt that is repeated keeps its time."""
+    body = b'{"event": "prompt.updated", "data": {"prompt": {"name": "p"}}}'
+    found = [prompt_event(body, older=True, at=at) for at in ("1", "1", "2")]
+    assert found[0] == found[1] != found[2]
+    assert {each.name for each in found if each} == {"p"}

@@ -203,3 +203,29 @@ def test_the_breaker_opens_tries_and_closes() -> None:
     breaker.enter()
     breaker.succeeded()
     assert [*states, breaker.state] == ["open", "half open", "open", "closed"]
+
+
+def test_the_breaker_opens_when_a_server_limits_everything() -> None:
+    """Being limited is no failure, however often; too long without an answer opens, and the one that tries decides."""
+    fake = FakeTime()
+    breaker = Breaker(3, 30, fake.clock, patience=600)
+    for _ in range(2):
+        for _ in range(10):
+            breaker.limited("slow down")
+            fake.now += 59
+        breaker.enter()
+        breaker.succeeded()
+    for _ in range(12):
+        fake.now += 60
+        breaker.limited("slow down")
+    with pytest.raises(Unavailable, match=r"no request was answered for 11 min, so none is sent for .* slow down"):
+        breaker.look()
+    fake.now += 30
+    breaker.enter()
+    breaker.limited("slow down")
+    states = [breaker.state]
+    fake.now += 30
+    breaker.enter()
+    breaker.succeeded()
+    breaker.limited("slow down")
+    assert [*states, breaker.state] == ["open", "closed"]

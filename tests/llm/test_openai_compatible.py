@@ -389,6 +389,21 @@ def test_the_breaker_leaves_a_dead_server_alone(server: StandIn, fake: FakeTime)
     assert ask(adapter).text
 
 
+def test_a_server_that_limits_everything_does_not_keep_a_run_busy_for_hours(server: StandIn, fake: FakeTime) -> None:
+    """Ten minutes without one answer, whatever it asks to wait, and what is left of 200 questions fails at once; an
+    answer later opens the way again."""
+    server.faults.extend([busy("60")] * 1_000)
+    adapter = made(server, fake)
+    start = fake.now
+    found = [str(failure(adapter)) for _ in range(200)]
+    assert 600 <= fake.now - start < 900
+    assert len(server.questions) < 20
+    assert "no request was answered for 1" in found[-1] and "slow down" in found[-1]
+    server.faults.clear()
+    fake.now += 100
+    assert ask(adapter).text
+
+
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://h/v1", "http://u:p@h/v1", "http://h/v1?key=1", "http://"])
 def test_an_address_that_cannot_be_is_refused(url: str) -> None:
     """No scheme, no host, or a secret inside it."""

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from shared.core.errors import BusyError, OverBudget, Postponed, SourceError
-from shared.core.ports import Batch, Broken, Notice, Sink
+from shared.core.outbox import Outlet
+from shared.core.ports import Batch, Broken, Notice
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricScore, RunReport, Stream
 from shared.database.engine import open_database
@@ -106,7 +107,7 @@ class House:
         self.plan = replace(self.plan, **plan)
 
     def run(self, **changes: Any) -> RunReport:
-        sinks: tuple[Sink, ...] = (self.shelf,)
+        sinks = (Outlet(self.shelf),)
         ports = Ports(self.scored, self.runs, sinks, clock=lambda: NOW)
         return asyncio.run(run_monitor(replace(self.plan, **changes), replace(ports)))
 
@@ -197,12 +198,28 @@ def test_too_many_failures_fail_the_run(tmp_path: Path) -> None:
     assert len(house.shelf.rows()) == 5
 
 
+def test_a_run_that_only_tries_failures_again_is_judged_by_them(tmp_path: Path) -> None:
+    """All of the draw fails again: too many failures, said first. With new items beside them, those alone decide."""
+    house = House(tmp_path, ListSource(items(4)))
+    house.counting.fails_on = {"i000", "i001", "i002", "i003"}
+    limits = Limits(max_failure_share=0.5, max_attempts=9)
+    assert house.run(limits=limits).status == "too_many_failures"
+    again = house.run(limits=limits)
+    assert (again.status, again.counts.resumed) == ("too_many_failures", 4)
+    assert again.notes[0].startswith("100% of the scores of the draws that were tried again still fail (allowed 50%)")
+    house.source.records += items(1, 10)
+    assert house.run(limits=limits).status == "done"
+    house.counting.fails_on = {"i000"}
+    assert [house.run(limits=limits).status for _ in range(2)] == ["done", "done"]
+
+
 def test_nothing_is_marked_before_the_sinks_confirm(tmp_path: Path) -> None:
     """A sink that is down loses no score: the next run publishes what was stored, without scoring it again."""
     house = House(tmp_path, ListSource(items(10)))
     house.shelf.failures = 1
-    with pytest.raises(ConnectionError):
-        house.run()
+    first = house.run()
+    assert (first.status, first.counts.scored, first.counts.marked) == ("unpublished", 10, 0)
+    assert "the shelf is out of reach" in first.notes[0] and "trueline publish" in first.notes[0]
     assert house.scored.stats().get(STREAM, 0) == 0
     report = house.run()
     assert report.counts.marked == 10
@@ -234,7 +251,7 @@ def test_an_interrupted_run_keeps_what_it_scored(tmp_path: Path) -> None:
             return 1.0
 
         plan = replace(house.plan, runner=Runner([bind(slow, "Odd")]))
-        ports = Ports(house.scored, house.runs, (house.shelf,), clock=lambda: NOW)
+        ports = Ports(house.scored, house.runs, (Outlet(house.shelf),), clock=lambda: NOW)
         task = asyncio.ensure_future(run_monitor(plan, ports))
         await task
 
@@ -356,7 +373,7 @@ def test_retried_items_do_not_enter_the_next_runs_estimates(tmp_path: Path) -> N
 
 
 def test_one_stubborn_item_does_not_fail_quiet_runs(tmp_path: Path) -> None:
-    """The share of failures is judged over first tries: one item that fails again is no alarm by itself."""
+    """One item of a draw that fails again is no alarm by itself: the share is that of the whole draw."""
     house = House(tmp_path, ListSource(items(10)))
     house.counting.fails_on = {"i003"}
     assert [house.run().status for _ in range(2)] == ["done", "done"]

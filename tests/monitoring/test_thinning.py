@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.claims import DrawnItem
 from shared.core.errors import FatalError, OverBudget
-from shared.core.ports import DrawnItem
+from shared.core.outbox import Outlet
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, RunReport
 from shared.core.thinning import was_thinned
@@ -137,7 +138,7 @@ class Bank(House):
 
     def spend(self, limit: float, dies_after: int = 1_000_000) -> RunReport:
         self.wallet, self.at_call = Wallet(limit, dies_after), {}
-        ports = Ports(self.scored, self.runs, (self.shelf,), money=self.wallet, clock=lambda: NOW)
+        ports = Ports(self.scored, self.runs, (Outlet(self.shelf),), money=self.wallet, clock=lambda: NOW)
         runner = Runner([bind(self.judge(), "Judge")], (), RunnerOptions(max_concurrent=4))
         return asyncio.run(run_monitor(replace(self.plan, runner=runner), ports))
 

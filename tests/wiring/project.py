@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "run_monitoring.py"
+PATIENCE = 120.0  # seconds
 CONFIG = """\
 name: cli
 source: {type: file, name: cli, path: items.jsonl, window: all}
@@ -20,11 +26,59 @@ metrics_config:
 """
 
 
-class Project:
-    """A project folder of its own, in which commands are run as real processes."""
+class Warm:
+    """A process of `warm.py`, which has imported everything and forks for every command."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("warm.py")), str(SCRIPT)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self._one = Lock()
+
+    def run(
+        self, arguments: list[str], folder: Path, environment: Mapping[str, str], outputs: tuple[Path, Path]
+    ) -> int:
+        """The exit code of a command; what it prints goes to the two files."""
+        out, err = map(str, outputs)
+        asked = {"arguments": arguments, "folder": str(folder), "environment": environment, "out": out, "err": err}
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with self._one:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+                os.killpg(self._process.pid, 9)
+                raise subprocess.TimeoutExpired(arguments, PATIENCE)
+            return int(self._process.stdout.readline())
+
+
+@cache
+def warm() -> Warm:
+    """This session's; it ends when the session does, for its standard input ends then."""
+    return Warm()
+
+
+def cold_environment() -> dict[str, str]:
+    """The environment of a process of its own: it may keep what it compiles, or every one would compile everything."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def ran(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end in a folder, by a process that is forked from the warm one."""
+    given = {**os.environ, "NO_COLOR": "1", **environment}
+    with NamedTemporaryFile("r") as out, NamedTemporaryFile("r") as err:
+        code = warm().run([*arguments], folder, given, (Path(out.name), Path(err.name)))
+        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+
+
+class Project:
+    """A project folder of its own, in which commands are run as real processes.
+
+    Their imports are made once a session, by the process that they are forked from, unless `cold`.
+    """
+
+    def __init__(self, folder: Path, cold: bool = False) -> None:
+        self.folder, self.cold = folder, cold
         (folder / ".env").touch()
         self.write("m.yaml", CONFIG)
         self.items(8)
@@ -43,21 +97,20 @@ class Project:
         return [sys.executable, str(SCRIPT), *arguments]
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        """The command, run until it ends."""
+        given = {"COLUMNS": "100", **environment}
+        if not self.cold:
+            return ran(self.folder, *arguments, **given)
+        child = self.started(*arguments, **given)
+        out, err = child.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(arguments, child.returncode, out, err)
 
     def started(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """The command as a process that goes on by itself."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            env={**os.environ, "NO_COLOR": "1", **environment},
+            env={**cold_environment(), "NO_COLOR": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -114,6 +114,14 @@ def test_a_budget_stops_the_run_and_the_next_goes_on(project: Project, server: S
     assert len(server.questions) == 8
 
 
+def test_quiet_says_that_the_budget_ended_the_run(project: Project, server: StandIn) -> None:
+    """Exit code 4 with one line why, and nothing on standard output."""
+    configured(project, server, "budget: {tokens: 70}")
+    done = project.run("m.yaml", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+    assert done.stderr.startswith("trueline: Over budget: ") and "allows no further call" in done.stderr
+
+
 def test_over_budget_goes_before_too_many_failures(project: Project, server: StandIn) -> None:
     """When both apply, the exit code is 4."""
     configured(project, server, "budget: {tokens: 70}")

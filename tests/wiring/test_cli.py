@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.wiring.project import CONFIG, SCRIPT, Project
+from tests.wiring.warm import BOUND
 
 
 @pytest.fixture
@@ -21,13 +22,19 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def test_a_run_scores_stores_and_shows(project: Project) -> None:
+@pytest.fixture
+def cold(tmp_path: Path) -> Project:
+    """Whose commands import everything themselves, as a user's do."""
+    return Project(tmp_path, cold=True)
+
+
+def test_a_run_scores_stores_and_shows(cold: Project) -> None:
     """The first thing a user does: one command, a table with intervals, a page, a database; exit code 0."""
-    done = project.run("m.yaml")
+    done = cold.run("m.yaml")
     assert done.returncode == 0, done.stderr
     assert "Exact" in done.stdout and "Short" in done.stdout
-    assert (project.folder / "data" / "reports" / "cli.html").read_text().startswith("<!doctype html>")
-    assert len(project.scores()) == 16
+    assert (cold.folder / "data" / "reports" / "cli.html").read_text().startswith("<!doctype html>")
+    assert len(cold.scores()) == 16
 
 
 def test_a_second_run_says_that_nothing_is_new(project: Project) -> None:
@@ -58,10 +65,26 @@ def test_json_is_json(project: Project) -> None:
     assert {estimate["label"] for estimate in found["estimates"]} == {"Exact", "Short"}
 
 
-def test_quiet_prints_nothing(project: Project) -> None:
+def test_quiet_prints_nothing(cold: Project) -> None:
     """A cron job that goes well sends no mail."""
-    done = project.run("m.yaml", "--quiet")
+    done = cold.run("m.yaml", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_quiet_still_says_why_a_run_did_not_end_well(project: Project) -> None:
+    """A cron job's mail holds one line: too many failures, or the budget; nothing on standard output."""
+    project.write("mine.py", "def nan(item):\n    return float('nan')\n")
+    project.write("m.yaml", CONFIG + "  Bad: {class: 'mine:nan'}\n")
+    done = project.run("m.yaml", "--quiet")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "trueline: Too many failures: 33% of the scores that were tried failed (allowed 20%)\n"
+
+
+def test_a_run_in_which_one_metric_always_fails_says_so_above_its_table(project: Project) -> None:
+    """No item has all its scores, and the table shows those of the other metrics: both are said."""
+    project.write("mine.py", "def nan(item):\n    return float('nan')\n")
+    project.write("m.yaml", CONFIG + "  Bad: {class: 'mine:nan'}\n")
+    assert "0 items scored, 8 items failed some metric (8 drawn" in project.run("m.yaml").stdout
 
 
 def test_no_dedup_scores_anew_and_leaves_no_mark(project: Project) -> None:
@@ -107,10 +130,47 @@ def test_the_report_of_a_past_run_can_be_written_again(project: Project) -> None
     assert project.run("report", "m.yaml", "--run", "nope").returncode == 2
 
 
+@pytest.mark.parametrize("logged", [False, True])
+def test_what_is_stored_can_be_read_where_nothing_can_be_written(
+    project: Project, tmp_path: Path, logged: bool
+) -> None:
+    """A state on a read-only disk: reports, lists and statistics are made of it, and no file appears beside it."""
+    project.write("labels.csv", "item_id,label,value\ni1,Exact,pass\n")
+    project.write("m.yaml", CONFIG + "labels: {type: file, path: labels.csv}\n")
+    assert project.run("m.yaml").returncode == 0
+    state, out = project.folder / "data" / "state", tmp_path / "out"
+    out.mkdir()
+    other = sqlite3.connect(state / "trueline.db")
+    if logged:  # as a copy of a state that a run was at work on: the newest pages are in the log
+        other.execute("CREATE TABLE anothers (a)")
+    before = sorted(state.iterdir())
+    for path in (*state.iterdir(), state):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        told = [
+            project.run(*words, **{BOUND: "1"})
+            for words in (
+                ("report", "m.yaml", "--out", str(out / "page.html")),
+                ("judge-report", "m.yaml"),
+                ("cache", "stats", "m.yaml"),
+                ("runs", "m.yaml"),
+                ("explain", "m.yaml", "i1"),
+            )
+        ]
+        assert [(each.returncode, each.stderr) for each in told] == [(0, "")] * 5
+        assert "Exact" in (out / "page.html").read_text() and "Exact" in told[1].stdout
+        assert sorted(state.iterdir()) == before
+        failed = project.run("m.yaml", "--no-dedup", **{BOUND: "1"})
+        assert failed.returncode == 1 and "writ" in failed.stderr
+    finally:
+        state.chmod(0o755)
+        other.close()
+
+
 @pytest.mark.parametrize("arguments", [(), ("nope.yaml",), ("m.yaml", "--nope"), ("m.yaml", "--limit", "0")])
-def test_bad_usage_is_exit_code_2(project: Project, arguments: tuple[str, ...]) -> None:
+def test_bad_usage_is_exit_code_2(cold: Project, arguments: tuple[str, ...]) -> None:
     """Bad usage is told on standard error, without a traceback."""
-    done = project.run(*arguments)
+    done = cold.run(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 

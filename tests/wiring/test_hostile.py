@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -45,7 +43,10 @@ def noisy(item):
     os.write(1, b"more noise")
     return 1.0
 def hangs(item):
-    return on_i3(item, lambda: time.sleep(1000))
+    return on_i3(item, hang)
+def hang():
+    open("hanging", "w").close()
+    time.sleep(1000)
 
 async def deaf(item):
     while item.id == "i3":
@@ -123,10 +124,10 @@ def test_what_metrics_print_does_not_reach_the_report(project: Project) -> None:
 def test_one_signal_ends_a_run_that_hangs_in_a_metric(project: Project, sent: signal.Signals, code: int) -> None:
     """A synchronous metric that never returns cannot make a run deaf to Ctrl-C; what was done is kept."""
     with_metric(project, "hangs'")
-    running = subprocess.Popen(
-        project.command("m.yaml"), cwd=project.folder, env=dict(os.environ), stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(3.0)
+    running = project.started("m.yaml")
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not (project.folder / "hanging").exists():
+        time.sleep(0.02)
     running.send_signal(sent)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == code, errors

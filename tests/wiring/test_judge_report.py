@@ -168,6 +168,15 @@ def test_anchors_that_cannot_be_read_fail_no_run(project: Project) -> None:
     assert run.returncode == 0 and "the anchors were not judged" in run.stdout and "gone.jsonl" in run.stdout
 
 
+def test_a_label_file_without_labels_is_told(project: Project) -> None:
+    """An export that came out empty is not taken for people who have nothing to say."""
+    project.write("labels.csv", "item_id,label,value,who\n")
+    add(project, LABELS)
+    assert "! file labels.csv: there are no labels in it" in project.run("m.yaml").stdout
+    done = project.run("judge-report", "m.yaml")
+    assert done.returncode == 0 and "! file labels.csv: there are no labels in it" in done.stdout
+
+
 def test_labels_for_no_metric_name_the_nearest(project: Project) -> None:
     add(project, LABELS)
     project.write("labels.csv", "item_id,label,value\ni1,Shrt,1\n")

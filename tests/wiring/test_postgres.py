@@ -92,7 +92,7 @@ def test_a_killed_run_is_finished_by_the_next(project: Project, url: str) -> Non
     project.write("slow.py", SLOW)
     text = (project.folder / "m.yaml").read_text()
     project.write("m.yaml", text.replace("metrics_config:", "metrics_config:\n  Slow: {class: slow:waits}"))
-    project.items(120)
+    project.items(240)
     for wait in (1.2, 1.6, 2.0):
         child = project.started("m.yaml", "--quiet", DATABASE_URL=url)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -101,7 +101,7 @@ def test_a_killed_run_is_finished_by_the_next(project: Project, url: str) -> Non
         child.communicate()
     assert project.run("m.yaml", "--quiet", DATABASE_URL=url).returncode == 0
     found = rows(url)
-    assert len(found) == len({(item, label) for item, label, _ in found}) == 360
+    assert len(found) == len({(item, label) for item, label, _ in found}) == 720
 
 
 SLOW = """

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.wiring.project import ran
+
 SECRETS = (
     "canary@example.com", "415-555-0132", "4111 1111 1111 1111", "DE89 3704 0044 0532 0130 00", "536-90-4399",
     "203.0.113.45", "shop.example.org", "sk-proj-4fT9aZ1kLmQ8vB2xN7cR5wYd", "Wanda Example", "session-77",
@@ -73,14 +72,7 @@ class Project:
         (self.folder / "m.yaml").write_text(CONFIG.format(format=form, more=more))
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "run_monitoring.py"), *arguments],
-            cwd=self.folder,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return ran(self.folder, *arguments, COLUMNS="400", **environment)
 
     def page(self) -> str:
         return (self.folder / "data" / "reports" / "safe.html").read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -31,4 +31,14 @@ def attempt(work: Callable[[A], T], argument: A) -> T | Exception:
     except SystemExit as error:
         return RuntimeError(f"it called sys.exit({error.code!r})")
     except Exception as error:  # noqa: BLE001 - the failure is a value, and the caller counts and shows it
+        return error
+
+
+async def awaited(work: Awaitable[T]) -> T | Exception:
+    """What a coroutine returns, or the exception that it raised; being cancelled goes through."""
+    try:
+        return await work
+    except SystemExit as error:
+        return RuntimeError(f"it called sys.exit({error.code!r})")
+    except Exception as error:  # noqa: BLE001 - as above
         return error

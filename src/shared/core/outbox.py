@@ -3,19 +3,24 @@
 A message goes
 
     pending -> sent -> verified       taken by the sink, then read back there
-    pending -> pending ...            not taken: tried again when `wait` is over
-    pending | sent -> failed          the sink will never take it as it is, or was tried too often
+    pending -> pending ...            not taken: tried again when `next_try_at` has come
+    sent    -> pending                lost on the way: sent again
+    pending | sent -> failed          the sink will never take it as it is, or it was tried for too long
+    skipped                           the sink has no place for it; nothing is sent
 
 Messages are stored before they are sent, and a key says what a message is: the same key sent again leaves one copy.
+A sink that takes whole batches gets one row for a batch, which goes from pending to verified at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from shared.core.ports import Batch
+from shared.core.ports import Batch, Sink
+from shared.core.results import RunReport, Stream
 
 MessageState = Literal["pending", "sent", "verified", "failed"]
 
@@ -45,13 +50,15 @@ class Skipped:
 class Packed:
     """A batch as messages. Packing the same batch again gives the same keys."""
 
-    messages: tuple[Message, ...]
+    messages: tuple[Message, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a message. `wait`: seconds until it makes sense to try again, None when the sink does not say."""
+    """What became of a message. `wait`: seconds until it makes sense to send it again (`pending`) or to look for it
+    (`sent`), None when the sink does not say.
+    """
 
     key: str
     state: MessageState
@@ -59,20 +66,24 @@ class Receipt:
     wait: float | None = None
 
 
+@runtime_checkable
 class MessageSink(Protocol):
     """A sink whose deliveries are told apart and checked one by one. `name` names it in stored state."""
 
     name: str
 
     def pack(self, batch: Batch) -> Packed:
-        """The batch as messages. Pure: no network."""
+        """The batch as messages. Pure: no network. Each message names the item that it is of, by the batch's id of it;
+        the same item and key again is the same message.
+        """
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
         """Deliver some; one receipt each, in their order. An answer that was lost is `pending`: sent again, the same
-        key leaves one copy.
+        key leaves one copy. `verified` at once is allowed where taking it means that it is there.
 
         Raises:
-            FatalError: when nothing can be sent at all (wrong keys, wrong host); the messages stay pending.
+            FatalError: when nothing can be sent at all (wrong keys, wrong host); the messages stay pending, and the
+                run sends no more to this sink.
         """
 
     async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
@@ -82,3 +93,112 @@ class MessageSink(Protocol):
 
     async def aclose(self) -> None:
         """Give back connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """A sink of a monitor. An item is marked only when every required sink has confirmed what it got of it; one that
+    is best effort holds up no item and fails no run.
+    """
+
+    sink: Sink | MessageSink
+    required: bool = True
+
+    @property
+    def name(self) -> str:
+        """The sink's name."""
+        return self.sink.name
+
+
+class Outgoing(NamedTuple):
+    """What one sink gets of a batch; `packed` None: the batch as a whole."""
+
+    sink: str
+    packed: Packed | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How many rows are taken at most, and until when they are the taker's: later they are anybody's."""
+
+    now: datetime
+    until: datetime
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A row that was claimed. Of a whole batch the message has the batch's id as key and as item, and no label."""
+
+    message: Message
+    state: MessageState
+    batch_id: str
+    run_id: str
+    attempts: int
+    stored_at: datetime
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a claimed row becomes; it is free again with it."""
+
+    parcel: Parcel
+    state: MessageState
+    attempts: int
+    next_try_at: datetime
+    sent_at: datetime | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many rows of a sink are in a state that is not the end, or failed; the commonest reasons. `claimed` of them
+    are with somebody now.
+    """
+
+    sink: str
+    state: MessageState
+    count: int
+    claimed: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+
+
+class OutboxStore(Protocol):
+    """Finished items on their way to the sinks. Durable when a method returns, and safe for several at once, in one
+    process or more: each store claims for itself.
+    """
+
+    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[Outgoing]], at: datetime) -> int:
+        """Give up to `size` finished items to a new batch and store what `pack` makes of it, in one transaction; how
+        many items. A message that is stored already stays as it is.
+        """
+
+    def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
+        """Take rows of this state that are due and nobody's, those longest due first."""
+
+    def settle(self, stream: Stream, sink: str, settled: Sequence[Settled], at: datetime) -> None:
+        """Store what became of rows claimed here, in one transaction; rows that others took over since stay."""
+
+    def batch(self, stream: Stream, parcel: Parcel) -> Batch | None:
+        """A whole batch, read again from what is stored; None when its items were forgotten since."""
+
+    def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
+        """Up to `size` packed items, not published yet, for which every row of these sinks is verified or skipped.
+        None, for a monitor without any sink: finished items, packed or not.
+        """
+
+    def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
+        """These items are published; closing twice is harmless."""
+
+    def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
+        """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""
+
+    def standing(self, stream: Stream, now: datetime) -> list[Standing]:
+        """What is not verified or skipped, by sink and state."""
+
+    def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
+        """Make the sink's waiting rows due now, with `failed` failed ones too, as if they were new; how many."""
+
+    def release(self, stream: Stream) -> None:
+        """Give back what was claimed here, and what was claimed by processes that are known to have ended."""

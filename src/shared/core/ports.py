@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
+from shared.core.claims import Claims, DrawnItem, DrawResult
 from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -20,7 +21,6 @@ from shared.core.results import (
     Draw,
     ItemResult,
     LMResult,
-    MetricScore,
     RunReport,
     Score,
     StoredResult,
@@ -114,7 +114,9 @@ class Batch:
 
 
 class Sink(Protocol):
-    """Where a run's scores go. An item is marked as scored only after every sink has returned."""
+    """Where whole batches go, such as files: returning means that all of it is there. Sinks that tell deliveries apart
+    are `MessageSink`s (`core/outbox.py`). An item is marked only after every required sink has confirmed.
+    """
 
     name: str
 
@@ -142,21 +144,10 @@ class ScoredItemsStore(Protocol):
         """Distinct items marked, by stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnItem:
-    """A drawn item that waits to be scored, as it was stored with its draw.
-
-    `have` are the scores it has already from earlier tries; `attempts` counts those.
-    """
-
-    item: DatasetItem
-    decision: Decision
-    have: tuple[MetricScore, ...] = ()
-    attempts: int = 0
-
-
 class RunStore(Protocol):
-    """The state of runs: what was drawn, scored and published. Everything is durable when a method returns."""
+    """The state of runs: what was drawn and scored; the way to the sinks is `core/outbox.py`'s. Everything is durable
+    when a method returns.
+    """
 
     def start_run(self, report: RunReport) -> None:
         """Write the run's row."""
@@ -184,23 +175,38 @@ class RunStore(Protocol):
     def drawn(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
         """Those of these items that `to_score` would give, in the order of the ids."""
 
-    def begun(self, stream: Stream) -> Iterator[StoredResult]:
-        """What is scored of draws that were broken off: those of which some item was never tried."""
+    def drawn_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
+        """How many scores are stored of the draws that these items came with, theirs among them."""
 
-    def save_results(self, run_id: str, stream: Stream, results: Sequence[ItemResult]) -> None:
-        """Store scores and failures of some items in one transaction; a score once stored stays as it is."""
+    def at_work(self, stream: Stream, run_id: str, max_attempts: int) -> AbstractContextManager[Claims]:
+        """While it is entered the run is a worker of the stream; items with `max_attempts` tries are left out."""
 
-    def give_up(self, stream: Stream, max_attempts: int) -> int:
-        """Finish items that failed `max_attempts` times: they are published with what they have. How many they were."""
+    def save_results(
+        self, run_id: str, stream: Stream, results: Sequence[ItemResult], by: str = "", published: bool = False
+    ) -> set[str]:
+        """Store scores and failures of some items in one transaction; a score once stored stays as it is.
 
-    def next_batch(self, run: RunReport, size: int) -> Batch | None:
-        """The batch left open by a crash, or a new one of finished items that are not marked yet, or None."""
+        Of a worker (`by`) that has lost an item nothing is stored once another has stored something of it. Items
+        without failures wait for the sinks, or are `published`. The ids of the items that were stored.
+        """
 
-    def close_batch(self, batch: Batch, at: datetime) -> None:
-        """Mark the batch's items as published."""
+    def give_up(self, stream: Stream, max_attempts: int, by: str = "") -> int:
+        """Finish items that failed `max_attempts` times and that no other worker has: they are published with what they
+        have. How many they were."""
 
-    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
-        """Hold the stream for one run; raises BusyError when another holds it for longer than `wait` seconds."""
+    def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
+        """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
+
+    def results_of(self, stream: Stream, draws: Iterable[str]) -> Iterator[DrawResult]:
+        """All that was tried of these draws, by item id, in bounded memory."""
+
+    def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
+        """Write the run's end with its estimates of these draws; False, and nothing written, when another run has
+        reported one of them."""
+
+    def lock(self, stream: Stream, wait: float, what: str = "") -> AbstractContextManager[None]:
+        """Hold the stream, or `what` is done with it (`publish`), for one run; raises BusyError when another holds it
+        for longer than `wait` seconds."""
 
 
 class RunReader(Protocol):

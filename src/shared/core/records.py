@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from shared.core.clock import as_utc, parse_time
@@ -96,8 +97,13 @@ class DatasetItem:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values of every field that is not at its default; `from_dict` reads it back to an equal item."""
-        pairs = ((name, getattr(self, name)) for name in FIELDS)
-        return {name: plain(value) for name, value in pairs if value != _DEFAULTS[name]}
+        every = zip(FIELDS, _values(self), _DEFAULTS, strict=True)
+        return {name: plain(value) for name, value, usual in every if value is not usual and value != usual}
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Every field's value, in order: `DatasetItem(*item.values)` is an equal item."""
+        return _values(self)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DatasetItem:
@@ -122,10 +128,12 @@ class DatasetItem:
 FIELDS = tuple(each.name for each in dataclasses.fields(DatasetItem))
 """Every field's name, in order."""
 
-_DEFAULTS: Mapping[str, Any] = {
-    each.name: each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+_DEFAULTS = tuple(
+    each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
     for each in dataclasses.fields(DatasetItem)
-}
+)
+
+_values: Callable[[DatasetItem], tuple[Any, ...]] = attrgetter(*FIELDS)
 
 CONTENT_FIELDS = tuple(
     name

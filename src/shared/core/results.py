@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
+from shared.core.published import Published
 from shared.core.records import DatasetItem
 from shared.core.usage import BudgetUse, ModelUsage
 
@@ -149,8 +150,8 @@ class Stream:
 class Candidate:
     """What a draw needs to know of an item, and no more, so that a pool of any size stays small.
 
-    `weight` is what a strategy weighs the item by (an uncertainty in [0, 1], for one), None where it is unknown.
-    `lot` is what hash sampling hashes: the item's own id, also where stored state knows it under a longer one.
+    `weight` is what a strategy weighs the item by (such as an uncertainty in [0, 1]), None where it is unknown. `lot`
+    is what hash sampling hashes: the item's own id, also where stored state knows it under a longer one.
     """
 
     id: str
@@ -164,8 +165,7 @@ class Candidate:
 class Decision:
     """What the draw decided for one item: drawn or not, and the probability it had of being drawn.
 
-    `probability` is in (0, 1], None where the strategy has none (inspection queues). `stratum` names the group that
-    the item was drawn in, empty without strata.
+    `probability` is in (0, 1], None where the strategy has none (inspection queues). `stratum`: the group, or empty.
     """
 
     item_id: str
@@ -187,9 +187,8 @@ class Draw:
 class Estimate:
     """One metric over the sampled traffic: weighted mean and pass rate, each with its 95 % interval.
 
-    Bounds are None where they cannot be given (fewer than two scores). `inspection` marks a queue that was not drawn
-    by chance: n is counted, nothing is estimated. `inverse` metrics pass below their threshold. `population` is what
-    the intervals are about: the process behind the traffic, or this very traffic.
+    Bounds are None where they cannot be given (below two scores). `inspection` marks a queue not drawn by chance: n is
+    counted, nothing estimated. `inverse` metrics pass below their threshold. `population`: what intervals are about.
     """
 
     label: str
@@ -237,15 +236,15 @@ class Counts:
 
 
 Status = Literal[
-    "running", "done", "nothing_new", "failed", "too_many_failures", "over_budget", "interrupted", "dry_run"
-]
+    "running", "done", "nothing_new", "failed", "unpublished", "too_many_failures", "over_budget", "interrupted",
+    "dry_run",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """One execution of a monitor, from start to end. Times are UTC, `cost` is in US dollars.
-
-    `config_text` has its variables not expanded and its secrets masked. `examples` (of failures) are not stored.
+    """One execution of a monitor. Times are UTC, `cost` is in US dollars. `config_text` has its variables not expanded
+    and its secrets masked. `examples` (of failures) are not stored.
     """
 
     run_id: str
@@ -268,6 +267,7 @@ class RunReport:
     examples: tuple[str, ...] = ()
     usage: tuple[ModelUsage, ...] = ()
     budget: tuple[BudgetUse, ...] = ()
+    published: tuple[Published, ...] = ()
 
     @property
     def seconds(self) -> float | None:

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from shared.core.drift import DriftKey, DriftState
 from shared.core.errors import StoreError
+from shared.database.drift_tables import drift_state as table
 from shared.database.engine import Database
 from shared.database.rows import inserting
-from shared.database.tables import drift_state as table
 
 
 class SqlDriftStates:

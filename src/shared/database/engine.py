@@ -94,6 +94,35 @@ def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
     return Database(sqlite_engine(path), str(path), path)
 
 
+def read_database(path_or_url: str | os.PathLike[str]) -> Database:
+    """Open a database to read what is there. A file that can be written is opened as ever; one that cannot is read as
+    it is, if its schema is the newest.
+
+    Raises:
+        StoreError: as `open_database`, and when an older schema cannot be brought to the newest.
+    """
+    url = address(os.fspath(path_or_url))
+    path = Path(url.database or "").absolute()
+    if url.get_backend_name() != "sqlite" or all(os.access(each, os.W_OK) for each in (path, path.parent)):
+        return open_database(path_or_url)
+    from shared.database.sqlite import reading_engine
+
+    database = Database(reading_engine(path), str(path), path)
+    with worded(database.place), reachable(path):
+        try:
+            found = _revision(database.engine)
+        except BaseException:
+            database.close()
+            raise
+    if found != HEAD:
+        database.close()
+        raise StoreError(
+            f"{path}: its schema is {found!r}, this version reads {HEAD!r}, and the file cannot be written to bring it"
+            " there; make the file and its folder writable once."
+        )
+    return database
+
+
 def has_state(path_or_url: str | os.PathLike[str]) -> bool:
     """Whether a database is there and has Trueline's tables; creates nothing.
 
@@ -183,10 +212,16 @@ def _unspoken(text: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def _prepare(engine: sa.Engine, place: str) -> None:
+def _revision(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
-        known = sa.inspect(connection).has_table("alembic_version")
-        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if known else None
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return None
+        found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        return found
+
+
+def _prepare(engine: sa.Engine, place: str) -> None:
+    revision = _revision(engine)
     if revision == HEAD:
         return
     from shared.database.migrate import known_revisions, upgrade  # Alembic is needed for a new or an old database only

@@ -19,8 +19,8 @@ import sqlalchemy as sa
 from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
-from shared.core.results import Stream
 from shared.database.failures import BUSY_SECONDS, worded
+from shared.database.lock_names import StreamLock
 from shared.database.waking import Patience, be_patient
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
@@ -78,14 +78,14 @@ def prepared(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
 
 
 @contextmanager
-def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -> Iterator[None]:
+def advisory_lock(engine: sa.Engine, place: str, what: StreamLock, clock: Clock) -> Iterator[None]:
     """Hold a stream until the block ends, by an open transaction: that works through a pooler too, and a process that
     is killed gives the lock back with its connection.
 
     Raises:
         BusyError: when another run holds it, naming that run's process and since when.
     """
-    key = int(digest([stream.source_key, stream.monitor_key])[:15], 16)
+    key = int(what.digest[:15], 16)
     about = f"process {os.getpid()} on {socket.gethostname()[:20]} since {iso(clock())[:19]}Z"
     with ExitStack() as stack:
         with worded(place):
@@ -96,8 +96,28 @@ def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -
             mine = connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key)))
             who = "" if mine else _holder(connection, key)
         if not mine:
-            raise BusyError(f"{stream}: another run holds it ({who}). Let it finish, or end that process.")
+            raise BusyError(f"{what.stream}: another run holds it ({who}). Let it finish, or end that process.")
         yield
+
+
+@contextmanager
+def life_lock(engine: sa.Engine, place: str, name: str) -> Iterator[None]:
+    """Hold a worker's own lock until the block ends or its process does."""
+    with worded(place), engine.connect() as plain:
+        connection = plain.execution_options(trueline_write=True)
+        with connection.begin():
+            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_life(name))))
+            yield
+
+
+def has_life_lock(connection: sa.Connection, name: str) -> bool:
+    """Whether some process holds the worker's lock."""
+    return not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_life(name))))
+
+
+def _life(name: str) -> int:
+    return int(digest(["worker", name])[:15], 16)
 
 
 def _holder(connection: sa.Connection, key: int) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.core.prompts import Sighting
 from shared.database.engine import Database
@@ -62,8 +63,22 @@ class SqlGenerations:
         return Sighting(generation, changed, announced)
 
 
+def raise_all(connection: sa.Connection, counts: Mapping[str, int]) -> None:
+    """Raise the counters of these prompts by so much each, in the order of their names: whoever raises several at once
+    and in another order would wait for one who waits for them.
+    """
+    rows = [{"name": name, "generation": counts[name]} for name in sorted(counts)]
+    if rows:
+        connection.execute(_upsert(connection), rows)
+
+
 def _raised(connection: sa.Connection, name: str) -> int:
-    raised = {"generation": table.c.generation + 1}  # in the database, so that two who raise at once count two
-    insert = inserting(connection, table).values(name=name, generation=1)
-    upsert = insert.on_conflict_do_update(index_elements=["name"], set_=raised).returning(table.c.generation)
-    return int(connection.execute(upsert).scalar_one())
+    one = {"name": name, "generation": 1}
+    return int(connection.execute(_upsert(connection).returning(table.c.generation), one).scalar_one())
+
+
+def _upsert(connection: sa.Connection) -> sqlite.Insert | postgresql.Insert:
+    insert = inserting(connection, table)
+    # added up in the database, so that two who raise at once count two
+    raised = {"generation": table.c.generation + insert.excluded.generation}
+    return insert.on_conflict_do_update(index_elements=["name"], set_=raised)

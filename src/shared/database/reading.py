@@ -71,29 +71,6 @@ class SqlRunReader:
                 return
             last = ids[-1]
 
-    def begun(self, stream: Stream) -> Iterator[StoredResult]:
-        """What is scored of draws of which some item was never tried, by item id, in bounded memory."""
-        open_draws = sa.select(decisions.c.run_id).where(of(decisions, stream), untried()).distinct()
-        with self.database.read() as connection:
-            run_ids = list(connection.scalars(open_draws))
-        tried = sa.and_(of(decisions, stream), decisions.c.run_id.in_(run_ids), decisions.c.drawn, sa.not_(untried()))
-        last = ""
-        while run_ids:
-            query = sa.select(decisions.c.item_id).where(tried, decisions.c.item_id > last)
-            with self.database.read() as connection:
-                ids = list(connection.scalars(query.order_by(decisions.c.item_id).limit(PAGE)))
-                found = rows_by_item(connection, items, stream, ids)
-                decided = rows_by_item(connection, decisions, stream, ids)
-                made = rows_by_item(connection, scores, stream, ids)
-                missed = rows_by_item(connection, failures, stream, ids)
-            for each in ids:
-                standing = standing_failures(missed.get(each, []), made.get(each, []))
-                if each in made or standing:
-                    yield _stored(found[each][0], decided[each][0], made.get(each, []), standing)
-            if len(ids) < PAGE:
-                return
-            last = ids[-1]
-
     def daily(self, stream: Stream, days: int) -> Iterator[DailyScore]:
         """Every score of the last `days` days (1 or more), oldest first; the newest day with a score is the last."""
         happened = scores.c.item_at

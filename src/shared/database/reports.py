@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.digests import plain
+from shared.core.published import Published
 from shared.core.results import Counts, Estimate, RunReport, Stream
 from shared.core.usage import BudgetUse, ModelUsage
 
@@ -40,6 +41,7 @@ def run_row(report: RunReport) -> dict[str, Any]:
         "broken": list(report.broken),
         "usage": [plain(each) for each in report.usage],
         "budget": [plain(each) for each in report.budget],
+        "published": [plain(each) for each in report.published],
     }
 
 
@@ -54,6 +56,7 @@ def run_of(row: sa.Row[Any]) -> RunReport:
         broken=tuple(row.broken),
         usage=usage_of(row.usage),
         budget=tuple(BudgetUse(**_fields(BudgetUse, each)) for each in row.budget or ()),
+        published=tuple(Published(**_fields(Published, each)) for each in row.published or ()),
     )
 
 
@@ -63,7 +66,7 @@ def usage_of(found: Sequence[Mapping[str, Any]] | None) -> tuple[ModelUsage, ...
 
 
 def _fields(
-    record: type[Counts] | type[Estimate] | type[ModelUsage] | type[BudgetUse], values: Mapping[str, Any]
+    record: type[Counts | Estimate | ModelUsage | BudgetUse | Published], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The values that the record has a field for: an older or newer program may have stored others."""
     names = {each.name for each in dataclasses.fields(record)}

@@ -112,8 +112,10 @@ class SqlResponses:
         Raises:
             StoreError: when the database cannot be read or written.
         """
-        with self._database.write("responses") as connection:
-            self._count(connection)
+        if self._uses:
+            with self._database.write("responses") as connection:
+                self._count(connection)
+        with self._database.read() as connection:
             rows = connection.execute(sa.select(response_use.c.name, response_use.c.value))
             uses: dict[str, float] = {name: value for name, value in rows}
             size = sa.func.coalesce(sa.func.sum(responses.c.bytes), 0)

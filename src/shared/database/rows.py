@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -44,10 +45,43 @@ def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | pos
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows whose key is not there yet; the others stay as they are."""
-    if rows:
-        connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
+    """Insert the rows whose key is not there yet; the others stay as they are. How many were new on SQLite, -1 where
+    the driver does not say."""
+    if not rows:
+        return 0
+    if connection.dialect.name == "sqlite":
+        text, written = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
+        return connection.exec_driver_sql(text, [written(row) for row in rows]).rowcount
+    connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
+    return -1
+
+
+@lru_cache
+def _sqlite_insert(
+    table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect
+) -> tuple[str, Callable[[Mapping[str, Any]], tuple[Any, ...]]]:
+    """An INSERT for the driver itself, and what makes its parameters of a row: a fifth of the time that SQLAlchemy
+    takes for a row of many columns."""
+    text = (
+        f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) ON CONFLICT DO NOTHING"
+    )
+    found = ((place, _binding(table.c[name].type, dialect)) for place, name in enumerate(names))
+    changed = [(place, bind) for place, bind in found if bind is not None]
+
+    def written(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        values = list(map(row.__getitem__, names))
+        for place, bind in changed:
+            values[place] = bind(values[place])
+        return tuple(values)
+
+    return text, written
+
+
+def _binding(of: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+    if isinstance(of, sa.types.TypeDecorator):
+        return lambda value: None if value is None else of.process_bind_param(value, dialect)
+    return of.dialect_impl(dialect).bind_processor(dialect)
 
 
 def known(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: Any) -> set[str]:
@@ -97,11 +131,18 @@ def _metric_of(row: Row) -> MetricRef:
 
 def score_rows(stream: Stream, result: ItemResult, run_id: str, at: datetime) -> Iterator[dict[str, Any]]:
     """The rows of an item's scores."""
+    source, monitor, item_id = stream.source_key, stream.monitor_key, result.item.id
     item_at = result.item.source_timestamp or at
     for score in result.scores:
+        metric = score.metric
         yield {
-            **key(stream, result.item.id),
-            **_metric_columns(score.metric),
+            "source_key": source,
+            "monitor_key": monitor,
+            "item_id": item_id,
+            "label": metric.label,
+            "metric_digest": metric.digest,
+            "class_name": metric.name,
+            "metric_version": metric.version,
             "run_id": run_id,
             "value": None if math.isnan(score.value) else score.value,
             "passed": score.passed,

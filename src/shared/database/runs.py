@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from shared.core.claims import Claims, DrawnItem, DrawResult
 from shared.core.clock import Clock, utc_now
 from shared.core.errors import StoreError
-from shared.core.ports import Batch, DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, RunReport, Stream
+from shared.database.claims import SqlClaims
+from shared.database.draws import claim_report, finished_draws, results_of
 from shared.database.engine import Database
-from shared.database.finished import batched, new_batch, open_batch
+from shared.database.lock_names import StreamLock
 from shared.database.locks import stream_lock
-from shared.database.reading import PAGE, SqlRunReader, dated, newest_scores, standing_failures
+from shared.database.outbox import SqlOutbox
+from shared.database.outcomes import Saving, store
+from shared.database.owners import new_owner
+from shared.database.reading import PAGE, SqlRunReader, dated
 from shared.database.reports import run_row
 from shared.database.rows import (
     chunks,
     decision_of,
-    failure_of,
-    failure_row,
     insert_new,
     inserting,
     item_of,
     item_row,
-    key,
     known,
     of,
     rows_by_item,
     score_of,
-    score_rows,
 )
-from shared.database.tables import WAITING, decisions, failures, items, runs, scores
-from shared.database.waiting import THIN, drawn_items, thin_row, waiting_ids, waiting_page
+from shared.database.tables import WAITING, decisions, items, runs, scores
+from shared.database.waiting import THIN, drawn_items, scores_drawn_with, thin_row, waiting_ids, waiting_page
+from shared.database.worker_tables import draws, workers
+from shared.database.workers import at_work
 
 
-class SqlRunStore(SqlRunReader):
-    """`RunStore` on `database` (see `core/ports.py` for its promises), and the `RunReader` of what it wrote.
+class SqlRunStore(SqlOutbox, SqlRunReader):
+    """`RunStore` on `database` (see `core/ports.py` for its promises), the `RunReader` of what it wrote, and the
+    `OutboxStore` of what is published of it.
 
     `clock` dates what is stored. Streams never meet: every row is keyed by the stream. Several processes may use one
     database; for one stream they take turns through `lock`. Every method raises `StoreError` when the database
@@ -50,16 +54,12 @@ class SqlRunStore(SqlRunReader):
     def __init__(self, database: Database, clock: Clock = utc_now) -> None:
         super().__init__(database)
         self._clock = clock
+        self.owner = new_owner()
 
     def start_run(self, report: RunReport) -> None:
         """Write the run's row; writing it again replaces it. Killed runs of the stream are no longer running."""
-        row = run_row(report)
-        mine = (runs.c.source_key == report.stream.source_key, runs.c.monitor_key == report.stream.monitor_key)
         with self.database.write() as connection:
-            killed = sa.update(runs).where(*mine, runs.c.status == "running", runs.c.run_id != report.run_id)
-            connection.execute(killed.values(status="interrupted"))
-            insert = inserting(connection, runs)
-            connection.execute(insert.on_conflict_do_update(index_elements=[runs.c.run_id], set_=row), row)
+            _write_run(connection, report)
 
     def finish_run(self, report: RunReport) -> None:
         """Write the run's end into its row."""
@@ -85,6 +85,9 @@ class SqlRunStore(SqlRunReader):
         at = self._clock()
         with self.database.write() as connection:
             fresh = _insert_decisions(connection, run_id, stream, decisions, at)
+            if fresh:
+                draw = {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "run_id": run_id}
+                insert_new(connection, draws, [draw | {"drawn": len(fresh), "drawn_at": at}])
             for part in chunks(item for item in drawn if item.id in fresh):
                 insert_new(connection, items, [item_row(stream, item, at) for item in part])
                 fresh.difference_update(item.id for item in part)
@@ -109,6 +112,11 @@ class SqlRunStore(SqlRunReader):
         with self.database.read() as connection:
             return drawn_items(connection, stream, item_ids)
 
+    def drawn_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
+        """How many scores are stored of the draws that these items came with, theirs among them."""
+        with self.database.read() as connection:
+            return scores_drawn_with(connection, stream, item_ids)
+
     def to_score(self, stream: Stream, max_attempts: int) -> Iterator[DrawnItem]:
         """Drawn items that are not finished, oldest draw first, each once, in bounded memory.
 
@@ -121,122 +129,104 @@ class SqlRunStore(SqlRunReader):
                 have = rows_by_item(connection, scores, stream, [row.item_id for row in page])
             for row in page:
                 scored = tuple(score_of(score) for score in have.get(row.item_id, ()))
-                yield DrawnItem(item_of(row), decision_of(row), scored, row.attempts)
+                yield DrawnItem(item_of(row), decision_of(row), scored, row.attempts, row.run_id)
             if len(page) < PAGE:
                 return
             after = (page[-1].decided_at, page[-1].item_id)
 
-    def save_results(self, run_id: str, stream: Stream, results: Sequence[ItemResult]) -> None:
-        """Store scores and failures in one transaction; an item without failures is finished by it.
+    def save_results(
+        self, run_id: str, stream: Stream, results: Sequence[ItemResult], by: str = "", published: bool = False
+    ) -> set[str]:
+        """Store scores and failures in one transaction; an item without failures is finished by it, or `published`.
 
-        A score once stored stays as it is. A failure counts one attempt. Published items stay published.
+        A score once stored stays as it is. A failure counts one attempt. Published items stay published. What a worker
+        (`by`) has lost is stored only while nothing else of it is. The ids of the items that were stored.
         """
-        at = self._clock()
-        failing = [each for each in results if each.failures]
         with self.database.write() as connection:
-            for part in chunks(results):
-                insert_new(connection, scores, [row for each in part for row in score_rows(stream, each, run_id, at)])
-            tried = _attempts(connection, stream, [each.item.id for each in failing])
-            rows = (
-                failure_row(stream, failure, run_id, tried.get(each.item.id, 0) + 1, at)
-                for each in failing
-                for failure in each.failures
-            )
-            for piece in chunks(rows):
-                insert_new(connection, failures, piece)
-            _advance(connection, stream, results)
+            return store(connection, Saving(stream, run_id, self._clock(), by, published), results)
 
-    def give_up(self, stream: Stream, max_attempts: int) -> int:
-        """Finish items that failed `max_attempts` times or more: they go on with what they have. How many they were."""
+    def at_work(self, stream: Stream, run_id: str, max_attempts: int) -> AbstractContextManager[Claims]:
+        """While it is entered the run is a worker of the stream, with a lease that is renewed all the time."""
+        return self._at_work(stream, run_id, max_attempts)
+
+    @contextmanager
+    def _at_work(self, stream: Stream, run_id: str, max_attempts: int) -> Iterator[Claims]:
+        with at_work(self.database, stream, run_id) as worker:
+            yield SqlClaims(self.database, worker, max_attempts)
+
+    def give_up(self, stream: Stream, max_attempts: int, by: str = "") -> int:
+        """Finish items that failed `max_attempts` times or more and that no other worker has: they go on with what they
+        have. How many they were."""
         with self.database.write() as connection:
-            return connection.execute(tired(stream, max_attempts)).rowcount
+            return connection.execute(tired(stream, max_attempts, by)).rowcount
 
-    def next_batch(self, run: RunReport, size: int) -> Batch | None:
-        """The batch left open by a crash, with the same id and contents, else one of up to `size` finished items."""
-        stream = run.stream
+    def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
+        """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
+        return finished_draws(self.database, stream, draws)
+
+    def results_of(self, stream: Stream, draws: Iterable[str]) -> Iterator[DrawResult]:
+        """All that was tried of these draws, by item id, in bounded memory."""
+        return results_of(self.database, stream, draws)
+
+    def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
+        """Write the run's end with its estimates of these draws, unless another run has reported one of them."""
         with self.database.write() as connection:
-            batch_id, ids = open_batch(connection, stream) or new_batch(connection, run, size)
-            if not ids:
-                return None
-            found = {each: item_of(rows[0]) for each, rows in rows_by_item(connection, items, stream, ids).items()}
-            made = rows_by_item(connection, scores, stream, ids)
-            missed = rows_by_item(connection, failures, stream, ids)
-            absent = rows_by_item(connection, decisions, stream, ids, decisions.c.not_applicable.is_not(None))
-        return Batch(
-            id=batch_id,
-            stream=stream,
-            results=tuple(
-                ItemResult(
-                    found[each],
-                    tuple(score_of(row) for row in newest_scores(made.get(each, []))),
-                    tuple(failure_of(row) for row in standing_failures(missed.get(each, []), made.get(each, []))),
-                    tuple(absent[each][0].not_applicable) if each in absent else (),
-                )
-                for each in ids
-            ),
-            run=run,
-        )
+            free = claim_report(connection, report.stream, draws, report.run_id)
+            if free:
+                _write_run(connection, report)
+            return free
 
-    def close_batch(self, batch: Batch, at: datetime) -> None:
-        """Mark the batch's items as published at `at`; closing twice is harmless."""
-        mine = sa.update(decisions).where(batched(batch.stream, batch.id))
-        with self.database.write() as connection:
-            connection.execute(mine.values(state="published", marked_at=at))
-
-    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
-        """Hold the stream for one run; waits up to `wait` seconds, and a killed holder's lock is freed with it.
+    def lock(self, stream: Stream, wait: float, what: str = "") -> AbstractContextManager[None]:
+        """Hold the stream, or `what` is done with it, for one run; waits up to `wait` seconds, and a killed
+        holder's lock is freed with it.
 
         Raises:
             BusyError: when another run holds it for longer, naming its process and since when.
         """
-        return stream_lock(self.database, stream, wait, self._clock)
+        return stream_lock(self.database, StreamLock(stream, what), wait, self._clock)
 
 
 def _insert_decisions(
     connection: sa.Connection, run_id: str, stream: Stream, made: Sequence[Decision], at: datetime
 ) -> set[str]:
     """Insert the decisions that are first of their item; the ids of those drawn among them."""
-    before = known(connection, decisions, stream, (each.item_id for each in made))
-    first = {each.item_id: each for each in reversed(made) if each.item_id not in before}
-    rows = (
-        {
-            **key(stream, each.item_id),
-            "run_id": run_id,
-            "drawn": each.drawn,
-            "probability": each.probability,
-            "strategy": each.strategy,
-            "stratum": each.stratum,
-            "decided_at": at,
-            "state": "drawn" if each.drawn else "undrawn",
-            "attempts": 0,
-        }
-        for each in first.values()
-    )
-    for part in chunks(rows):
-        insert_new(connection, decisions, part)
-    return {each.item_id for each in first.values() if each.drawn}
+    first = {each.item_id: each for each in reversed(made)}
+    source, monitor, new = stream.source_key, stream.monitor_key, 0
+    for part in chunks(first.values()):
+        rows: list[dict[str, Any]] = [
+            {
+                "source_key": source,
+                "monitor_key": monitor,
+                "item_id": each.item_id,
+                "run_id": run_id,
+                "drawn": each.drawn,
+                "probability": each.probability,
+                "strategy": each.strategy,
+                "stratum": each.stratum,
+                "decided_at": at,
+                "state": "drawn" if each.drawn else "undrawn",
+                "attempts": 0,
+            }
+            for each in part
+        ]
+        new += insert_new(connection, decisions, rows)
+    drawn = {each.item_id for each in first.values() if each.drawn}
+    if new == len(first):
+        return drawn
+    return known(connection, decisions, stream, drawn, decisions.c.run_id == run_id, decisions.c.decided_at == at)
 
 
-def _attempts(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> dict[str, int]:
-    found = rows_by_item(connection, decisions, stream, ids)
-    return {each: rows[0].attempts for each, rows in found.items()}
+def _write_run(connection: sa.Connection, report: RunReport) -> None:
+    row, stream = run_row(report), report.stream
+    alive = sa.select(workers.c.run_id).where(of(workers, stream))
+    killed = sa.update(runs).where(of(runs, stream), runs.c.status == "running", runs.c.run_id != report.run_id)
+    connection.execute(killed.where(runs.c.run_id.not_in(alive)).values(status="interrupted"))
+    insert = inserting(connection, runs)
+    connection.execute(insert.on_conflict_do_update(index_elements=[runs.c.run_id], set_=row), row)
 
 
-def _advance(connection: sa.Connection, stream: Stream, results: Sequence[ItemResult]) -> None:
-    """Move the items to the state that their results put them in, those of one outcome together."""
-    groups: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
-    for each in results:
-        groups.setdefault((bool(each.failures), each.not_applicable), []).append(each.item.id)
-    for (failed, absent), ids in groups.items():
-        change = {"state": "failed", "attempts": decisions.c.attempts + 1} if failed else {"state": "scored"}
-        for part in chunks(ids):
-            where = sa.and_(of(decisions, stream), WAITING, decisions.c.item_id.in_(part))
-            connection.execute(
-                sa.update(decisions).where(where).values(not_applicable=list(absent) or sa.null(), **change)
-            )
-
-
-def tired(stream: Stream, max_attempts: int) -> sa.Update:
-    """The statement that finishes items that failed too often."""
-    failed = sa.and_(of(decisions, stream), WAITING, dated(), decisions.c.attempts >= max_attempts)
+def tired(stream: Stream, max_attempts: int, by: str = "") -> sa.Update:
+    """The statement that finishes items that failed too often, those of other workers left out."""
+    free = sa.or_(decisions.c.claimed_by.is_(None), decisions.c.claimed_by == by)
+    failed = sa.and_(of(decisions, stream), WAITING, dated(), decisions.c.attempts >= max_attempts, free)
     return sa.update(decisions).where(failed).values(state="scored")

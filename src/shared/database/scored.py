@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from shared.core.results import Stream
 from shared.database.engine import Database
+from shared.database.outbox_tables import outbox
 from shared.database.reading import same_item
 from shared.database.rows import chunks, inserting, key, known, of
 from shared.database.tables import decisions, failures, items, scores
@@ -55,8 +56,8 @@ class SqlScoredItems:
     def clear(self, stream: Stream | None = None) -> int:
         """Forget the marked items of a stream, or of all, with what was stored about them: they count as new.
 
-        Their payloads, decisions, scores and failures go; runs stay, and so do items not marked yet and items that
-        no draw chose. Returns how many items were forgotten.
+        Their payloads, decisions, scores, failures and messages go; runs stay, and so do items not marked yet and
+        items that no draw chose. Returns how many items were forgotten.
 
         Raises:
             StoreError: when the database cannot be written; nothing is forgotten then.
@@ -64,7 +65,7 @@ class SqlScoredItems:
         marked = decisions.c.marked_at.is_not(None)
         mine = marked if stream is None else sa.and_(of(decisions, stream), marked)
         with self._database.write("marks") as connection:
-            for table in (failures, scores, items):
+            for table in (outbox, failures, scores, items):
                 connection.execute(sa.delete(table).where(sa.exists().where(same_item(decisions, table), mine)))
             return connection.execute(sa.delete(decisions).where(mine)).rowcount
 

@@ -6,8 +6,10 @@ difference is a few milliseconds.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
@@ -18,9 +20,28 @@ from shared.database.failures import BUSY_SECONDS
 
 def sqlite_engine(path: Path) -> sa.Engine:
     """An engine on a file; its transactions are the write option's IMMEDIATE, or plain ones that read."""
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
+    return _listening(
+        sa.create_engine(
+            sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
+        )
     )
+
+
+def reading_engine(path: Path) -> sa.Engine:
+    """An engine on a file that cannot be written: it reads, and makes no file beside it."""
+    log = path.with_name(path.name + "-wal")
+    # Without a log SQLite would make one; whoever could write the file meanwhile, we cannot see.
+    whole = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    address = f"file:{quote(str(path))}?mode=ro{whole}"
+
+    def connected() -> sqlite3.Connection:
+        return sqlite3.connect(address, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
+
+    return _listening(sa.create_engine("sqlite://", creator=connected, poolclass=sa.QueuePool))
+
+
+def _listening(engine: sa.Engine) -> sa.Engine:
+    """The engine, with every connection and transaction begun as here described."""
 
     def connected(connection: object, _record: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]  # the driver's connection, which SQLAlchemy calls Any

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.columns import Id, Json, Moment, Prose
 
-HEAD = "0010"
+HEAD = "0012"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -44,6 +44,7 @@ runs = sa.Table(
     sa.Column("config_text", Prose, nullable=False),
     sa.Column("usage", Json),
     sa.Column("budget", Json),
+    sa.Column("published", Json),
 )
 
 items = sa.Table(
@@ -74,9 +75,13 @@ decisions = sa.Table(
     sa.Column("not_applicable", Json),
     sa.Column("batch_id", Id),
     sa.Column("marked_at", Moment),
+    sa.Column("claimed_by", Id),
+    sa.Column("tried_at", Moment),
     sqlite_with_rowid=False,  # the primary key is the table: one lookup tells whether an item is known
 )
-"""One row for each item ever seen by a stream."""
+"""One row for each item ever seen by a stream. While an item waits, `claimed_by` is the worker that has it, None when
+nobody has; `tried_at` is when a try failed last.
+"""
 
 WAITING = sa.literal_column("state", sa.Text).in_([sa.literal_column("'drawn'"), sa.literal_column("'failed'")])
 """Not finished. A literal text, the same as in the index: SQLite uses a partial index for nothing else."""
@@ -258,14 +263,26 @@ prompt_generations = sa.Table(
 )
 """How often each prompt was invalidated; `state` is what a poll last saw, at `state_generation` (`core/prompts.py`)."""
 
-drift_state = sa.Table(
-    "drift_state",
+deliveries = sa.Table(
+    "deliveries",
     metadata,
-    sa.Column("source_key", Id, primary_key=True),
-    sa.Column("monitor_key", Id, primary_key=True),
-    sa.Column("label", Id, primary_key=True),
-    sa.Column("detector", Id, primary_key=True),
-    sa.Column("version", sa.BigInteger, nullable=False),
-    sa.Column("state", Json, nullable=False),
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("prompt", Id, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("version", sa.BigInteger),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("channels", Json, nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("next_at", Moment),
+    sa.Column("body", sa.Text),
+    sa.Index("ix_deliveries_received", "received_at"),
 )
-"""What a drift detector has gathered about one label of a stream; `version` counts its changes (`core/drift.py`)."""
+"""Deliveries of Langfuse's webhook (`core/deliveries.py`). `channels` are still to be told, at `next_at` or when the
+lease of whoever does it ends; `body` is what came, and is emptied when all is done.
+"""
+
+TO_TELL = sa.literal_column("state", sa.Text) == sa.literal_column("'waiting'")
+"""Not told to all; a literal text, for the reason above."""
+
+sa.Index("ix_deliveries_waiting", deliveries.c.next_at, sqlite_where=TO_TELL, postgresql_where=TO_TELL)

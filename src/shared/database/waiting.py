@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.ports import DrawnItem
+from shared.core.claims import DrawnItem
 from shared.core.results import Decision, Stream
 from shared.database.reading import PAGE, dated, same_item
-from shared.database.rows import decision_of, item_of, key, known, of, rows_by_item, score_of
+from shared.database.rows import chunks, decision_of, item_of, key, known, of, rows_by_item, score_of
 from shared.database.tables import WAITING, decisions, items, scores
 
 THIN = (
@@ -52,20 +52,42 @@ def drawn_items(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -
             decision_of(decided[each][0]),
             tuple(score_of(score) for score in have.get(each, ())),
             decided[each][0].attempts,
+            decided[each][0].run_id,
         )
         for each in wanted
     ]
 
 
-def waiting_page(stream: Stream, max_attempts: int, after: tuple[Any, str] | None) -> sa.Select[Any]:
-    """A page of unfinished items, after a place in the order (when drawn, id)."""
-    order = (decisions.c.decided_at, decisions.c.item_id)
-    query = (
+def scores_drawn_with(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> int:
+    """How many scores are stored of all items that were drawn by the runs which drew these."""
+    draws: set[str] = set()
+    for part in chunks(ids):
+        mine = sa.select(decisions.c.run_id).where(of(decisions, stream), decisions.c.item_id.in_(part))
+        draws.update(connection.execute(mine.distinct()).scalars())
+    count = sa.select(sa.func.count()).select_from(scores).join(decisions, same_item(scores, decisions))
+    found = 0
+    for some in chunks(sorted(draws)):
+        found += connection.execute(count.where(of(decisions, stream), decisions.c.run_id.in_(some))).scalar_one()
+    return found
+
+
+ORDER = (decisions.c.decided_at, decisions.c.item_id)
+"""Oldest draw first."""
+
+
+def waiting_rows(stream: Stream) -> sa.Select[Any]:
+    """Unfinished items with what was stored of them."""
+    return (
         sa.select(decisions, items.c.payload)
         .join(items, same_item(items, decisions))
-        .where(of(decisions, stream), WAITING, decisions.c.attempts < max_attempts)
+        .where(of(decisions, stream), WAITING)
     )
+
+
+def waiting_page(stream: Stream, max_attempts: int, after: tuple[Any, str] | None) -> sa.Select[Any]:
+    """A page of unfinished items, after a place in the order (when drawn, id)."""
+    query = waiting_rows(stream).where(decisions.c.attempts < max_attempts)
     if after is not None:
-        place = [sa.literal(value, column.type) for value, column in zip(after, order, strict=True)]
-        query = query.where(sa.tuple_(*order) > sa.tuple_(*place))
-    return query.order_by(*order).limit(PAGE)
+        place = [sa.literal(value, column.type) for value, column in zip(after, ORDER, strict=True)]
+        query = query.where(sa.tuple_(*ORDER) > sa.tuple_(*place))
+    return query.order_by(*ORDER).limit(PAGE)

@@ -22,7 +22,7 @@ class Lane:
         shelf = FileShelf(Path(settings.limits_file)) if settings.limits_file else None
         self.gate = Gate(settings.max_concurrent)
         self.limits = Limits(settings.requests_per_minute, settings.tokens_per_minute, runtime, shelf)
-        self.breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, runtime.clock)
+        self.breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, runtime.clock, settings.patience)
         self._max_wait = settings.max_wait
 
     @asynccontextmanager
@@ -62,7 +62,7 @@ class Lane:
 
     def _badly(self, failure: Again, entered: int) -> None:
         if isinstance(failure.error, RateLimited):
-            self.breaker.succeeded()
+            self.breaker.limited(str(failure.error))
             self.gate.slower(entered)
             if failure.after:
                 self.limits.hold(min(failure.after, self._max_wait))

@@ -40,6 +40,7 @@ class ServerSettings(BaseModel):
     max_wait: Seconds = Field(default=60.0, description="The longest Retry-After that is waited for.")
     breaker_failures: Count = Field(default=12, description="Failures in a row after which the server is left alone.")
     breaker_seconds: Seconds = Field(default=30.0, description="For so long; then one request tries it.")
+    patience: Seconds = Field(default=600.0, description="Without any answer for so long, it is left alone too.")
     max_response_mb: Seconds = Field(default=20.0, description="A longer answer is refused while it is read.")
 
     @field_validator("base_url")

@@ -7,24 +7,28 @@ sink has confirmed. A run that is killed at any point is finished by the next on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import asdict, replace
 from random import Random
+from uuid import uuid4
 
+from shared.core.best_effort import attempt
+from shared.core.claims import Claims
 from shared.core.digests import digest
-from shared.core.errors import BusyError, OverBudget, StoreError
-from shared.core.results import Draw, ItemResult, RunReport, Status
+from shared.core.errors import OverBudget, StoreError
+from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing import Publisher
 from shared.monitoring.sampling import Stratified
+from shared.monitoring.shares import ELSEWHERE, Shares
 from shared.monitoring.tally import Tally
+from shared.monitoring.turns import held
 from shared.monitoring.work import Work
 from shared.scoring.tree import is_node
 
-_AGAIN = 0.2  # seconds between two looks at a lock that another run holds
 _FORESEEN = 30  # items by which costs are estimated where no past run tells them
 _SHARE = 10  # storing may take one part in so many of the time
 
@@ -37,7 +41,7 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
     """
     started = ports.clock()
     report = RunReport(
-        f"{plan.name}-{started:%Y%m%dT%H%M%S}-{digest([str(started), id(plan)])[:6]}",
+        f"{plan.name}-{started:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
         plan.name,
         plan.stream,
         plan.config_digest,
@@ -48,88 +52,103 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         publishing=plan.publishing,
         config_text=plan.config_text,
     )
-    async with _held(plan, ports):
+    with ExitStack() as whole:
+        if not ports.shared:
+            await held(plan, ports, whole)
+        claims = whole.enter_context(ports.runs.at_work(plan.stream, report.run_id, plan.limits.max_attempts))
         ports.runs.start_run(report)
-        run = _Run(plan, ports, report)
+        run = _Run(plan, ports, report, claims)
         status: Status = "failed"
         try:
-            status = await run.execute()
+            async with run.publisher:
+                status = await run.execute()
         except asyncio.CancelledError:
             status = "interrupted"
             raise
         finally:
-            report = run.finished(status)
-            ports.runs.finish_run(report)
+            report = run.end(status)
     return report
-
-
-@asynccontextmanager
-async def _held(plan: MonitorPlan, ports: Ports) -> AsyncIterator[None]:
-    """Hold the stream; wait for another run in small steps, so that Ctrl-C is seen to meanwhile."""
-    with ExitStack() as stack:
-        waited = 0.0
-        while not plan.one_off:  # nobody else knows a stream that is used once
-            try:
-                stack.enter_context(ports.runs.lock(plan.stream, 0.0))
-                break
-            except BusyError:
-                if waited >= plan.limits.lock_wait:
-                    raise
-                if not waited:
-                    ports.progress.stage("waiting for another run of this monitor")
-            await asyncio.sleep(_AGAIN)
-            waited += _AGAIN
-        yield
 
 
 class _Run:
     """The state of one execution."""
 
-    def __init__(self, plan: MonitorPlan, ports: Ports, report: RunReport) -> None:
+    def __init__(self, plan: MonitorPlan, ports: Ports, report: RunReport, claims: Claims) -> None:
         self.plan, self.ports, self.report = plan, ports, report
         self.notes: list[str] = []
         self.broken: list[str] = []
         self.tally = Tally(plan)
-        self.work = Work(plan, ports, report.run_id)
-        self.publisher = Publisher(plan, ports)
-        self.mine: set[str] = set()
+        self.work = Work(plan, ports, report.run_id, claims)
+        self.shares = Shares(plan, ports)
+        self.publisher = Publisher(plan, ports if plan.mode == "run" else replace(ports, sinks=()), report)
+        self.worker = claims.worker
+        # Nobody waits for these scores: they are published as they are stored.
+        self.direct = plan.mode == "run" and not ports.sinks and (ports.shared or plan.one_off)
         self.buffer: list[ItemResult] = []
         self.over_budget = False
 
     async def execute(self) -> Status:
-        """All stages; the status that the run ends with."""
-        await self._publish()  # what an earlier run scored and could not publish
-        intake = await self._read()
-        try:
-            self._take_up()
-            draw = self._draw(intake)
-        finally:
-            intake.pool.close()
-        self.mine = {decision.item_id for decision in draw.decisions if decision.drawn}
-        self.tally.add(drawn=len(self.mine))
-        await self._score()
+        """All stages; the status that the run ends with. Where that is not well, the first note says why."""
+        if self.plan.mode == "run":
+            await self.publisher.drain()  # what an earlier run scored and could not publish
+        with ExitStack() as drawing:
+            if self.ports.shared:
+                await held(self.plan, self.ports, drawing)
+            intake = await self._read()
+            try:
+                drawn = self._draw(intake)
+            finally:
+                intake.pool.close()
+        if drawn:
+            self.shares.drew(self.report.run_id)
+        self.tally.add(drawn=drawn)
+        await self._score(drawn)
+        if self.plan.mode == "run":
+            self.ports.progress.stage("publishing")
+            await self.publisher.finish()
         return self._status()
 
-    def finished(self, status: Status) -> RunReport:
-        """The report as it stands now. Half a draw gives no estimates: what was scored first is no fair sample."""
-        counts, usage = replace(self.tally.counts, thinned=self.work.thinned), self.ports.money.usage()
-        whole = status not in ("interrupted", "failed", "over_budget") and not counts.postponed
+    def end(self, status: Status) -> RunReport:
+        """Write the run's end, with the estimates of the draws that it may report. Half a draw gives none: what was
+        scored first is no fair sample."""
+        draws: list[str] = []
+        broken_off = status in ("interrupted", "failed", "over_budget") or self.over_budget
+        if not (broken_off or self.tally.counts.postponed):
+            draws, note = self.shares.settle(self.tally, self.work.thinned)
+            self.notes += [note] if note else []
+        if draws:
+            report = self._finished(status, self.tally.estimates())
+            if self.ports.runs.report_draws(report, draws):
+                return report
+            self.notes.append(ELSEWHERE)  # another run was quicker by a moment
+        report = self._finished(status, ())
+        self.ports.runs.finish_run(report)
+        return report
+
+    def _finished(self, status: Status, estimates: tuple[Estimate, ...]) -> RunReport:
+        """The report as it stands now."""
+        usage, published = self.ports.money.usage(), attempt(Publisher.published, self.publisher)
+        published = () if isinstance(published, Exception) else published  # the state is broken, and the run says so
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
         return replace(
             self.report,
             status=status,
             finished_at=self.ports.clock(),
-            counts=counts,
-            estimates=self.tally.estimates() if whole and (counts.scored or counts.failed_items) else (),
-            notes=(*self.notes, *self.work.notes(), *self.ports.money.notes()),
+            counts=replace(self.tally.counts, thinned=self.work.thinned.total(), marked=self._marked()),
+            estimates=estimates,
+            notes=(*self.notes, *self.work.notes(), *self.ports.money.notes(), *self.publisher.notes(published)),
             broken=tuple(self.broken),
             failure_kinds=dict(self.tally.kinds),
             examples=tuple(self.tally.examples.values()),
             cost=self._cost(usage),
             usage=usage,
             budget=self.ports.money.uses(),
+            published=published,
         )
+
+    def _marked(self) -> int:
+        return 0 if self.plan.one_off else self.tally.counts.marked + self.publisher.marked
 
     def _cost(self, usage: Sequence[ModelUsage]) -> float | None:
         """What models were paid, also for what failed, and what the scores of other metrics say that they cost."""
@@ -139,27 +158,37 @@ class _Run:
         return sum(known) if known else None
 
     def _status(self) -> Status:
+        status = self._scored_status()  # its notes are told in either case
+        return "unpublished" if any(each.holds_up for each in self.publisher.published()) else status
+
+    def _scored_status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
         if self.over_budget:
             return "over_budget"
-        if self.tally.failure_share > limits.max_failure_share:
-            allowed = f"allowed {limits.max_failure_share:.0%}"
-            self.notes.append(f"{self.tally.failure_share:.0%} of the scores that were tried failed ({allowed})")
+        failed, which = self.tally.failure_share, "that were tried failed"
+        if self.tally.only_again:
+            stored = self.ports.runs.drawn_with(self.plan.stream, self.tally.again)
+            failed, which = self.tally.share_of(stored), "of the draws that were tried again still fail"
+        if failed > limits.max_failure_share:
+            self.notes.insert(0, f"{failed:.0%} of the scores {which} (allowed {limits.max_failure_share:.0%})")
             return "too_many_failures"
         if counts.read and counts.broken / counts.read > limits.max_broken_share:
             share = f"{counts.broken:,} of {counts.read:,}"
-            self.notes.append(f"{share} records are broken; is the extractor the right one?")
+            self.notes.insert(0, f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
         if counts.postponed:
             self.notes.append(
                 f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
             )
-        return "done" if counts.scored or counts.failed_items or counts.marked or counts.postponed else "nothing_new"
+        did = counts.scored or counts.failed_items or self._marked() or counts.postponed
+        return "done" if did else "nothing_new"
 
     async def _read(self) -> Intake:
         plan, ports = self.plan, self.ports
         ports.progress.stage("reading")
-        known: tuple[Known, ...] = (*ports.known, ports.scored.unseen, ports.runs.undecided)
+        # Where all state is in one database, what is marked is decided too.
+        marks = () if ports.shared else (ports.scored.unseen,)
+        known: tuple[Known, ...] = (*ports.known, *marks, ports.runs.undecided)
         reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(intake.counts))
@@ -167,19 +196,8 @@ class _Run:
         self.notes.extend(intake.notes)
         return intake
 
-    def _take_up(self) -> None:
-        """Let what an interrupted run has scored of its draw into the estimates of the run that finishes it."""
-        taken = 0
-        for row in self.ports.runs.begun(self.plan.stream):
-            self.tally.estimate(row, row.decision)
-            taken += 1
-        if taken:
-            self.notes.append(
-                f"this run finishes a draw of which {taken:,} items were scored before; they are counted in"
-            )
-
-    def _draw(self, intake: Intake) -> Draw:
-        """Decide for every candidate, and store the decisions before anything is scored."""
+    def _draw(self, intake: Intake) -> int:
+        """Decide for every candidate, and store the decisions before anything is scored; how many were drawn."""
         plan = self.plan
         strategy = plan.strategy
         if isinstance(strategy, Stratified) and strategy.metric is not None:
@@ -188,7 +206,7 @@ class _Run:
         self.notes.extend(draw.notes)
         drawn = intake.pool.drawn(draw.decisions)
         self.ports.runs.record_draw(self.report.run_id, plan.stream, draw.decisions, drawn)
-        return draw
+        return sum(decision.drawn for decision in draw.decisions)
 
     def _seed(self, intake: Intake) -> str:
         """The configured seed with the pool's ids: the same pool is drawn alike, and no two pools at the same places.
@@ -200,9 +218,9 @@ class _Run:
             return self.report.run_id
         return digest([seed, [candidate.lot or candidate.id for candidate in intake.pool.candidates]])
 
-    async def _score(self) -> None:
+    async def _score(self, drawn: int) -> None:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""
-        self.ports.progress.stage("scoring", len(self.mine) or None)
+        self.ports.progress.stage("scoring", drawn or None)
         leftover: list[ItemResult] = []
         if self.ports.money.purses():
             await self.ports.money.foresee(self.work.some(_FORESEEN))
@@ -215,19 +233,18 @@ class _Run:
                     self.ports.progress.advance()
                     if len(self.buffer) >= self.plan.limits.chunk:
                         self._store()
-                        await self._publish()
+                        self._publish()
         except OverBudget as error:
             self.over_budget = True
-            self.notes.append(f"{error}; what was scored is kept, and the next run goes on with the rest")
+            self.notes.insert(0, f"{error}; what was scored is kept, and the next run goes on with the rest")
         finally:  # also when cancelled: what is scored is kept
             flusher.cancel()
             self.buffer.extend(leftover)
             self._store()
-        tired = self.ports.runs.give_up(self.plan.stream, self.plan.limits.max_attempts)
+        tired = self.ports.runs.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
         if tired:
             tries = self.plan.limits.max_attempts
             self.notes.append(f"given up after {tries} tries: {tired:,} item(s), with the scores that they have")
-        await self._publish()
 
     async def _keep_storing(self) -> None:
         """Store whatever has come, again and again, at a small share of the time: a kill loses next to nothing."""
@@ -242,7 +259,8 @@ class _Run:
         if not self.buffer:
             return
         results = [self._final(result) for result in self.buffer if not result.postponed]
-        self.ports.runs.save_results(self.report.run_id, self.plan.stream, results)
+        run_id, stream = self.report.run_id, self.plan.stream
+        kept = self.ports.runs.save_results(run_id, stream, results, self.worker, self.direct)
         if (
             usage := self.ports.money.usage()
         ):  # what a run has paid counts against a day's budget, also when it is killed
@@ -254,7 +272,11 @@ class _Run:
         self.buffer.clear()
         for result in results:
             drawn = self.work.underway.pop(result.item.id)
-            self.tally.count(result, drawn, result.item.id in self.mine)
+            if result.item.id in kept:  # else another worker took it over, and was quicker
+                self.shares.scored(drawn)
+                self.tally.count(result, drawn, drawn.draw == run_id)
+        if self.direct and not self.plan.one_off:
+            self.tally.add(marked=sum(result.item.id in kept and not result.failures for result in results))
 
     def _final(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""
@@ -263,8 +285,7 @@ class _Run:
             return result
         return result._replace(scores=tuple(row for row in result.scores if not is_node(row.metric)))
 
-    async def _publish(self) -> None:
-        """Give finished items to every sink, and mark them once all have confirmed."""
-        if self.plan.mode == "run":
-            marked = await self.publisher.publish(self.report)
-            self.tally.add(marked=0 if self.plan.one_off else marked)
+    def _publish(self) -> None:
+        """Let finished items go to the sinks while scoring goes on; they are marked once all have confirmed."""
+        if self.plan.mode == "run" and not self.direct:
+            self.publisher.wake()

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
-from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore, Sink
+from shared.core.outbox import OutboxStore, Outlet
+from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore
 from shared.core.records import DatasetItem
 from shared.core.results import Population, Stream
 from shared.core.usage import BudgetUse, ModelUsage, Purse
+from shared.monitoring.delivery import Patience
 from shared.monitoring.intake import Again, Known
 from shared.monitoring.progress import Progress, Silent
 from shared.scoring.runner import Runner
@@ -46,6 +48,7 @@ class MonitorPlan:
     runner: Runner
     again: Again = field(default_factory=Again)
     limits: Limits = field(default_factory=Limits)
+    patience: Patience = field(default_factory=Patience)
     version: str = ""
     environment: str = ""
     publishing: dict[str, Any] = field(default_factory=dict)
@@ -105,17 +108,24 @@ class NothingSpent:
         """Nothing will be asked."""
 
 
+class State(RunStore, OutboxStore, Protocol):
+    """What is stored of runs, and of the way of their scores to the sinks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
     gives the standard deviation of a label's past scores by stratum; `money` tells what was asked of models so far.
+    `shared` says that all state is in one database, so that several runs may score one stream at once; without it a run
+    holds its stream from start to end.
     """
 
     scored: ScoredItemsStore
-    runs: RunStore
-    sinks: tuple[Sink, ...] = ()
+    runs: State
+    sinks: tuple[Outlet, ...] = ()
     known: tuple[Known, ...] = ()
     spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}
     money: Spending = field(default_factory=NothingSpent)
     clock: Clock = utc_now
     progress: Progress = field(default_factory=Silent)
+    shared: bool = False

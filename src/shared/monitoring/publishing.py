@@ -1,37 +1,166 @@
-"""The way of finished items to the sinks: batch by batch, marked once every sink has confirmed."""
+"""The way of finished items to the sinks, through the outbox (`core/outbox.py`): packed and stored, sent, verified, and
+marked once every required sink has confirmed.
+
+Each step is stored before the next one, and each may come again after a kill: packing and marking are one transaction
+each, a message that was sent and not settled is sent again and leaves one copy.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from random import Random
+from typing import Self
 
+from shared.core.best_effort import attempt, awaited
+from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, Skipped, Standing
 from shared.core.ports import Batch
+from shared.core.published import Published
 from shared.core.results import ItemResult, RunReport
+from shared.monitoring.delivery import Courier, Desk
 from shared.monitoring.plan import MonitorPlan, Ports
+
+_MARKED = 5000  # items marked at once
+_SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
+_REASONS = 10
 
 
 class Publisher:
-    """Publishes what is finished of one plan's stream."""
+    """Publishes what is finished of one plan's stream, in the background of a run from `wake` to `finish`.
 
-    def __init__(self, plan: MonitorPlan, ports: Ports) -> None:
-        self._plan, self._ports = plan, ports
+    `marked` counts the items that were marked. Leaving it gives back what was claimed and closes the sinks.
+    """
 
-    async def publish(self, run: RunReport) -> int:
-        """Give finished items to every sink, and mark them; how many were marked.
+    def __init__(self, plan: MonitorPlan, ports: Ports, run: RunReport) -> None:
+        self._plan, self._ports, self._run = plan, ports, run
+        self._store = ports.runs
+        rng = Random(run.run_id)
+        desk = Desk(self._store, plan.stream, ports.clock, plan.patience, rng, self._chosen)
+        self.couriers = tuple(Courier(outlet, desk) for outlet in ports.sinks)
+        self._required = [each.name for each in self.couriers if each.outlet.required] if self.couriers else None
+        self._task: asyncio.Task[None] | None = None
+        self._woken, self._ending = asyncio.Event(), False
+        self._standing: list[Standing] = []
+        self.marked = 0
+
+    async def __aenter__(self) -> Self:
+        stream = self._plan.stream
+        if self.couriers:
+            self._store.release(stream)
+        for each in self.couriers:  # a new run is a new try, and looks first for what an earlier one has sent
+            self._store.again(stream, each.name, False, self._ports.clock())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        if self.couriers:
+            self._store.release(self._plan.stream)
+        for each in self.couriers:
+            if isinstance(each.outlet.sink, MessageSink):
+                await awaited(each.outlet.sink.aclose())
+
+    async def drain(self) -> None:
+        """Pack what is finished, send and look for what is due, and mark what is confirmed; waits for nothing else.
 
         Raises:
-            FatalError: when a sink or the state cannot be used; the batch comes again in the next run.
+            StoreError: when the state cannot be used; what was sent and not settled comes again.
         """
-        marked = 0
-        while (batch := self._ports.runs.next_batch(run, self._plan.limits.chunk)) is not None:
+        if self.couriers:
+            while self._pack() >= self._plan.limits.chunk:
+                await asyncio.sleep(0)
+            served = await asyncio.gather(*(each.serve() for each in self.couriers), return_exceptions=True)
+            for error in filter(None, served):  # of the state: what sinks raise is a value
+                raise error
+        self._mark()
+
+    def wake(self) -> None:
+        """Say that there are finished items: they are published while the caller goes on."""
+        if not self.couriers:
+            self._mark()
+            return
+        self._woken.set()
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._keep_draining())
+
+    async def finish(self) -> None:
+        """Publish what is left; wait for what is under way to required sinks, in all no longer than `Patience.verify`.
+
+        Raises:
+            StoreError: when the state could not be used, now or in the background.
+        """
+        self._ending = True
+        if self._task is not None:
+            self._woken.set()
+            await self._task
+            self._task = None
+        await self.drain()
+        left = self._plan.patience.verify
+        waiting = [each for each in self.couriers if each.outlet.required]
+        while (wait := _soonest(waiting)) is not None and wait <= left:
+            wait = max(wait, _SOON)
+            await asyncio.sleep(wait)
+            left -= wait
+            await self.drain()
+
+    def published(self) -> tuple[Published, ...]:
+        """What became of this run's messages, and what stands, for each sink."""
+        self._standing = self._store.standing(self._plan.stream, self._ports.clock()) if self.couriers else []
+        return tuple(_published(each, self._standing) for each in self.couriers)
+
+    def notes(self, published: Sequence[Published]) -> list[str]:
+        """What the user must be told of what is not at its sink."""
+        found = [note for each in published for note in _notes(each)]
+        return found + [_elsewhere(name, count) for name, count in self._elsewhere().items()]
+
+    def _elsewhere(self) -> dict[str, int]:
+        """How many rows are stored for sinks that the monitor does not have any more."""
+        known = {each.name for each in self.couriers}
+        found = Counter[str]()
+        for each in self._standing:
+            found[each.sink] += each.count if each.sink not in known else 0
+        return dict(+found)
+
+    async def _keep_draining(self) -> None:
+        while True:
+            self._woken.clear()
+            await self.drain()
+            if self._ending:
+                return
+            wait = _soonest(self.couriers)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LATE if wait is None else min(max(wait, _SOON), _LATE)):
+                    await self._woken.wait()
+
+    def _pack(self) -> int:
+        left: dict[str, tuple[Skipped, ...]] = {}
+
+        def pack(batch: Batch) -> list[Outgoing]:
             chosen = self._chosen(batch)
-            for sink in self._ports.sinks:
-                await sink.publish(chosen)
+            outgoing = [Outgoing(each.name, _packed(each.outlet, chosen)) for each in self.couriers]
+            left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
+            return outgoing
+
+        count = self._store.pack(self._run, self._plan.limits.chunk, pack, self._ports.clock())
+        for each in self.couriers:  # only now are they stored
+            each.skipped(left.get(each.name, ()))
+        return count
+
+    def _mark(self) -> None:
+        """Mark what is confirmed."""
+        stream = self._plan.stream
+        while ids := self._store.confirmed(stream, self._required, _MARKED):
             now = self._ports.clock()
-            # Mark after publish: a crash in between publishes the same batch again, and loses nothing.
-            self._ports.scored.mark(self._plan.stream, [result.item.id for result in batch.results], now)
-            self._ports.runs.close_batch(batch, now)
-            marked += len(batch.results)
-        return marked
+            # Closed after it is marked: a kill in between marks the same items again, which changes nothing.
+            self._ports.scored.mark(stream, ids, now)
+            self._store.close(stream, ids, now)
+            self.marked += len(ids)
+            if len(ids) < _MARKED:
+                return
 
     def _chosen(self, batch: Batch) -> Batch:
         """The batch with the labels that are to be published."""
@@ -44,3 +173,62 @@ class Publisher:
             return result._replace(scores=scores, failures=tuple(f for f in result.failures if f.metric.label in only))
 
         return replace(batch, results=tuple(map(keep, batch.results)))
+
+
+def _packed(outlet: Outlet, batch: Batch) -> Packed | None:
+    """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it."""
+    sink = outlet.sink
+    if not isinstance(sink, MessageSink):
+        return None
+    if outlet.required:
+        return sink.pack(batch)
+    found = attempt(sink.pack, batch)
+    if isinstance(found, Exception):
+        why = f"it could not be packed: {type(found).__name__}: {found}"
+        return Packed(skipped=tuple(Skipped(result.item.id, "", why) for result in batch.results))
+    return found
+
+
+def _published(courier: Courier, standing: Sequence[Standing]) -> Published:
+    mine = {each.state: each for each in standing if each.sink == courier.name}
+    waits, sent, failed = mine.get("pending"), mine.get("sent"), mine.get("failed")
+    done = courier.done
+    return Published(
+        sink=courier.name,
+        required=courier.outlet.required,
+        whole=courier.whole,
+        verified=done.verified,
+        skipped=done.skipped,
+        failed=done.failed,
+        sent=sent.count if sent else 0,
+        pending=waits.count - waits.claimed if waits else 0,
+        failed_before=max(0, failed.count - done.failed) if failed else 0,
+        reasons=dict((done.reasons + Counter(waits.reasons if waits else {})).most_common(_REASONS)),
+    )
+
+
+def _soonest(couriers: Iterable[Courier]) -> float | None:
+    """Seconds until one of them has something to do; None when none has."""
+    return min((wait for each in couriers if (wait := each.wait()) is not None), default=None)
+
+
+def _notes(each: Published) -> list[str]:
+    unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer")
+    drain = "`trueline publish CONFIG --pending` delivers them without scoring"
+    notes = []
+    if each.pending and each.required:
+        notes.append(f"{each.pending:,} {unit} wait for {each.sink}, and their items are not marked: {why}; {drain}")
+    elif each.pending:
+        notes.append(f"{each.pending:,} {unit} wait for {each.sink}, which is best effort: {why}")
+    if each.failed or each.failed_before:
+        before = f" ({each.failed_before:,} of them in earlier runs)" if each.failed_before else ""
+        held = "; their items stay unmarked, and are not scored again" if each.required else ""
+        again = "`trueline publish CONFIG --pending --failed` tries them again"
+        notes.append(f"{each.failed + each.failed_before:,} {unit} failed at {each.sink}{before}: {why}{held}; {again}")
+    if each.sent:
+        notes.append(f"{each.sent:,} {unit} were taken by {each.sink} and cannot be read back yet; the next run looks")
+    return notes
+
+
+def _elsewhere(sink: str, count: int) -> str:
+    return f"{count:,} row(s) are kept for {sink}, which `publishing` does not have any more; they hold up nothing"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.core.ports import DrawnItem
-from shared.core.results import Counts, Decision, Estimate, ItemResult, StoredResult
+from shared.core.claims import DrawnItem, DrawResult
+from shared.core.results import Counts, Decision, Estimate, ItemResult, MetricScore
 from shared.monitoring.plan import MonitorPlan
 from shared.scoring.estimates import EstimateBuilder
 from shared.scoring.tree import CHILD_FAILED, ranges
 
 _EXAMPLES = 5
 
-Rows = ItemResult | StoredResult
+Rows = ItemResult | DrawResult
 
 
 class Tally:
@@ -23,31 +25,55 @@ class Tally:
     """
 
     def __init__(self, plan: MonitorPlan) -> None:
-        self.counts = Counts()
+        self._counts: Counter[str] = Counter()
         self.kinds: dict[str, int] = {}
         self.examples: dict[tuple[str, str], str] = {}
         self.costs: dict[str, float] = {}
         self._tried = self._missed = 0
+        self.again: list[str] = []
+        self._missed_again = 0
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
-        self._estimates = EstimateBuilder(
-            ranges(plan.runner.nodes, metrics), aggregates_allowed=plan.aggregates, population=plan.population
-        )
+        self._ranges = ranges(plan.runner.nodes, metrics)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin the estimates anew; the counts stay."""
+        plan = self._plan
+        self._estimates = EstimateBuilder(self._ranges, aggregates_allowed=plan.aggregates, population=plan.population)
 
     @property
     def failure_share(self) -> float:
         """Failed scores among those tried for the first time; nodes that fail because a child did do not count."""
         return self._missed / self._tried if self._tried else 0.0
 
+    @property
+    def counts(self) -> Counts:
+        """All counts so far."""
+        return Counts(**self._counts)
+
+    def share_of(self, draws: int) -> float:
+        """Of a run that tried nothing for the first time: what failed again, among that and the scores that there are
+        of the same draws. So one stubborn item of many is no alarm, and a draw that still fails whole is one.
+        """
+        return self._missed_again / (self._missed_again + draws) if self._missed_again else 0.0
+
+    @property
+    def only_again(self) -> bool:
+        """Whether all that was tried had failed before (`again` are the items)."""
+        return not self._tried and bool(self.again)
+
     def add(self, **steps: int) -> None:
         """Raise counts by their names."""
-        self.counts = replace(self.counts, **{name: getattr(self.counts, name) + n for name, n in steps.items()})
+        self._counts.update(steps)
 
     def count(self, result: ItemResult, drawn: DrawnItem, of_this_run: bool) -> None:
         """Take the result of one item."""
-        before = {(score.label, score.metric.digest) for score in drawn.have}
-        made = [score for score in result.scores if (score.label, score.metric.digest) not in before]
+        made: Sequence[MetricScore] = result.scores
+        if drawn.have:
+            before = {(score.label, score.metric.digest) for score in drawn.have}
+            made = [score for score in made if (score.label, score.metric.digest) not in before]
         for failure in result.failures:
             self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
             if failure.kind != CHILD_FAILED and len(self.examples) < _EXAMPLES:
@@ -56,19 +82,20 @@ class Tally:
         for score in made:
             if score.cost is not None:
                 self.costs[score.label] = self.costs.get(score.label, 0.0) + score.cost
-        self.add(
-            scored=not result.failures,
-            failed_items=bool(result.failures),
-            scores=len(made),
-            failures=len(result.failures),
-            not_applicable=len(result.not_applicable),
-            resumed=not of_this_run,
-        )
+        counts = self._counts
+        counts["failed_items" if result.failures else "scored"] += 1
+        counts["scores"] += len(made)
+        counts["failures"] += len(result.failures)
+        counts["not_applicable"] += len(result.not_applicable)
+        counts["resumed"] += not of_this_run
+        missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
         if drawn.attempts == 0:
-            missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
             self._tried += len(made) + missed
             self._missed += missed
             self.estimate(result, drawn.decision, result.not_applicable)
+        else:
+            self.again.append(result.item.id)
+            self._missed_again += missed
 
     def estimate(self, rows: Rows, decision: Decision, not_applicable: tuple[str, ...] = ()) -> None:
         """Take the rows of one item into the estimates."""

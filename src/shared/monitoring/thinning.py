@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from shared.core.ports import DrawnItem
+from shared.core.claims import DrawnItem
 from shared.core.results import Decision
 from shared.core.thinning import THINNED, was_thinned
 from shared.core.usage import Purse

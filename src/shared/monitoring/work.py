@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from itertools import islice
 from random import Random
 
+from shared.core.claims import Claims, DrawnItem
 from shared.core.digests import digest
 from shared.core.errors import OverBudget
-from shared.core.ports import DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.thinning import page_size, pilot, rate, steady, thinned
 
-_PAGE = 500
+_FIRST_PAGE, _PAGE, _LEAST = 25, 1000, 10  # items that are claimed together: at first, at most, at least
+_QUICK, _SLOW = 0.5, 2.0  # seconds in which a page is handed out
 _BREATH, _IDLE = 0.01, 50  # seconds between looks at the calls under way; looks after which none will come
 
 
 class Work:
     """The items of one run, and those of them that are under way."""
 
-    def __init__(self, plan: MonitorPlan, ports: Ports, run_id: str) -> None:
-        self._plan, self._ports, self._run_id = plan, ports, run_id
+    def __init__(self, plan: MonitorPlan, ports: Ports, run_id: str, claims: Claims) -> None:
+        self._plan, self._ports, self._run_id, self._claims = plan, ports, run_id, claims
         self._begun = self._done = 0
         self._rates: list[float] = []
         self.underway: dict[str, DrawnItem] = {}
-        self.thinned = 0
+        self.thinned: Counter[str] = Counter()
 
     def items(self) -> Iterator[DatasetItem] | AsyncIterator[DatasetItem]:
         """The items, oldest draw first, or in random order where they are thinned. Each page is decided on when the one
@@ -57,26 +59,30 @@ class Work:
         low, high = min(self._rates), max(self._rates)
         by = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
         return (
-            f"thinned to keep the budget: {self.thinned:,} drawn item(s) were left out by chance before they were "
-            f"scored (kept with probability {by}); means and rates are weighted by it",
+            f"thinned to keep the budget: {self.thinned.total():,} drawn item(s) were left out by chance before they "
+            f"were scored (kept with probability {by}); means and rates are weighted by it",
         )
 
     def _whole(self) -> Iterator[DatasetItem]:
-        waiting = self._ports.runs.to_score(self._plan.stream, self._plan.limits.max_attempts)
-        while page := list(islice(waiting, _PAGE)):
+        size = _FIRST_PAGE
+        begun = time.monotonic()
+        while page := self._claims.next(size):
             for drawn in self._unmarked(page):
                 yield self._begin(drawn)
+            took, begun = time.monotonic() - begun, time.monotonic()
+            # About a second's work at a time: more would keep it from other workers, less would cost transactions.
+            size = min(_PAGE, size * 2) if took < _QUICK else max(_LEAST, size // 2) if took > _SLOW else size
 
     async def _thinned(self) -> AsyncIterator[DatasetItem]:
-        ids = self._shuffled()
-        at = 0
-        while at < len(ids):
-            whole = await self._pilot()
-            page = ids[at : at + (whole or page_size(len(ids) - at))]
-            unmarked = self._unmarked(self._ports.runs.drawn(self._plan.stream, page))
-            for drawn in unmarked if whole else self._kept(unmarked, len(ids) - at):
-                yield self._begin(drawn)
-            at += len(page)
+        while ids := self._shuffled():  # again, for what dead workers have left meanwhile
+            at = 0
+            while at < len(ids):
+                whole = await self._pilot()
+                page = ids[at : at + (whole or page_size(len(ids) - at))]
+                unmarked = self._unmarked(self._claims.take(page))
+                for drawn in unmarked if whole else self._kept(unmarked, len(ids) - at):
+                    yield self._begin(drawn)
+                at += len(page)
 
     async def _pilot(self) -> int:
         """How many items are scored whole next (see `thinning.pilot`), 0 for none; waits for the calls under way where
@@ -97,12 +103,14 @@ class Work:
         return drawn.item
 
     def _shuffled(self) -> list[str]:
-        ids = self._ports.runs.waiting(self._plan.stream, self._plan.limits.max_attempts)
+        ids = self._claims.free()
         Random(self._seed("order")).shuffle(ids)
         return ids
 
     def _unmarked(self, page: Sequence[DrawnItem]) -> Sequence[DrawnItem]:
         """What another database's run has marked meanwhile (in a shared CSV) is not scored once more."""
+        if self._ports.shared:
+            return page
         unmarked = set(self._ports.scored.unseen(self._plan.stream, [drawn.item.id for drawn in page]))
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
@@ -122,7 +130,7 @@ class Work:
         changed = [drawn.decision for drawn in (*kept, *dropped) if not (drawn.attempts or drawn.have)]
         # Before anything of the page is scored, so that no score is ever without the chance that it had.
         self._ports.runs.thin(self._plan.stream, changed)
-        self.thinned += len(dropped)
+        self.thinned.update(drawn.draw for drawn in dropped)
         self._ports.progress.advance(len(dropped))
         return kept
 

@@ -6,6 +6,7 @@ counted by: labels, values, thresholds, digests, costs, times, and ids that hold
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -73,8 +74,18 @@ def redact_report(report: RunReport, redactor: Redactor) -> RunReport:
 
     What is kept is listed, so that a field that reports are given one day is redacted until somebody decides otherwise.
     """
-    words = (each.name for each in fields(report) if each.name not in _KEPT)
-    return replace(report, **{name: _words(getattr(report, name), redactor) for name in words})
+    words = (each.name for each in fields(report) if each.name not in (*_KEPT, "published"))
+    published = tuple(replace(each, reasons=_reasons(each.reasons, redactor)) for each in report.published)
+    return replace(report, published=published, **{name: _words(getattr(report, name), redactor) for name in words})
+
+
+def _reasons(reasons: Mapping[str, int], redactor: Redactor) -> dict[str, int]:
+    """Reasons in a sink's words, which may quote what it was sent; those that are now alike are counted together."""
+    found: dict[str, int] = {}
+    for why, count in reasons.items():
+        words = redactor.redact(why)
+        found[words] = found.get(words, 0) + count
+    return found
 
 
 def _words(value: Any, redactor: Redactor) -> Any:

@@ -12,6 +12,7 @@ STATUS: Mapping[Status, tuple[str, str, str]] = {
     "done": ("✓", "Done", "good"),
     "nothing_new": ("✓", "Nothing new", "good"),
     "failed": ("✗", "Failed", "bad"),
+    "unpublished": ("✗", "Not all published", "bad"),
     "too_many_failures": ("✗", "Too many failures", "bad"),
     "over_budget": ("!", "Over budget", "warn"),
     "interrupted": ("!", "Interrupted", "warn"),
@@ -37,7 +38,8 @@ def verdict(run: RunReport) -> str:
         return f"Nothing new: {_nothing(at)}."
     origin = [f"{at.drawn:,} drawn from a pool of {at.pool:,}"] if at.drawn or at.pool else []
     origin += [f"{at.resumed:,} left over from an earlier run"] if at.resumed else []
-    scored = f"{many(at.scored, 'item')} scored" + (f" ({', '.join(origin)})" if origin else "")
+    failed = f", {many(at.failed_items, 'item')} failed some metric" if at.failed_items else ""
+    scored = f"{many(at.scored, 'item')} scored{failed}" + (f" ({', '.join(origin)})" if origin else "")
     if not at.failures:
         return f"{scored}; {many(at.scores, 'score')}, no failures."
     tried = f"{many(at.failures, 'failure')} among {many(at.scores + at.failures, 'score')} tried"

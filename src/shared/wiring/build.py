@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
 from shared.core.errors import ConfigError
-from shared.core.ports import DataSource, Sink, SourceContext
+from shared.core.outbox import Outlet
+from shared.core.ports import DataSource, SourceContext
 from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.monitoring.intake import Again
@@ -33,10 +34,10 @@ from shared.wiring.label_sources import Labelling, build_labelling
 from shared.wiring.metrics import Parts, build_metrics, build_tree
 from shared.wiring.models import Models
 from shared.wiring.money import Money, build_money, money_notes
-from shared.wiring.redacting import RedactingSink, redactor_of
+from shared.wiring.redacting import redacting, redactor_of
 from shared.wiring.registries import Registries, build_registries
 from shared.wiring.settings import Surroundings, surroundings
-from shared.wiring.sinks import Making, build_sinks
+from shared.wiring.sinks import Making, build_sinks, patience_of
 from shared.wiring.stores import Store
 from shared.wiring.yaml_file import Document, read_document
 
@@ -65,7 +66,7 @@ class Built:
     around: Surroundings
     plan: MonitorPlan
     store: Store
-    sinks: tuple[Sink, ...]
+    sinks: tuple[Outlet, ...]
     metrics: tuple[BoundMetric, ...]
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
@@ -139,6 +140,7 @@ class _Builder:
             runner=Runner(metrics, nodes, self._runner_options()),
             again=_again(store, metrics, nodes),
             limits=Limits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
+            patience=patience_of(config.publishing),
             version=config.version,
             environment=environment,
             publishing=_publishing(common, config),
@@ -150,7 +152,7 @@ class _Builder:
         )
         redactor = redactor_of(config.privacy, self.around.settings)
         notes = self._told(models, money, redactor)
-        sinks = sinks if redactor is None else tuple(RedactingSink(sink, redactor) for sink in sinks)
+        sinks = sinks if redactor is None else tuple(redacting(outlet, redactor) for outlet in sinks)
         made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
         built = Built(config, self.document, self.around, *made, first_run=wishes.first_run)
         return _dry(built) if wishes.dry_run else built

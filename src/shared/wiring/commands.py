@@ -11,6 +11,8 @@ from pathlib import Path
 from shared.core.clock import iso
 from shared.core.errors import StoreError, UsageError
 from shared.report.terminal import as_json, show
+from shared.report.text import line
+from shared.report.words import STATUS
 from shared.wiring.build import Built, Wishes, build
 from shared.wiring.explain import explained, explained_json
 from shared.wiring.finding import called, find_config, known_configs
@@ -22,7 +24,7 @@ from shared.wiring.registries import build_registries
 from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
 
-EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1}
+EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1, "unpublished": 1}
 
 
 def run(options: Namespace) -> int:
@@ -44,6 +46,9 @@ def run(options: Namespace) -> int:
         print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
     elif not options.quiet:
         show(report, sys.stdout, places, judges=stored.judges)
+    elif report.status in EXIT_CODES:  # the first note says why
+        why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
+        print(f"trueline: {why}", file=sys.stderr)
     return EXIT_CODES.get(report.status, 0)
 
 
@@ -118,7 +123,7 @@ def report(options: Namespace) -> int:
     built = _built(options, Wishes(tuple(options.overrides)))
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    opened = built.store.open(built.around.root)
+    opened = built.store.look(built.around.root)
     chosen = newest_run(opened.reader, built.plan, options.run)
     stored = Stored(opened.reader, chosen, safe_views(built, opened.reader, opened.anchors, chosen.stream))
     path = write_page(built, stored, None if options.out is None else Path(options.out))
@@ -168,13 +173,14 @@ def tables(options: Namespace) -> int:
 
 def cache(options: Namespace) -> int:
     """Show what the response cache holds and has saved, or clear it."""
-    from shared.database.engine import open_database
+    from shared.database.engine import open_database, read_database
     from shared.database.responses import SqlResponses
 
     built = _built(options, Wishes(tuple(options.overrides)))
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    database = open_database(built.store.address(built.around.root))
+    opening = open_database if options.action == "clear" else read_database
+    database = opening(built.store.address(built.around.root))
     try:
         responses = SqlResponses(database)
         cleared = responses.clear() if options.action == "clear" else None

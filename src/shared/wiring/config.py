@@ -122,6 +122,7 @@ class DatabaseTarget(Strict):
         default="do_nothing", description="what becomes of a score that is there already"
     )
     chunk_size: int = Field(default=1000, ge=1, description="rows sent at a time")
+    required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
 
 
 class ResponseCache(Strict):
@@ -153,10 +154,15 @@ class Budget(Strict):
 class Publishing(Strict):
     """Where scores go besides the state database."""
 
-    files: dict[str, Any] | None = Field(default=None, description="the file sink: directory, format")
     opentelemetry: dict[str, Any] | None = Field(
         default=None, description="scores as events: endpoint, headers, service_name; {}: all from OTEL_... variables"
     )
+    files: dict[str, Any] | None = Field(default=None, description="the file sink: directory, format, required")
+    verify_seconds: float = Field(
+        default=20.0, ge=0, le=3600, description="how long a run waits at its end, at most, for sinks to confirm"
+    )
+    max_tries: int = Field(default=10, ge=1, description="a message fails after so many tries ...")
+    give_up_hours: float = Field(default=72.0, ge=0, description="... and so many hours")
     metric_names: list[str] = Field(default_factory=list, description="publish only these labels; empty: all")
     push_to_db: bool = Field(default=False, description="into evaluation_dataset and evaluation_results")
     push_to_langfuse: bool = False

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from inspect import signature
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from shared.core.errors import TruelineError
 from shared.core.model_ports import Embedder
 from shared.core.registry import Registry, hint
 from shared.llm.prices import Price
-from shared.wiring.checking import Checker, Strict, params_model
+from shared.wiring.checking import Checker, Strict
+from shared.wiring.entries import Recipe, recipe, split
 from shared.wiring.yaml_file import Where
 
 OFFLINE = "offline"
@@ -48,7 +48,7 @@ class Embeddings:
         self._made: dict[str, Embedder | None] = {}
         self.common: dict[str, EmbeddingCommon] = {}
         self.handles: list[EmbedderHandle] = []
-        self._params: dict[str, tuple[Any, BaseModel]] = {}
+        self._recipes: dict[str, Recipe | None] = {}
         for alias, entry in entries.items():
             self._check(alias, entry)
 
@@ -96,29 +96,17 @@ class Embeddings:
 
     def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
         where: Where = ("embeddings", alias)
-        common = {key: value for key, value in entry.items() if key in EmbeddingCommon.model_fields}
-        own = {key: value for key, value in entry.items() if key not in EmbeddingCommon.model_fields}
-        shared = self._checker.model(EmbeddingCommon, common, where)
-        if shared is not None:
-            self.common[alias] = shared
-        target = None if shared is None else self._checker.resolve(self._registry, shared.type, (*where, "type"))
-        if target is None:
-            return
-        model: type[BaseModel] | None
-        model = self._checker.guard(where, lambda: params_model(target, dict(signature(target).parameters), alias))
-        params = None if model is None else self._checker.model(model, own, where)
-        if params is not None:
-            self._params[alias] = (target, params)
+        found = split(self._checker, EmbeddingCommon, entry, where)
+        if found is not None:
+            self.common[alias] = found.common
+            self._recipes[alias] = recipe(self._checker, self._registry, found.common.type, found.own, where)
 
     def _build(self, alias: str) -> Embedder | None:
         if alias == OFFLINE and alias not in self._entries:
             made: Embedder = self._registry.resolve(OFFLINE)()
             return made
-        if alias not in self._params:
+        how = self._recipes.get(alias)
+        if how is None:
             return None  # its mistake is noted already
-        target, params = self._params[alias]
-        if getattr(target, "Params", None) is type(params):
-            made = target(params)
-        else:
-            made = target(**{name: getattr(params, name) for name in type(params).model_fields})
+        made = how.made()
         return made

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.core.digests import plain
+from shared.core.outbox import Outlet
 from shared.llm.prices import FREE
 from shared.scoring.metric import BoundMetric
 from shared.wiring.build import Built
@@ -28,7 +29,7 @@ def explained(built: Built, costs: Sequence[str] = ()) -> str:
         *_models(built, costs),
         f"memory      {_words(config.scored_store)}; state in {built.store.shown(built.around.root)}; "
         f"scored again: {built.store.policy}",
-        f"publishing  {', '.join(sink.name for sink in built.sinks) or 'state database only'}",
+        f"publishing  {', '.join(map(_sink, built.sinks)) or 'state database only'}",
         *_verdicts(built),
         f"report      {config.report.path or 'none'}",
         f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
@@ -123,6 +124,10 @@ def _words(part: dict[str, Any]) -> str:
     """A part's parameters on one line."""
     told = ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
     return re.sub(r"://[^/@\s]*@", "://***@", told)
+
+
+def _sink(outlet: Outlet) -> str:
+    return outlet.name if outlet.required else f"{outlet.name} (best effort)"
 
 
 def _secret(key: str) -> bool:

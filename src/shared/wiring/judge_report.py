@@ -28,7 +28,7 @@ def print_judges(built: Built, as_json: bool) -> int:
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     people, notes = read_people(built)
-    opened = built.store.open(built.around.root)
+    opened = built.store.look(built.around.root)
     try:
         stream = built.plan.stream if not built.plan.one_off else newest_run(opened.reader, built.plan).stream
         judges = Judges(judge_views(built, opened.reader, opened.anchors, people, stream), notes)

@@ -29,13 +29,15 @@ def read_people(built: Built) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
     Raises:
         SourceError: when a label source cannot be read.
     """
-    people = settle(label for source in built.labelling.sources for label in source.labels())
+    found = [(source.name, [*source.labels()]) for source in built.labelling.sources]
+    people = settle(label for _, labels in found for label in labels)
     known = {*built.config.metrics_config, *(node.label for node in built.nodes)}
     strangers = [claim for claim in people if claim not in known and not _is_part(claim, known)]
     notes = [
         f"labels for {_clean(built, claim)!r}, which no metric of this monitor is called. {hint(claim, known)}"
         for claim in strangers
     ]
+    notes += [f"{_clean(built, name)}: there are no labels in it" for name, labels in found if not labels]
     return people, tuple(notes)
 
 

@@ -7,12 +7,11 @@ declared fallbacks, and the account of what was asked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from inspect import signature
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from shared.core.batches import BatchStore
 from shared.core.errors import ConfigError, TruelineError
@@ -26,7 +25,8 @@ from shared.llm.plain import PlainAdapter
 from shared.llm.prices import Price
 from shared.llm.recording import RecordingAdapter
 from shared.llm.settings import BatchSettings, OpenAISettings
-from shared.wiring.checking import Checker, Strict, params_model
+from shared.wiring.checking import Checker, Strict
+from shared.wiring.entries import Recipe, recipe, split
 from shared.wiring.yaml_file import Where
 
 OFFLINE = "offline"
@@ -111,7 +111,7 @@ class Models:
         self.common: dict[str, ModelCommon] = {}
         self._adapters: dict[str, LMAdapter | None] = {}
         self.handles: list[ModelHandle] = []
-        self._params: dict[str, tuple[Any, BaseModel]] = {}
+        self._recipes: dict[str, Recipe | None] = {}
         self._under_way = UnderWay()  # metrics ask equal questions at once, and each has adapters of its own
         for alias, entry in entries.items():
             self._check(alias, entry)
@@ -225,9 +225,9 @@ class Models:
             return
         from shared.llm.batch_lane import BatchAdapter  # late: few configurations use it
 
-        params = self._params[alias][1]
-        assert isinstance(params, OpenAISettings)
-        self._adapters[alias] = BatchAdapter(params, common.batch or BatchSettings(), batches)
+        how = self._recipes[alias]
+        assert how is not None and isinstance(how.params, OpenAISettings)
+        self._adapters[alias] = BatchAdapter(how.params, common.batch or BatchSettings(), batches)
 
     def _link(self, alias: str, handle: ModelHandle, cache: ResponseCache | None, inside: Around) -> LMAdapter:
         common = self.common.get(alias) or ModelCommon(type=OFFLINE)
@@ -241,24 +241,15 @@ class Models:
 
     def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
         where: Where = ("models", alias)
-        common = {key: value for key, value in entry.items() if key in ModelCommon.model_fields}
-        own = {key: value for key, value in entry.items() if key not in ModelCommon.model_fields}
-        shared = self._checker.model(ModelCommon, common, where)
-        if shared is None:
+        found = split(self._checker, ModelCommon, entry, where)
+        if found is None:
             return
-        self.common[alias] = shared
-        if shared.lane == "batch" and shared.type != "openai_compatible":
-            self._checker.problem((*where, "lane"), f"'batch' is for type openai_compatible, found {shared.type!r}")
-        if shared.batch is not None and shared.lane != "batch":
+        common = self.common[alias] = found.common
+        if common.lane == "batch" and common.type != "openai_compatible":
+            self._checker.problem((*where, "lane"), f"'batch' is for type openai_compatible, found {common.type!r}")
+        if common.batch is not None and common.lane != "batch":
             self._checker.problem((*where, "batch"), "has an effect with lane: batch only; add it or take this away")
-        target = self._checker.resolve(self._registry, shared.type, (*where, "type"))
-        if target is None:
-            return
-        model: type[BaseModel] | None
-        model = self._checker.guard(where, lambda: params_model(target, dict(signature(target).parameters), alias))
-        params = None if model is None else self._checker.model(model, own, where)
-        if params is not None:
-            self._params[alias] = (target, params)
+        self._recipes[alias] = recipe(self._checker, self._registry, common.type, found.own, where)
 
     def _check_chain(self, alias: str, common: ModelCommon) -> None:
         for at, other in enumerate(common.fallback):
@@ -278,23 +269,8 @@ class Models:
         if alias == OFFLINE and alias not in self._entries:
             made: LMAdapter = self._registry.resolve(OFFLINE)()
             return made
-        if alias not in self._params:
+        how = self._recipes.get(alias)
+        if how is None:
             return None  # its mistake is noted already
-        target, params = self._params[alias]
-        if getattr(target, "Params", None) is type(params):
-            made = target(params)
-        else:
-            given = {name: getattr(params, name) for name in type(params).model_fields}
-            files = {name: str(self._root / value) for name, value in given.items() if _is_path(name, value)}
-            made = target(**given | files)
+        made = how.made(self._root)
         return made
-
-
-def _is_path(name: str, value: object) -> bool:
-    """Whether a parameter of an adapter names a file, which a relative path places in the project."""
-    return isinstance(value, str | Path) and (name == "path" or name.endswith("_path"))
-
-
-def used(handles: Sequence[ModelHandle]) -> dict[str, str]:
-    """The names of the models that metrics ask, by the name they have in the configuration."""
-    return {handle.alias: handle.name for handle in handles}

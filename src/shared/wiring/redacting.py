@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from shared.core.outbox import Message, MessageSink, Outlet, Packed, Receipt
 from shared.core.ports import Batch, Sink
 from shared.privacy.items import redact_report, redact_result
 from shared.privacy.logs import redacted_logs
@@ -24,6 +26,13 @@ def redactor_of(privacy: Privacy, settings: Settings) -> Redactor | None:
     return privacy.redactor(settings.privacy_key.get_secret_value().encode())
 
 
+def redacting(outlet: Outlet, redactor: Redactor) -> Outlet:
+    """The outlet with a sink that is given nothing but redacted batches."""
+    sink = outlet.sink
+    behind = RedactingMessages(sink, redactor) if isinstance(sink, MessageSink) else RedactingSink(sink, redactor)
+    return replace(outlet, sink=behind)
+
+
 class RedactingSink:
     """A sink in front of another: what comes to it is redacted, and then given on."""
 
@@ -33,8 +42,43 @@ class RedactingSink:
 
     async def publish(self, batch: Batch) -> None:
         """Publish the batch without raw text; the batch's id stays, so that publishing it twice leaves one copy."""
-        results = tuple(redact_result(each, self._redactor) for each in batch.results)
-        await self._sink.publish(replace(batch, results=results, run=redact_report(batch.run, self._redactor)))
+        await self._sink.publish(_redacted(batch, self._redactor))
+
+
+class RedactingMessages:
+    """The same in front of a sink of messages: it packs redacted batches, so that nothing else is stored or sent."""
+
+    def __init__(self, sink: MessageSink, redactor: Redactor) -> None:
+        self.name = sink.name
+        self._sink, self._redactor = sink, redactor
+
+    def pack(self, batch: Batch) -> Packed:
+        """The redacted batch as messages, which name their items as the state does."""
+        clean = _redacted(batch, self._redactor)
+        pairs = zip(clean.results, batch.results, strict=True)
+        names = {redacted.item.id: raw.item.id for redacted, raw in pairs}
+        packed = self._sink.pack(clean)
+        return Packed(
+            tuple(replace(each, item_id=names[each.item_id]) for each in packed.messages),
+            tuple(replace(each, item_id=names[each.item_id]) for each in packed.skipped),
+        )
+
+    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Deliver some."""
+        return await self._sink.send(messages)
+
+    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Read back some."""
+        return await self._sink.verify(messages)
+
+    async def aclose(self) -> None:
+        """Give back connections."""
+        await self._sink.aclose()
+
+
+def _redacted(batch: Batch, redactor: Redactor) -> Batch:
+    results = tuple(redact_result(each, redactor) for each in batch.results)
+    return replace(batch, results=results, run=redact_report(batch.run, redactor))
 
 
 class Voice:

@@ -31,7 +31,7 @@ def stored_state(built: Built) -> Iterator[Opened]:
     """
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    opened = built.store.open(built.around.root)
+    opened = built.store.look(built.around.root)
     try:
         yield opened
     finally:

@@ -20,6 +20,7 @@ from shared.wiring.config_people import LabelsCommon
 from shared.wiring.embeddings import EmbeddingCommon
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
+from shared.wiring.sinks import with_required
 
 Schema = dict[str, Any]
 _METRIC: Schema = {"$ref": "#/$defs/Metric"}
@@ -56,12 +57,16 @@ def config_schema(registries: Registries) -> Schema:
     }
     schema["$defs"]["Metric"] = _metrics(registries.metrics)
     publishing = schema["$defs"]["Publishing"]["properties"]
-    publishing["files"] = {"anyOf": [_model_schema(FileSink.Params), {"type": "null"}]}
+    publishing["files"] = _sink(FileSink.Params)
     events = _model_schema(OpenTelemetrySink.Params)
     del events["required"]  # the endpoint may come from a variable
     publishing["opentelemetry"] = {"anyOf": [events, {"type": "null"}]}
     schema = _with_variables(_hoisted(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
+
+
+def _sink(params: type[BaseModel]) -> Schema:
+    return {"anyOf": [_model_schema(with_required(params)), {"type": "null"}]}
 
 
 def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default: str = "") -> Schema:

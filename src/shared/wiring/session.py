@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,9 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     scored = Forgetful() if built.plan.one_off else opened.scored
     money = RunSpending(built, opened.reader, clock())
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
+    parts = replace(parts, progress=progress or Silent(), shared=built.store.shared)
     async with models_open(built, opened.database, money.account) as told:
-        report = await run_monitor(built.plan, replace(parts, progress=progress or Silent()))
+        report = await run_monitor(built.plan, parts)
         more = await judge_again(built, opened, report, clock, progress)
         report = _paid(opened, report, money)
     notes = (*built.notes, *report.notes, *more, *told)
@@ -139,8 +141,7 @@ async def _outlook(built: Built, report: RunReport, scratch: Opened, real: Opene
         notes.append(f"and {waiting:,} items of earlier draws, which are not finished")
     past = [] if real is None else real.reader.runs(built.plan.name, limit=PAST)
     scored = [run for run in past if run.counts.scored]
-    batch = scratch.runs.next_batch(report, LOOKED_AT)
-    items = [] if batch is None else [result.item for result in batch.results]
+    items = [result.item for result in islice(scratch.reader.results(report.stream), LOOKED_AT)]
     found = await outlook(built.money, built.metrics, past, items)
     if found is None:
         notes.append(_own_costs(scored, drawn + waiting))

@@ -30,13 +30,14 @@ def database_sink(config: MonitorConfig, checker: Checker, around: Surroundings)
         )
         return None
     try:
-        name = f"database:{shown_place(address)}"
+        shown_place(address)
     except StoreError as error:
         checker.problem(("publishing", "database", "connection_string"), str(error))
         return None
     from shared.database.evaluation_sink import DatabaseSink  # late: only this choice needs it
 
-    return DatabaseSink(name, partial(open_as_it_is, address), target.on_conflict, target.chunk_size)
+    # One name wherever it is: what waits for it waits on when its host or user changes.
+    return DatabaseSink("database", partial(open_as_it_is, address), target.on_conflict, target.chunk_size)
 
 
 def target_address(target: DatabaseTarget, store: Mapping[str, Any], around: Surroundings) -> str | None:

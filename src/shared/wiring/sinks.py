@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from pydantic import BaseModel, Field, create_model
+
+from shared.core.outbox import MessageSink, Outlet
 from shared.core.ports import Sink
 from shared.core.registry import hint
 from shared.files.sink import FileSink
+from shared.monitoring.delivery import Patience
 from shared.wiring.checking import Checker
 from shared.wiring.config import MonitorConfig, Publishing
 from shared.wiring.settings import Surroundings
 from shared.wiring.sink_database import database_sink
 from shared.wiring.sink_otel import opentelemetry_sink
 
+Params = TypeVar("Params", bound=BaseModel)
+
 _NOT_YET = {
     "push_to_langfuse": "the Langfuse sink",
     "trace_experiment": "the Langfuse sink",
 }
+
+
+def with_required(params: type[Params]) -> type[Params]:
+    """A sink's parameters with the key that every sink has."""
+    said = "false: best effort; it holds up no item, and fails no run"
+    return create_model(params.__name__, __base__=params, required=(bool, Field(default=True, description=said)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +46,47 @@ class Making:
         """The block."""
         return self.config.publishing
 
+    def params(self, block: str, model: type[Params]) -> Params | None:
+        """`publishing.<block>`, a plain mapping, as a sink's parameters; None when it is not there or is wrong. Its
+        `required` is taken care of.
+        """
+        given = getattr(self.publishing, block)
+        return None if given is None else self.checker.model(with_required(model), given, ("publishing", block))
 
-def build_sinks(making: Making, labels: Sequence[str]) -> tuple[Sink, ...]:
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of sink: the key of `publishing` whose block may say `required`, and its builder, which gives None when
+    it is not asked for. `required` is the default; None: always best effort.
+    """
+
+    block: str
+    build: Callable[[Making], Sink | MessageSink | None]
+    required: bool | None = True
+
+
+def build_sinks(making: Making, labels: Sequence[str]) -> tuple[Outlet, ...]:
     """Every sink that the block asks for. What cannot be fulfilled is noted with the checker."""
     check_publishing(making.publishing, labels, making.checker)
-    made = (build(making) for build in _BUILDERS)
-    return tuple(sink for sink in made if sink is not None)
+    made = ((kind, kind.build(making)) for kind in _KINDS)
+    return tuple(Outlet(sink, _required(making, kind)) for kind, sink in made if sink is not None)
+
+
+def patience_of(publishing: Publishing) -> Patience:
+    """How long deliveries are waited for and tried."""
+    return Patience(verify=publishing.verify_seconds, tries=publishing.max_tries, hours=publishing.give_up_hours)
+
+
+def _required(making: Making, kind: Kind) -> bool:
+    block = getattr(making.publishing, kind.block, None)
+    said = block.get("required") if isinstance(block, Mapping) else getattr(block, "required", None)
+    if kind.required is None:
+        if said:
+            making.checker.problem(
+                ("publishing", kind.block, "required"), "found true, but this sink is always best effort; leave it out"
+            )
+        return False
+    return said if isinstance(said, bool) else kind.required
 
 
 def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Checker) -> None:
@@ -61,9 +109,7 @@ def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Che
 
 
 def _files(making: Making) -> Sink | None:
-    if making.publishing.files is None:
-        return None
-    params = making.checker.model(FileSink.Params, making.publishing.files, ("publishing", "files"))
+    params = making.params("files", FileSink.Params)
     return None if params is None else FileSink(params, making.around.root)
 
 
@@ -75,4 +121,5 @@ def _events(making: Making) -> Sink | None:
     return opentelemetry_sink(making.config, making.checker, making.around)
 
 
-_BUILDERS: tuple[Callable[[Making], Sink | None], ...] = (_files, _database, _events)
+_KINDS = (Kind("files", _files), Kind("database", _database), Kind("opentelemetry", _events, required=None))
+"""Every kind, in the order in which sinks are named. One line for each further one: its block, its builder."""

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, SecretStr, field_validator
 
 from shared.core.labels import AnchorStore
-from shared.core.ports import RunReader, RunStore, ScoredItemsStore
+from shared.core.ports import RunReader, ScoredItemsStore
 from shared.core.results import Stream
 from shared.database.anchors import SqlAnchors
-from shared.database.engine import Database, has_state, open_database, shown_place
+from shared.database.engine import Database, has_state, open_database, read_database, shown_place
 from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
 from shared.monitoring.intake import Policy
+from shared.monitoring.plan import State
 from shared.wiring.checking import Strict
 from shared.wiring.finding import called
 
@@ -33,7 +34,7 @@ class Opened:
     """The stores of one monitor; `reader` reads what `runs` has written; all are in the one `database`."""
 
     scored: ScoredItemsStore
-    runs: RunStore
+    runs: State
     reader: RunReader
     database: Database
     anchors: AnchorStore
@@ -68,6 +69,8 @@ class Store(Strict):
     # What the choice means for a monitor: whether it remembers, and whether undrawn items are remembered too.
     remembers: ClassVar[bool] = True
     keeps_undrawn: ClassVar[bool] = True
+    # Whether all of it is in one database, so that several runs may score one stream at once.
+    shared: ClassVar[bool] = False
 
     policy: Policy = Field(default="never", description="when an item that was scored is scored again")
     must_exist: bool | None = Field(
@@ -118,7 +121,17 @@ class Store(Strict):
         Raises:
             StoreError: when they cannot be opened.
         """
-        database = open_database(self.address(root))
+        return self._opened(root, open_database(self.address(root)))
+
+    def look(self, root: Path) -> Opened:
+        """Open the stores to read what is there, also where nothing can be written.
+
+        Raises:
+            StoreError: when they cannot be opened.
+        """
+        return self._opened(root, read_database(self.address(root)))
+
+    def _opened(self, root: Path, database: Database) -> Opened:
         scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
         return Opened(scored, runs, reader, database, SqlAnchors(database))
 
@@ -137,6 +150,8 @@ class Store(Strict):
 class SqliteStore(Store):
     """One SQLite file holds runs, items, decisions, scores and marks."""
 
+    shared: ClassVar[bool] = True
+
     file_path: str = Field(default=STATE, description="the database's file; a relative path starts from the project")
 
     def address(self, root: Path) -> str:
@@ -146,6 +161,8 @@ class SqliteStore(Store):
 
 class PostgresStore(Store):
     """A Postgres database holds runs, items, decisions, scores and marks; several machines may share it."""
+
+    shared: ClassVar[bool] = True
 
     url: SecretStr = Field(description="postgresql://user:password@host/name; better as ${DATABASE_URL}")
 

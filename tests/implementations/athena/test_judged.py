@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.wiring.project import ran
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -13,8 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def told(folder: Path, *arguments: str) -> str:
     """What a command prints, with a state of its own."""
     sets = ("--set", f"scored_store.file_path={folder / 'state.db'}")
-    command = [sys.executable, str(ROOT / "scripts" / "run_monitoring.py"), *arguments, *sets]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = ran(ROOT, *arguments, *sets)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

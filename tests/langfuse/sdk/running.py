@@ -27,7 +27,7 @@ class Done:
 def sdk(name: str, url: str, scenario: str, /, **given: Any) -> Done:
     """One scenario of `peer.py`."""
     python = ROOT / ".venv-peers" / name / "bin" / "python"
-    if not python.exists():
+    if not (python.parents[1] / ".made").exists():
         pytest.skip("needs the environments of scripts/peers: make test-sdk")
     command = [str(python), str(PEER), url, scenario, json.dumps(given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -12,6 +12,10 @@ from tests.langfuse.standin.wire import Reply, Request, moment, not_found, numbe
 
 Row = dict[str, Any]
 _SAME = ("id", "traceId", "type", "name", "startTime", "endTime", "parentObservationId", "level", "statusMessage")
+_PRICES = (
+    *("modelId", "inputPrice", "outputPrice", "totalPrice"),
+    *("calculatedInputCost", "calculatedOutputCost", "calculatedTotalCost"),
+)
 
 
 class Legacy:
@@ -54,7 +58,9 @@ class Legacy:
             if trace["id"] == wanted:
                 scores = [row for row in self._scores.readable() if row.get("traceId") == wanted]
                 full = {"observations": [_observation(row) for row in own], "scores": scores}
-                return Reply(200, {**trace, **({} if request.one("fields") == "core" else full)})
+                # What is left out is empty, not absent.
+                core = {"observations": [], "scores": [], "latency": -1, "totalCost": -1}
+                return Reply(200, {**trace, **(core if request.one("fields") == "core" else full)})
         raise not_found(f"Trace {wanted} not found within authorized project")
 
     def _grouped(self) -> list[tuple[Row, list[Row]]]:
@@ -88,7 +94,7 @@ def _observation(row: Row) -> Row:
         **{"usage": {**counts, "unit": "TOKENS"}, "usageDetails": usage, "costDetails": row["costDetails"]},
         **{name: row.get(name) for name in ("model", "modelParameters", "environment", "version", "latency")},
         **{name: row.get(name) for name in ("promptId", "promptName", "promptVersion", "completionStartTime")},
-        **{name: row.get(name) for name in ("createdAt", "updatedAt")},
+        **{name: row.get(name) for name in ("createdAt", "updatedAt", "timeToFirstToken", *_PRICES)},
     }
 
 

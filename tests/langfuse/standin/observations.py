@@ -14,7 +14,10 @@ from tests.langfuse.standin.plan import PROJECT
 from tests.langfuse.standin.wire import MovableClock, Reply, Request, moment, refused, sealed, shown, unsealed
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "core": ("id", "traceId", "startTime", "endTime", "projectId", "parentObservationId", "type"),
+    "core": (
+        *("id", "traceId", "startTime", "endTime", "projectId", "parentObservationId", "type"),
+        *("modelId", "inputPrice", "outputPrice", "totalPrice"),
+    ),
     "basic": (
         *("name", "level", "statusMessage", "version", "environment", "bookmarked", "public", "userId", "sessionId"),
         "isRootObservation",
@@ -22,10 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "time": ("completionStartTime", "createdAt", "updatedAt"),
     "io": ("input", "output"),
     "metadata": ("metadata",),
-    "model": (
-        *("model", "providedModelName", "internalModelId", "modelParameters", "modelId", "inputPrice", "outputPrice"),
-        "totalPrice",
-    ),
+    "model": ("model", "providedModelName", "internalModelId", "modelParameters"),
     "usage": (
         *("usageDetails", "costDetails", "totalCost", "inputUsage", "outputUsage", "totalUsage"),
         "usagePricingTierName",

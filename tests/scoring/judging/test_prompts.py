@@ -53,6 +53,15 @@ def test_a_bad_template_of_the_users_is_told_when_it_is_read(tmp_path: Path, tex
         user_prompt(written(tmp_path, text), "t.j2", KNOWN)
 
 
+def test_every_unknown_variable_of_a_template_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        user_prompt(written(tmp_path, "{{ qury }} {{ rubrik }} {{ query }}"), "t.j2", KNOWN)
+    assert [each.partition(". Known")[0] for each in sorted(error.value.problems)] == [
+        "template 't.j2' has an unknown variable 'qury'",
+        "template 't.j2' has an unknown variable 'rubrik'",
+    ]
+
+
 def test_a_template_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"template 'no\.j2' cannot be read: No such file"):
         user_prompt(str(tmp_path / "no.j2"), "no.j2", KNOWN)

@@ -93,9 +93,11 @@ def user_prompt(path: str, shown_as: str, known: Mapping[str, Any]) -> Prompt:
         raise ConfigError(f"template {shown_as!r} cannot be read: {why}") from error
     if not prompt.text.strip():
         raise ConfigError(f"template {shown_as!r} is empty; expected what the judge is asked")
-    unknown = next((name for name in prompt.variables if name not in known), None)
-    if unknown is not None:
-        raise ConfigError(f"template {shown_as!r} has an unknown variable {unknown!r}. {hint(unknown, known)}")
+    unknown = [name for name in prompt.variables if name not in known]
+    if unknown:
+        raise ConfigError(
+            *(f"template {shown_as!r} has an unknown variable {name!r}. {hint(name, known)}" for name in unknown)
+        )
     prompt.blocks(known)
     return prompt
 

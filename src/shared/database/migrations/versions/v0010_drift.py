@@ -8,7 +8,7 @@ from alembic import op
 from shared.database.columns import Id, Json
 
 revision = "0010"
-down_revision: str | None = "0008"
+down_revision: str | None = "0009"
 
 
 def upgrade() -> None:

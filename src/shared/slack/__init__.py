@@ -1,0 +1,1 @@
+"""Slack: messages to people. Imports core only."""

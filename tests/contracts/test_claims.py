@@ -1,0 +1,207 @@
+"""The promises of `Claims`, on SQLite and on Postgres: an item that waits has one worker at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from shared.core.claims import Claims, DrawnItem
+from shared.core.records import DatasetItem
+from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport
+from shared.database.engine import Database, open_database
+from shared.database.runs import SqlRunStore
+from shared.database.worker_tables import workers
+from tests.contracts.processes import line, started
+from tests.contracts.served import postgres_at
+from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
+
+EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
+OTHER = MetricRef("Other", "length", "1", "digest-other")
+RUN = RunReport("a", "athena", STREAM, "config", "running", NOW)
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "state.db") if request.param == "sqlite" else postgres_at(tmp_path)
+
+
+@pytest.fixture
+def database(path: str) -> Iterator[Database]:
+    opened = open_database(path)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(database: Database) -> SqlRunStore:
+    return SqlRunStore(database)
+
+
+def draw(store: SqlRunStore, ids: Sequence[str], run_id: str = "drew") -> None:
+    made = [Decision(each, True, 0.5, "random") for each in ids]
+    store.record_draw(run_id, STREAM, made, [DatasetItem(id=each, query="q") for each in ids])
+
+
+def good(each: str, value: float = 0.5, ref: MetricRef = EXACT) -> ItemResult:
+    return ItemResult(DatasetItem(id=each), (MetricScore(ref, value, None, None),))
+
+
+def bad(each: str, ref: MetricRef = OTHER) -> ItemResult:
+    return ItemResult(DatasetItem(id=each), (), (MetricFailure(ref, each, "TimeoutError", "30 s"),))
+
+
+def ids(page: Sequence[DrawnItem]) -> list[str]:
+    return [each.item.id for each in page]
+
+
+def silent(database: Database, claims: Claims) -> None:
+    """End a worker's lease, as if it had not been heard of for long."""
+    with database.write() as connection:
+        mine = sa.update(workers).where(workers.c.worker == claims.worker)
+        connection.execute(mine.values(leased_until=LONG_AGO))
+
+
+def test_two_workers_never_have_the_same_item(store: SqlRunStore) -> None:
+    """Each gets what the other has not, oldest draw first, and both come to an end."""
+    names = [f"{n:02}" for n in range(10)]
+    draw(store, names)
+    with store.at_work(STREAM, "a", 3) as a, store.at_work(STREAM, "b", 3) as b:
+        pages = [ids(each.next(3)) for each in (a, b, a, b, a, b)]
+    assert pages == [names[:3], names[3:6], names[6:9], names[9:], [], []]
+
+
+def test_chosen_items_are_claimed_too(store: SqlRunStore) -> None:
+    """Where items are taken in random order, those that another has are left out, and other streams are not touched."""
+    draw(store, ["x", *AWKWARD])
+    with store.at_work(STREAM, "a", 3) as a, store.at_work(STREAM, "b", 3) as b:
+        assert sorted(a.free()) == sorted(["x", *AWKWARD])
+        assert ids(a.take(["x", AWKWARD[1], "never seen"])) == ["x", AWKWARD[1]]
+        assert ids(b.take([*AWKWARD, "x"])) == [each for each in AWKWARD if each != AWKWARD[1]]
+        assert (a.free(), b.free()) == ([], [])
+        with store.at_work(OTHER_MONITOR, "c", 3) as c:
+            assert c.next(5) == []
+
+
+def test_what_a_worker_leaves_is_free(store: SqlRunStore) -> None:
+    """A run that is interrupted hands back what it has not finished."""
+    draw(store, ["x", "y"])
+    with store.at_work(STREAM, "a", 3) as a:
+        a.next(2)
+        assert store.save_results("a", STREAM, [good("x")], a.worker) == {"x"}
+    with store.at_work(STREAM, "b", 3) as b:
+        (again,) = b.next(5)
+    assert (again.item.id, again.draw, again.attempts) == ("y", "drew", 0)
+
+
+def test_a_failed_item_is_tried_once_by_the_workers_of_one_time(store: SqlRunStore) -> None:
+    """It waits for a later run, with the scores that it has, not for the worker beside."""
+    draw(store, ["x"])
+    half = ItemResult(DatasetItem(id="x"), good("x").scores, bad("x").failures)
+    with store.at_work(STREAM, "b", 3) as b:
+        with store.at_work(STREAM, "a", 3) as a:
+            a.next(1)
+            store.save_results("a", STREAM, [half], a.worker)
+            assert a.next(1) == []
+        assert (b.next(1), b.free()) == ([], [])
+    with store.at_work(STREAM, "c", 3) as c:
+        (again,) = c.next(1)
+    assert (again.attempts, again.have) == (1, good("x").scores)
+
+
+def test_a_worker_that_is_silent_too_long_loses_its_items(database: Database, store: SqlRunStore) -> None:
+    """Its process may live on, in a metric that never ends: others go on with its items, and come to them again."""
+    draw(store, ["x", "y"])
+    with store.at_work(STREAM, "a", 3) as a, store.at_work(STREAM, "b", 3) as b:
+        assert ids(a.next(1)) == ["x"]
+        assert ids(b.next(5)) == ["y"]
+        assert b.next(5) == []
+        silent(database, a)
+        assert ids(b.next(5)) == ["x"]
+        assert a.next(5) == []
+        assert store.save_results("b", STREAM, [good("x")], b.worker) == {"x"}
+
+
+def test_a_late_result_is_stored_only_while_nothing_else_is(database: Database, store: SqlRunStore) -> None:
+    """Whoever comes first is kept whole; of the other nothing is mixed into it, and a late failure changes nothing."""
+    draw(store, ["x", "y", "z"])
+    with store.at_work(STREAM, "a", 3) as a, store.at_work(STREAM, "b", 3) as b:
+        a.next(3)
+        silent(database, a)
+        assert ids(b.next(3)) == ["x", "y", "z"]
+        assert store.save_results("b", STREAM, [good("x", 1.0)], b.worker) == {"x"}
+        late = [good("x", 0.0)._replace(scores=(*good("x", 0.0).scores, *good("x", 0.0, OTHER).scores)), good("y", 0.0)]
+        assert store.save_results("a", STREAM, [*late, bad("z")], a.worker) == {"y"}
+        assert store.save_results("b", STREAM, [good("y", 1.0), good("z", 1.0)], b.worker) == {"z"}
+    made = {row.item.id: [(score.label, score.value) for score in row.scores] for row in store.results(STREAM)}
+    assert made == {"x": [("Exact", 1.0)], "y": [("Exact", 0.0)], "z": [("Exact", 1.0)]}
+    assert [row.failures for row in store.results(STREAM)] == [(), (), ()]
+
+
+def test_a_killed_worker_is_known_dead_at_once(path: str, store: SqlRunStore) -> None:
+    """The next run on the machine does not wait for the end of a lease; until then the items are safe."""
+    draw(store, ["x", "y"])
+    with started("claim", path, 1) as child:
+        assert line(child) == "x"
+        with store.at_work(STREAM, "b", 3) as b:
+            assert ids(b.next(5)) == ["y"]
+            assert b.next(5) == []
+            child.kill()
+            child.wait()
+            assert ids(b.next(5)) == ["x"]
+        assert store.at_work(STREAM, "c", 3) is not None
+    assert not list(Path(path).parent.glob("*.worker")) if Path(path).exists() else True
+
+
+def test_nothing_is_given_up_that_another_is_trying(store: SqlRunStore) -> None:
+    """A worker finishes what it and nobody has tried too often, not what is under way elsewhere."""
+    draw(store, ["x", "y"])
+    with store.at_work(STREAM, "a", 9) as a:
+        a.next(2)
+        store.save_results("a", STREAM, [bad("x"), bad("y")], a.worker)
+    with store.at_work(STREAM, "b", 9) as b, store.at_work(STREAM, "c", 9) as c:
+        assert ids(b.take(["x"])) == ["x"]
+        assert store.give_up(STREAM, 1, c.worker) == 1
+        assert store.give_up(STREAM, 1, b.worker) == 1
+
+
+def test_results_may_be_published_as_they_are_stored(store: SqlRunStore) -> None:
+    """Where no sink waits, one step is saved; what failed is not published by it."""
+    draw(store, ["x", "y"])
+    with store.at_work(STREAM, "a", 3) as a:
+        a.next(2)
+        store.save_results("a", STREAM, [good("x"), bad("y")], a.worker, published=True)
+    (x,), (y,) = store.story(STREAM, "x"), store.story(STREAM, "y")
+    assert (x.state, x.marked_at is not None, y.state, y.marked_at) == ("published", True, "failed", None)
+
+
+def test_one_run_reports_a_draw(store: SqlRunStore) -> None:
+    """The first that writes its end has it; it may write it again."""
+    draw(store, ["x"])
+    assert store.finished_draws(STREAM, ["drew"]) == {}
+    store.save_results("a", STREAM, [good("x")])
+    assert store.finished_draws(STREAM, ["drew", "unknown"]) == {"drew": 1}
+    assert store.report_draws(replace(RUN, run_id="a", status="done"), ["drew"])
+    assert not store.report_draws(replace(RUN, run_id="b", status="done"), ["drew"])
+    assert store.report_draws(replace(RUN, run_id="a", status="done", notes=("x",)), ["drew"])
+    assert store.finished_draws(STREAM, ["drew"]) == {}
+    assert [run.run_id for run in store.runs(STREAM)] == ["a"]
+
+
+def test_a_run_that_is_at_work_is_not_taken_for_killed(store: SqlRunStore) -> None:
+    """Another that begins closes the rows of runs that have gone, and no others."""
+    with store.at_work(STREAM, "a", 3):
+        store.start_run(replace(RUN, run_id="a"))
+        store.start_run(replace(RUN, run_id="gone"))
+        with store.at_work(STREAM, "b", 3):
+            store.start_run(replace(RUN, run_id="b"))
+        assert {run.run_id: run.status for run in store.runs(STREAM)} == {
+            "a": "running",
+            "gone": "interrupted",
+            "b": "running",
+        }
