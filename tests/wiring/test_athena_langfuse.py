@@ -73,6 +73,8 @@ def test_langfuse_gives_the_same_scores_as_the_file(
     assert found.keys() == wanted.keys()
     for key, value in wanted.items():  # Langfuse tells times in whole milliseconds
         assert found[key] == (pytest.approx(value, abs=0.0021) if key[1] == "Latency" else value), key
+    published = [(row["traceId"], row["name"], row["value"]) for row in server.scores.stored()]
+    assert sorted(published) == sorted((*key, value) for key, value in found.items() if value is not None)
 
 
 def test_the_script_sends_traces_that_a_monitor_takes_for_finished(

@@ -1,4 +1,4 @@
-"""Opening a database, a SQLite file or a Postgres server: create it or bring it to the newest schema."""
+"""Opening a database, a SQLite file or a Postgres server: one of ours, at the newest schema, or a user's, as it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.database.tables import HEAD
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database at the newest schema. `place` names it in messages, without a password; `path` is the absolute
+    """An open database. `place` names it in messages, without a password; `path` is the absolute
     path of a SQLite file, None for a server.
     """
 
@@ -67,11 +67,31 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: when it cannot be created, reached, read or written, is no database, or is from a newer version.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "postgresql":
         return _opened_server(url)
     path = Path(url.database or "").absolute()
     return _opened_file(path)
+
+
+def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
+    """Open a user's database, given as for `open_database`: no table is made, looked at or changed. A file is created
+    with its folders; a server is connected to when it is first needed.
+
+    Raises:
+        StoreError: when the address cannot be understood, or the file's folder cannot be made.
+    """
+    url = address(os.fspath(path_or_url))
+    if url.get_backend_name() == "postgresql":
+        from shared.database.postgres import place_of, postgres_engine
+
+        return Database(postgres_engine(url), place_of(url))
+    from shared.database.sqlite import sqlite_engine
+
+    path = Path(url.database or "").absolute()
+    with reachable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return Database(sqlite_engine(path), str(path), path)
 
 
 def read_database(path_or_url: str | os.PathLike[str]) -> Database:
@@ -81,7 +101,7 @@ def read_database(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: as `open_database`, and when an older schema cannot be brought to the newest.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     path = Path(url.database or "").absolute()
     if url.get_backend_name() != "sqlite" or all(os.access(each, os.W_OK) for each in (path, path.parent)):
         return open_database(path_or_url)
@@ -109,7 +129,7 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
     Raises:
         StoreError: when a server cannot be reached.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return Path(url.database or "").exists()
     from shared.database.postgres import place_of, postgres_engine
@@ -128,7 +148,7 @@ def shown_place(path_or_url: str | os.PathLike[str]) -> str:
     Raises:
         StoreError: when it is neither.
     """
-    url = _url(os.fspath(path_or_url))
+    url = address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     from shared.database.postgres import place_of
@@ -163,7 +183,12 @@ def _opened_server(url: sa.URL) -> Database:
     return database
 
 
-def _url(text: str) -> sa.URL:
+def address(text: str) -> sa.URL:
+    """The URL of a database that is given by a path or a URL.
+
+    Raises:
+        StoreError: when it is neither, or of a kind that cannot be used.
+    """
     if "://" not in text:
         url = sa.URL.create("sqlite", database=text)
     else:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,36 +21,43 @@ from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
 from shared.database.failures import BUSY_SECONDS, worded
 from shared.database.lock_names import StreamLock
+from shared.database.waking import Patience, be_patient
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
 
 
-def postgres_engine(url: sa.URL) -> sa.Engine:
-    """An engine with a small pool; connections that went away while they were idle are replaced unseen.
+READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timezone = 'UTC'"
+"""In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
+
+
+def postgres_engine(
+    url: sa.URL, patience: Patience | None = None, more: Mapping[str, Any] = MappingProxyType({})
+) -> sa.Engine:
+    """An engine with a small pool; connections that went away while they were idle are replaced unseen, and a server
+    that is waking is waited for. `more` are options of SQLAlchemy's that replace ours.
 
     Raises:
         StoreError: when psycopg is not installed.
     """
+    options: dict[str, Any] = {
+        "pool_pre_ping": True,
+        "pool_size": 4,
+        "max_overflow": 8,
+        "pool_timeout": BUSY_SECONDS,
+        "connect_args": {"connect_timeout": 10, "prepare_threshold": None},
+        "json_serializer": lambda value: value,  # the column type has written it already
+    }
     try:
-        engine = sa.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
-            pool_size=4,
-            max_overflow=8,
-            pool_timeout=BUSY_SECONDS,
-            connect_args={
-                "connect_timeout": 10,
-                "prepare_threshold": None,
-                "options": f"-c lock_timeout={int(BUSY_SECONDS * 1000)} -c timezone=UTC",
-            },
-            json_serializer=lambda value: value,  # the column type has written it already
-        )
+        engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), **(options | dict(more)))
     except ImportError as error:
         raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
 
+    be_patient(engine, patience or Patience())
+
     def begun(connection: sa.Connection) -> None:
-        if not connection.get_execution_options().get("trueline_write", False):
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        writes = connection.get_execution_options().get("trueline_write", False)
+        connection.exec_driver_sql(LOCALLY if writes else f"{READING}; {LOCALLY}")
 
     sa.event.listen(engine, "begin", begun)
     return engine

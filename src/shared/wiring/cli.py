@@ -23,6 +23,7 @@ COMMANDS = {
     "compare": "compare two runs, item by item where both scored the same",
     "explain": "tell the whole story of one item: why it has, or has not, its scores",
     "publish": "bring what is left of past runs to the sinks, without reading or scoring",
+    "tables": "make, or check, the tables that push_to_db writes",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -89,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         parts[name].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     _history_options(parts)
     _publish_options(parts["publish"])
+    _tables_options(parts["tables"])
     return top
 
 
@@ -120,6 +122,14 @@ def _publish_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("--pending", action="store_true", help="send and verify what waits")
     part.add_argument("--failed", action="store_true", help="the same, and try failed messages again")
     part.add_argument("--list", action="store_true", help="only show what waits or has failed")
+
+
+def _tables_options(tables: argparse.ArgumentParser) -> None:
+    tables.add_argument("action", choices=("check", "create"), help="create also brings older tables to this layout")
+    tables.add_argument("config", nargs="?", help="a YAML file, or a name from configs/, with its own database")
+    tables.add_argument("--url", metavar="URL", help="the database (default: the config's, else $DATABASE_URL)")
+    tables.add_argument("--json", action="store_true", help="print JSON")
+    tables.add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
 
 
 def _positive(text: str) -> int:

@@ -193,6 +193,14 @@ def publish(options: Namespace) -> int:
     return publish_left(built, options.failed, options.list, options.json)
 
 
+def tables(options: Namespace) -> int:
+    """Make, or check, the tables that push_to_db writes."""
+    from shared.wiring.target_tables import print_tables, tables_at  # late, as above
+
+    built = None if options.config is None else _built(options, Wishes(tuple(options.overrides)))
+    return print_tables(tables_at(built, options.url), options.action, options.json)
+
+
 def cache(options: Namespace) -> int:
     """Show what the response cache holds and has saved, or clear it."""
     from shared.database.engine import open_database, read_database

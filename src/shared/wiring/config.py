@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from shared.core.usage import BudgetPeriod
 from shared.llm.ledger import OnOver
@@ -119,9 +119,14 @@ class Experiment(Strict):
 class DatabaseTarget(Strict):
     """Where rows are pushed."""
 
-    connection_string: str | None = None
-    on_conflict: Literal["do_nothing", "upsert", "error"] = "do_nothing"
-    chunk_size: int = Field(default=1000, ge=1)
+    connection_string: SecretStr | None = Field(
+        default=None, description="postgresql://user:password@host/name, better as ${DATABASE_URL}; or a SQLite file"
+    )
+    on_conflict: Literal["do_nothing", "upsert", "error"] = Field(
+        default="do_nothing", description="what becomes of a score that is there already"
+    )
+    chunk_size: int = Field(default=1000, ge=1, description="rows sent at a time")
+    required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
 
 
 class ResponseCache(Strict):
@@ -163,7 +168,7 @@ class Publishing(Strict):
     max_tries: int = Field(default=10, ge=1, description="a message fails after so many tries ...")
     give_up_hours: float = Field(default=72.0, ge=0, description="... and so many hours")
     metric_names: list[str] = Field(default_factory=list, description="publish only these labels; empty: all")
-    push_to_db: bool = False
+    push_to_db: bool = Field(default=False, description="into evaluation_dataset and evaluation_results")
     push_to_langfuse: bool = Field(default=False, description="scores go to Langfuse, onto their items' traces")
     langfuse: dict[str, Any] | None = Field(
         default=None, description="how Langfuse is reached; default: as the source does, or by variables"
@@ -172,7 +177,7 @@ class Publishing(Strict):
         default=False, description="the experiment's traces show each metric; without a block one with its defaults"
     )
     experiment: Experiment | None = None
-    database: DatabaseTarget | None = None
+    database: DatabaseTarget | None = Field(default=None, description="where push_to_db pushes to")
 
 
 class Schedule(Strict):

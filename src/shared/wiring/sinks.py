@@ -13,10 +13,9 @@ from shared.monitoring.delivery import Patience
 from shared.wiring.checking import Checker
 from shared.wiring.config import Publishing
 from shared.wiring.making import Making
+from shared.wiring.sink_database import database_sink
 from shared.wiring.sink_langfuse import experiment_sink, langfuse_sink
 from shared.wiring.sink_otel import opentelemetry_sink
-
-_NOT_YET = {"push_to_db": "the Postgres sink"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +54,7 @@ def _required(making: Making, kind: Kind) -> bool:
 
 
 def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Checker) -> None:
-    """Note every wish that cannot be fulfilled, rather than let it pass in silence."""
-    for key, sink in _NOT_YET.items():
-        if getattr(publishing, key):
-            checker.problem(
-                ("publishing", key),
-                f"found true, but {sink} is not in this version; set it to false. Scores are kept in the state "
-                "database, and `publishing: {files: {directory: ...}}` writes them to files",
-            )
+    """Note labels that nothing makes."""
     for i, name in enumerate(publishing.metric_names):
         if labels and name not in labels:
             checker.problem(("publishing", "metric_names", i), f"unknown label {name!r}. {hint(name, labels)}")
@@ -73,12 +65,17 @@ def _files(making: Making) -> Sink | None:
     return None if params is None else FileSink(params, making.around.root)
 
 
+def _database(making: Making) -> Sink | None:
+    return database_sink(making.config, making.checker, making.around)
+
+
 def _events(making: Making) -> Sink | None:
     return opentelemetry_sink(making.config, making.checker, making.around)
 
 
 _KINDS = (
     Kind("files", _files),
+    Kind("database", _database),
     Kind("langfuse", langfuse_sink),
     Kind("experiment", experiment_sink),
     Kind("opentelemetry", _events, required=None),

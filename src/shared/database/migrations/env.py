@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from alembic import context
 
+from shared.database.drift_tables import drift_state
 from shared.database.outbox_tables import outbox
+
+ELSEWHERE = (drift_state, outbox)
+"""Tables that stand in files of their own; being imported puts them beside the others."""
 
 
 def migrate() -> None:
     """Apply the revisions in the transaction that the caller began."""
     context.configure(
         connection=context.config.attributes["connection"],
-        target_metadata=outbox.metadata,
+        target_metadata=ELSEWHERE[0].metadata,
         transactional_ddl=True,  # SQLite can; without it a kill in the middle would leave half a schema
         render_as_batch=True,
     )

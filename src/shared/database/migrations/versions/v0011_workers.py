@@ -8,7 +8,7 @@ from alembic import op
 from shared.database.columns import Id, Moment, Prose
 
 revision = "0011"
-down_revision: str | None = "0009"
+down_revision: str | None = "0010"
 
 
 def _stream() -> tuple[sa.Column[str], sa.Column[str]]:
