@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from shared.core.claims import Claims, DrawnItem, DrawResult
 from shared.core.labels import Label
@@ -43,9 +43,10 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user must be told about what was read, such as a limit that was hit."""
+    """Something that the user must be told about what was read. `cut`: a limit kept a part of the window from it."""
 
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,14 @@ class DataSource(Protocol):
         Raises:
             SourceError: when the source as a whole cannot be read.
         """
+
+
+@runtime_checkable
+class CatchesUp(Protocol):
+    """A source whose window may go by the clock, so that a run that was missed or came late would leave a gap."""
+
+    def caught_up(self, last: datetime) -> DataSource:
+        """The same source, with a window that also holds all that came since `last`, when the window was last read."""
 
 
 class SamplingStrategy(Protocol):
@@ -234,6 +243,9 @@ class RunReader(Protocol):
 
     def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         """What runs of a monitor that began since then have asked of models; of killed ones, what was last stored."""
+
+    def last_read(self, stream: Stream) -> datetime | None:
+        """When the newest run began that read its whole window and stored the draw; without one, the first run."""
 
     def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
         """All that is stored of an item by its source's id: its versions, oldest decision first; none if never seen."""

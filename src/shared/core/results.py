@@ -210,7 +210,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many records and items went which way in one run."""
+    """How many records and items went which way in one run. `cut`: how often a limit kept the run from the rest."""
 
     read: int = 0
     broken: int = 0
@@ -227,12 +227,12 @@ class Counts:
     not_applicable: int = 0
     postponed: int = 0
     marked: int = 0
+    cut: int = 0
 
     @property
     def failure_share(self) -> float:
         """Failures among all that was tried, 0 when nothing was."""
-        tried = self.scores + self.failures
-        return self.failures / tried if tried else 0.0
+        return self.failures / (self.scores + self.failures) if self.failures else 0.0
 
 
 Status = Literal[

@@ -144,6 +144,7 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
         duplicates=duplicates,
         already_scored=read - duplicates - fresh,
         pool=fresh,
+        cut=intake.counts.cut,
     )
     return intake
 
@@ -169,6 +170,7 @@ def _sort_out(chunk: Iterable[DatasetItem | Broken | Notice], intake: Intake) ->
                 intake.broken.append(str(record))
         else:
             intake.notes.append(record.text)
+            intake.counts = replace(intake.counts, cut=intake.counts.cut + record.cut)
     return items
 
 

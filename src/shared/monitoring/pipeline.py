@@ -17,6 +17,7 @@ from shared.core.best_effort import attempt
 from shared.core.claims import Claims
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
+from shared.core.ports import CatchesUp
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
@@ -189,7 +190,11 @@ class _Run:
         # Where all state is in one database, what is marked is decided too.
         marks = () if ports.shared else (ports.scored.unseen,)
         known: tuple[Known, ...] = (*ports.known, *marks, ports.runs.undecided)
-        reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known)
+        last = ports.last_read(plan.stream)
+        source = plan.source
+        if last is not None and isinstance(source, CatchesUp):
+            source = source.caught_up(last)
+        reading = Reading(source, plan.strategy, plan.stream, plan.again, known)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(intake.counts))
         self.broken = intake.broken
