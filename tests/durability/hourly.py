@@ -33,6 +33,7 @@ source:
   public_key: {public}
   secret_key: {secret}
   hours_back: 1
+  {more}
 metrics_config:
   Chat: {{class: 'tests.durability.hourly:of_chats'}}
   Search: {{class: 'tests.durability.hourly:of_searches'}}
@@ -69,11 +70,11 @@ def of_searches(item: DatasetItem) -> float | None:
 
 
 def burst(seed: int = 1, hours: int = 3, size: int = 3000) -> list[Arrival]:
-    """Nine chats a minute and one search, and in minute 70 a burst of `size` chats within five minutes."""
+    """Nine chats a minute and three searches, and in minute 70 a burst of `size` chats."""
     chance = Random(seed)
     times = [(60 * minute + chance.uniform(0, 60), "chat") for minute in range(60 * hours) for _ in range(9)]
-    times += [(60 * minute + chance.uniform(0, 60), "search") for minute in range(60 * hours)]
-    times += [(4200 + chance.uniform(0, 300), "chat") for _ in range(size)]
+    times += [(60 * minute + chance.uniform(0, 60), "search") for minute in range(60 * hours) for _ in range(3)]
+    times += [(4200 + chance.uniform(0, 60), "chat") for _ in range(size)]
     return _arrivals(times)
 
 
@@ -105,15 +106,16 @@ def _arrivals(times: Sequence[tuple[float, str]]) -> list[Arrival]:
 
 @dataclass
 class Hourly:
-    """A project in a folder of its own, and the server that it reads."""
+    """A project in a folder of its own, and the server that it reads. `more` is another key of the source."""
 
     folder: Path
     server: StandIn
+    more: str = ""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / ".env").touch()
-        text = CONFIG.format(url=self.server.url, public=PUBLIC_KEY, secret=SECRET_KEY)
+        text = CONFIG.format(url=self.server.url, public=PUBLIC_KEY, secret=SECRET_KEY, more=self.more)
         (self.folder / "m.yaml").write_text(text)
 
     def send(self, arrivals: Sequence[Arrival]) -> None:

@@ -43,7 +43,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user must be told about what was read. `cut`: a limit kept a part of the window from it."""
+    """Something that must be told about what was read. `cut`: a limit kept a part of the window from it."""
 
     text: str
     cut: bool = False
