@@ -82,7 +82,9 @@ class LangfuseSource:
             client.wait(gathering.read())
             yield from self._ready(gathering, now)
             done = True
-        except (TransientError, ItemError) as error:
+        except TransientError as error:
+            raise SourceError(f"source {self.key}: {error}; run again later: the next run leaves no gap") from error
+        except ItemError as error:
             raise SourceError(f"source {self.key}: {error}") from error
         except GeneratorExit:
             done = True
