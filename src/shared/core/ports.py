@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from shared.core.claims import Claims, DrawnItem, DrawResult
 from shared.core.labels import Label
@@ -73,14 +73,6 @@ class DataSource(Protocol):
         Raises:
             SourceError: when the source as a whole cannot be read.
         """
-
-
-@runtime_checkable
-class CatchesUp(Protocol):
-    """A source whose window may go by the clock, so that a run that was missed or came late would leave a gap."""
-
-    def caught_up(self, last: datetime) -> DataSource:
-        """The same source, with a window that also holds all that came since `last`, when the window was last read."""
 
 
 class SamplingStrategy(Protocol):
