@@ -33,19 +33,28 @@ _STEPS = {
     "_store": "storing",
     "_keep_storing": "storing",
     "give_up": "storing",
-    "close_batch": "marking",
+    "database/outbox.pack": "packing",
+    "_pack": "packing",
+    "database/outbox.close": "marking",
+    "_mark": "marking",
     "mark": "marking",
+    "database/outbox.settle": "settling",
     "verify": "verifying",
-    "_publish": "publishing",
     "publish": "publishing",
     "send": "publishing",
+    "drain": "publishing",
     "finish_run": "ending",
     "try_page": "ending",
 }
 """What a function on the stack says of the step; the innermost one that is known decides."""
 
 _FOLDERS = {"scoring": "scoring", "files/sink": "publishing", "langfuse/gathering": "reading", "report": "ending"}
-_REQUESTS = {"POST scores": "publishing", "GET scores": "verifying"}
+_REQUESTS = {
+    "GET health": "connecting",
+    "GET projects": "connecting",
+    "POST scores": "publishing",
+    "GET scores": "verifying",
+}
 
 
 @dataclass
@@ -112,6 +121,7 @@ def _killed(warm: Warm, subject: Subject, clean: Clean, chance: Random) -> tuple
         ["time", "time", "size", "file"] if subject.server is None else ["time", "size", "file", "request", "request"]
     )
     way = chance.choice(ways)
+    before = 0 if subject.server is None else len(subject.server.seen)
     child = warm.start(subject.folder, "m.yaml", **subject.environment)
     if way == "request":
         _at_request(subject, child, chance.randint(1, clean.requests), chance.choice([None, CUT]))
@@ -121,7 +131,7 @@ def _killed(warm: Warm, subject: Subject, clean: Clean, chance: Random) -> tuple
     if subject.server is not None:
         subject.server.faults.chance = lambda _: None
     assert code in (0, -9, -10), f"{code}: {child.said}"
-    return way, "" if code == 0 else step_of(child, subject)
+    return way, "" if code == 0 else step_of(child, subject, before)
 
 
 def _due(way: str, subject: Subject, clean: Clean, chance: Random) -> Callable[[], bool]:
@@ -190,18 +200,25 @@ class Size:
                 yield path
 
 
-def step_of(child: Child, subject: Subject) -> str:
-    """Where a process stood that was killed, by its stack, else by its state, its last request or its last word."""
+def step_of(child: Child, subject: Subject, before: int) -> str:
+    """Where a process stood that was killed, by its stack, else by its last request (behind the first `before` that the
+    server has seen), its state or its last word.
+    """
     for file, function in _FRAME.findall(child.stacks):
-        found = _STEPS.get(function) or next((step for part, step in _FOLDERS.items() if file.startswith(part)), "")
+        found = (
+            _STEPS.get(f"{file}.{function}")
+            or _STEPS.get(function)
+            or next((step for part, step in _FOLDERS.items() if file.startswith(part)), "")
+        )
         if found:
             return found
-    said = child.said
-    if "scoring" not in said:
-        return "reading" if "reading" in said else "starting"
-    last = subject.server.seen[-1] if subject.server is not None and subject.server.seen else None
-    name = "" if last is None else f"{last.method} {last.path.rpartition('/')[2]}"
-    return _REQUESTS.get(name) or ("publishing" if subject.publishing() else "scoring")
+    requests = [] if subject.server is None else subject.server.seen[before:]
+    asked = f"{requests[-1].method} {requests[-1].path.rpartition('/')[2]}" if requests else ""
+    if asked in _REQUESTS:
+        return _REQUESTS[asked]
+    if "scoring" in child.said:
+        return subject.under_way() or "scoring"
+    return "reading" if "reading" in child.said else "starting"
 
 
 def steps(trials: list[Trial]) -> Counter[str]:

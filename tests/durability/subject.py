@@ -35,17 +35,19 @@ metrics_config:
   Long: {{class: 'mine:long', least: 12, sub_thresholds: {{even: 0.5}}}}
   Slow: {{class: 'mine:slow', seconds: {slow}}}
 evaluation: {{max_concurrent: 8, model: {{Both: {{Long: , Slow: }}}}}}
-publishing: {{files: {{directory: out}}{more}}}
+publishing: {{files: {{directory: out}}{publishing}}}
 """
 MINE = """\
 import asyncio
+from shared.core.clock import parse_time
 from shared.core.records import DatasetItem
 from shared.core.results import Part, Score
 from shared.scoring.metric import metric
 
 
 def item(record):
-    return DatasetItem(id=record["id"], actual_output=record["output"], trace_id=record["id"])
+    at = parse_time(record["timestamp"]) if "timestamp" in record else None
+    return DatasetItem(id=record["id"], actual_output=record["output"], trace_id=record["id"], source_timestamp=at)
 
 
 @metric(version="1", needs=("actual_output",), parts={"even": 1.0})
@@ -68,15 +70,19 @@ async def slow(item, *, seconds: float):
 
 @dataclass(frozen=True)
 class Rows:
-    """What is there: scores and decisions in the database, scores in files and in Langfuse, each as often as it is."""
+    """What is there, each as often as it is: scores, decisions and messages to sinks in the database, scores in files
+    and in Langfuse.
+    """
 
     scores: Counter[Row] = field(default_factory=Counter)
     decisions: Counter[Row] = field(default_factory=Counter)
+    outbox: Counter[Row] = field(default_factory=Counter)
     files: Counter[Row] = field(default_factory=Counter)
     langfuse: Counter[Row] = field(default_factory=Counter)
 
     def places(self) -> dict[str, Counter[Row]]:
-        return {"scores": self.scores, "decisions": self.decisions, "files": self.files, "langfuse": self.langfuse}
+        found = {"scores": self.scores, "decisions": self.decisions, "outbox": self.outbox}
+        return {**found, "files": self.files, "langfuse": self.langfuse}
 
     def lost(self, clean: Rows) -> list[str]:
         """What the clean run has, and this has not."""
@@ -94,14 +100,19 @@ def _missing(whole: Rows, part: Rows) -> list[str]:
 
 @dataclass(frozen=True)
 class Kind:
-    """What is monitored: `items` cases of a source, of which `drawn` are scored, each for `slow` seconds."""
+    """What is monitored: `items` cases of a source, of which `drawn` are scored, each for `slow` seconds. What is read
+    of Langfuse is published there too, besides the files.
+    """
 
     source: str = "file"
     store: str = "sqlite"
     items: int = 300
     drawn: int = 240
     slow: float = 0.01
-    more: str = ""
+
+    @property
+    def publishing(self) -> str:
+        return ", push_to_langfuse: true, verify_seconds: 5" if self.source == "langfuse" else ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,7 @@ class Subject:
         self.folder.mkdir(parents=True)
         (self.folder / ".env").touch()
         choices = {"source": SOURCES[kind.source], "store": STORES[kind.store]}
-        text = CONFIG.format(**choices, drawn=kind.drawn, slow=kind.slow, more=kind.more)
+        text = CONFIG.format(**choices, drawn=kind.drawn, slow=kind.slow, publishing=kind.publishing)
         (self.folder / "m.yaml").write_text(text)
         (self.folder / "mine.py").write_text(MINE)
         if self.server is None:
@@ -139,9 +150,14 @@ class Subject:
     def rows(self) -> Rows:
         """Everything that the monitor has left behind, without what differs between any two runs."""
         scores = "select item_id, label, metric_digest, value, passed, kind, parent from scores"
+        outbox = "select sink, item_id, label, state from outbox where not whole or state != 'verified'"
         decisions = "select item_id, drawn, probability, state, attempts from decisions"
         return Rows(
-            Counter(self._query(scores)), Counter(self._query(decisions)), self._published(), self._in_langfuse()
+            Counter(self._query(scores)),
+            Counter(self._query(decisions)),
+            Counter(self._query(outbox)),
+            self._published(),
+            self._in_langfuse(),
         )
 
     def early(self) -> list[str]:
@@ -151,14 +167,14 @@ class Subject:
             return []
         made = [row for row in self._query("select item_id, label from scores") if row[0] in marked]
         places = [{row[:2] for row in self._published()}]
-        if "langfuse" in self.kind.more:
+        if self.server is not None:
             places.append({(row[3], row[1]) for row in self._in_langfuse()})
         return [str(row) for row in made if any(row not in there for there in places)]
 
-    def publishing(self) -> bool:
-        """Whether a batch is on its way: begun, and not confirmed."""
-        open_batches = "select count(*) from decisions where batch_id is not null and state = 'scored'"
-        return any(count for (count,) in self._query(open_batches))
+    def under_way(self) -> str:
+        """The step that the oldest message on its way to a sink waits for; empty where there is none."""
+        states = {state for (state,) in self._query("select distinct state from outbox")}
+        return "publishing" if "pending" in states else "verifying" if "sent" in states else ""
 
     def _query(self, text: str) -> list[Row]:
         if self.kind.store == "postgres":
