@@ -22,7 +22,7 @@ from random import Random
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.durability.kills import Trial, run_clean, run_killed, steps  # noqa: E402 - tests are found from here on
+from tests.durability.kills import Trial, run_clean, run_killed, run_together, steps  # noqa: E402 - tests are found from here on
 from tests.durability.making import making  # noqa: E402
 from tests.durability.subject import Kind  # noqa: E402
 from tests.durability.warm import Warm  # noqa: E402
@@ -45,6 +45,11 @@ def killed(warm: Warm, kind: Kind, kills: int, seed: int) -> int:
         f"{kind.store} <- {kind.source}: {kind.items} items, {kind.drawn} drawn; a clean run leaves {rows}; seed {seed}"
     )
     print(f"  {done} kills of {len(trials)} monitors in {time.monotonic() - start:.0f} s, timed by {_told(trials)}")
+    return _wrong(trials)
+
+
+def _wrong(trials: list[Trial]) -> int:
+    """Print where the kills fell, and what was wrong after them; how many rows those are."""
     print(f"  fell in: {', '.join(f'{step} {count}' for step, count in steps(trials).most_common())}")
     wrong = {name: [row for trial in trials for row in getattr(trial, name)] for name in ("lost", "double", "early")}
     print("  " + ", ".join(f"{name} {len(found)}" for name, found in wrong.items()), flush=True)
@@ -52,6 +57,22 @@ def killed(warm: Warm, kind: Kind, kills: int, seed: int) -> int:
         for row in found[:10]:
             print(f"    {name}: {row}")
     return sum(map(len, wrong.values()))
+
+
+def together(warm: Warm, kind: Kind, workers: int, kills: int, seed: int) -> int:
+    """So many workers at once on each of some monitors, random ones of them killed; prints as `killed` does."""
+    chance, trials, start = Random(seed), list[Trial](), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, making(kind, Path(folder)) as monitors:
+        clean = run_clean(warm, monitors.made("clean"))
+        while (done := sum(len(trial.steps) for trial in trials)) < kills:
+            made = monitors.made(f"{len(trials)}")
+            trials.append(run_together(warm, made, clean, chance, workers, min(MOST, kills - done)))
+    print(
+        f"{kind.store} <- {kind.source}, {workers} workers at once: {done} kills of them on {len(trials)} monitors",
+        end="",
+    )
+    print(f" in {time.monotonic() - start:.0f} s; seed {seed}")
+    return _wrong(trials)
 
 
 def _told(trials: list[Trial]) -> str:
@@ -74,6 +95,8 @@ def main() -> int:
             for source in ["file", "langfuse"] if chosen.source is None else [chosen.source]:
                 kind = Kind(source, store, chosen.items, chosen.items * 4 // 5)
                 wrong += killed(warm, kind, chosen.kills, chosen.seed)
+                for workers in (2, 4):
+                    wrong += together(warm, kind, workers, chosen.kills // 10, chosen.seed)
     return 1 if wrong else 0
 
 

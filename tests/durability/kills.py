@@ -115,6 +115,31 @@ def run_killed(warm: Warm, subject: Subject, clean: Clean, chance: Random, most:
     return trial
 
 
+def run_together(warm: Warm, subject: Subject, clean: Clean, chance: Random, workers: int, most: int) -> Trial:
+    """Run so many at once and kill up to `most` of them, a random one at random times; another takes its place."""
+    trial, children = Trial(), [warm.start(subject.folder, "m.yaml", **subject.environment) for _ in range(workers)]
+    trial.runs = workers
+    pauses = [chance.uniform(0.02, 2 * clean.seconds / max(most, 1)) for _ in range(most)]
+    while children:
+        time.sleep(pauses.pop() if pauses else 0.02)
+        victim = chance.choice(children)
+        if len(trial.steps) < most and victim.ended() is None:
+            victim.kill(note=True)
+            if victim.ended(60) != 0:
+                trial.ways.append("time")
+                trial.steps.append(step_of(victim, subject, 0 if subject.server is None else len(subject.server.seen)))
+                children.append(warm.start(subject.folder, "m.yaml", **subject.environment))
+                trial.runs += 1
+        for child in [each for each in children if each.ended() is not None]:
+            children.remove(child)
+            assert child.ended() in (0, -9, -10), f"{child.ended()}: {child.said}"
+    finish(warm, subject)
+    trial.early = subject.early()
+    rows = subject.rows()
+    trial.lost, trial.double = rows.lost(clean.rows), rows.double(clean.rows)
+    return trial
+
+
 def _killed(warm: Warm, subject: Subject, clean: Clean, chance: Random) -> tuple[str, str]:
     """One run and its kill: by what it was timed, and where it fell (nowhere when the run had ended by itself)."""
     ways = (

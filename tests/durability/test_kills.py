@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.durability.kills import Trial, finish, run_clean, run_killed
+from tests.durability.kills import Trial, finish, run_clean, run_killed, run_together
 from tests.durability.making import making
 from tests.durability.subject import Kind
 from tests.durability.warm import Warm
@@ -37,6 +37,18 @@ def test_kills_leave_no_trace_in_the_final_rows(tmp_path: Path, warm: Warm, sour
             trials.append(run_killed(warm, monitors.made(f"killed{len(trials)}"), clean, chance, KILLS))
     for trial in trials:
         assert (trial.lost, trial.double, trial.early) == ([], [], []), trial
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("source", "store"), [("file", "sqlite"), ("langfuse", "postgres")])
+def test_workers_at_once_of_which_some_are_killed(tmp_path: Path, warm: Warm, source: str, store: str) -> None:
+    """Two, and four with kills among them: every item has exactly one score of each metric."""
+    chance = Random(3)
+    with making(Kind(source, store, items=120, drawn=90), tmp_path) as monitors:
+        clean = run_clean(warm, monitors.made("clean"))
+        for workers, kills in ((2, 0), (4, 3)):
+            trial = run_together(warm, monitors.made(f"by{workers}"), clean, chance, workers, kills)
+            assert (trial.lost, trial.double, trial.early) == ([], [], []), trial
 
 
 def test_a_comparison_sees_what_is_lost_and_what_is_double(tmp_path: Path, warm: Warm) -> None:

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-STACKS, SAID = "stacks.txt", "said.txt"
+STACKS, SAID = "stacks-{}.txt", "said-{}.txt"
 _MODULES = (
     "shared.wiring.commands",
     "shared.wiring.session",
@@ -51,6 +51,7 @@ class Child:
     warm: Warm
     pid: int
     folder: Path
+    number: int
 
     def ended(self, within: float = 0.0) -> int | None:
         """Its exit code (minus the signal that killed it) once it has ended, else None after so many seconds."""
@@ -65,12 +66,12 @@ class Child:
 
     @property
     def stacks(self) -> str:
-        path = self.folder / STACKS
+        path = self.folder / STACKS.format(self.number)
         return path.read_text() if path.exists() else ""
 
     @property
     def said(self) -> str:
-        return (self.folder / SAID).read_text()
+        return (self.folder / SAID.format(self.number)).read_text()
 
 
 class Warm:
@@ -87,6 +88,7 @@ class Warm:
         )
         self._statuses: dict[int, int] = {}
         self._begun: list[int] = []
+        self._count = 0
         self._rest = b""
 
     def __enter__(self) -> Self:
@@ -101,14 +103,14 @@ class Warm:
 
     def start(self, folder: Path, *arguments: str, **environment: str) -> Child:
         """Begin a command in the folder."""
-        order = {"folder": str(folder), "arguments": arguments, "environment": environment}
-        (folder / STACKS).unlink(missing_ok=True)
+        self._count += 1
+        order = {"folder": str(folder), "arguments": arguments, "environment": environment, "number": self._count}
         pipe = self._pipe(self._server.stdin)
         pipe.write(json.dumps(order).encode() + b"\n")
         pipe.flush()
         while not self._begun:
             self._listen(1.0)
-        return Child(self, self._begun.pop(), folder)
+        return Child(self, self._begun.pop(), folder, self._count)
 
     def status(self, pid: int, within: float) -> int | None:
         """What a process ended with."""
@@ -168,24 +170,25 @@ def _forked(order: Mapping[str, Any]) -> int:
         _tell(f"begun {pid}")
         return pid
     try:
-        code = _command(Path(order["folder"]), order["arguments"], order["environment"])
+        code = _command(order)
     finally:
         sys.stderr.flush()
     os._exit(code)
 
 
-def _command(folder: Path, arguments: list[str], environment: Mapping[str, str]) -> int:
-    os.chdir(folder)
-    nothing, said = os.open(os.devnull, os.O_RDONLY), os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+def _command(order: Mapping[str, Any]) -> int:
+    os.chdir(order["folder"])
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    said = os.open(SAID.format(order["number"]), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(nothing, 0)
     os.dup2(said, 1)
     os.dup2(said, 2)
-    stacks = open(STACKS, "wb")  # noqa: SIM115 - open until the end
+    stacks = open(STACKS.format(order["number"]), "wb")  # noqa: SIM115 - open until the end
     faulthandler.register(signal.SIGUSR1, stacks, all_threads=False)  # running threads cannot be looked at safely
-    os.environ.update(environment)
+    os.environ.update(order["environment"])
     from shared.wiring.cli import main
 
-    code = main(list(arguments))
+    code = main(list(order["arguments"]))
     sys.stdout.flush()
     return code
 
