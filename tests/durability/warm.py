@@ -66,12 +66,15 @@ class Child:
 
     @property
     def stacks(self) -> str:
-        path = self.folder / STACKS.format(self.number)
-        return path.read_text() if path.exists() else ""
+        return self._written(STACKS)
 
     @property
     def said(self) -> str:
-        return (self.folder / SAID.format(self.number)).read_text()
+        return self._written(SAID)
+
+    def _written(self, name: str) -> str:
+        path = self.folder / name.format(self.number)
+        return path.read_text() if path.exists() else ""  # it may be killed before it begins
 
 
 class Warm:
