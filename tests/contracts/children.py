@@ -10,10 +10,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from shared.core.deliveries import Delivery
 from shared.core.errors import StoreError
+from shared.core.outbox import Claim, Settled
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
 from shared.database.deliveries import SqlDeliveries
@@ -124,6 +126,21 @@ def accept(place: str, count: str) -> None:
             print(f"d{number}", flush=True)
 
 
+def take(path: str, sink: str, count: str) -> None:
+    """Claim rows of the outbox, say how many, and live on with them."""
+    store = SqlRunStore(open_database(path))
+    print(len(store.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), int(count)))), flush=True)
+    time.sleep(60)
+
+
+def take_all(path: str, sink: str) -> None:
+    """Claim rows a few at a time and confirm them, until none is left; say the key of each."""
+    store = SqlRunStore(open_database(path))
+    while parcels := store.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), 7)):
+        print(*(each.message.key for each in parcels), flush=True)
+        store.settle(STREAM, sink, [Settled(each, "verified", 1, NOW) for each in parcels], NOW)
+
+
 JOBS: Mapping[str, Callable[..., None]] = {
     "mark": mark,
     "fill_up": fill_up,
@@ -135,6 +152,8 @@ JOBS: Mapping[str, Callable[..., None]] = {
     "bump": bump,
     "sight": sight,
     "accept": accept,
+    "take": take,
+    "take_all": take_all,
 }
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ def _started() -> str:
     running = get_server(folder, cleanup_mode="delete")
     server = str(running.get_uri())
     with psycopg.connect(server, autocommit=True) as connection:
+        # Processes are killed here, machines are not: without waiting for the disk it is much quicker.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
         connection.execute(f"CREATE DATABASE {_MODEL}")
     open_database(_url(server, _MODEL)).close()
     os.environ[_SERVER] = server

@@ -36,7 +36,7 @@ def test_a_stream_without_runs_was_never_read(store: SqlRunStore) -> None:
 
 
 def test_it_is_the_beginning_of_the_newest_run_that_ended(store: SqlRunStore) -> None:
-    for hour, status in enumerate(("done", "nothing_new", "over_budget")):
+    for hour, status in enumerate(("done", "nothing_new", "unpublished", "over_budget")):
         ran(store, hour, status)  # type: ignore[arg-type]
         assert store.last_read(STREAM) == after(hour)
     assert store.last_read(OTHER_SOURCE) is None

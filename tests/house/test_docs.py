@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from shared.core.records import FIELDS
+from shared.langfuse.settings import Connection
 from shared.llm.prices import Price
 from shared.wiring.build import build
 from shared.wiring.config import (
     Budget,
     Evaluation,
+    Experiment,
     MetricCommon,
     MonitorConfig,
     Publishing,
@@ -28,6 +30,7 @@ from shared.wiring.finding import known_configs
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
 from shared.wiring.schema import config_schema
+from shared.wiring.sink_langfuse import LangfusePublishing
 from tests.wiring.project import ran
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +53,7 @@ def test_every_block_has_its_heading() -> None:
             *ResponseCache.model_fields,
             *(set(ModelCommon.model_fields) - {"type"}),
         }
+        | {*Experiment.model_fields, *(LangfusePublishing.model_fields.keys() - Connection.model_fields.keys())}
         | {*LabelsCommon.model_fields, *Anchors.model_fields, *LABELS}
         | (set(SourceCommon.model_fields) - {"agent_component"})
     ),

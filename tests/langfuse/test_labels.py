@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from shared.core.errors import ConfigError, SourceError
 from shared.core.labels import Label
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.ports import Fetched, SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.dataset_source import LangfuseDatasetParams, LangfuseDatasetSource
@@ -111,7 +111,7 @@ def fill(server: StandIn, *items: NewItem, name: str = "golden/answers") -> None
     using(server, put)
 
 
-def read(server: StandIn, extract: Any = DatasetItem.from_dict, **given: Any) -> list[DatasetItem | Broken | Notice]:
+def read(server: StandIn, extract: Any = DatasetItem.from_dict, **given: Any) -> list[Fetched]:
     params = LangfuseDatasetParams(**{**keys(server), "dataset": "golden/answers", **given})
     context = SourceContext(Path(), "langfuse_dataset:t", extract)
     return list(LangfuseDatasetSource(params, context, runtime_of(server)).fetch(START))

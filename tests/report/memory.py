@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
-from shared.core.stories import ItemStory, ScoreMade
+from shared.core.stories import ItemStory, PassedOver, ScoreMade
 from shared.core.usage import ModelUsage
 
 
@@ -65,6 +65,9 @@ class MemoryReader:
     def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         mine = (run for run in self.stored if run.monitor == monitor and run.started_at >= since)
         return [each for run in mine for each in run.usage]
+
+    def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
+        return []
 
     def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
         found = [row for row in self.rows if row.result.item.id == item_id]

@@ -29,6 +29,9 @@ metrics_config:
 """
 
 
+LANGFUSE = "{base_url: 'http://127.0.0.1:9', public_key: pk, secret_key: sk}"
+
+
 def made(tmp_path: Path, text: str, overrides: tuple[str, ...] = ()) -> Built:
     path = tmp_path / "m.yaml"
     path.write_text(text)
@@ -131,12 +134,22 @@ def test_each_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str,
         ("evaluation: {scoring_strategy: flat, model: {A: [Exact]}}", r"expected 'tree'"),
         ("scored_store: {type: sqllite}", r"scored_store.type: unknown scored_store 'sqllite'.*'sqlite'\?"),
         ("scored_store: {type: csv, policy: sometimes}", r"scored_store.policy: found 'sometimes'"),
+        ("publishing: {push_to_langfuse: true}", r"push_to_langfuse: base_url, public_key, secret_key: not found; set"),
+        ("publishing: {trace_experiment: true}", r"publishing.experiment: base_url, .* not found; set the variables"),
+        ("publishing: {trace_experiment: true, experiment: {enabled: false}}", r"there is nothing to trace"),
         (
-            "publishing: {push_to_langfuse: true}",
-            r"publishing.push_to_langfuse: found true, but .* not in this version",
+            f"publishing: {{experiment: {{metrics: [Exat]}}, langfuse: {LANGFUSE}}}",
+            r"metrics\[0\]: unknown label 'Exat'",
+        ),
+        (
+            f"environment: Live\npublishing: {{push_to_langfuse: true, langfuse: {LANGFUSE}}}",
+            r"environment: found 'Live'",
+        ),
+        (
+            f"publishing: {{push_to_langfuse: true, langfuse: {{basis: x, {LANGFUSE[1:]}}}",
+            r"langfuse.basis: unknown key",
         ),
         ("publishing: {push_to_db: true}", r"publishing.push_to_db: found true"),
-        ("publishing: {experiment: {enabled: true}}", r"publishing.experiment.enabled: found true"),
         ("publishing: {metric_names: [Exat]}", r"publishing.metric_names\[0\]: unknown label 'Exat'.*'Exact'\?"),
         ("schedule: {interval_minutes: 5, cron: '0 * * * *'}", r"schedule: expected exactly one .* found both"),
         ("schedule: {cron: 'hourly'}", r"schedule: expected cron with five fields"),

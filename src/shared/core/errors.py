@@ -8,6 +8,7 @@
     │ ├ Unavailable      a server cannot be reached, or fails
     │ └ BadAnswer        a server's answer cannot be used (HTML, no choices, broken JSON, too large, cut off)
     ├ ItemError          skip this one item or record, count it, go on
+    │ └ Skip             an extractor says that the record is not the monitor's: left out, and no mistake
     ├ Postponed          leave this item to the next run: no failure, no try
     └ FatalError         stop the run; what is stored stays stored; exit 1
       ├ OverBudget       the budget allows no further call; exit 4
@@ -45,7 +46,16 @@ class TransientError(TruelineError):
 
 
 class RateLimited(TransientError):
-    """A server asks for fewer requests."""
+    """A server asks for fewer requests; `wait` is for how many seconds, None where it does not say."""
+
+    def __init__(self, text: str, wait: float | None = None) -> None:
+        super().__init__(text)
+        self.wait = wait
+
+
+def wait_of(error: TransientError) -> float | None:
+    """How many seconds a server asks to wait, where it does."""
+    return error.wait if isinstance(error, RateLimited) else None
 
 
 class Unavailable(TransientError):
@@ -58,6 +68,10 @@ class BadAnswer(TransientError):
 
 class ItemError(TruelineError):
     """One item or record cannot be used; the others can."""
+
+
+class Skip(ItemError):
+    """The record is none of the monitor's, for the reason given: raised by an extractor, it is left out and counted."""
 
 
 class Postponed(TruelineError):

@@ -95,6 +95,16 @@ class MessageSink(Protocol):
         """Give back connections."""
 
 
+@runtime_checkable
+class RunSink(Protocol):
+    """A sink of messages that is also told of a run as a whole, once it has ended."""
+
+    def pack_run(self, run: RunReport) -> Packed:
+        """What is known of the run, such as its estimates, as messages of no item. Pure; the same run again gives the
+        same keys.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Outlet:
     """A sink of a monitor. An item is marked only when every required sink has confirmed what it got of it; one that
@@ -173,6 +183,9 @@ class OutboxStore(Protocol):
         """Give up to `size` finished items to a new batch and store what `pack` makes of it, in one transaction; how
         many items. A message that is stored already stays as it is.
         """
+
+    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
+        """Store messages of no item; those that are stored already stay as they are."""
 
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
         """Take rows of this state that are due and nobody's, those longest due first."""

@@ -12,6 +12,9 @@ from random import Random
 from typing import Any, Protocol
 
 from shared.core.claims import Claims, DrawnItem, DrawResult
+from shared.core.extracting import Broken as Broken
+from shared.core.extracting import Fetched as Fetched
+from shared.core.extracting import Notice as Notice
 from shared.core.labels import Label
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -26,27 +29,8 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
-from shared.core.stories import ItemStory
+from shared.core.stories import ItemStory, PassedOver
 from shared.core.usage import ModelUsage
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A record that could not become an item: where it stands and what is wrong with it."""
-
-    where: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.why}"
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something that must be told about what was read. `cut`: a limit kept a part of the window from it."""
-
-    text: str
-    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +49,11 @@ class DataSource(Protocol):
 
     key: str
 
-    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the source's window as of `now`, lazily and in bounded memory.
 
-        A record that cannot be used is yielded as `Broken`; the others follow. A hit limit is yielded as a `Notice`.
+        A record that cannot be used is yielded as `Broken`, one that is none of the monitor's as `LeftOut`; the others
+        follow. A hit limit is yielded as a `Notice`.
 
         Raises:
             SourceError: when the source as a whole cannot be read.
@@ -195,6 +180,15 @@ class RunStore(Protocol):
         """Finish items that failed `max_attempts` times and that no other worker has: they are published with what they
         have. How many they were."""
 
+    def pass_over(self, run_id: str, stream: Stream, passed: Sequence[PassedOver]) -> None:
+        """Note what was left out without a decision, in one transaction; what is noted already stays as it is."""
+
+    def out_of_budget(self, run_id: str, stream: Stream, by: str) -> None:
+        """Note of the items that wait, those of other workers left out, that the run had no budget left for them."""
+
+    def done_elsewhere(self, run_id: str, stream: Stream, item_ids: Sequence[str]) -> None:
+        """Finish waiting items that another database's run has marked."""
+
     def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
         """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
 
@@ -238,6 +232,9 @@ class RunReader(Protocol):
 
     def last_read(self, stream: Stream) -> datetime | None:
         """When the newest run began that read its whole window and stored the draw; without one, the first run."""
+
+    def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
+        """Why an item was left out, by its source's id, where no decision was made about it, oldest first."""
 
     def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
         """All that is stored of an item by its source's id: its versions, oldest decision first; none if never seen."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
+from shared.core.counts import Counts as Counts
 from shared.core.published import Published
 from shared.core.records import DatasetItem
 from shared.core.usage import BudgetUse, ModelUsage
@@ -206,33 +207,6 @@ class Estimate:
     inspection: bool = False
     inverse: bool = False
     population: Population = "process"
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many records and items went which way in one run. `cut`: how often a limit kept the run from the rest."""
-
-    read: int = 0
-    broken: int = 0
-    duplicates: int = 0
-    already_scored: int = 0
-    pool: int = 0
-    drawn: int = 0
-    thinned: int = 0
-    resumed: int = 0
-    scored: int = 0
-    failed_items: int = 0
-    scores: int = 0
-    failures: int = 0
-    not_applicable: int = 0
-    postponed: int = 0
-    marked: int = 0
-    cut: int = 0
-
-    @property
-    def failure_share(self) -> float:
-        """Failures among all that was tried, 0 when nothing was."""
-        return self.failures / (self.scores + self.failures) if self.failures else 0.0
 
 
 Status = Literal[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricFailure, MetricScore, Stream
@@ -29,6 +29,40 @@ class FailureMade(NamedTuple):
     at: datetime
 
 
+class Delivered(NamedTuple):
+    """How far one message of an item is at a sink (`core/outbox.py`; without a label the item's whole batch): `state`
+    is `pending`, `sent`, `verified`, `failed` or `skipped`, `at` when that was found, None before the first try.
+    """
+
+    sink: str
+    label: str
+    state: str
+    attempts: int
+    reason: str
+    next_try_at: datetime
+    at: datetime | None
+
+
+Reason = Literal["duplicate", "filtered", "over_budget", "elsewhere"]
+"""Why something was left out, besides a draw's decision: it came more than once in one reading (the first stands), the
+extractor or the source said that it is none of the monitor's, the budget was spent before it was scored, or a run with
+another database has marked it.
+"""
+
+
+class PassedOver(NamedTuple):
+    """Something that was left out: so many `times` in that reading, or by so many runs without budget; `run_id` and
+    `at` are those of the run that noted it last.
+    """
+
+    item_id: str
+    reason: Reason
+    times: int = 1
+    detail: str = ""
+    run_id: str = ""
+    at: datetime | None = None
+
+
 class ItemStory(NamedTuple):
     """One item in stored state. `run_id` and `decided_at` are those of its decision; both ids are empty for an item
     that was marked without a draw. `item` is None unless it was drawn. `state` is one of `undrawn`, `drawn`, `failed`,
@@ -47,6 +81,8 @@ class ItemStory(NamedTuple):
     item: DatasetItem | None = None
     scores: tuple[ScoreMade, ...] = ()
     failures: tuple[FailureMade, ...] = ()
+    delivered: tuple[Delivered, ...] = ()
+    passed: tuple[PassedOver, ...] = ()
 
     @property
     def missing(self) -> tuple[FailureMade, ...]:

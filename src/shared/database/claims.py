@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shared.core.claims import DrawnItem
 from shared.database.engine import Database
 from shared.database.reading import dated
-from shared.database.rows import Row, chunks, decision_of, item_of, of, rows_by_item, score_of
+from shared.database.rows import Row, among, chunks, decision_of, item_of, of, rows_by_item, score_of
 from shared.database.tables import WAITING, decisions, scores
 from shared.database.waiting import ORDER, waiting_rows
 from shared.database.workers import Worker, bury, enrol
@@ -52,7 +52,7 @@ class SqlClaims:
         with self._database.write() as connection:
             enrol(connection, self._worker)
             for part in chunks(item_ids):
-                query = waiting_rows(self._worker.stream).where(self._free(), decisions.c.item_id.in_(part))
+                query = waiting_rows(self._worker.stream).where(self._free(), among(connection, decisions, part))
                 rows = connection.execute(_locked(query)).all()
                 found |= {each.item.id: each for each in self._taken(connection, rows)}
         return [found[each] for each in item_ids if each in found]
@@ -78,7 +78,7 @@ class SqlClaims:
         """Write the worker's name on these rows."""
         stream = self._worker.stream
         for part in chunks(row.item_id for row in rows):
-            mine = sa.and_(of(decisions, stream), decisions.c.item_id.in_(part))
+            mine = sa.and_(of(decisions, stream), among(connection, decisions, part))
             connection.execute(sa.update(decisions).where(mine).values(claimed_by=self._worker.name))
         again = [row.item_id for row in rows if row.attempts]
         have = rows_by_item(connection, scores, stream, again) if again else {}

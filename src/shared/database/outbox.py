@@ -52,6 +52,12 @@ class SqlOutbox:
                 connection.execute(sa.update(decisions).where(mine).values(batch_id=batch.id))
         return len(ids)
 
+    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
+        """Store messages of no item, in one transaction; those that are stored already stay as they are."""
+        with self.database.write() as connection:
+            for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
+                insert_new(connection, outbox, part)
+
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
         """Take rows of this state that are due and nobody's, those longest due first."""
         with self.database.write() as connection:
@@ -99,7 +105,7 @@ class SqlOutbox:
 
     def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
         """These items are published; closing twice is harmless."""
-        with self.database.write() as connection:
+        with self.database.write("marks") as connection:
             for part in chunks(item_ids):
                 mine = sa.and_(of(decisions, stream), FINISHED, decisions.c.item_id.in_(part))
                 connection.execute(sa.update(decisions).where(mine).values(state="published", marked_at=at))
@@ -137,7 +143,7 @@ class SqlOutbox:
         due = sa.update(outbox).where(mine, _O.state.in_(["pending", "sent"]), _free(now)).values(next_try_at=now)
         new = sa.update(outbox).where(mine, _O.state == "failed")
         new = new.values(state="pending", attempts=0, stored_at=now, next_try_at=now, sent_at=None)
-        with self.database.write() as connection:
+        with self.database.write("outbox") as connection:
             return connection.execute(due).rowcount + (connection.execute(new).rowcount if failed else 0)
 
     def release(self, stream: Stream) -> None:

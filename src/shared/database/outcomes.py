@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.results import ItemResult, Stream
-from shared.database.rows import chunks, failure_row, insert_new, known, of, rows_by_item, score_rows
+from shared.database.rows import among, chunks, failure_row, insert_new, known, of, rows_by_item, score_rows
 from shared.database.tables import WAITING, decisions, failures, scores
 from shared.database.worker_tables import workers
 from shared.database.workers import now
@@ -53,7 +53,7 @@ def _late(connection: sa.Connection, saving: Saving, results: Sequence[ItemResul
     left = {each.item.id: each for each in results if each.item.id not in there}
     free: list[ItemResult] = []
     for part in chunks(left):
-        query = sa.select(decisions.c.item_id).where(of(decisions, saving.stream), decisions.c.item_id.in_(part))
+        query = sa.select(decisions.c.item_id).where(of(decisions, saving.stream), among(connection, decisions, part))
         locked = query.where(WAITING, decisions.c.attempts == 0).with_for_update(skip_locked=True)
         free += [left[each] for each in connection.scalars(locked)]
     return _advance(connection, saving, free, sa.true())
@@ -74,7 +74,7 @@ def _advance(
     moved: dict[str, int] = {}
     for (failed, absent), ids in groups.items():
         for part in chunks(ids):
-            where = sa.and_(of(decisions, saving.stream), WAITING, decisions.c.item_id.in_(part), mine)
+            where = sa.and_(of(decisions, saving.stream), WAITING, among(connection, decisions, part), mine)
             change = (missed if failed else done) | {"not_applicable": list(absent) or sa.null()}
             update = sa.update(decisions).where(where).values(change)
             rows = connection.execute(update.returning(decisions.c.item_id, decisions.c.attempts))

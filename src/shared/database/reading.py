@@ -10,19 +10,19 @@ from typing import Any, cast
 import sqlalchemy as sa
 
 from shared.core.results import DailyScore, RunReport, StoredResult, Stream
-from shared.core.stories import ItemStory
+from shared.core.stories import ItemStory, PassedOver
 from shared.core.thinning import was_thinned
 from shared.core.usage import ModelUsage
 from shared.database.engine import Database
 from shared.database.reports import run_of, usage_of
 from shared.database.rows import Row, decision_of, failure_of, item_of, of, rows_by_item, score_of
-from shared.database.stories import ids_near, stories_of
+from shared.database.stories import ids_near, passed_of_item, stories_of
 from shared.database.tables import WAITING, decisions, failures, items, runs, scores
 
 PAGE = 500
 """Items held in memory at a time."""
 
-_ENDED = ("done", "nothing_new", "over_budget", "too_many_failures")
+_ENDED = ("done", "nothing_new", "unpublished", "over_budget", "too_many_failures")
 
 RECENT = 100_000
 """Past scores that `spreads` looks at: the newest, enough for two digits."""
@@ -138,6 +138,10 @@ class SqlRunReader:
                         return cast(datetime, run.started_at)
         with self.database.read() as connection:
             return cast(datetime | None, connection.scalar(first))
+
+    def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
+        """Why an item was left out where no decision was made about it, oldest first."""
+        return passed_of_item(self.database, stream, item_id)
 
     def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
         """All that is stored of an item by its source's id, its versions oldest decision first."""

@@ -14,6 +14,7 @@ from shared.core.clock import Clock, utc_now
 from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, RunReport, Stream
+from shared.core.stories import PassedOver
 from shared.database.claims import SqlClaims
 from shared.database.draws import claim_report, finished_draws, results_of
 from shared.database.engine import Database
@@ -22,6 +23,7 @@ from shared.database.locks import stream_lock
 from shared.database.outbox import SqlOutbox
 from shared.database.outcomes import Saving, store
 from shared.database.owners import new_owner
+from shared.database.passed import finish_elsewhere, note, note_waiting
 from shared.database.reading import PAGE, SqlRunReader, dated
 from shared.database.reports import run_row
 from shared.database.rows import (
@@ -159,6 +161,23 @@ class SqlRunStore(SqlOutbox, SqlRunReader):
         have. How many they were."""
         with self.database.write() as connection:
             return connection.execute(tired(stream, max_attempts, by)).rowcount
+
+    def pass_over(self, run_id: str, stream: Stream, passed: Sequence[PassedOver]) -> None:
+        """Note what was left out without a decision, in one transaction; what is noted already stays as it is."""
+        with self.database.write() as connection:
+            note(connection, stream, run_id, passed, self._clock())
+
+    def out_of_budget(self, run_id: str, stream: Stream, by: str) -> None:
+        """Note of the items that wait, those of other workers left out, that the run had no budget left for them."""
+        with self.database.write() as connection:
+            note_waiting(connection, stream, run_id, by, self._clock())
+
+    def done_elsewhere(self, run_id: str, stream: Stream, item_ids: Sequence[str]) -> None:
+        """Finish waiting items that another database's run has marked."""
+        at = self._clock()
+        with self.database.write() as connection:
+            finish_elsewhere(connection, stream, item_ids, at)
+            note(connection, stream, run_id, [PassedOver(each, "elsewhere") for each in item_ids], at)
 
     def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
         """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""

@@ -7,10 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.results import Stream
-from shared.core.stories import VERSION_DIGITS, FailureMade, ItemStory, ScoreMade, own_id
+from shared.core.stories import VERSION_DIGITS, Delivered, FailureMade, ItemStory, PassedOver, ScoreMade, own_id
 from shared.database.engine import Database
+from shared.database.outbox_tables import outbox
 from shared.database.rows import Row, decision_of, failure_of, item_of, of, rows_by_item, score_of
 from shared.database.tables import decisions, failures, items, scores
+from shared.database.worker_tables import passed_over
 
 NEAR = 500
 """Ids looked at on either side of one that is not there."""
@@ -25,11 +27,30 @@ def stories_of(database: Database, stream: Stream, item_id: str) -> list[ItemSto
         found = rows_by_item(connection, items, stream, ids)
         made = rows_by_item(connection, scores, stream, ids)
         missed = rows_by_item(connection, failures, stream, ids)
+        passed = rows_by_item(connection, passed_over, stream, ids)
+        batches = [rows[0].batch_id for rows in decided.values() if rows[0].batch_id]
+        posted = rows_by_item(connection, outbox, stream, [*ids, *batches])
     stories = [
-        _story(stream, rows[0], next(iter(found.get(each, ())), None), made.get(each, []), missed.get(each, []))
+        _story(
+            stream, rows[0], next(iter(found.get(each, ())), None), made.get(each, []), missed.get(each, [])
+        )._replace(
+            passed=tuple(map(_passed, passed.get(each, ()))),
+            delivered=tuple(map(_delivered, (*posted.get(rows[0].batch_id, ()), *posted.get(each, ())))),
+        )
         for each, rows in decided.items()
     ]
     return sorted(stories, key=lambda story: (story.decided_at, story.decision.item_id))
+
+
+def passed_of_item(database: Database, stream: Stream, item_id: str) -> list[PassedOver]:
+    """Why an item was left out, oldest first."""
+    with database.read() as connection:
+        rows = rows_by_item(connection, passed_over, stream, [item_id]).get(item_id, [])
+    return [_passed(row) for row in sorted(rows, key=lambda row: row.at)]
+
+
+def _passed(row: Row) -> PassedOver:
+    return PassedOver(row.item_id, row.reason, row.times, row.detail, row.run_id, row.at)
 
 
 def ids_near(database: Database, stream: Stream, item_id: str) -> list[str]:
@@ -49,6 +70,10 @@ def _versions(stream: Stream, item_id: str) -> sa.Select[Any]:
     # Between `id@` and `id@g` stand all versions, whatever a database thinks of the order of other letters.
     versions = sa.and_(known >= head, known <= f"{head}g", length)
     return sa.select(known).where(of(decisions, stream), sa.or_(known == item_id, versions))
+
+
+def _delivered(row: Row) -> Delivered:
+    return Delivered(row.sink, row.label, row.state, row.attempts, row.reason, row.next_try_at, row.settled_at)
 
 
 def _story(stream: Stream, decided: Row, item: Row | None, made: list[Row], missed: list[Row]) -> ItemStory:

@@ -41,7 +41,7 @@ passed_over = sa.Table(
     sa.Column("item_id", Id, primary_key=True),
     sa.Column("reason", Id, primary_key=True),
     sa.Column("run_id", Id, nullable=False),
-    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("times", sa.Integer, nullable=False),
     sa.Column("detail", Prose, nullable=False),
     sa.Column("at", Moment, nullable=False),
 )

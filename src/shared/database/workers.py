@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,7 +20,7 @@ from shared.core.results import Stream
 from shared.database.engine import Database
 from shared.database.failures import reachable
 from shared.database.reading import dated
-from shared.database.rows import of
+from shared.database.rows import insert_new, of
 from shared.database.tables import WAITING, decisions
 from shared.database.worker_tables import workers
 
@@ -89,7 +90,7 @@ def enrol(connection: sa.Connection, worker: Worker) -> None:
             "since": worker.since,
             "leased_until": until,
         }
-        connection.execute(sa.insert(workers), row)
+        insert_new(connection, workers, [row])  # the thread that renews the lease may do the same
 
 
 def bury(database: Database, worker: Worker) -> int:
@@ -98,6 +99,7 @@ def bury(database: Database, worker: Worker) -> int:
         others = of_others(connection, worker)
         late = {name for name, until in others.items() if until < now(connection)}
     dead = 0
+    _sweep(database, {*others, worker.name})
     for name in others:
         with database.write() as connection:
             if not (_dead(database, connection, name) or name in late):
@@ -157,15 +159,27 @@ def _dead(database: Database, connection: sa.Connection, name: str) -> bool:
         from shared.database.postgres import has_life_lock  # late: files need no server
 
         return not has_life_lock(connection, name)
-    path = _life(database.path, name)
-    lock = FileLock(path, timeout=0)
+    return _has_gone(_life(database.path, name))
+
+
+def _has_gone(path: Path) -> bool:
+    """Whether nobody holds a lock file; it is removed then."""
     try:
-        with lock:
+        with FileLock(path, timeout=0):
             pass
     except Timeout:
         return False
     path.unlink(missing_ok=True)
     return True
+
+
+def _sweep(database: Database, known: set[str]) -> None:
+    """Remove the lock files of processes that were killed before they had a row."""
+    if database.path is not None:
+        mine = {_life(database.path, name) for name in known}
+        for path in database.path.parent.glob(f"{glob.escape(database.path.name)}.*.worker"):
+            if path not in mine:
+                _has_gone(path)
 
 
 def _life(database: Path, name: str) -> Path:

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shared.core.best_effort import attempt
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.extracting import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import DatasetItem
 from shared.files.discovery import File, find_files
 from shared.files.lines import Entry, json_entries, jsonl_entries, jsonl_times
@@ -37,7 +37,7 @@ class FileSource:
     """Items of one or many files, in the order of the files' paths and of the records in them.
 
     A record that is broken, has no usable time though a window is asked for, or makes the extractor fail is yielded
-    as `Broken` with file and line (row for JSON arrays and Parquet); the others follow.
+    as `Broken` with file and line (row for JSON arrays and Parquet); one that the extractor skips as `LeftOut`.
     """
 
     Params = FileSourceParams
@@ -54,7 +54,7 @@ class FileSource:
         """
         return FileSource(self._params, self._context, last)
 
-    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, lazily and in bounded memory.
 
         All files are looked at before the first item is yielded. With a `limit` the newest records of the window are
@@ -76,7 +76,7 @@ class FileSource:
             yield _limit_notice(newest, span)
         for file in files:
             for entry in _ENTRIES[file.format](file, _narrowed(span, newest)):
-                found = self._judge(entry, span, newest)
+                found = self._judge(entry, span, newest, _where(file, entry.number))
                 if isinstance(found, str):
                     yield Broken(_where(file, entry.number), found)
                 elif found is not None:
@@ -88,7 +88,7 @@ class FileSource:
         newest = Newest.of(_moments(files, span), self._params.limit)
         return newest if newest.left_out else None
 
-    def _judge(self, entry: Entry, span: Span, newest: Newest | None) -> DatasetItem | str | None:
+    def _judge(self, entry: Entry, span: Span, newest: Newest | None, where: str) -> DatasetItem | LeftOut | str | None:
         """The entry's item, a text that says what is wrong with it, or None when it is not asked for."""
         if entry.record is None:
             return entry.flaw
@@ -99,17 +99,12 @@ class FileSource:
             inside = not span.asked or (moment is not None and span.holds(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None
-        return self._extract(entry.record)
+        return extracted(self._context.extract, entry.record, _own_id(entry.record) or where)
 
-    def _extract(self, record: Mapping[str, Any]) -> DatasetItem | str:
-        item: object = attempt(self._context.extract, record)
-        if isinstance(item, Exception):
-            return f"the extractor failed: {type(item).__name__}: {item}"
-        if not isinstance(item, DatasetItem):
-            return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
-        # As it will be stored and read again: an item that cannot be is told here, not in a later run.
-        sound = attempt(DatasetItem.from_dict, item.to_dict())
-        return f"the extractor made an item that cannot be kept: {sound}" if isinstance(sound, Exception) else sound
+
+def _own_id(record: Mapping[str, Any]) -> str:
+    """What a record that is left out is found by: its own id, where it has one."""
+    return next((str(record[name]) for name in ("id", "dataset_id", "trace_id") if record.get(name)), "")
 
 
 def every_record(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Mapping[str, Any] | None, str]]:

@@ -11,6 +11,7 @@ Callers without an event loop use `wait` and `each`, from any thread.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from shared.core.loops import Portal
@@ -25,6 +26,7 @@ from shared.langfuse.queries import ObservationQuery, Page, Row, ScoreQuery
 from shared.langfuse.reading import Place, pages, v2_page
 from shared.langfuse.scores import Outcome, Score
 from shared.langfuse.settings import LangfuseSettings, Runtime
+from shared.langfuse.spans import Spans
 from shared.langfuse.transport import Call, Transport, quoted
 
 T = TypeVar("T")
@@ -49,6 +51,16 @@ class LangfuseClient:
         self._portal = Portal("langfuse")
         self.prompts = Prompts(self._transport)
         self.datasets = Datasets(self._transport)
+        self.spans = Spans(self._transport)
+
+    @property
+    def settings(self) -> LangfuseSettings:
+        """What it was made with."""
+        return self._transport.settings
+
+    def now(self) -> datetime:
+        """The time of day as this client sees it."""
+        return self._runtime.wall()
 
     async def health(self) -> Health:
         """The server's version and state. Needs no right keys.

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError, ItemError, SourceError, TransientError
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.extracting import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
 from shared.langfuse.client import LangfuseClient
@@ -39,15 +39,15 @@ class LangfuseDatasetSource:
         self.key = context.key
         self._params = params
         self._context = context
-        self._runtime = runtime
+        self.runtime = runtime or Runtime()
 
-    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield every active item; archived ones are counted in a `Notice`.
 
         Raises:
             SourceError: when the dataset cannot be read; ConfigError: wrong keys, no dataset of that name.
         """
-        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         given = archived = 0
         try:
             for row in client.each(client.datasets.items(self._params.dataset)):
@@ -70,16 +70,10 @@ class LangfuseDatasetSource:
         if archived:
             yield Notice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
 
-    def _extracted(self, row: Row) -> DatasetItem | Broken:
+    def _extracted(self, row: Row) -> DatasetItem | Broken | LeftOut:
         record = row if self._params.records == "rows" else item_fields(row)
-        item: object = attempt(self._context.extract, record)
-        where = f"dataset item {row.get('id')}"
-        if isinstance(item, Exception):
-            return Broken(where, f"the extractor failed: {type(item).__name__}: {item}")
-        if not isinstance(item, DatasetItem):
-            return Broken(where, f"the extractor returned {type(item).__name__}; expected a DatasetItem")
-        sound = attempt(DatasetItem.from_dict, item.to_dict())
-        return Broken(where, f"the item cannot be kept: {sound}") if isinstance(sound, Exception) else sound
+        found = extracted(self._context.extract, record, str(row.get("id")))
+        return Broken(f"dataset item {row.get('id')}", found) if isinstance(found, str) else found
 
 
 def item_fields(row: Row) -> Row:

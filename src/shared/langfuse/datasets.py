@@ -84,15 +84,29 @@ class Datasets:
         body = {"runName": run, "datasetItemId": item_id, "traceId": trace_id, "observationId": observation_id}
         return _row(await self._ask("POST", "dataset-run-items", body=body, named=True, once=True))
 
+    def links(self, dataset_id: str, run: str) -> AsyncIterator[Row]:
+        """What `link` has linked in a run; nothing where there is no such run.
+
+        Raises:
+            NotFound: from servers that know no run of that name.
+        """
+        return self._numbered("dataset-run-items", {"datasetId": dataset_id, "runName": run})
+
     def experiments(self, since: datetime, fields: Sequence[str] = ("metadata", "scores")) -> AsyncIterator[Row]:
         """Experiments with a span since then, the latest first."""
         return self._following("experiments", {"fromStartTime": iso(since), "fields": ",".join(("core", *fields))})
 
     def experiment_items(
-        self, since: datetime, experiment_id: str | None = None, fields: Sequence[str] = ("io", "scores")
+        self,
+        since: datetime,
+        experiment_id: str | None = None,
+        fields: Sequence[str] = ("io", "scores"),
+        until: datetime | None = None,
     ) -> AsyncIterator[Row]:
-        """Items of experiments, of one where its id is given, the latest first."""
+        """Items of experiments, of one where its id is given, that start in [since, until), the latest first."""
         params = {"fromStartTime": iso(since), "fields": ",".join(("core", "dataset", *fields))}
+        if until is not None:
+            params["toStartTime"] = iso(until)
         if experiment_id is not None:
             params["experimentId"] = experiment_id
         return self._following("experiment-items", params)

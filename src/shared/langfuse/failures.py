@@ -99,7 +99,7 @@ class Translator:
         if status == 429:
             after = retry_after(headers.get, now)
             wait = f"; it asks to wait {after:.0f} s" if after else ""
-            return Again(RateLimited(f"{where}: {said}{wait}"), after, sent=False)
+            return Again(RateLimited(f"{where}: {said}{wait}", after), after, sent=False)
         if status in (408, 409) or (status >= 500 and status not in (501, 505)):
             return Again(Unavailable(f"{where}: {said}"), retry_after(headers.get, now))
         return self._final(asked, status, headers, said)

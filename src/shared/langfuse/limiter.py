@@ -9,47 +9,23 @@ larger plan is noticed.
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
 from filelock import FileLock
 
 from shared.core.errors import RateLimited, StoreError
 from shared.langfuse.settings import Bucket, LangfuseSettings, Runtime
+from shared.langfuse.shelf import Shelf, Values
 
 WINDOW = 60.0
 _FORGOTTEN = 3600.0
 _MARGIN = 0.05
 _DRIFT = 120.0
 _SHORTEST = 0.001
-
-Values = dict[str, float]
-
-
-class Shelf(Protocol):
-    """Where the limits keep their few numbers."""
-
-    def opened(self) -> AbstractContextManager[Values]:
-        """The numbers, for one at a time; changes are kept when the block ends."""
-
-
-class MemoryShelf:
-    """For one process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._values: Values = {}
-
-    @contextmanager
-    def opened(self) -> Iterator[Values]:
-        """The numbers, under a lock."""
-        with self._lock:
-            yield self._values
 
 
 class FileShelf:
@@ -95,7 +71,7 @@ class Limiter:
 
     def __init__(self, settings: LangfuseSettings, runtime: Runtime) -> None:
         self._known: Mapping[Bucket, int] = settings.limits
-        self._shelf: Shelf = FileShelf(Path(settings.limits_file)) if settings.limits_file else MemoryShelf()
+        self._shelf: Shelf = FileShelf(Path(settings.limits_file)) if settings.limits_file else runtime.shelf
         self._runtime = runtime
         self._max_wait = settings.max_wait
         self._answer = settings.timeout
@@ -115,7 +91,9 @@ class Limiter:
             if ticket is not None:
                 return ticket
             if seconds > self._max_wait:
-                raise RateLimited(f"Langfuse's limit for {bucket} requests is used up for {seconds:.0f} s more")
+                raise RateLimited(
+                    f"Langfuse's limit for {bucket} requests is used up for {seconds:.0f} s more", seconds
+                )
             await self._runtime.sleep(max(_SHORTEST, seconds))  # never so short that no clock shows it
 
     def answered(self, ticket: Ticket) -> None:

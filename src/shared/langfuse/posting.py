@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from shared.core.errors import TransientError
+from shared.core.errors import TransientError, wait_of
 from shared.langfuse.failures import Refused, TooLarge
 from shared.langfuse.probing import Probe
 from shared.langfuse.queries import Row, ScoreQuery
@@ -54,16 +55,19 @@ class Posting:
                 seen.add(score.identity)
                 good.append((place, score, found))
         if good:
+            with suppress(TransientError):  # each batch will meet it again
+                await self._probe.dialect()  # once, not once for each batch
             batches = list(_batches(good, self._transport.settings.scores_per_post))
-            results = await _together(self._attempt(_plain(batch)) for batch in batches)
+            results = await together(self._attempt(_plain(batch)) for batch in batches)
             for batch, result in zip(batches, results, strict=True):
                 outcomes |= dict(zip((place for place, _, _ in batch), result, strict=True))
         return [outcomes[place] for place in range(len(asked))]
 
     async def stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         """The identities of those that are stored as they are, as far as can be read now."""
+        await self._probe.score_reads()  # once, not once for each part
         parts = [scores[start : start + _IDS] for start in range(0, len(scores), _IDS)]
-        return set().union(*await _together(self._stored(part) for part in parts))
+        return set().union(*await together(self._stored(part) for part in parts))
 
     async def _stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         some = {(each.id, each.name): each for each in scores}
@@ -81,7 +85,7 @@ class Posting:
                 return await self._array(batch)
             return await (self._ingestion(batch) if how == "ingestion" else self._singles(batch))
         except TransientError as error:
-            return [Outcome(score.id, "unknown", str(error)) for score, _ in batch]
+            return [Outcome(score.id, "unknown", str(error), wait_of(error)) for score, _ in batch]
 
     async def _array(self, batch: Batch) -> list[Outcome]:
         body = b"[" + b",".join(each for _, each in batch) + b"]"
@@ -123,7 +127,7 @@ class Posting:
             waited, pause = waited + pause, pause * 2
 
     async def _singles(self, batch: Batch) -> list[Outcome]:
-        return await _together(self._single(score, body) for score, body in batch)
+        return await together(self._single(score, body) for score, body in batch)
 
     async def _single(self, score: Score, body: bytes) -> Outcome:
         try:
@@ -131,7 +135,7 @@ class Posting:
         except Refused as error:
             return Outcome(score.id, "rejected", str(error))
         except TransientError as error:
-            return Outcome(score.id, "unknown", str(error))
+            return Outcome(score.id, "unknown", str(error), wait_of(error))
         return Outcome(score.id, "accepted")
 
     async def _ingestion(self, batch: Batch) -> list[Outcome]:
@@ -153,7 +157,7 @@ class Posting:
         return [_event_outcome(score, name, done, errors) for name, (score, _) in zip(names, batch, strict=True)]
 
 
-async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """What all of them return; the first that fails ends the others."""
     tasks = [asyncio.ensure_future(each) for each in works]
     try:

@@ -11,6 +11,9 @@ from typing import Any, Literal
 from shared.core.clock import iso
 from shared.core.errors import ConfigError
 
+EXPERIMENTS = "sdk-experiment"
+"""The environment of traces that an experiment makes, as Langfuse's SDK calls it. They are no live traffic."""
+
 Row = dict[str, Any]
 """One observation or score, with the field names of Langfuse's API."""
 

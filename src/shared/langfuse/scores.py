@@ -12,13 +12,18 @@ from typing import Any, Literal
 
 from pydantic_core import to_json
 
-from shared.core.clock import as_utc, iso
+from shared.core.clock import as_utc, iso, parse_time
 
 DataType = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
 LONGEST_TEXT = 500
 LARGEST = 1_000_000
 """Bytes of one request. The server takes 1 MiB."""
 
+_FIELDS = {
+    **{"id": "id", "name": "name", "value": "value", "dataType": "data_type", "traceId": "trace_id"},
+    **{"observationId": "observation_id", "sessionId": "session_id", "datasetRunId": "experiment_id"},
+    **{"comment": "comment", "metadata": "metadata", "environment": "environment", "configId": "config_id"},
+}
 _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
 _NAMESPACE = uuid.UUID("6f1d8d1e-3a52-5b1f-9c55-0b6c2f1f7a10")
 
@@ -63,6 +68,12 @@ class Score:
             found["value"] = int(self.value)
         return {name: value for name, value in found.items() if value is not None}
 
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Score:
+        """The score whose `body` this is."""
+        fields = {field: body[name] for name, field in _FIELDS.items() if name in body}
+        return cls(**{**fields, "timestamp": parse_time(body["timestamp"])})
+
     @property
     def identity(self) -> tuple[str, str, str]:
         """By what Langfuse knows it."""
@@ -81,12 +92,13 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a score. `rejected`: it will not be taken as it is. `unknown`: it may be stored or not; sending it
-    again is safe.
+    again is safe, and makes sense after `wait` seconds where the server says so.
     """
 
     id: str
     status: Literal["accepted", "rejected", "unknown"]
     reason: str = ""
+    wait: float | None = None
 
 
 def encoded(score: Score) -> bytes:
@@ -107,6 +119,13 @@ def wrong_with(score: Score) -> str | None:
     return None
 
 
+def wrong_environment(name: str) -> str | None:
+    """Why a server would not take the name of an environment, None when nothing is wrong."""
+    if _ENVIRONMENT.fullmatch(name):
+        return None
+    return f"environment: found {name!r}; expected up to 40 of a-z, 0-9, - and _, not beginning with langfuse"
+
+
 def _subject(score: Score) -> str | None:
     given = [each for each in (score.trace_id, score.session_id, score.experiment_id) if each]
     if len(given) != 1:
@@ -119,12 +138,7 @@ def _subject(score: Score) -> str | None:
 def _names(score: Score) -> str | None:
     if not score.id or not score.name:
         return "id and name must not be empty"
-    if score.environment is not None and not _ENVIRONMENT.fullmatch(score.environment):
-        return (
-            f"environment: found {score.environment!r}; expected up to 40 of a-z, 0-9, - and _, not beginning with"
-            " langfuse"
-        )
-    return None
+    return None if score.environment is None else wrong_environment(score.environment)
 
 
 def _numeric(score: Score) -> str | None:

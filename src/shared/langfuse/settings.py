@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from shared.core.clock import Clock, utc_now
+from shared.langfuse.shelf import MemoryShelf, Shelf
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -70,9 +71,12 @@ class LangfuseSettings(Connection):
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Time and chance: `clock` counts seconds, `wall` tells the time of day."""
+    """Time and chance: `clock` counts seconds, `wall` tells the time of day. Clients that are given the same one share
+    its `shelf`, and so the limits of an organisation.
+    """
 
     clock: Callable[[], float] = time.monotonic
     wall: Clock = utc_now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     rng: Random = field(default_factory=Random)
+    shelf: Shelf = field(default_factory=MemoryShelf)

@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from shared.core.best_effort import attempt
 from shared.core.clock import as_utc, iso
 from shared.core.digests import digest
 from shared.core.errors import ItemError, SourceError, TransientError
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.extracting import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.gathering import Gathering, Group, goes_on
 from shared.langfuse.grouping import lacks_rows, session_record, trace_record
-from shared.langfuse.queries import Row
+from shared.langfuse.queries import EXPERIMENTS, Row
 from shared.langfuse.settings import LangfuseSettings, Runtime
 from shared.langfuse.source_params import LangfuseSourceParams
 from shared.langfuse.spool import Spool, times
@@ -53,16 +53,16 @@ class LangfuseSource:
         self.key = context.key
         self._params = params
         self._context = context
-        self._runtime = runtime
+        self.runtime = runtime or Runtime()
         self._last = last
 
     def caught_up(self, last: datetime) -> LangfuseSource:
         """The same source, whose window holds all that came since `last`, look-back included, for a window that goes by
         the clock; at most `catch_up_days`.
         """
-        return LangfuseSource(self._params, self._context, self._runtime, last)
+        return LangfuseSource(self._params, self._context, self.runtime, last)
 
-    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
 
         A read that is broken off, by an error or a kill, is gone on with for an hour by the next one.
@@ -72,7 +72,7 @@ class LangfuseSource:
             cannot be put aside.
         """
         now, done = as_utc(now), False
-        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
         try:
             gathering = Gathering(client, self._params, spool, now, self._last)
@@ -93,7 +93,7 @@ class LangfuseSource:
             client.close()
             spool.close(keep=not done)
 
-    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[Fetched]:
         left: Counter[str] = Counter()
         given = 0
         for group in gathering.groups():
@@ -102,7 +102,12 @@ class LangfuseSource:
                 left[why] += 1
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
+            if self._experimental(record):
+                continue
             if self._params.trace_name not in (None, record.get("name")):
+                yield LeftOut(
+                    record["id"], f"its name is {record.get('name')!r}, asked for is {self._params.trace_name!r}"
+                )
                 continue
             if given == self._params.limit:
                 left["limit"] += 1
@@ -128,6 +133,11 @@ class LangfuseSource:
         elif usual - reached > _TOLD:
             yield Notice(f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap")
 
+    def _experimental(self, record: Row) -> bool:
+        """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
+        asked = self._params.environments or self._params.trace_ids
+        return record.get("environment") == EXPERIMENTS and not asked
+
     def _not_yet(self, group: Group, gathering: Gathering, now: datetime) -> str:
         """Why the group is not given to the extractor now; empty when it is."""
         spans = [times(row) for row in group.rows]
@@ -140,18 +150,11 @@ class LangfuseSource:
         patience = timedelta(minutes=self._params.look_back_minutes).total_seconds()
         return "lacking" if lacks_rows(group.rows) and now.timestamp() - last < patience else ""
 
-    def _extracted(self, record: Row) -> DatasetItem | Broken:
-        item: object = attempt(self._context.extract, record)
-        where = f"{self._params.items.removesuffix('s')} {record['id']}"
-        if isinstance(item, Exception):
-            return Broken(where, f"the extractor failed: {type(item).__name__}: {item}")
-        if not isinstance(item, DatasetItem):
-            return Broken(where, f"the extractor returned {type(item).__name__}; expected a DatasetItem")
-        # As it will be stored and read again: an item that cannot be is told here, not in a later run.
-        sound = attempt(DatasetItem.from_dict, item.to_dict())
-        if isinstance(sound, Exception):
-            return Broken(where, f"the extractor made an item that cannot be kept: {sound}")
-        return sound
+    def _extracted(self, record: Row) -> DatasetItem | Broken | LeftOut:
+        found = extracted(self._context.extract, record, record["id"])
+        return (
+            Broken(f"{self._params.items.removesuffix('s')} {record['id']}", found) if isinstance(found, str) else found
+        )
 
     def _name(self) -> str:
         """The same for every read of the same rows by the same source: what is put aside belongs to it."""

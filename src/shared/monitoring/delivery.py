@@ -33,6 +33,7 @@ MOST = 1000
 """Messages of one claim."""
 
 _LONGEST = 900.0  # seconds between two tries: less than an hour, so that every run of an hourly job tries again
+_SOONEST = 0.1  # seconds at least between two looks for a message
 _LOST = 3600.0  # seconds after which a message that was taken, and never seen, is sent again
 
 
@@ -65,7 +66,7 @@ def settled(parcel: Parcel, receipt: Receipt, now: datetime, patience: Patience,
         under_way = (now - sent_at).total_seconds()
         if under_way < _LOST:
             wait = patience.settle if sending else min(max(under_way, patience.settle), _LONGEST)
-            wait = wait if receipt.wait is None else receipt.wait
+            wait = max(wait if receipt.wait is None else receipt.wait, 0.0 if sending else _SOONEST)
             return Settled(parcel, "sent", attempts, now + timedelta(seconds=wait), sent_at, receipt.reason)
         receipt = Receipt(receipt.key, "pending", "it was taken, and could not be read back within an hour")
     return _tried(parcel, receipt, attempts, now, patience, rng)

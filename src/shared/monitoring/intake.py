@@ -6,6 +6,7 @@ import asyncio
 import pickle
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,10 +15,11 @@ from typing import Literal
 
 from shared.core.digests import content_digest, digest
 from shared.core.errors import StoreError
-from shared.core.ports import Broken, DataSource, Notice, SamplingStrategy
+from shared.core.extracting import LeftOut
+from shared.core.ports import Broken, DataSource, Fetched, SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Counts, Decision, Stream
-from shared.core.stories import VERSION_DIGITS
+from shared.core.stories import VERSION_DIGITS, PassedOver
 
 Known = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
@@ -102,13 +104,16 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How to read: the source, what the strategy wants of an item, when items come again, what is known already."""
+    """How to read: the source, what the strategy wants of an item, when items come again, what is known already, and
+    who is told what was left out.
+    """
 
     source: DataSource
     strategy: SamplingStrategy
     stream: Stream
     again: Again
     known: tuple[Known, ...]
+    pass_over: Callable[[Sequence[PassedOver]], None] = lambda passed: None
 
 
 async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) -> Intake:
@@ -121,26 +126,32 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
     """
     intake = Intake(Pool())
     seen: set[str] = set()
-    read = duplicates = fresh = 0
+    read = fresh = 0
+    again: Counter[str] = Counter()
     try:
         async for chunk in _chunks(reading.source.fetch(now)):
-            items = _sort_out(chunk, intake)
-            unique = _unique((reading.again.identify(item) for item in items), seen)
+            items, left_out = _sort_out(chunk, intake)
+            if left_out:
+                reading.pass_over(left_out)
+            unique = _unique((reading.again.identify(item) for item in items), seen, again)
             new = _unknown(reading, unique)
             for item in new:
                 candidate, lot = reading.strategy.candidate(item), reading.again.lot(item)
                 intake.pool.add(item, candidate if lot == item.id else replace(candidate, lot=lot))
             read += len(items)
-            duplicates += len(items) - len(unique)
             fresh += len(new)
             tick(len(items))
+        if again:  # of items that are known already nothing is written each time that they are read again
+            twice = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
+            reading.pass_over([PassedOver(each, "duplicate", again[each]) for each in twice])
     except BaseException:
         intake.pool.close()
         raise
-    broken = intake.counts.broken
+    broken, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
     intake.counts = Counts(
-        read=read + broken,
+        read=read + broken + filtered,
         broken=broken,
+        filtered=filtered,
         duplicates=duplicates,
         already_scored=read - duplicates - fresh,
         pool=fresh,
@@ -149,9 +160,7 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
     return intake
 
 
-async def _chunks(
-    records: Iterable[DatasetItem | Broken | Notice],
-) -> AsyncIterator[list[DatasetItem | Broken | Notice]]:
+async def _chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched]]:
     """Records in chunks; between them the loop may see to Ctrl-C."""
     iterator = iter(records)
     while chunk := list(islice(iterator, _CHUNK)):
@@ -159,8 +168,9 @@ async def _chunks(
         await asyncio.sleep(0)
 
 
-def _sort_out(chunk: Iterable[DatasetItem | Broken | Notice], intake: Intake) -> list[DatasetItem]:
+def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetItem], list[PassedOver]]:
     items: list[DatasetItem] = []
+    left_out: list[PassedOver] = []
     for record in chunk:
         if isinstance(record, DatasetItem):
             items.append(record)
@@ -168,16 +178,22 @@ def _sort_out(chunk: Iterable[DatasetItem | Broken | Notice], intake: Intake) ->
             intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
             if len(intake.broken) < _SHOWN:
                 intake.broken.append(str(record))
+        elif isinstance(record, LeftOut):
+            left_out.append(PassedOver(record.item_id, "filtered", detail=record.why))
         else:
             intake.notes.append(record.text)
             intake.counts = replace(intake.counts, cut=intake.counts.cut + record.cut)
-    return items
+    if left_out:
+        intake.counts = replace(intake.counts, filtered=intake.counts.filtered + len(left_out))
+    return items, left_out
 
 
-def _unique(items: Iterable[DatasetItem], seen: set[str]) -> list[DatasetItem]:
+def _unique(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -> list[DatasetItem]:
     fresh = []
     for item in items:
-        if item.id not in seen:
+        if item.id in seen:
+            again[item.id] += 1
+        else:
             seen.add(item.id)
             fresh.append(item)
     return fresh

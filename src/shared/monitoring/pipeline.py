@@ -7,9 +7,9 @@ sink has confirmed. A run that is killed at any point is finished by the next on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from random import Random
 from uuid import uuid4
 
@@ -19,10 +19,9 @@ from shared.core.claims import Claims
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
 from shared.core.results import Estimate, ItemResult, RunReport, Status
-from shared.core.usage import ModelUsage
 from shared.monitoring.intake import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publishing import Publisher
+from shared.monitoring.publishing import Publisher, closing
 from shared.monitoring.sampling import Stratified
 from shared.monitoring.shares import ELSEWHERE, Shares
 from shared.monitoring.tally import Tally
@@ -61,8 +60,10 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         run = _Run(plan, ports, report, claims)
         status: Status = "failed"
         try:
-            async with run.publisher:
-                status = await run.execute()
+            async with closing(ports.sinks), run.publisher:
+                scored = await run.execute()
+                await run.publisher.conclude(run.concluded(scored))
+                status = run.published(scored)
         except asyncio.CancelledError:
             status = "interrupted"
             raise
@@ -87,6 +88,7 @@ class _Run:
         self.direct = plan.mode == "run" and not ports.sinks and (ports.shared or plan.one_off)
         self.buffer: list[ItemResult] = []
         self.over_budget = False
+        self.draws: list[str] = []
 
     async def execute(self) -> Status:
         """All stages; the status that the run ends with. Where that is not well, the first note says why."""
@@ -105,21 +107,28 @@ class _Run:
         self.tally.add(drawn=drawn)
         await self._score(drawn)
         if self.plan.mode == "run":
-            self.ports.progress.stage("publishing")
+            if self.ports.sinks:
+                self.ports.progress.stage("publishing")
             await self.publisher.finish()
         return self._status()
 
-    def end(self, status: Status) -> RunReport:
-        """Write the run's end, with the estimates of the draws that it may report. Half a draw gives none: what was
-        scored first is no fair sample."""
-        draws: list[str] = []
-        broken_off = status in ("interrupted", "failed", "over_budget") or self.over_budget
-        if not (broken_off or self.tally.counts.postponed):
-            draws, note = self.shares.settle(self.tally, self.work.thinned)
+    def concluded(self, status: Status) -> RunReport:
+        """The report, with the estimates of the draws that the run may report. Half a draw gives none: what was scored
+        first is no fair sample."""
+        if status != "over_budget" and not self.tally.counts.postponed:
+            self.draws, note = self.shares.settle(self.tally, self.work.thinned)
             self.notes += [note] if note else []
-        if draws:
+        return self._finished(status, self.tally.estimates() if self.draws else ())
+
+    def published(self, status: Status) -> Status:
+        """The status of a run that scored with this one."""
+        return "unpublished" if any(each.holds_up for each in self.publisher.published()) else status
+
+    def end(self, status: Status) -> RunReport:
+        """Write the run's end."""
+        if self.draws and status not in ("interrupted", "failed"):
             report = self._finished(status, self.tally.estimates())
-            if self.ports.runs.report_draws(report, draws):
+            if self.ports.runs.report_draws(report, self.draws):
                 return report
             self.notes.append(ELSEWHERE)  # another run was quicker by a moment
         report = self._finished(status, ())
@@ -142,7 +151,7 @@ class _Run:
             broken=tuple(self.broken),
             failure_kinds=dict(self.tally.kinds),
             examples=tuple(self.tally.examples.values()),
-            cost=self._cost(usage),
+            cost=self.tally.cost(usage),
             usage=usage,
             budget=self.ports.money.uses(),
             published=published,
@@ -151,18 +160,7 @@ class _Run:
     def _marked(self) -> int:
         return 0 if self.plan.one_off else self.tally.counts.marked + self.publisher.marked
 
-    def _cost(self, usage: Sequence[ModelUsage]) -> float | None:
-        """What models were paid, also for what failed, and what the scores of other metrics say that they cost."""
-        asked = {label for each in usage for label in (each.metric, each.metric.rpartition(".")[0])}  # or a part's
-        known = [each.cost for each in usage if each.cost is not None]
-        known += [cost for label, cost in self.tally.costs.items() if label not in asked]
-        return sum(known) if known else None
-
     def _status(self) -> Status:
-        status = self._scored_status()  # its notes are told in either case
-        return "unpublished" if any(each.holds_up for each in self.publisher.published()) else status
-
-    def _scored_status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
         if self.over_budget:
             return "over_budget"
@@ -194,7 +192,8 @@ class _Run:
         source = plan.source
         if last is not None and isinstance(source, CatchesUp):
             source = source.caught_up(last)
-        reading = Reading(source, plan.strategy, plan.stream, plan.again, known)
+        left_out = partial(ports.runs.pass_over, self.report.run_id, plan.stream)
+        reading = Reading(source, plan.strategy, plan.stream, plan.again, known, left_out)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(intake.counts))
         self.broken = intake.broken
@@ -246,6 +245,8 @@ class _Run:
             flusher.cancel()
             self.buffer.extend(leftover)
             self._store()
+        if self.over_budget:
+            self.ports.runs.out_of_budget(self.report.run_id, self.plan.stream, self.worker)
         tired = self.ports.runs.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
         if tired:
             tries = self.plan.limits.max_attempts
@@ -269,7 +270,7 @@ class _Run:
         if (
             usage := self.ports.money.usage()
         ):  # what a run has paid counts against a day's budget, also when it is killed
-            self.ports.runs.start_run(replace(self.report, usage=usage, cost=self._cost(usage)))
+            self.ports.runs.start_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
         for result in self.buffer:
             if result.postponed:
                 del self.work.underway[result.item.id]

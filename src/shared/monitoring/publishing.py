@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from random import Random
-from typing import Self
+from typing import NamedTuple, Self
 
 from shared.core.best_effort import attempt, awaited
-from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, Skipped, Standing
+from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
 from shared.core.ports import Batch
 from shared.core.published import Published
-from shared.core.results import ItemResult, RunReport
+from shared.core.results import ItemResult, RunReport, Stream
 from shared.monitoring.delivery import Courier, Desk
 from shared.monitoring.plan import MonitorPlan, Ports
 
@@ -28,10 +28,24 @@ _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least a
 _REASONS = 10
 
 
+class Rest(NamedTuple):
+    """What became of what was left of a stream: items marked, counts for each sink, and what the user must be told."""
+
+    stream: Stream
+    marked: int
+    published: tuple[Published, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def all_there(self) -> bool:
+        """Whether nothing required waits or has failed."""
+        return not any(each.required and (each.pending or each.failed or each.failed_before) for each in self.published)
+
+
 class Publisher:
     """Publishes what is finished of one plan's stream, in the background of a run from `wake` to `finish`.
 
-    `marked` counts the items that were marked. Leaving it gives back what was claimed and closes the sinks.
+    `marked` counts the items that were marked. Leaving it gives back what was claimed.
     """
 
     def __init__(self, plan: MonitorPlan, ports: Ports, run: RunReport) -> None:
@@ -60,9 +74,6 @@ class Publisher:
             await asyncio.wait([self._task])
         if self.couriers:
             self._store.release(self._plan.stream)
-        for each in self.couriers:
-            if isinstance(each.outlet.sink, MessageSink):
-                await awaited(each.outlet.sink.aclose())
 
     async def drain(self) -> None:
         """Pack what is finished, send and look for what is due, and mark what is confirmed; waits for nothing else.
@@ -98,6 +109,22 @@ class Publisher:
             self._woken.set()
             await self._task
             self._task = None
+        await self._wait()
+
+    async def conclude(self, run: RunReport) -> None:
+        """Publish what is known of the whole run to sinks that take that, and wait as `finish` does.
+
+        Raises:
+            StoreError: when the state cannot be used.
+        """
+        found = [(each, each.outlet.sink) for each in self.couriers]
+        packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
+        for each, made in packed:
+            self._store.add(run, Outgoing(each.name, made), self._ports.clock())
+        if any(made.messages for _, made in packed):
+            await self._wait()
+
+    async def _wait(self) -> None:
         await self.drain()
         left = self._plan.patience.verify
         waiting = [each for each in self.couriers if each.outlet.required]
@@ -106,6 +133,11 @@ class Publisher:
             await asyncio.sleep(wait)
             left -= wait
             await self.drain()
+
+    def rest(self) -> Rest:
+        """What was published until now, and what is left; nothing is sent."""
+        published = self.published()
+        return Rest(self._plan.stream, self.marked, published, tuple(self.notes(published)))
 
     def published(self) -> tuple[Published, ...]:
         """What became of this run's messages, and what stands, for each sink."""
@@ -173,6 +205,31 @@ class Publisher:
             return result._replace(scores=scores, failures=tuple(f for f in result.failures if f.metric.label in only))
 
         return replace(batch, results=tuple(map(keep, batch.results)))
+
+
+@asynccontextmanager
+async def closing(outlets: Iterable[Outlet]) -> AsyncIterator[None]:
+    """Close the sinks afterwards; what goes wrong with that is no failure."""
+    try:
+        yield
+    finally:
+        for each in outlets:
+            if isinstance(each.sink, MessageSink):
+                await awaited(each.sink.aclose())
+
+
+async def publish_rest(plan: MonitorPlan, ports: Ports, run: RunReport, failed: bool) -> Rest:
+    """Publish what is left of a stream without reading its source or scoring, as `run`, one of its runs; with `failed`
+    try failed messages again, as if they were new.
+
+    Raises:
+        StoreError: when the state cannot be used.
+    """
+    async with Publisher(plan, ports, run) as publisher:
+        for each in ports.sinks if failed else ():
+            ports.runs.again(plan.stream, each.name, True, ports.clock())
+        await publisher.finish()
+        return publisher.rest()
 
 
 def _packed(outlet: Outlet, batch: Batch) -> Packed | None:

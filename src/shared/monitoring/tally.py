@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from shared.core.claims import DrawnItem, DrawResult
 from shared.core.results import Counts, Decision, Estimate, ItemResult, MetricScore
+from shared.core.usage import ModelUsage
 from shared.monitoring.plan import MonitorPlan
 from shared.scoring.estimates import EstimateBuilder
 from shared.scoring.tree import CHILD_FAILED, ranges
@@ -53,6 +54,13 @@ class Tally:
         """All counts so far."""
         return Counts(**self._counts)
 
+    def cost(self, usage: Sequence[ModelUsage]) -> float | None:
+        """What models were paid, also for what failed, and what the scores of other metrics say that they cost."""
+        asked = {label for each in usage for label in (each.metric, each.metric.rpartition(".")[0])}  # or a part's
+        known = [each.cost for each in usage if each.cost is not None]
+        known += [cost for label, cost in self.costs.items() if label not in asked]
+        return sum(known) if known else None
+
     def share_of(self, draws: int) -> float:
         """Of a run that tried nothing for the first time: what failed again, among that and the scores that there are
         of the same draws. So one stubborn item of many is no alarm, and a draw that still fails whole is one.
@@ -87,6 +95,7 @@ class Tally:
         counts["scores"] += len(made)
         counts["failures"] += len(result.failures)
         counts["not_applicable"] += len(result.not_applicable)
+        counts["no_metric"] += not (result.scores or result.failures)
         counts["resumed"] += not of_this_run
         missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
         if drawn.attempts == 0:

@@ -71,7 +71,7 @@ class Work:
                 yield self._begin(drawn)
             took, begun = time.monotonic() - begun, time.monotonic()
             # About a second's work at a time: more would keep it from other workers, less would cost transactions.
-            size = min(_PAGE, size * 2) if took < _QUICK else max(_LEAST, size // 2) if took > _SLOW else size
+            size = min(_PAGE, size * 4) if took < _QUICK else max(_LEAST, size // 2) if took > _SLOW else size
 
     async def _thinned(self) -> AsyncIterator[DatasetItem]:
         while ids := self._shuffled():  # again, for what dead workers have left meanwhile
@@ -112,6 +112,9 @@ class Work:
         if self._ports.shared:
             return page
         unmarked = set(self._ports.scored.unseen(self._plan.stream, [drawn.item.id for drawn in page]))
+        marked = [drawn.item.id for drawn in page if drawn.item.id not in unmarked]
+        if marked:
+            self._ports.runs.done_elsewhere(self._run_id, self._plan.stream, marked)
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
     def _kept(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:

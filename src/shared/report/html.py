@@ -14,6 +14,7 @@ from typing import Any
 from shared.core.errors import StoreError
 from shared.report import charts, judge_text, mask, money, text, timeline
 from shared.report.judge_records import Judges
+from shared.report.publishing import counts_at
 from shared.report.records import MetricView, ReportData
 from shared.report.svg import Html
 from shared.report.words import KIND_WORDS, STATUS, counts_of, problem_counts, verdict
@@ -44,6 +45,7 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         status=STATUS[data.run.status],
         verdict=verdict(data.run),
         counts=counts_of(data.run),
+        sinks=[(each, counts_at(each)) for each in data.run.published],
         problems=problem_counts(data.run),
         kinds=KIND_WORDS,
         judged=[each for each in data.metrics if each.distribution or data.run.estimates],

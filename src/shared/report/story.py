@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared.core.results import MetricScore
-from shared.core.stories import ItemStory
+from shared.core.stories import ItemStory, PassedOver
 from shared.core.thinning import was_thinned
 from shared.report.aligned import wrapped
+from shared.report.publishing import delivered_words
 from shared.report.text import line, moment, number, probability
 from shared.report.words import many
 
@@ -42,6 +43,11 @@ def verdict(story: ItemStory, options: StoryOptions) -> str:
     if story.state == "undrawn":
         return _undrawn(story)
     if story.state == "drawn":
+        spent = next((each for each in story.passed if each.reason == "over_budget"), None)
+        if spent is not None:
+            times = f" ({many(spent.times, 'run')} so far)" if spent.times > 1 else ""
+            broke = f"run {line(spent.run_id, 60)} had no budget left for it{times}"
+            return f"Waits: drawn, but {broke}. A later run scores it."
         late = " Its newest run left items waiting for answers that come later; this may be one of them."
         return "Waits: drawn, and not scored yet. The next run scores it." + late * options.postponing
     if story.state == "failed":
@@ -68,7 +74,14 @@ def _chance(story: ItemStory) -> str:
 def _finished(story: ItemStory) -> str:
     if not story.run_id:
         return "Marked as scored from outside; nothing else is stored of it."
+    if any(each.reason == "elsewhere" for each in story.passed):
+        return "Not scored here: drawn, then found marked as scored by a run with another state database."
+    if story.not_applicable and not (story.scores or story.missing):
+        return "Not applicable: none of the metrics applies to it, so it has no score."
     step = "Scored and published" if story.state == "published" else "Scored; publishing it is not finished"
+    failed = sum(each.state == "failed" for each in story.delivered)
+    if failed and story.state != "published":
+        step = f"Scored; {many(failed, 'message')} failed at a sink, so it is not marked, and not scored again"
     if story.missing:
         step = step.replace("Scored", f"Given up after {many(story.attempts, 'try', 'tries')}", 1)
     gone = f", {len(story.missing):,} without one" if story.missing else ""
@@ -103,6 +116,16 @@ def _never_asked(story: ItemStory, options: StoryOptions) -> str:
     return "not asked yet" if story.state == "drawn" else "comes with the next try"
 
 
+def left_out_text(item_id: str, passed: Sequence[PassedOver]) -> str:
+    """Why an item without a decision was left out, for a terminal; empty when nothing is known."""
+    told = [each for each in passed if each.reason == "filtered"]
+    if not told:
+        return ""
+    why = f"Left out: none of the monitor's, by its extractor or source: {line(told[-1].detail, 600)}"
+    seen = f"  seen       {moment(told[-1].at)}, run {line(told[-1].run_id, 60)}"
+    return "\n".join([line(item_id, 200), *wrapped(why), "", seen]).replace("\u00a0", " ") + "\n"
+
+
 def story_text(story: ItemStory, options: StoryOptions) -> str:
     """The item's story for a terminal."""
     lines = [f"{line(story.decision.item_id, 200)}  {line(str(story.stream), 200)}"]
@@ -124,6 +147,9 @@ def story_text(story: ItemStory, options: StoryOptions) -> str:
         head = f"  try {each.attempt}, {moment(each.at)}, {line(each.failure.metric.label, 40)}: "
         lines += wrapped(f"{line(each.failure.kind, 80)}: {line(each.failure.message, 600)}", head)
         lines.append(f"    run {line(each.run_id, 60)}")
+    lines += ["", "at the sinks"] if story.delivered else []
+    for sent in story.delivered:
+        lines += wrapped(delivered_words(sent), "  ")
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
 
 
@@ -142,6 +168,11 @@ def _facts(story: ItemStory) -> list[str]:
         facts.append(("happened", f"{moment(item.source_timestamp)}{trace}"))
     if story.attempts:
         facts.append(("tries", f"{story.attempts:,} failed"))
+    facts += [
+        ("came", f"{each.times + 1:,} times in one reading; the first stands")
+        for each in story.passed
+        if each.reason == "duplicate"
+    ]
     if story.batch_id:
         facts.append(("batch", line(story.batch_id, 60)))
     facts.append(("published", moment(story.marked_at) if story.marked_at else "not yet"))

@@ -15,6 +15,7 @@ from shared.report.judge_records import Judges
 from shared.report.judge_text import judge_line
 from shared.report.mask import told
 from shared.report.money import cost_lines
+from shared.report.publishing import published_lines
 from shared.report.text import dollars, duration, interval, line, moment, number
 from shared.report.words import KIND_WORDS, NO_ESTIMATE, STATUS, counts_of, many, verdict
 
@@ -109,6 +110,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Jud
     if report.status != "nothing_new":
         parts += _counts(report, width)
         parts += map(_text, cost_lines(report))
+    parts += _published(report)
     parts += _broken(report)
     parts += [_text(f"x {line(each, 300)}", "red") for each in report.examples]
     parts += [_text(f"x {many(n, 'failure')}: {line(kind, 80)}", "red") for kind, n in _commonest(report.failure_kinds)]
@@ -227,6 +229,10 @@ def _judges(judges: Judges) -> list[Styled]:
     parts = [_text(f"! {told(note, 600)}", "yellow") for note in judges.notes]
     lines = [_text(judge_line(view)) for view in judges.views]
     return [*parts, _text("against people", "bold"), *lines, _text("")] if lines else parts
+
+
+def _published(report: RunReport) -> list[Styled]:
+    return [_text("published", "bold"), *map(_text, published_lines(report.published))] if report.published else []
 
 
 def _broken(report: RunReport) -> list[Styled]:

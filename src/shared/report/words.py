@@ -60,6 +60,7 @@ def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
     return (
         ("read", at.read, False),
         ("broken", at.broken, at.broken > 0),
+        *((("left out", at.filtered, False),) if at.filtered else ()),
         ("duplicates", at.duplicates, False),
         ("already scored", at.already_scored, False),
         ("pool", at.pool, False),
@@ -71,6 +72,7 @@ def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
         ("scores", at.scores, False),
         ("failures", at.failures, at.failures > 0),
         ("not applicable", at.not_applicable, False),
+        *((("no metric applies", at.no_metric, False),) if at.no_metric else ()),
         ("marked", at.marked, False),
     )
 

@@ -31,13 +31,14 @@ from shared.wiring.config import MonitorConfig, SourceCommon
 from shared.wiring.embeddings import Embeddings
 from shared.wiring.finding import called
 from shared.wiring.label_sources import Labelling, build_labelling
+from shared.wiring.making import Making
 from shared.wiring.metrics import Parts, build_metrics, build_tree
 from shared.wiring.models import Models
 from shared.wiring.money import Money, build_money, money_notes
 from shared.wiring.redacting import redacting, redactor_of
 from shared.wiring.registries import Registries, build_registries
 from shared.wiring.settings import Surroundings, surroundings
-from shared.wiring.sinks import Making, build_sinks, patience_of
+from shared.wiring.sinks import build_sinks, patience_of
 from shared.wiring.stores import Store
 from shared.wiring.yaml_file import Document, read_document
 
@@ -123,7 +124,7 @@ class _Builder:
             {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
         )
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
-        sinks = build_sinks(Making(config, checker, self.around), labels)
+        sinks = build_sinks(Making(config, checker, self.around, labels, source))
         self._spreads(strategy, labels)
         labelling = build_labelling(config, self.registries, checker, self.around.root)
         self._thinning(store)
@@ -262,7 +263,10 @@ def _notes(config: MonitorConfig) -> list[str]:
     """Keys that are accepted from older files and do nothing: said, never dropped in silence."""
     given = config.evaluation.model_fields_set
     idle = [key for key in ("trace_granularity", "flush_per_metric", "cache", "errors") if key in given]
-    return [f"evaluation.{key} is accepted and has no effect" for key in idle]
+    notes = [f"evaluation.{key} is accepted and has no effect" for key in idle]
+    if config.publishing.experiment is not None and "flush" in config.publishing.experiment.model_fields_set:
+        notes.append("publishing.experiment.flush is accepted and has no effect: what is sent is confirmed")
+    return notes
 
 
 def _dry(built: Built) -> Built:

@@ -22,6 +22,7 @@ COMMANDS = {
     "runs": "list past runs, or show all that is stored of one",
     "compare": "compare two runs, item by item where both scored the same",
     "explain": "tell the whole story of one item: why it has, or has not, its scores",
+    "publish": "bring what is left of past runs to the sinks, without reading or scoring",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -69,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         )
     _run_options(parts["run"])
     parts["check"].add_argument("--json", action="store_true", help="print JSON")
-    parts["check"].add_argument("--connect", action="store_true", help="ask each model for a word (costs a few tokens)")
+    parts["check"].add_argument("--connect", action="store_true", help="ask models for a word, and sinks' servers too")
     parts["list"].add_argument(
         "kind",
         nargs="?",
@@ -82,11 +83,12 @@ def parser() -> argparse.ArgumentParser:
     parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
     parts["report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     parts["cache"].add_argument("action", choices=("stats", "clear"))
-    for name in ("judge-report", "runs", "compare", "explain", "cache"):
+    for name in ("judge-report", "runs", "compare", "explain", "publish", "cache"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
         parts[name].add_argument("--json", action="store_true", help="print JSON")
         parts[name].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
     _history_options(parts)
+    _publish_options(parts["publish"])
     return top
 
 
@@ -112,6 +114,12 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
     parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the beginning")
     parts["compare"].add_argument("run_b", metavar="RUN_B", help="the later one")
     parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
+
+
+def _publish_options(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--pending", action="store_true", help="send and verify what waits")
+    part.add_argument("--failed", action="store_true", help="the same, and try failed messages again")
+    part.add_argument("--list", action="store_true", help="only show what waits or has failed")
 
 
 def _positive(text: str) -> int:

@@ -8,8 +8,10 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from shared.core.best_effort import awaited
 from shared.core.clock import iso
 from shared.core.errors import StoreError, UsageError
+from shared.core.outbox import MessageSink
 from shared.report.terminal import as_json, show
 from shared.report.text import line
 from shared.report.words import STATUS
@@ -20,9 +22,11 @@ from shared.wiring.job import run_until_done
 from shared.wiring.judges import safe_views
 from shared.wiring.pages import Stored, newest_run, told, try_page, write_page
 from shared.wiring.progress import metrics_print_to_stderr, shown_progress
+from shared.wiring.redacting import RedactingMessages
 from shared.wiring.registries import build_registries
 from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
+from shared.wiring.sink_langfuse import Connecting
 
 EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1, "unpublished": 1}
 
@@ -76,11 +80,27 @@ def check(options: Namespace) -> int:
 
 
 def _connected(built: Built) -> int:
-    """Ask every model for a word and say what came of it; 1 when one of them does not answer."""
+    """Ask every model for a word, and sinks what their server can do, and say it; 1 when one does not answer."""
     found = built.models.connections()
     for alias, wrong in found.items():
         print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
-    return 1 if any(found.values()) else 0
+    failed = run_until_done(_sinks_reached(built))
+    return 1 if any(found.values()) or failed else 0
+
+
+async def _sinks_reached(built: Built) -> bool:
+    """Ask every sink that can be asked what it finds, and say it; whether one of them failed."""
+    failed = False
+    for outlet in built.sinks:
+        sink = outlet.sink.inner if isinstance(outlet.sink, RedactingMessages) else outlet.sink
+        if isinstance(sink, Connecting):
+            found = await awaited(sink.connect())
+            wrong = isinstance(found, Exception)
+            print(f"sink {sink.name!r}: {found}", file=sys.stderr if wrong else sys.stdout)
+            failed = failed or wrong
+        if isinstance(sink, MessageSink):
+            await sink.aclose()
+    return failed
 
 
 def list(options: Namespace) -> int:
@@ -161,6 +181,16 @@ def explain(options: Namespace) -> int:
     from shared.wiring.story import print_story  # late, as above
 
     return print_story(_built(options, Wishes(tuple(options.overrides))), options.item, options.json)
+
+
+def publish(options: Namespace) -> int:
+    """Publish what is left of a monitor's scores."""
+    from shared.wiring.publish import publish as publish_left  # late, as above
+
+    if not (options.pending or options.failed or options.list):
+        raise UsageError("publish: say what: --pending sends what waits, --failed tries failed ones too, --list shows")
+    built = _built(options, Wishes(tuple(options.overrides)))
+    return publish_left(built, options.failed, options.list, options.json)
 
 
 def cache(options: Namespace) -> int:

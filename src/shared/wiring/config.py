@@ -99,17 +99,21 @@ class Evaluation(Strict):
 
 
 class Experiment(Strict):
-    """A Langfuse experiment."""
+    """A Langfuse experiment. Without the block there is none."""
 
-    enabled: bool = False
-    dataset_name: str | None = None
-    run_name: str | None = None
-    run_metadata: dict[str, Any] = Field(default_factory=dict)
-    tags: list[str] = Field(default_factory=list)
-    flush: bool = True
-    score_on_runtime_traces: bool = False
-    link_to_traces: bool = False
-    metrics: list[str] = Field(default_factory=list)
+    enabled: bool = Field(default=True, description="false: none, though the block is there")
+    required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
+    dataset_name: str | None = Field(default=None, min_length=1, description="default: the monitor's name")
+    run_name: str | None = Field(default=None, min_length=1, description="default: one of its own for each run")
+    run_metadata: dict[str, Any] = Field(default_factory=dict, description="of the experiment's run")
+    tags: list[str] = Field(default_factory=list, description="of new traces, and in the metadata of scores")
+    flush: bool = Field(default=True, description="accepted, without effect")
+    link_to_traces: bool = Field(default=True, description="items are linked to the traces that they come from")
+    score_on_runtime_traces: bool = Field(
+        default=False, description="scores go to the trace that a metric names in its signals, else to the item's"
+    )
+    update_existing_items: bool = Field(default=False, description="write over items that the dataset has already")
+    metrics: list[str] = Field(default_factory=list, description="only these labels; empty: all")
 
 
 class DatabaseTarget(Strict):
@@ -160,8 +164,13 @@ class Publishing(Strict):
     give_up_hours: float = Field(default=72.0, ge=0, description="... and so many hours")
     metric_names: list[str] = Field(default_factory=list, description="publish only these labels; empty: all")
     push_to_db: bool = False
-    push_to_langfuse: bool = False
-    trace_experiment: bool = False
+    push_to_langfuse: bool = Field(default=False, description="scores go to Langfuse, onto their items' traces")
+    langfuse: dict[str, Any] | None = Field(
+        default=None, description="how Langfuse is reached; default: as the source does, or by variables"
+    )
+    trace_experiment: bool = Field(
+        default=False, description="the experiment's traces show each metric; without a block one with its defaults"
+    )
     experiment: Experiment | None = None
     database: DatabaseTarget | None = None
 

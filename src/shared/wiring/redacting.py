@@ -8,8 +8,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from shared.core.outbox import Message, MessageSink, Outlet, Packed, Receipt
+from shared.core.outbox import Message, MessageSink, Outlet, Packed, Receipt, RunSink
 from shared.core.ports import Batch, Sink
+from shared.core.results import RunReport
 from shared.privacy.items import redact_report, redact_result
 from shared.privacy.logs import redacted_logs
 from shared.privacy.redaction import Redactor
@@ -52,6 +53,11 @@ class RedactingMessages:
         self.name = sink.name
         self._sink, self._redactor = sink, redactor
 
+    @property
+    def inner(self) -> MessageSink:
+        """The sink behind."""
+        return self._sink
+
     def pack(self, batch: Batch) -> Packed:
         """The redacted batch as messages, which name their items as the state does."""
         clean = _redacted(batch, self._redactor)
@@ -62,6 +68,10 @@ class RedactingMessages:
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.messages),
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.skipped),
         )
+
+    def pack_run(self, run: RunReport) -> Packed:
+        """What the sink makes of a run as a whole, redacted too."""
+        return self._sink.pack_run(redact_report(run, self._redactor)) if isinstance(self._sink, RunSink) else Packed()
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
         """Deliver some."""

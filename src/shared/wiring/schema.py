@@ -3,7 +3,7 @@ chosen by name put in their place. `trueline schema` writes it to `configs/truel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -18,9 +18,10 @@ from shared.wiring.checking import Named, params_model
 from shared.wiring.config import MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.config_people import LabelsCommon
 from shared.wiring.embeddings import EmbeddingCommon
+from shared.wiring.making import with_required
 from shared.wiring.models import ModelCommon
 from shared.wiring.registries import Registries
-from shared.wiring.sinks import with_required
+from shared.wiring.sink_langfuse import LangfusePublishing
 
 Schema = dict[str, Any]
 _METRIC: Schema = {"$ref": "#/$defs/Metric"}
@@ -61,12 +62,17 @@ def config_schema(registries: Registries) -> Schema:
     events = _model_schema(OpenTelemetrySink.Params)
     del events["required"]  # the endpoint may come from a variable
     publishing["opentelemetry"] = {"anyOf": [events, {"type": "null"}]}
+    reached = ("base_url", "public_key", "secret_key")
+    publishing["langfuse"] = _sink(LangfusePublishing, optional=reached)
     schema = _with_variables(_hoisted(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
 
 
-def _sink(params: type[BaseModel]) -> Schema:
-    return {"anyOf": [_model_schema(with_required(params)), {"type": "null"}]}
+def _sink(params: type[BaseModel], optional: Sequence[str] = ()) -> Schema:
+    """A sink's block; `optional` keys are found elsewhere where it does not say them."""
+    found = _model_schema(with_required(params))
+    found["required"] = [name for name in found.get("required", ()) if name not in optional]
+    return {"anyOf": [found, {"type": "null"}]}
 
 
 def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default: str = "") -> Schema:

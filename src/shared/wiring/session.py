@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from shared.core.clock import Clock, utc_now
+from shared.core.outbox import Outgoing
+from shared.core.ports import Batch
+from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.database.engine import Database
 from shared.llm.metered import Account
@@ -141,7 +143,13 @@ async def _outlook(built: Built, report: RunReport, scratch: Opened, real: Opene
         notes.append(f"and {waiting:,} items of earlier draws, which are not finished")
     past = [] if real is None else real.reader.runs(built.plan.name, limit=PAST)
     scored = [run for run in past if run.counts.scored]
-    items = [result.item for result in islice(scratch.reader.results(report.stream), LOOKED_AT)]
+    items: list[DatasetItem] = []
+
+    def look(batch: Batch) -> Sequence[Outgoing]:
+        items.extend(result.item for result in batch.results)
+        return ()
+
+    scratch.runs.pack(report, LOOKED_AT, look, now)
     found = await outlook(built.money, built.metrics, past, items)
     if found is None:
         notes.append(_own_costs(scored, drawn + waiting))

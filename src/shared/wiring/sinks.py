@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-from pydantic import BaseModel, Field, create_model
 
 from shared.core.outbox import MessageSink, Outlet
 from shared.core.ports import Sink
@@ -14,44 +11,12 @@ from shared.core.registry import hint
 from shared.files.sink import FileSink
 from shared.monitoring.delivery import Patience
 from shared.wiring.checking import Checker
-from shared.wiring.config import MonitorConfig, Publishing
-from shared.wiring.settings import Surroundings
+from shared.wiring.config import Publishing
+from shared.wiring.making import Making
+from shared.wiring.sink_langfuse import experiment_sink, langfuse_sink
 from shared.wiring.sink_otel import opentelemetry_sink
 
-Params = TypeVar("Params", bound=BaseModel)
-
-_NOT_YET = {
-    "push_to_langfuse": "the Langfuse sink",
-    "push_to_db": "the Postgres sink",
-    "trace_experiment": "the Langfuse sink",
-}
-
-
-def with_required(params: type[Params]) -> type[Params]:
-    """A sink's parameters with the key that every sink has."""
-    said = "false: best effort; it holds up no item, and fails no run"
-    return create_model(params.__name__, __base__=params, required=(bool, Field(default=True, description=said)))
-
-
-@dataclass(frozen=True, slots=True)
-class Making:
-    """What a builder of a sink is given; mistakes go to the checker."""
-
-    config: MonitorConfig
-    checker: Checker
-    around: Surroundings
-
-    @property
-    def publishing(self) -> Publishing:
-        """The block."""
-        return self.config.publishing
-
-    def params(self, block: str, model: type[Params]) -> Params | None:
-        """`publishing.<block>`, a plain mapping, as a sink's parameters; None when it is not there or is wrong. Its
-        `required` is taken care of.
-        """
-        given = getattr(self.publishing, block)
-        return None if given is None else self.checker.model(with_required(model), given, ("publishing", block))
+_NOT_YET = {"push_to_db": "the Postgres sink"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +30,9 @@ class Kind:
     required: bool | None = True
 
 
-def build_sinks(making: Making, labels: Sequence[str]) -> tuple[Outlet, ...]:
+def build_sinks(making: Making) -> tuple[Outlet, ...]:
     """Every sink that the block asks for. What cannot be fulfilled is noted with the checker."""
-    check_publishing(making.publishing, labels, making.checker)
+    check_publishing(making.publishing, making.labels, making.checker)
     made = ((kind, kind.build(making)) for kind in _KINDS)
     return tuple(Outlet(sink, _required(making, kind)) for kind, sink in made if sink is not None)
 
@@ -98,11 +63,6 @@ def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Che
                 f"found true, but {sink} is not in this version; set it to false. Scores are kept in the state "
                 "database, and `publishing: {files: {directory: ...}}` writes them to files",
             )
-    if publishing.experiment is not None and publishing.experiment.enabled:
-        checker.problem(
-            ("publishing", "experiment", "enabled"),
-            "found true, but Langfuse experiments are not in this version; set it to false",
-        )
     for i, name in enumerate(publishing.metric_names):
         if labels and name not in labels:
             checker.problem(("publishing", "metric_names", i), f"unknown label {name!r}. {hint(name, labels)}")
@@ -117,5 +77,10 @@ def _events(making: Making) -> Sink | None:
     return opentelemetry_sink(making.config, making.checker, making.around)
 
 
-_KINDS = (Kind("files", _files), Kind("opentelemetry", _events, required=None))
+_KINDS = (
+    Kind("files", _files),
+    Kind("langfuse", langfuse_sink),
+    Kind("experiment", experiment_sink),
+    Kind("opentelemetry", _events, required=None),
+)
 """Every kind, in the order in which sinks are named. One line for each further one: its block, its builder."""

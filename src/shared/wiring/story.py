@@ -12,7 +12,7 @@ from shared.core.stories import ItemStory
 from shared.privacy.items import redact_failure, redact_item, redact_score
 from shared.privacy.redaction import Redactor
 from shared.report.aligned import wrapped
-from shared.report.story import StoryOptions, missing, story_text, verdict
+from shared.report.story import StoryOptions, left_out_text, missing, story_text, verdict
 from shared.report.text import line
 from shared.wiring.build import Built
 from shared.wiring.pages import told
@@ -34,17 +34,27 @@ def print_story(built: Built, item_id: str, in_json: bool) -> int:
         runs = opened.reader.runs(built.plan.name, _PAST)
         streams = _streams(built, runs)
         stories = [story for stream in streams for story in opened.reader.story(stream, item_id)]
-        unknown = [] if stories else _unknown(built, opened, runs, item_id)
+        passed = [] if stories else [each for stream in streams for each in opened.reader.passed_over(stream, item_id)]
+        unknown = [] if stories or passed else _unknown(built, opened, runs, item_id)
     if built.redactor is not None:
         stories = [_redacted(story, built.redactor) for story in stories]
+    if built.redactor is not None:
+        passed = [each._replace(item_id=_name(built, item_id), detail="") for each in passed]
     told_by = [(story, _options(built, runs, story)) for story in stories]
     if in_json:
         print_json(
-            {"item_id": _name(built, item_id), "stories": [_values(*each) for each in told_by], "notes": unknown}
+            {"item_id": _name(built, item_id), "stories": [_values(*each) for each in told_by]}
+            | {"notes": unknown, "passed_over": [each._asdict() for each in passed]}
         )
     else:
-        head = [] if stories else wrapped(f"{line(_name(built, item_id), 200)}: {' '.join(unknown)}")
-        print_text("\n".join((*(story_text(*each) for each in told_by), *head)) + ("" if stories else "\n"))
+        head = (
+            [left_out_text(_name(built, item_id), passed)]
+            if passed
+            else []
+            if stories
+            else wrapped(f"{line(_name(built, item_id), 200)}: {' '.join(unknown)}")
+        )
+        print_text("\n".join((*(story_text(*each) for each in told_by), *head)) + ("" if stories or passed else "\n"))
     return 0
 
 
@@ -98,6 +108,7 @@ def _redacted(story: ItemStory, redactor: Redactor) -> ItemStory:
         item=None if story.item is None else redact_item(story.item, redactor),
         scores=tuple(each._replace(score=redact_score(each.score, redactor)) for each in story.scores),
         failures=tuple(each._replace(failure=redact_failure(each.failure, redactor)) for each in story.failures),
+        delivered=tuple(each._replace(reason=redactor.redact(each.reason)) for each in story.delivered),
     )
 
 

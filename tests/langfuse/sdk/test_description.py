@@ -17,6 +17,7 @@ from shared.langfuse.client import LangfuseClient
 from shared.langfuse.datasets import NewItem
 from shared.langfuse.prompts import NewPrompt
 from shared.langfuse.queries import ObservationQuery, ScoreQuery
+from shared.langfuse.spans import Span
 from tests.langfuse.clients import listed, score, using
 from tests.langfuse.standin.plan import Plan
 from tests.langfuse.standin.server import standing_in
@@ -113,8 +114,11 @@ async def everything(client: LangfuseClient) -> None:
     await client.datasets.link("run", "i", "t", "o")
     await listed(client.datasets.listed())
     await listed(client.datasets.items("a/b"))
-    await listed(client.datasets.experiments(START - timedelta(days=1)))
-    await listed(client.datasets.experiment_items(START - timedelta(days=1), "e"))
+    if (await client.abilities())[0] == "v2":
+        await listed(client.datasets.experiments(START - timedelta(days=1)))
+        await listed(client.datasets.experiment_items(START - timedelta(days=1), "e", until=START))
+    await listed(client.datasets.links("d", "run"))
+    await client.spans.post([Span("a" * 32, "b" * 16, "s", START, START, {"langfuse.experiment.id": "e"})])
 
 
 @pytest.mark.parametrize("plan", [Plan(), Plan("4.16.0"), Plan("3.150.0")], ids=["4.60", "4.16", "3.150"])

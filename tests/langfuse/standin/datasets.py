@@ -131,11 +131,13 @@ class Experiments:
         since = request.moment("fromStartTime")
         if since is None:
             raise refused(400, "Invalid request data: fromStartTime: Required")
-        wanted = request.listed("experimentId")
+        wanted, until = request.listed("experimentId"), request.moment("toStartTime")
         found = []
         for _, row in self._observations.after():
             about = row.get("_experiment")
-            if about and moment(row["startTime"]) >= since and (wanted is None or about["id"] in wanted):
+            if not about or (wanted is not None and about["id"] not in wanted):
+                continue
+            if moment(row["startTime"]) >= since and (until is None or moment(row["startTime"]) < until):
                 found.append(row)
         return found
 

@@ -18,7 +18,8 @@ GATEWAY_PAGE = (
 @dataclass(frozen=True)
 class Fault:
     """An answer that is not as it should be. With `done` the request takes effect first, and only its answer is lost;
-    `cut` breaks the connection after `body`; `stuck` never answers until the server is closed.
+    `cut` breaks the connection after `body`; `stuck` never answers until the server is closed; `late` answers as
+    always, so many real seconds late.
     """
 
     status: int = 500
@@ -27,6 +28,7 @@ class Fault:
     done: bool = False
     cut: bool = False
     stuck: bool = False
+    late: float = 0.0
 
 
 BROKEN = Fault()
@@ -36,6 +38,7 @@ TOO_BROAD = Fault(524, GATEWAY_PAGE, {"content-type": "text/html"})
 CUT = Fault(cut=True, body=b"")
 CUT_AFTER = Fault(cut=True, body=b"", done=True)
 STUCK = Fault(stuck=True)
+SLOW = Fault(late=0.05)
 TOO_LARGE = Fault(413, b"Body exceeded 1mb limit", {"content-type": "text/plain"})
 FORBIDDEN = Fault(403, b'{"message": "Access denied", "error": "ForbiddenError"}')
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.langfuse.standin.observations import Observations
 from tests.langfuse.standin.protobuf import spans
-from tests.langfuse.standin.wire import Reply, Request, refused, shown
+from tests.langfuse.standin.wire import MovableClock, Reply, Request, refused, shown
 
 _EXPERIMENT = "langfuse.experiment."
 _PLAIN = {
@@ -33,10 +34,15 @@ Span = dict[str, Any]
 
 
 class Otlp:
-    """POST /api/public/otel/v1/traces. 200 means queued; a malformed id rejects the whole batch."""
+    """POST /api/public/otel/v1/traces. 200 means queued; a malformed id rejects the whole batch. A request that `drops`
+    says yes to is accepted and never stored; `delay` seconds pass until spans can be read.
+    """
 
-    def __init__(self, observations: Observations) -> None:
+    def __init__(self, observations: Observations, clock: MovableClock) -> None:
         self._observations = observations
+        self._clock = clock
+        self.drops: Callable[[], bool] = lambda: False
+        self.delay = 0.0
         self.spans: list[Span] = []
         self.versions: list[str] = []
 
@@ -51,8 +57,11 @@ class Otlp:
         if any(len(span["spanId"]) != 16 or len(span["traceId"]) != 32 for span in found):
             raise refused(400, "Invalid span id")
         self.versions.append(request.headers.get("x-langfuse-ingestion-version", ""))
+        if self.drops():
+            return Reply(200, {})
         self.spans += found
-        self._observations.add(*map(observation, found))
+        visible = self._clock() + timedelta(seconds=self.delay) if self.delay else None
+        self._observations.add(*map(observation, found), visible_at=visible)
         return Reply(200, {})
 
 

@@ -47,7 +47,7 @@ class Rooms:
         self.scores = Scores(plan, clock)
         self.datasets = Datasets(clock)
         self.prompts = Prompts(plan, clock, self.webhooks)
-        self.otlp = Otlp(self.observations)
+        self.otlp = Otlp(self.observations, clock)
         self.experiments = Experiments(self.observations, self.scores)
         self.legacy = Legacy(self.observations, self.scores)
         self.routes = (*self._reads(), *self._scores(), *self._datasets(), *self._prompts())
@@ -91,10 +91,11 @@ class Rooms:
             ("DELETE", "dataset-items/*", made.delete_item),
             ("POST", "dataset-run-items", made.link),
             ("GET", "dataset-run-items", made.list_links),
-            ("GET", "experiments", self.experiments.listed),
-            ("GET", "experiment-items", self.experiments.items),
         ]
-        return [Route(method, f"/api/public/{path}", handler, "datasets") for method, path, handler in rows]
+        found = [Route(method, f"/api/public/{path}", handler, "datasets") for method, path, handler in rows]
+        for path, handler in (("experiments", self.experiments.listed), ("experiment-items", self.experiments.items)):
+            found.append(Route("GET", f"/api/public/{path}", handler, "datasets", lambda plan: plan.events))
+        return found
 
     def _prompts(self) -> list[Route]:
         made = self.prompts

@@ -135,7 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         if standin.plan.latency:
             time.sleep(standin.plan.latency)
         fault = standin.faults.take(request)
-        if fault is not None:
+        if fault is not None and fault.late:
+            time.sleep(fault.late)
+        elif fault is not None:
             if fault.done:
                 standin.answer(request, parts.path)
             with suppress(OSError):

@@ -54,7 +54,7 @@ def upgrade() -> None:
         sa.Column("item_id", Id, nullable=False),
         sa.Column("reason", Id, nullable=False),
         sa.Column("run_id", Id, nullable=False),
-        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("times", sa.Integer, nullable=False),
         sa.Column("detail", Prose, nullable=False),
         sa.Column("at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("source_key", "monitor_key", "item_id", "reason"),

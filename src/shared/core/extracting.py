@@ -1,0 +1,56 @@
+"""What a source yields, and the way from its record to an item by the application's extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from shared.core.best_effort import attempt
+from shared.core.errors import Skip
+from shared.core.records import DatasetItem
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that could not become an item: where it stands and what is wrong with it."""
+
+    where: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that must be told about what was read. `cut`: a limit kept a part of the window from it."""
+
+    text: str
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A record that is none of the monitor's: the id that its source knows it by, and why."""
+
+    item_id: str
+    why: str
+
+
+Fetched = DatasetItem | Broken | LeftOut | Notice
+"""What a source yields."""
+
+
+def extracted(extract: Callable[[Any], DatasetItem], record: Any, item_id: str) -> DatasetItem | LeftOut | str:
+    """The record's item; `LeftOut` when the extractor raised `Skip`; else a text that says what is wrong with it."""
+    item: object = attempt(extract, record)
+    if isinstance(item, Skip):
+        return LeftOut(item_id, str(item) or "the extractor left it out without a reason")
+    if isinstance(item, Exception):
+        return f"the extractor failed: {type(item).__name__}: {item}"
+    if not isinstance(item, DatasetItem):
+        return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
+    # As it will be stored and read again: an item that cannot be is told here, not in a later run.
+    sound = attempt(DatasetItem.from_dict, item.to_dict())
+    return f"the extractor made an item that cannot be kept: {sound}" if isinstance(sound, Exception) else sound

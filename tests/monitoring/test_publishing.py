@@ -1,0 +1,382 @@
+"""Scores on their way to sinks: whatever is lost, refused or killed, each arrives once, and marks say the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.core.errors import FatalError, Unavailable
+from shared.core.outbox import Message, MessageSink, Outlet, Parcel, Receipt
+from shared.core.ports import Batch, Sink
+from shared.core.published import Published
+from shared.core.records import DatasetItem
+from shared.core.results import RunReport, Stream
+from shared.database.engine import open_database
+from shared.database.runs import SqlRunStore
+from shared.database.scored import SqlScoredItems
+from shared.monitoring.delivery import LEASE, Patience, settled
+from shared.monitoring.pipeline import run_monitor
+from shared.monitoring.plan import Limits, MonitorPlan, Ports
+from shared.monitoring.sampling import All
+from shared.scoring.metric import bind
+from shared.scoring.runner import Runner
+from tests.monitoring.posting import DOWN, Folder
+from tests.monitoring.test_pipeline import ListSource, items
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+STREAM = Stream("list:test", "monitor")
+AT_ONCE = Patience(verify=0.0, settle=0.0)
+PARCEL = Parcel(Message("k", "i", {}), "pending", "b", "r", 0, NOW)
+
+
+class Shelf:
+    """A sink of whole batches, by their ids."""
+
+    def __init__(self, name: str = "shelf") -> None:
+        self.name = name
+        self.batches: dict[str, Batch] = {}
+        self.down: type[Exception] | None = None
+
+    async def publish(self, batch: Batch) -> None:
+        if self.down is not None:
+            raise self.down("the shelf is out of reach")
+        self.batches[batch.id] = batch
+
+    def ids(self) -> list[str]:
+        return sorted(result.item.id for batch in self.batches.values() for result in batch.results)
+
+
+class House:
+    """A monitor on a SQLite file, run again and again by a clock that the test moves."""
+
+    def __init__(self, folder: Path, count: int = 10) -> None:
+        self.now, self.every = NOW, timedelta(hours=1)
+        self.database = open_database(folder / "state.db")
+        self.scored = SqlScoredItems(self.database)
+        self.source = ListSource(items(count))
+        self.sink = Folder(folder / "rows")
+        self.calls: list[str] = []
+
+    def metric(self, item: DatasetItem) -> float:
+        self.calls.append(item.id)
+        return len(item.actual_output or "") / 100
+
+    def plan(self, **changes: Any) -> MonitorPlan:
+        plan = MonitorPlan("monitor", STREAM, self.source, All(), Runner([bind(self.metric, "Odd")]), patience=AT_ONCE)
+        return replace(plan, **changes)
+
+    def run(self, *outlets: Outlet, **changes: Any) -> RunReport:
+        """One run, `every` after the one before."""
+        self.now += self.every
+        store = SqlRunStore(self.database, lambda: self.now)
+        ports = Ports(self.scored, store, outlets or (Outlet(self.sink),), clock=lambda: self.now)
+        return asyncio.run(run_monitor(self.plan(**changes), ports))
+
+    def marked(self) -> int:
+        return self.scored.stats().get(STREAM, 0)
+
+
+def expected(count: int) -> dict[str, float]:
+    return {f"i{n:03}.Odd": n / 100 for n in range(count)}
+
+
+def test_scores_are_sent_verified_and_marked(tmp_path: Path) -> None:
+    """The plain way: every score at its sink, read back, every item marked, and the run says so."""
+    house = House(tmp_path)
+    report = house.run()
+    assert (report.status, report.counts.marked, house.marked()) == ("done", 10, 10)
+    assert report.published == (Published("folder", verified=10),)
+    assert house.sink.rows() == expected(10) and house.sink.closed
+    again = house.run()
+    assert (again.status, len(house.sink.sent)) == ("nothing_new", 10)
+    stored = SqlRunStore(house.database).run(report.run_id)
+    assert stored is not None and stored.published == report.published
+
+
+def test_a_lost_answer_leaves_one_copy(tmp_path: Path) -> None:
+    """What was taken and not confirmed is sent again under the same key."""
+    house = House(tmp_path)
+    house.sink.fault = lambda key: "lost_answer" if house.sink.sent.count(key) == 1 else ""
+    first = house.run()
+    assert (first.status, first.counts.marked, first.published[0].pending) == ("unpublished", 0, 10)
+    second = house.run()
+    assert (second.counts.marked, house.sink.rows(), len(house.sink.sent)) == (10, expected(10), 20)
+    assert len(house.calls) == 10
+
+
+def test_what_was_lost_on_the_way_is_sent_again(tmp_path: Path) -> None:
+    """A sink that said yes and kept nothing is not believed."""
+    house = House(tmp_path)
+    house.sink.fault = lambda key: "lost" if house.sink.sent.count(key) == 1 else ""
+    assert house.run().counts.marked == 0
+    assert (house.run().counts.marked, house.sink.rows()) == (10, expected(10))
+
+
+def test_a_rejected_score_fails_at_once_and_loudly(tmp_path: Path) -> None:
+    """Its item stays unmarked and is never scored again; the run fails once, and later ones only say so."""
+    house = House(tmp_path)
+    house.sink.fault = lambda key: "rejected" if key == "i003.Odd" else ""
+    first = house.run()
+    assert (first.status, first.counts.marked) == ("unpublished", 9)
+    assert first.published == (Published("folder", verified=9, failed=1, reasons={"value too long": 1}),)
+    assert "1 message(s) failed at folder: value too long" in first.notes[0] and "--failed" in first.notes[0]
+    second = house.run()
+    assert (second.status, second.published[0].failed_before, second.counts.scored) == ("nothing_new", 1, 0)
+    assert "(1 of them in earlier runs)" in second.notes[0]
+    assert (house.calls.count("i003"), house.sink.sent.count("i003.Odd")) == (1, 1)
+
+
+def test_a_slow_sink_is_looked_at_again_by_the_next_run(tmp_path: Path) -> None:
+    """Sent and not to be read back yet is no failure: a note, no mark, and nothing sent twice."""
+    house = House(tmp_path)
+    house.sink.fault, house.every = lambda key: "slow", timedelta(minutes=10)
+    reports = [house.run() for _ in range(3)]
+    assert [each.status for each in reports] == ["done", "nothing_new", "done"]
+    assert [each.counts.marked for each in reports] == [0, 0, 10]
+    assert "cannot be read back yet" in reports[0].notes[0]
+    assert (len(house.sink.sent), house.sink.rows()) == (10, expected(10))
+
+
+def test_a_run_waits_a_little_for_a_slow_sink(tmp_path: Path) -> None:
+    """Within `verify` seconds it looks again and again, and then marks."""
+    house = House(tmp_path)
+    house.sink.fault = lambda key: "slow"
+    store = SqlRunStore(house.database)
+    ports = Ports(house.scored, store, (Outlet(house.sink),))
+    report = asyncio.run(run_monitor(house.plan(patience=Patience(verify=20.0, settle=0.0)), ports))
+    assert (report.status, report.counts.marked) == ("done", 10)
+
+
+@pytest.mark.parametrize("down", DOWN)
+def test_a_required_sink_that_is_down_does_not_stop_scoring(tmp_path: Path, down: type[Exception]) -> None:
+    """All is scored and stored, nothing marked; the run fails and says how to drain it; the next run does."""
+    house = House(tmp_path)
+    house.sink.down = down
+    first = house.run(limits=Limits(chunk=3))
+    assert (first.status, first.counts.scored, first.counts.marked) == ("unpublished", 10, 0)
+    assert "the folder does not answer" in first.notes[0] and "trueline publish" in first.notes[0]
+    assert [each.label for each in first.estimates] == ["Odd"]
+    house.sink.down = None
+    assert (house.run().counts.marked, house.sink.rows(), len(house.calls)) == (10, expected(10), 10)
+
+
+@pytest.mark.parametrize("down", DOWN)
+def test_a_best_effort_sink_holds_up_nothing(tmp_path: Path, down: type[Exception]) -> None:
+    """Whatever it raises: the run is done, the items are marked, and later runs bring the sink what it missed."""
+    house, shelf = House(tmp_path), Shelf()
+    shelf.down = house.sink.down = down
+    outlets = (Outlet(shelf, required=False), Outlet(house.sink, required=False))
+    report = house.run(*outlets)
+    assert (report.status, report.counts.marked) == ("done", 10)
+    assert [each.pending for each in report.published] == [1, 10]
+    assert "which is best effort" in report.notes[0]
+    shelf.down = house.sink.down = None
+    house.run(*outlets)
+    assert (shelf.ids(), house.sink.rows()) == ([each.id for each in items(10)], expected(10))
+
+
+def test_a_best_effort_sink_that_cannot_pack_skips(tmp_path: Path) -> None:
+    """Its mistake is a reason in the report, not the end of the run."""
+
+    class Broken(Folder):
+        def pack(self, batch: Batch) -> Any:
+            raise KeyError("trace")
+
+    house = House(tmp_path)
+    report = house.run(Outlet(Broken(tmp_path / "broken", "broken"), required=False))
+    assert (report.status, report.published[0].skipped) == ("done", 10)
+    assert report.published[0].reasons == {"it could not be packed: KeyError: 'trace'": 10}
+
+
+def test_whole_batches_are_sent_again_alike(tmp_path: Path) -> None:
+    """A batch that waits goes out with the items, scores and run that it was packed with."""
+    house, shelf = House(tmp_path), Shelf()
+    shelf.down = Unavailable
+    first = house.run(Outlet(shelf))
+    assert first.published == (Published("shelf", whole=True, pending=1, reasons={"the shelf is out of reach": 1}),)
+    shelf.down = None
+    house.source.records += items(3, 10)
+    house.run(Outlet(shelf))
+    assert shelf.ids() == [each.id for each in items(13)]
+    assert next((each.run.run_id, len(each.results)) for each in shelf.batches.values()) == (first.run_id, 10)
+
+
+def test_scores_without_a_place_are_skipped_and_said(tmp_path: Path) -> None:
+    """They hold up nothing."""
+    house = House(tmp_path, 2)
+    house.source.records.append(DatasetItem(id="x1", actual_output="x"))
+    report = house.run()
+    assert (report.counts.marked, report.published[0].skipped, report.published[0].reasons) == (3, 1, {"no trace": 1})
+
+
+def test_a_sink_that_is_gone_holds_up_nothing_and_loses_nothing(tmp_path: Path) -> None:
+    """Taken out of the configuration and put back, it gets what it missed."""
+    house, shelf = House(tmp_path), Shelf()
+    house.sink.down = FatalError
+    assert house.run(Outlet(house.sink), Outlet(shelf)).counts.marked == 0
+    report = house.run(Outlet(shelf))
+    assert (report.status, report.counts.marked) == ("done", 10)
+    assert "10 row(s) are kept for folder" in report.notes[0]
+    house.sink.down = None
+    house.run(Outlet(house.sink), Outlet(shelf))
+    assert house.sink.rows() == expected(10)
+
+
+def test_sinks_of_messages_go_on_while_scoring_does(tmp_path: Path) -> None:
+    """The first chunk is at its sink before the last one is scored."""
+    house = House(tmp_path, 30)
+    seen: list[int] = []
+
+    async def slow(item: DatasetItem) -> float:
+        await asyncio.sleep(0.01)
+        seen.append(len(house.sink.sent))
+        return 1.0
+
+    report = house.run(runner=Runner([bind(slow, "Odd")]), limits=Limits(chunk=5))
+    assert report.counts.marked == 30
+    assert 0 < seen[-1] < 30
+
+
+def test_tries_back_off_and_end() -> None:
+    """1, 2, 4, ... seconds, up to 15 minutes, with jitter; over only when both tries and hours are used up."""
+    rng, patience = Random(1), Patience(tries=5, hours=2.0)
+    waits = []
+    for tries in range(12):
+        made = settled(replace(PARCEL, attempts=tries), Receipt("k", "pending", "busy"), NOW, patience, rng)
+        assert (made.state, made.attempts) == ("pending", tries + 1)
+        waits.append((made.next_try_at - NOW).total_seconds())
+    assert all(min(2.0**n, 900) / 2 <= wait <= min(2.0**n, 900) for n, wait in enumerate(waits))
+    asked = settled(PARCEL, Receipt("k", "pending", "busy", 3600.0), NOW, patience, rng)
+    assert asked.next_try_at == NOW + timedelta(hours=1)
+    late = NOW + timedelta(hours=3)
+    assert settled(replace(PARCEL, attempts=2), Receipt("k", "pending"), late, patience, rng).state == "pending"
+    over = settled(replace(PARCEL, attempts=4), Receipt("k", "pending", "busy"), late, patience, rng)
+    assert (over.state, over.reason) == ("failed", "given up after 5 tries in 3 h: busy")
+
+
+def test_what_is_never_seen_is_sent_again_after_an_hour() -> None:
+    """Looked for ever less often, then taken for lost."""
+    sent = replace(PARCEL, state="sent", sent_at=NOW, attempts=1)
+    ask = Receipt("k", "sent")
+    for minutes, wait in ((1, 60), (10, 600), (40, 900)):
+        at = NOW + timedelta(minutes=minutes)
+        made = settled(sent, ask, at, Patience(), Random(1))
+        assert (made.state, (made.next_try_at - at).total_seconds(), made.sent_at) == ("sent", wait, NOW)
+    lost = settled(sent, ask, NOW + timedelta(minutes=61), Patience(), Random(1))
+    assert (lost.state, lost.attempts, lost.sent_at) == ("pending", 1, None)
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Life:
+    """How many calls of stores and sinks a process lives for; it dies `before` or after the last one's work is done,
+    and no call works from then on.
+    """
+
+    def __init__(self, calls: int, before: bool) -> None:
+        self.left, self.before = calls, before
+
+    def guarded(self, inner: object) -> Any:
+        """The object with methods that die."""
+        return _Mortal(inner, self)
+
+
+class _Mortal:
+    def __init__(self, inner: object, life: Life) -> None:
+        self._inner, self._life = inner, life
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return self._call(found) if callable(found) else found
+
+    def _call(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        life = self._life
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            life.left -= 1
+            if life.left < -1 or (life.left < 0 and life.before):
+                raise Killed
+            made = work(*arguments, **named)
+            if inspect.iscoroutine(made):
+                return _last(made, life)
+            if life.left < 0:
+                raise Killed
+            return made
+
+        return call
+
+
+async def _last(work: Coroutine[Any, Any, Any], life: Life) -> Any:
+    made = await work
+    if life.left < 0:
+        raise Killed
+    return made
+
+
+_FAULTS = st.sampled_from(["", "", "", "refused", "lost_answer", "lost", "slow"])
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lives=st.lists(st.tuples(st.integers(1, 60), st.booleans()), max_size=5),
+    faults=st.lists(_FAULTS, max_size=12),
+    rejected=st.sets(st.integers(0, 11), max_size=2),
+)
+def test_faults_and_kills_lose_nothing_and_double_nothing(
+    tmp_path_factory: pytest.TempPathFactory, lives: list[tuple[int, bool]], faults: list[str], rejected: set[int]
+) -> None:
+    """Processes that die anywhere, a sink that loses, refuses and is slow: after enough runs every score is there
+    once, a mark is only where every score of the item is at every required sink, and no item was published untrue.
+    """
+    house, shelf = House(tmp_path_factory.mktemp("house"), 12), Shelf()
+    keys = {f"i{n:03}.Odd" for n in rejected}
+    left = list(faults)
+    house.sink.fault = lambda key: "rejected" if key in keys else left.pop() if left else ""
+
+    def check() -> None:
+        done = {each.id for each in items(12)} - set(house.scored.unseen(STREAM, [each.id for each in items(12)]))
+        assert {f"{each}.Odd" for each in done} <= set(house.sink.rows())
+        assert done <= set(shelf.ids())
+
+    for calls, before in lives:
+        life = Life(calls, before)
+        house.now += timedelta(seconds=LEASE + 1)
+        store = life.guarded(SqlRunStore(house.database, lambda: house.now))
+        sinks = (Outlet(cast(MessageSink, _Guarded(house.sink, life))), Outlet(cast(Sink, life.guarded(shelf))))
+        ports = Ports(life.guarded(house.scored), store, sinks, clock=lambda: house.now)
+        with suppress(Killed):
+            asyncio.run(run_monitor(house.plan(limits=Limits(chunk=5)), ports))
+        check()
+    outlets = (Outlet(house.sink), Outlet(shelf))
+    for _ in range(len(faults) + 3):
+        report = house.run(*outlets, limits=Limits(chunk=5))
+        check()
+        if not any(each.pending or each.sent for each in report.published):
+            break
+    whole = expected(12)
+    assert house.sink.rows() == {key: value for key, value in whole.items() if key not in keys}
+    assert shelf.ids() == [each.id for each in items(12)]
+    assert house.marked() == 12 - len(keys)
+    assert [house.sink.sent.count(key) for key in keys] == [1] * len(keys)
+
+
+class _Guarded:
+    """A sink of messages in a process that dies."""
+
+    def __init__(self, inner: Folder, life: Life) -> None:
+        self.name = inner.name
+        mortal = life.guarded(inner)
+        self.pack, self.send, self.verify, self.aclose = mortal.pack, mortal.send, mortal.verify, mortal.aclose
