@@ -154,5 +154,6 @@ def test_an_item_that_cannot_be_used_is_told_and_the_others_follow(server: Stand
 
 
 def test_a_dataset_that_does_not_exist_is_named(server: StandIn) -> None:
-    with pytest.raises(SourceError, match=r"dataset 'golden/nothing'.*Dataset not found"):
+    fill(server)
+    with pytest.raises(ConfigError, match=r"no dataset 'golden/nothing' in this project\. Known: 'golden/answers'"):
         read(server, dataset="golden/nothing")

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from implementations.athena.extractors import chat, recommendation
+from shared.core.ports import Notice
 from shared.core.records import DatasetItem
 from shared.langfuse.source_params import LangfuseSourceParams
 from tests.langfuse.sourcing import athena, broken, read, rows_of, source_of
@@ -279,3 +280,33 @@ KEYS = {"base_url": "http://127.0.0.1:1", "public_key": "pk", "secret_key": "sk-
 def test_parameters_that_cannot_be_meant_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         LangfuseSourceParams(**{**KEYS, **given})
+
+
+def test_a_window_by_the_clock_reaches_back_to_the_last_run(server: StandIn, tmp_path: Path) -> None:
+    """Runs that were missed leave no gap: the look-back is counted from the last one, and it is told."""
+    fill(server, 10, apart=3600, until=-30)  # one an hour, back to nine and a half hours ago
+    source = source_of(server, tmp_path)
+    plain = [each for each in source.fetch(START) if isinstance(each, DatasetItem)]
+    assert len(plain) == 2
+    found = list(source.caught_up(START - timedelta(hours=5)).fetch(START))
+    assert len([each for each in found if isinstance(each, DatasetItem)]) == 6
+    assert [each.text for each in found if isinstance(each, Notice)] == [
+        "the window was last read at 2026-11-20T07:00: this one begins at 2026-11-20T06:00 to leave no gap"
+    ]
+    again = source.caught_up(START - timedelta(hours=1)).fetch(START)
+    assert len([each for each in again if isinstance(each, Notice)]) == 0  # a run on time tells nothing
+
+
+def test_catching_up_is_bounded_and_what_lies_beyond_is_told(server: StandIn, tmp_path: Path) -> None:
+    fill(server, 10, apart=3600, until=-30)
+    source = source_of(server, tmp_path, catch_up_days=0.125)
+    found = list(source.caught_up(START - timedelta(hours=8)).fetch(START))
+    assert len([each for each in found if isinstance(each, DatasetItem)]) == 4
+    (note,) = [each.text for each in found if isinstance(each, Notice)]
+    assert "more than catch_up_days ago; what came between then and 2026-11-20T08:00 is not read" in note
+
+
+def test_other_windows_stay_as_they_are(server: StandIn, tmp_path: Path) -> None:
+    fill(server, 10, apart=3600, until=-30)
+    source = source_of(server, tmp_path, from_timestamp=START - timedelta(hours=3), look_back_minutes=0)
+    assert len(list(source.caught_up(START - timedelta(hours=8)).fetch(START))) == 3

@@ -66,6 +66,9 @@ class MemoryReader:
         mine = (run for run in self.stored if run.monitor == monitor and run.started_at >= since)
         return [each for run in mine for each in run.usage]
 
+    def last_read(self, stream: Stream) -> datetime | None:
+        return max((run.started_at for run in self.stored if run.stream == stream), default=None)
+
     def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
         return []
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many records and items went which way in one run. `not_applicable` counts labels, `no_metric` the items to
-    which none of them applies.
+    which none of them applies, `cut` how often a limit kept the run from the rest of its window.
     """
 
     read: int = 0
@@ -28,6 +28,7 @@ class Counts:
     no_metric: int = 0
     postponed: int = 0
     marked: int = 0
+    cut: int = 0
 
     @property
     def failure_share(self) -> float:

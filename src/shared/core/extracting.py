@@ -24,9 +24,10 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user must be told about what was read, such as a limit that was hit."""
+    """Something that must be told about what was read. `cut`: a limit kept a part of the window from it."""
 
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
 from shared.core.clock import Clock, iso
 from shared.core.digests import digest
@@ -97,7 +98,11 @@ def advisory_lock(engine: sa.Engine, place: str, what: StreamLock, clock: Clock)
             who = "" if mine else _holder(connection, key)
         if not mine:
             raise BusyError(f"{what.stream}: another run holds it ({who}). Let it finish, or end that process.")
-        yield
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError):  # a connection that is gone has given the lock back
+                stack.close()
 
 
 @contextmanager

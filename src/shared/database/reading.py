@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
@@ -21,6 +21,8 @@ from shared.database.tables import WAITING, decisions, failures, items, runs, sc
 
 PAGE = 500
 """Items held in memory at a time."""
+
+_ENDED = ("done", "nothing_new", "unpublished", "over_budget", "too_many_failures")
 
 RECENT = 100_000
 """Past scores that `spreads` looks at: the newest, enough for two digits."""
@@ -116,6 +118,26 @@ class SqlRunReader:
         query = sa.select(runs.c.usage).where(runs.c.monitor == monitor, runs.c.started_at >= since)
         with self.database.read() as connection:
             return [each for found in connection.scalars(query) for each in usage_of(found)]
+
+    def last_read(self, stream: Stream) -> datetime | None:
+        """When the newest run began that read its whole window and stored the draw.
+
+        Where there is none (all were killed, failed, or cut short by a limit) it is the first run's time, None without
+        any. A run that ended with too many failures counts unless records were broken: those are to be read again.
+        """
+        mine = (runs.c.source_key == stream.source_key, runs.c.monitor_key == stream.monitor_key)
+        ended = sa.select(runs.c.started_at, runs.c.status, runs.c.counts).where(*mine, runs.c.status.in_(_ENDED))
+        first = sa.select(sa.func.min(runs.c.started_at, type_=runs.c.started_at.type)).where(*mine)
+        with self.database.read() as connection:
+            streaming = connection.execution_options(yield_per=10)
+            with streaming.execute(ended.order_by(runs.c.started_at.desc())) as newest:
+                for run in newest:
+                    counts = dict(run.counts)
+                    broken = run.status == "too_many_failures" and counts.get("broken")
+                    if not counts.get("cut") and not broken:
+                        return cast(datetime, run.started_at)
+        with self.database.read() as connection:
+            return cast(datetime | None, connection.scalar(first))
 
     def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
         """Why an item was left out where no decision was made about it, oldest first."""

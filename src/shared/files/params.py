@@ -51,6 +51,9 @@ class FileSourceParams(BaseModel):
     timestamp_field: str = Field(
         default="timestamp", min_length=1, description="Where a record keeps its time; a.b is nested."
     )
+    catch_up_days: float = Field(
+        default=30.0, ge=0, le=3650, description="A window that goes by the clock begins no later than the last run."
+    )
     limit: int | None = Field(default=None, ge=1, description="At most so many records: the newest of the window.")
 
     @field_validator("path")
@@ -83,12 +86,17 @@ class FileSourceParams(BaseModel):
         """The paths and globs, as a list."""
         return [self.path] if isinstance(self.path, str) else list(self.path)
 
-    def span(self, now: datetime) -> Span:
-        """The window as seen at `now`, in UTC."""
+    def span(self, now: datetime, last: datetime | None = None) -> Span:
+        """The window as seen at `now`, in UTC. One that goes by the clock begins no later than `last`, but at most
+        `catch_up_days` ago for that.
+        """
         for name, seconds in _BACK.items():
             amount = getattr(self, name)
             if amount is not None:
-                return Span(self.timestamp_field, _before(as_utc(now), amount * seconds), as_utc(now))
+                low = _before(as_utc(now), amount * seconds)
+                if low is not None and last is not None:
+                    low = min(low, max(last, as_utc(now) - timedelta(days=self.catch_up_days)))
+                return Span(self.timestamp_field, low, as_utc(now))
         return Span(self.timestamp_field, self.from_timestamp, self.to_timestamp)
 
 

@@ -42,10 +42,17 @@ class FileSource:
 
     Params = FileSourceParams
 
-    def __init__(self, params: FileSourceParams, context: SourceContext) -> None:
+    def __init__(self, params: FileSourceParams, context: SourceContext, last: datetime | None = None) -> None:
         self.key = context.key
         self._params = params
         self._context = context
+        self._last = last
+
+    def caught_up(self, last: datetime) -> FileSource:
+        """The same source, whose window holds all that came since `last`, for a window that goes by the clock; at most
+        `catch_up_days`.
+        """
+        return FileSource(self._params, self._context, last)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, lazily and in bounded memory.
@@ -57,7 +64,7 @@ class FileSource:
         Raises:
             SourceError: when a file is missing, unreadable or damaged; ConfigError: when DuckDB is not installed.
         """
-        span = self._params.span(now)
+        span = self._params.span(now, self._last)
         files = []
         for file in find_files(self._params, self._context.root):
             if _is_empty(file):
@@ -146,7 +153,8 @@ def _limit_notice(newest: Newest, span: Span) -> Notice:
     rule = f"the newest by {span.field!r}" if newest.by_time else f"the first, as they have no {span.field!r}"
     return Notice(
         f"limit {newest.limit} was hit: {newest.left_out} of {newest.total} records of the window are left out "
-        f"(kept: {rule}); raise `limit` or narrow the window to see them"
+        f"(kept: {rule}); raise `limit` or narrow the window to see them",
+        cut=True,
     )
 
 

@@ -9,11 +9,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared.core.errors import ItemError, SourceError, TransientError
+from shared.core.errors import ConfigError, ItemError, SourceError, TransientError
 from shared.core.extracting import LeftOut, extracted
 from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import FIELDS, DatasetItem
+from shared.core.registry import hint
 from shared.langfuse.client import LangfuseClient
+from shared.langfuse.failures import NotFound
 from shared.langfuse.queries import Row
 from shared.langfuse.settings import Connection, Count, LangfuseSettings, Runtime
 
@@ -43,7 +45,7 @@ class LangfuseDatasetSource:
         """Yield every active item; archived ones are counted in a `Notice`.
 
         Raises:
-            SourceError: when the dataset cannot be read, or there is none of that name; ConfigError: wrong keys.
+            SourceError: when the dataset cannot be read; ConfigError: wrong keys, no dataset of that name.
         """
         client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         given = archived = 0
@@ -57,6 +59,10 @@ class LangfuseDatasetSource:
                     break
                 given += 1
                 yield self._extracted(row)
+        except NotFound as error:
+            names = [str(row.get("name")) for row in client.each(client.datasets.listed())]
+            where = f"source {self.key}: there is no dataset {self._params.dataset!r} in this project"
+            raise ConfigError(f"{where}. {hint(self._params.dataset, names)}") from error
         except (TransientError, ItemError) as error:
             raise SourceError(f"source {self.key}, dataset {self._params.dataset!r}: {error}") from error
         finally:

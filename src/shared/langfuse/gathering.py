@@ -75,9 +75,16 @@ class _Enough:
 class Gathering:
     """One read of a window. `read` fills the spool, then `groups` gives what is in it; `by_session` says of what."""
 
-    def __init__(self, client: LangfuseClient, params: LangfuseSourceParams, spool: Spool, now: datetime) -> None:
+    def __init__(
+        self,
+        client: LangfuseClient,
+        params: LangfuseSourceParams,
+        spool: Spool,
+        now: datetime,
+        last: datetime | None = None,
+    ) -> None:
         self._client, self._params, self._spool, self._now = client, params, spool, now
-        self.low, self.high = params.span(now)
+        self.low, self.high = params.span(now, last)
         self.quiet = (now - timedelta(minutes=params.quiet_minutes)).timestamp()
         self._floor = self.low
         self._expand = set(params.expand_metadata)

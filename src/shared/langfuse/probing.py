@@ -84,7 +84,7 @@ class Probe:
         """How observations are read.
 
         Raises:
-            ConfigError: when the server serves neither read.
+            ConfigError: when the server serves neither read, or is older than 3.0.
         """
         if self._reads is None:
             since = iso(self._transport.runtime.wall() + timedelta(days=1))  # nothing lies there: a cheap question
@@ -92,6 +92,7 @@ class Probe:
             if await self._served(Call("GET", "/api/public/v2/observations", "general", {**now, "fields": "core"})):
                 self._reads = "v2"
             elif await self._served(Call("GET", "/api/public/observations", "legacy", {**now, "page": 1})):
+                await self.health()  # a server before 3.0 serves it too, and means something else by it
                 self._reads = "legacy"
             else:
                 raise await self._neither()

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from shared.core.clock import as_utc
+from shared.core.clock import as_utc, iso
 from shared.core.digests import digest
 from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.extracting import LeftOut, extracted
@@ -34,16 +34,33 @@ _NOTES = {
 }
 
 
+_TOLD = timedelta(minutes=10)
+"""Runs that begin a little late are nothing to speak of."""
+
+
 class LangfuseSource:
     """Whole traces or sessions of a Langfuse project, newest first."""
 
     Params = LangfuseSourceParams
 
-    def __init__(self, params: LangfuseSourceParams, context: SourceContext, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        params: LangfuseSourceParams,
+        context: SourceContext,
+        runtime: Runtime | None = None,
+        last: datetime | None = None,
+    ) -> None:
         self.key = context.key
         self._params = params
         self._context = context
         self.runtime = runtime or Runtime()
+        self._last = last
+
+    def caught_up(self, last: datetime) -> LangfuseSource:
+        """The same source, whose window holds all that came since `last`, look-back included, for a window that goes by
+        the clock; at most `catch_up_days`.
+        """
+        return LangfuseSource(self._params, self._context, self.runtime, last)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
@@ -58,13 +75,16 @@ class LangfuseSource:
         client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
         try:
-            gathering = Gathering(client, self._params, spool, now)
+            gathering = Gathering(client, self._params, spool, now, self._last)
             if not goes_on(spool, gathering.low, gathering.high):
                 spool.forget()
+            yield from self._caught_up_with(now)
             client.wait(gathering.read())
             yield from self._ready(gathering, now)
             done = True
-        except (TransientError, ItemError) as error:
+        except TransientError as error:
+            raise SourceError(f"source {self.key}: {error}; run again later: the next run leaves no gap") from error
+        except ItemError as error:
             raise SourceError(f"source {self.key}: {error}") from error
         except GeneratorExit:
             done = True
@@ -98,7 +118,20 @@ class LangfuseSource:
         for why, text in _NOTES.items():
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
-                yield Notice(text.format(**words, quiet=quiet, back=back))
+                yield Notice(text.format(**words, quiet=quiet, back=back), cut=why == "limit")
+
+    def _caught_up_with(self, now: datetime) -> Iterator[Notice]:
+        """What must be told of a window that begins earlier than it says, because runs were missed."""
+        usual, reached = self._params.span(now)[0], self._params.span(now, self._last)[0]
+        counts = self._params.by_clock and self._params.limit is None
+        if self._last is None or usual is None or reached is None or not counts:
+            return
+        begun = iso(self._last)[:16]
+        if self._last < reached:
+            lost = f"what came between then and {iso(reached)[:16]} is not read: raise `catch_up_days`, or read it once"
+            yield Notice(f"the window was last read at {begun}, more than catch_up_days ago; {lost} by from_timestamp")
+        elif usual - reached > _TOLD:
+            yield Notice(f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap")
 
     def _experimental(self, record: Row) -> bool:
         """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""

@@ -27,6 +27,7 @@ def _iso_time(value: object) -> object:
 
 Moment = Annotated[datetime, BeforeValidator(_iso_time)]
 Back = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Days = Annotated[float, Field(ge=0, le=3650, allow_inf_nan=False)]
 Minutes = Annotated[float, Field(ge=0, le=525_600, allow_inf_nan=False)]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
@@ -56,6 +57,9 @@ class LangfuseSourceParams(Connection):
     quiet_minutes: Minutes = Field(default=10.0, description="A trace is taken when nothing came for so long.")
     look_back_minutes: Minutes = Field(
         default=60.0, description="The window begins so much earlier, for rows that come late."
+    )
+    catch_up_days: Days = Field(
+        default=30.0, description="A window that goes by the clock begins no later than the last run, so far back."
     )
     limit: Count | None = Field(default=None, description="At most so many items: the newest of the window.")
     fields: list[Group] = Field(
@@ -92,6 +96,11 @@ class LangfuseSourceParams(Connection):
         return self
 
     @property
+    def by_clock(self) -> bool:
+        """Whether the window moves with the time of the run."""
+        return any(getattr(self, name) is not None for name in _BACK)
+
+    @property
     def environments(self) -> tuple[str, ...]:
         """The environments, as a tuple."""
         return (self.environment,) if isinstance(self.environment, str) else tuple(self.environment or ())
@@ -101,14 +110,19 @@ class LangfuseSourceParams(Connection):
         """The field groups that a whole trace is read with."""
         return tuple(dict.fromkeys(("basic", "trace_context", *self.fields)))
 
-    def span(self, now: datetime) -> tuple[datetime | None, datetime]:
-        """The window as seen at `now`, in UTC, with the look-back: [low, high); None is open."""
+    def span(self, now: datetime, last: datetime | None = None) -> tuple[datetime | None, datetime]:
+        """The window as seen at `now`, in UTC, with the look-back: [low, high); None is open.
+
+        One that goes by the clock begins no later than `last`, but at most `catch_up_days` ago for that.
+        """
         end = min(self.to_timestamp, as_utc(now)) if self.to_timestamp else as_utc(now)
         low = self.from_timestamp
         try:
             for name, seconds in _BACK.items():
                 if getattr(self, name) is not None:
                     low = as_utc(now) - timedelta(seconds=getattr(self, name) * seconds)
+                    if last is not None:
+                        low = min(low, max(last, as_utc(now) - timedelta(days=self.catch_up_days)))
             return (None if low is None else low - timedelta(minutes=self.look_back_minutes)), end
         except OverflowError:  # further back than the year 1: no lower bound
             return None, end

@@ -155,6 +155,7 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
         duplicates=duplicates,
         already_scored=read - duplicates - fresh,
         pool=fresh,
+        cut=intake.counts.cut,
     )
     return intake
 
@@ -181,6 +182,7 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
             left_out.append(PassedOver(record.item_id, "filtered", detail=record.why))
         else:
             intake.notes.append(record.text)
+            intake.counts = replace(intake.counts, cut=intake.counts.cut + record.cut)
     if left_out:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + len(left_out))
     return items, left_out

@@ -14,6 +14,7 @@ from random import Random
 from uuid import uuid4
 
 from shared.core.best_effort import attempt
+from shared.core.catching_up import CatchesUp
 from shared.core.claims import Claims
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
@@ -187,8 +188,12 @@ class _Run:
         # Where all state is in one database, what is marked is decided too.
         marks = () if ports.shared else (ports.scored.unseen,)
         known: tuple[Known, ...] = (*ports.known, *marks, ports.runs.undecided)
+        last = ports.last_read(plan.stream)
+        source = plan.source
+        if last is not None and isinstance(source, CatchesUp):
+            source = source.caught_up(last)
         left_out = partial(ports.runs.pass_over, self.report.run_id, plan.stream)
-        reading = Reading(plan.source, plan.strategy, plan.stream, plan.again, known, left_out)
+        reading = Reading(source, plan.strategy, plan.stream, plan.again, known, left_out)
         intake = await take_in(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(intake.counts))
         self.broken = intake.broken

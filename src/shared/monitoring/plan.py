@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
@@ -115,7 +116,8 @@ class State(RunStore, OutboxStore, Protocol):
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
-    gives the standard deviation of a label's past scores by stratum; `money` tells what was asked of models so far.
+    gives the standard deviation of a label's past scores by stratum; `money` tells what was asked of models so far;
+    `last_read` tells when the stream's window was last read (`RunReader.last_read`).
     `shared` says that all state is in one database, so that several runs may score one stream at once; without it a run
     holds its stream from start to end.
     """
@@ -129,3 +131,4 @@ class Ports:
     clock: Clock = utc_now
     progress: Progress = field(default_factory=Silent)
     shared: bool = False
+    last_read: Callable[[Stream], datetime | None] = lambda stream: None

@@ -67,6 +67,7 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     money = RunSpending(built, opened.reader, clock())
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
     parts = replace(parts, progress=progress or Silent(), shared=built.store.shared)
+    parts = replace(parts, last_read=opened.reader.last_read)
     async with models_open(built, opened.database, money.account) as told:
         report = await run_monitor(built.plan, parts)
         more = await judge_again(built, opened, report, clock, progress)
@@ -121,10 +122,9 @@ async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
         scratch = SqliteStore(file_path="state.db").open(Path(folder))
         scored, real = built.store.peek(built.around.root)
         known = () if real is None else (real.runs.undecided,)
-        spreads = (real or scratch).reader.spreads
-        report = await run_monitor(
-            built.plan, Ports(scored, scratch.runs, (), known, spreads, clock=clock, progress=progress)
-        )
+        past = (real or scratch).reader
+        parts = Ports(scored, scratch.runs, (), known, past.spreads, clock=clock, progress=progress)
+        report = await run_monitor(built.plan, replace(parts, last_read=past.last_read))
         lost = lost_state(built)
         told = (f"a run would fail: {lost}",) if lost else ()
         notes = (*built.notes, *told, *report.notes, *(await _outlook(built, report, scratch, real, clock())))

@@ -1,0 +1,73 @@
+"""When a stream's window was last read: what a run begins from, so that nothing falls between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.core.results import Counts, RunReport, Status
+from shared.database.engine import open_database
+from shared.database.runs import SqlRunStore
+from tests.contracts.served import postgres_at
+from tests.contracts.stores import NOW, OTHER_SOURCE, STREAM
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlRunStore]:
+    database = open_database(tmp_path / "s.db" if request.param == "sqlite" else postgres_at(tmp_path))
+    yield SqlRunStore(database)
+    database.close()
+
+
+def after(hours: float) -> datetime:
+    return NOW + timedelta(hours=hours)
+
+
+def ran(store: SqlRunStore, hours: float, status: Status, **counts: int) -> None:
+    run = RunReport(f"r{hours}", "m", STREAM, "d", status, after(hours), counts=Counts(**counts))
+    store.finish_run(run)
+
+
+def test_a_stream_without_runs_was_never_read(store: SqlRunStore) -> None:
+    assert store.last_read(STREAM) is None
+
+
+def test_it_is_the_beginning_of_the_newest_run_that_ended(store: SqlRunStore) -> None:
+    for hour, status in enumerate(("done", "nothing_new", "unpublished", "over_budget")):
+        ran(store, hour, status)  # type: ignore[arg-type]
+        assert store.last_read(STREAM) == after(hour)
+    assert store.last_read(OTHER_SOURCE) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [
+        ("failed", {}),
+        ("interrupted", {}),
+        ("running", {}),
+        ("done", {"read": 10, "cut": 1}),
+        ("too_many_failures", {"read": 10, "broken": 9}),
+    ],
+)
+def test_a_run_that_did_not_read_everything_does_not_count(
+    store: SqlRunStore, status: Status, counts: dict[str, int]
+) -> None:
+    """Killed, failed, cut short by a limit, or full of broken records: the next run begins where the one before did."""
+    ran(store, 1, "done")
+    ran(store, 2, status, **counts)
+    assert store.last_read(STREAM) == after(1)
+
+
+def test_metrics_that_failed_do_not_make_a_run_read_again(store: SqlRunStore) -> None:
+    ran(store, 1, "done")
+    ran(store, 2, "too_many_failures", read=10, failures=9)
+    assert store.last_read(STREAM) == after(2)
+
+
+def test_when_no_run_ever_read_everything_it_is_the_first_one(store: SqlRunStore) -> None:
+    ran(store, 1, "failed")
+    ran(store, 2, "interrupted")
+    assert store.last_read(STREAM) == after(1)
