@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import statistics
 import subprocess
 import sys
@@ -111,6 +112,7 @@ def main() -> None:
     options.add_argument("--items", type=int, default=10_000)
     options.add_argument("--no-peers", action="store_true")
     chosen = options.parse_args()
+    gc.freeze()  # as the command line does
     source = Listed(chosen.items)
     works: dict[str, Callable[[], tuple[float, float]]] = {
         "plain loop": lambda: loop(source),

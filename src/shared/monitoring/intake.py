@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
+from os import SEEK_END
 from typing import Literal
 
 from shared.core.digests import content_digest, digest
@@ -82,10 +83,14 @@ class Pool:
 
     def drawn(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
         """The items that were drawn, in the order of the pool."""
-        for offset, decision in zip(self._offsets, decisions, strict=True):
+        ends = [*self._offsets[1:], self._file.seek(0, SEEK_END)]
+        at = -1
+        for offset, end, decision in zip(self._offsets, ends, decisions, strict=True):
             if decision.drawn:
-                self._file.seek(offset)
-                yield DatasetItem(*pickle.load(self._file))
+                if offset != at:  # to seek throws away what was read ahead
+                    self._file.seek(offset)
+                yield DatasetItem(*pickle.loads(self._file.read(end - offset)))
+                at = end
 
     def close(self) -> None:
         """Remove the temporary file."""

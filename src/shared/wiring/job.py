@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import traceback
@@ -53,6 +54,8 @@ def run_until_done(work: Coroutine[Any, Any, T]) -> T:
     Raises:
         KeyboardInterrupt: when it was ended by a signal; `Terminated` for SIGTERM and SIGHUP.
     """
+    if not gc.get_freeze_count():
+        gc.freeze()  # what is imported stays: the collector walks over it no more, a tenth of a run's time
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)
     with _Stop(lambda: loop.call_soon_threadsafe(task.cancel)) as stop:
