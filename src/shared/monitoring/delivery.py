@@ -92,9 +92,11 @@ class Done:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Desk:
-    """What deliveries are made with. `chosen` narrows a batch to what is published."""
+    """What deliveries are made with. `chosen` narrows a batch to what is published; `packed` is the batch that was
+    packed last, as it was chosen.
+    """
 
     store: OutboxStore
     stream: Stream
@@ -102,6 +104,15 @@ class Desk:
     patience: Patience
     rng: Random
     chosen: Callable[[Batch], Batch]
+    packed: Batch | None = None
+
+    def batch(self, parcel: Parcel) -> Batch | None:
+        """A whole batch, from memory when it was packed a moment ago, else read again; None when its items were
+        forgotten since."""
+        if self.packed is not None and self.packed.id == parcel.batch_id:
+            return self.packed
+        found = self.store.batch(self.stream, parcel)
+        return None if found is None else self.chosen(found)
 
 
 class Courier:
@@ -166,8 +177,8 @@ class Courier:
         parcels = self._claim("pending", 1)
         if not parcels:
             return False
-        batch = self._desk.store.batch(self._desk.stream, parcels[0])
-        found = None if batch is None else await awaited(sink.publish(self._desk.chosen(batch)))
+        batch = self._desk.batch(parcels[0])
+        found = None if batch is None else await awaited(sink.publish(batch))
         key = parcels[0].message.key
         if isinstance(found, Exception):
             self._broken(found)

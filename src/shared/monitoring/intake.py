@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
+from itertools import islice, pairwise
 from os import SEEK_END
 from typing import Literal
 
@@ -83,9 +83,9 @@ class Pool:
 
     def drawn(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
         """The items that were drawn, in the order of the pool."""
-        ends = [*self._offsets[1:], self._file.seek(0, SEEK_END)]
+        spans = pairwise([*self._offsets, self._file.seek(0, SEEK_END)])
         at = -1
-        for offset, end, decision in zip(self._offsets, ends, decisions, strict=True):
+        for (offset, end), decision in zip(spans, decisions, strict=True):
             if decision.drawn:
                 if offset != at:  # to seek throws away what was read ahead
                     self._file.seek(offset)

@@ -52,7 +52,7 @@ class Publisher:
         self._plan, self._ports, self._run = plan, ports, run
         self._store = ports.runs
         rng = Random(run.run_id)
-        desk = Desk(self._store, plan.stream, ports.clock, plan.patience, rng, self._chosen)
+        self._desk = desk = Desk(self._store, plan.stream, ports.clock, plan.patience, rng, self._chosen)
         self.couriers = tuple(Courier(outlet, desk) for outlet in ports.sinks)
         self._required = [each.name for each in self.couriers if each.outlet.required] if self.couriers else None
         self._task: asyncio.Task[None] | None = None
@@ -173,6 +173,7 @@ class Publisher:
 
         def pack(batch: Batch) -> list[Outgoing]:
             chosen = self._chosen(batch)
+            self._desk.packed = chosen
             outgoing = [Outgoing(each.name, _packed(each.outlet, chosen)) for each in self.couriers]
             left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
             return outgoing
@@ -187,8 +188,10 @@ class Publisher:
         stream = self._plan.stream
         while ids := self._store.confirmed(stream, self._required, _MARKED):
             now = self._ports.clock()
-            # Closed after it is marked: a kill in between marks the same items again, which changes nothing.
-            self._ports.scored.mark(stream, ids, now)
+            # Closed after it is marked: a kill in between marks the same items again, which changes nothing. Where all
+            # state is in one database, closing is marking.
+            if not self._ports.shared:
+                self._ports.scored.mark(stream, ids, now)
             self._store.close(stream, ids, now)
             self.marked += len(ids)
             if len(ids) < _MARKED:
