@@ -109,6 +109,8 @@ class Publisher:
             self._woken.set()
             await self._task
             self._task = None
+        if self.couriers:  # what a worker had that was killed meanwhile is taken over now
+            self._store.release(self._plan.stream)
         await self._wait()
 
     async def conclude(self, run: RunReport) -> None:
