@@ -209,3 +209,20 @@ def test_a_run_that_is_at_work_is_not_taken_for_killed(store: SqlRunStore) -> No
             "gone": "interrupted",
             "b": "running",
         }
+
+
+def test_a_worker_whose_connections_were_ended_goes_on_and_ends_well(tmp_path: Path) -> None:
+    """A server that ended the connection which says that a worker lives has not ended its work."""
+    database = open_database(postgres_at(tmp_path))
+    store = SqlRunStore(database)
+    draw(store, ["a", "b"])
+    with store.at_work(STREAM, "one", 5) as one:
+        assert ids(one.next(1)) == ["a"]
+        with database.write() as connection:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+            assert connection.execute(sa.text(ended)).scalars().all() == [True]
+        assert store.save_results("one", STREAM, [good("a")], one.worker) == {"a"}
+        assert ids(one.next(1)) == ["b"]
+    with database.read() as connection:
+        assert connection.execute(sa.select(workers)).all() == []
+    database.close()

@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from shared.core.errors import BusyError, OverBudget, Postponed, SourceError
+from shared.core.errors import BusyError, OverBudget, Postponed, SourceError, StoreError
 from shared.core.outbox import Outlet
 from shared.core.ports import Batch, Broken, Notice
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricScore, RunReport, Stream
+from shared.core.usage import ModelUsage
 from shared.database.engine import open_database
 from shared.database.reading import SqlRunReader
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
+from shared.database.tables import decisions
 from shared.files.scored_csv import CsvScoredItems
 from shared.monitoring.intake import Again
 from shared.monitoring.pipeline import run_monitor
-from shared.monitoring.plan import Limits, MonitorPlan, Ports
+from shared.monitoring.plan import Limits, MonitorPlan, NothingSpent, Ports
 from shared.monitoring.sampling import All, MostRecent, RandomSample, TemporalDecay
 from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.metrics.cascade import Cascade
@@ -97,6 +100,7 @@ class House:
         database = open_database(folder / "state.db")
         self.runs, self.scored = SqlRunStore(database), SqlScoredItems(database)
         self.counting, self.shelf, self.source = Counting(), Shelf(), source
+        self.now = NOW
         self.plan = MonitorPlan(
             name="monitor",
             stream=STREAM,
@@ -108,7 +112,7 @@ class House:
 
     def run(self, **changes: Any) -> RunReport:
         sinks = (Outlet(self.shelf),)
-        ports = Ports(self.scored, self.runs, sinks, clock=lambda: NOW)
+        ports = Ports(self.scored, self.runs, sinks, clock=lambda: self.now)
         return asyncio.run(run_monitor(replace(self.plan, **changes), replace(ports)))
 
 
@@ -491,6 +495,79 @@ def test_postponed_items_wait_for_the_next_run_without_a_try(tmp_path: Path) -> 
     assert (report.counts.scored, report.counts.postponed) == (6, 0)
     assert {each.label: each.n for each in report.estimates} == {"Later": 6, "Odd": 6}
     assert len(house.shelf.rows()) == 12
+
+
+def test_a_draw_is_reported_by_the_run_that_finishes_it_though_its_own_waits(tmp_path: Path) -> None:
+    """Where answers come a run later, every run has something that waits; each draw has its estimates all the same."""
+    house = House(tmp_path, ListSource([]))
+    there: set[str] = set()
+
+    def later(item: DatasetItem) -> float:
+        if item.id not in there:
+            raise Postponed("the batch is not back yet")
+        return 1.0
+
+    reports = []
+    for n in range(4):
+        house.source.records += items(6, 6 * n)
+        reports.append(house.run(runner=Runner([bind(later, "Later")])))
+        there |= {item.id for item in items(6, 6 * n)}
+    assert [report.counts.postponed for report in reports] == [6, 6, 6, 6]
+    assert [[each.n for each in report.estimates] for report in reports] == [[], [6], [6], [6]]
+
+
+def test_a_run_that_cannot_publish_does_not_hide_that_it_could_not_read(tmp_path: Path) -> None:
+    """Broken records are read again by the next run, also when the sink was out of reach as well."""
+    house = House(tmp_path, ListSource([*items(2), *(Broken(f"f:{n}", "no JSON") for n in range(8))]))
+    first = house.run(limits=Limits(max_broken_share=1.0))
+    assert first.status == "done"
+    before = house.runs.last_read(STREAM)
+    house.shelf.failures = 1
+    house.source.records += items(2, 2)
+    house.now += timedelta(hours=1)
+    report = house.run(limits=Limits(max_broken_share=0.4))
+    assert (report.status, report.published[0].pending) == ("too_many_failures", 1)
+    assert house.runs.last_read(STREAM) == before
+
+
+class Spent(NothingSpent):
+    """Something is asked of a model."""
+
+    def usage(self) -> tuple[ModelUsage, ...]:
+        return (ModelUsage("Odd", "a-model"),)
+
+
+class Busy(SqlRunStore):
+    """A store that is busy once when the run's costs are written."""
+
+    def start_run(self, report: RunReport) -> None:
+        if report.usage and not self.told:
+            self.told = True
+            raise StoreError("the database is locked")
+        super().start_run(report)
+
+    told = False
+
+
+def test_a_store_that_is_busy_for_a_moment_counts_nothing_twice(tmp_path: Path) -> None:
+    """What is stored is not stored again because the costs could not be written: one failure is one try."""
+    house = House(tmp_path, ListSource(items(4)))
+
+    async def slow(item: DatasetItem) -> float:
+        await asyncio.sleep(0.0 if item.id == "i001" else 0.4)  # so that the first one is stored before the others end
+        if item.id == "i001":
+            raise RuntimeError("not today")
+        return 1.0
+
+    store = Busy(house.runs.database)
+    ports = Ports(house.scored, store, (Outlet(house.shelf),), clock=lambda: NOW, money=Spent(), shared=True)
+    plan = replace(house.plan, runner=Runner([bind(slow, "Odd")]))
+    plan = replace(plan, limits=Limits(max_failure_share=1.0))
+    report = asyncio.run(run_monitor(plan, ports))
+    assert store.told and (report.counts.scored, report.counts.failed_items) == (3, 1)
+    with store.database.read() as connection:
+        tries = sa.select(decisions.c.attempts).where(decisions.c.item_id == "i001")
+        assert connection.scalar(tries) == 1
 
 
 def test_a_judge_that_fails_leaves_a_cascade_its_aggregate(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+import json
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, Unavailable
-from shared.core.outbox import Message, MessageSink, Outlet, Parcel, Receipt
+from shared.core.outbox import Message, MessageSink, Outlet, Packed, Parcel, Receipt
 from shared.core.ports import Batch, Sink
 from shared.core.published import Published
 from shared.core.records import DatasetItem
@@ -28,6 +29,7 @@ from shared.database.scored import SqlScoredItems
 from shared.monitoring.delivery import LEASE, Patience, settled
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, Ports
+from shared.monitoring.publishing import Publisher
 from shared.monitoring.sampling import All
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
@@ -380,3 +382,75 @@ class _Guarded:
         self.name = inner.name
         mortal = life.guarded(inner)
         self.pack, self.send, self.verify, self.aclose = mortal.pack, mortal.send, mortal.verify, mortal.aclose
+
+
+class Whole(Folder):
+    """A sink that is told of runs too, by a message of no item with what was estimated."""
+
+    def pack_run(self, run: RunReport) -> Packed:
+        return Packed(tuple(Message(f"{run.run_id} {each.label}", "", {"n": each.n}) for each in run.estimates))
+
+    def runs(self) -> list[int]:
+        return [json.loads(path.read_text())["n"] for path in self.folder.glob("monitor-*")]
+
+
+class Cancelling(Whole):
+    """A run that is stopped by Ctrl-C while it publishes."""
+
+    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        raise asyncio.CancelledError
+
+
+def test_a_run_that_is_stopped_while_it_publishes_has_given_its_estimates(tmp_path: Path) -> None:
+    """All was scored: the estimates are stored with it, and the next run brings them to the sink, once."""
+    house = House(tmp_path)
+    with suppress(asyncio.CancelledError):
+        house.run(Outlet(Cancelling(tmp_path / "rows")))
+    (stopped,) = SqlRunStore(house.database).runs()
+    assert (stopped.status, [each.n for each in stopped.estimates]) == ("interrupted", [10])
+    sink = Whole(tmp_path / "rows")
+    assert house.run(Outlet(sink)).estimates == ()
+    assert (sink.runs(), house.marked()) == ([10], 10)
+
+
+def test_two_runs_that_finish_a_draw_at_once_tell_the_sink_once(tmp_path: Path) -> None:
+    """The slower one gives no estimates, to nobody."""
+
+    class Slower(SqlRunStore):
+        def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
+            super().report_draws(replace(report, run_id="the quicker one"), draws)
+            return super().report_draws(report, draws)
+
+    house, sink = House(tmp_path), Whole(tmp_path / "rows")
+    ports = Ports(house.scored, Slower(house.database), (Outlet(sink),), shared=True)
+    report = asyncio.run(run_monitor(house.plan(), ports))
+    assert (report.status, report.estimates, sink.runs()) == ("done", (), [])
+    assert any("reports the estimates" in note for note in report.notes)
+
+
+def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
+    """Of a sink that is down nothing is confirmed: a million items that wait are not gone through at every step."""
+
+    class Asked(SqlRunStore):
+        looks = 0
+
+        def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
+            self.looks += 1
+            return super().confirmed(stream, sinks, size)
+
+    house = House(tmp_path, 100)
+    house.sink.down = Unavailable
+    store = Asked(house.database)
+    ports = Ports(house.scored, store, (Outlet(house.sink),))
+    asyncio.run(run_monitor(house.plan(), ports))
+    looks, house.sink.down = store.looks, None
+    publisher = Publisher(house.plan(), ports, SqlRunStore(house.database).runs()[0])
+
+    async def drained() -> int:
+        async with publisher:
+            for _ in range(20):
+                await publisher.drain()
+            return publisher.marked
+
+    assert asyncio.run(drained()) == 100
+    assert store.looks - looks <= 3

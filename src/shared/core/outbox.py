@@ -97,7 +97,7 @@ class MessageSink(Protocol):
 
 @runtime_checkable
 class RunSink(Protocol):
-    """A sink of messages that is also told of a run as a whole, once it has ended."""
+    """A sink of messages that is also told of a run as a whole, once it has scored."""
 
     def pack_run(self, run: RunReport) -> Packed:
         """What is known of the run, such as its estimates, as messages of no item. Pure; the same run again gives the

@@ -108,12 +108,18 @@ def advisory_lock(engine: sa.Engine, place: str, what: StreamLock, clock: Clock)
 @contextmanager
 def life_lock(engine: sa.Engine, place: str, name: str) -> Iterator[None]:
     """Hold a worker's own lock until the block ends or its process does."""
-    with worded(place), engine.connect() as plain:
-        connection = plain.execution_options(trueline_write=True)
-        with connection.begin():
+    with ExitStack() as stack:
+        with worded(place):
+            plain = stack.enter_context(engine.connect())
+            connection = plain.execution_options(trueline_write=True)
+            stack.enter_context(connection.begin())
             connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_life(name))))
+        try:
             yield
+        finally:
+            with suppress(DBAPIError):  # a connection that is gone has given the lock back
+                stack.close()
 
 
 def has_life_lock(connection: sa.Connection, name: str) -> bool:

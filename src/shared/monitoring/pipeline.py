@@ -61,9 +61,7 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         status: Status = "failed"
         try:
             async with closing(ports.sinks), run.publisher:
-                scored = await run.execute()
-                await run.publisher.conclude(run.concluded(scored))
-                status = run.published(scored)
+                status = run.published(await run.execute())
         except asyncio.CancelledError:
             status = "interrupted"
             raise
@@ -106,34 +104,40 @@ class _Run:
             self.shares.drew(self.report.run_id)
         self.tally.add(drawn=drawn)
         await self._score(drawn)
+        self._report_draws()
         if self.plan.mode == "run":
             if self.ports.sinks:
                 self.ports.progress.stage("publishing")
             await self.publisher.finish()
         return self._status()
 
-    def concluded(self, status: Status) -> RunReport:
-        """The report, with the estimates of the draws that the run may report. Half a draw gives none: what was scored
-        first is no fair sample."""
-        if status != "over_budget" and not self.tally.counts.postponed:
-            self.draws, note = self.shares.settle(self.tally, self.work.thinned)
-            self.notes += [note] if note else []
-        return self._finished(status, self.tally.estimates() if self.draws else ())
-
     def published(self, status: Status) -> Status:
-        """The status of a run that scored with this one."""
-        return "unpublished" if any(each.holds_up for each in self.publisher.published()) else status
+        """The status of a run that scored with this one: what went wrong before is told first."""
+        held_up = any(each.holds_up for each in self.publisher.published())
+        return "unpublished" if held_up and status in ("done", "nothing_new") else status
 
     def end(self, status: Status) -> RunReport:
         """Write the run's end."""
-        if self.draws and status not in ("interrupted", "failed"):
-            report = self._finished(status, self.tally.estimates())
-            if self.ports.runs.report_draws(report, self.draws):
-                return report
-            self.notes.append(ELSEWHERE)  # another run was quicker by a moment
-        report = self._finished(status, ())
+        report = self._finished(status, self.tally.estimates() if self.draws else ())
         self.ports.runs.finish_run(report)
         return report
+
+    def _report_draws(self) -> None:
+        """Take the draws that the run may report as soon as it has scored: no other run gives their estimates then, and
+        a run that is stopped while it publishes has given them. A draw of which something waits is another run's:
+        what was scored first is no fair sample.
+        """
+        while True:
+            draws, note = self.shares.settle(self.tally, self.work.thinned)
+            report = replace(self._finished("running", self.tally.estimates() if draws else ()), finished_at=None)
+            if not draws or self.ports.runs.report_draws(report, draws):
+                break  # else another run was quicker by a moment with one of them
+        waits = self.over_budget or self.tally.counts.postponed
+        if note and not (waits and note == ELSEWHERE):
+            self.notes.append(note)
+        if draws:
+            self.draws = draws
+            self.publisher.tell(report)
 
     def _finished(self, status: Status, estimates: tuple[Estimate, ...]) -> RunReport:
         """The report as it stands now."""
@@ -267,10 +271,6 @@ class _Run:
         results = [self._final(result) for result in self.buffer if not result.postponed]
         run_id, stream = self.report.run_id, self.plan.stream
         kept = self.ports.runs.save_results(run_id, stream, results, self.worker, self.direct)
-        if (
-            usage := self.ports.money.usage()
-        ):  # what a run has paid counts against a day's budget, also when it is killed
-            self.ports.runs.start_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
         for result in self.buffer:
             if result.postponed:
                 del self.work.underway[result.item.id]
@@ -283,6 +283,9 @@ class _Run:
                 self.tally.count(result, drawn, drawn.draw == run_id)
         if self.direct and not self.plan.one_off:
             self.tally.add(marked=sum(result.item.id in kept and not result.failures for result in results))
+        if usage := self.ports.money.usage():  # last, for an error here must not store the results once more
+            # What a run has paid counts against a day's budget, also when it is killed.
+            self.ports.runs.start_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
 
     def _final(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""

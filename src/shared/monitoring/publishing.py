@@ -58,6 +58,8 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
         self._standing: list[Standing] = []
+        self._packed = 0
+        self._known: int | None = None
         self.marked = 0
 
     async def __aenter__(self) -> Self:
@@ -104,7 +106,7 @@ class Publisher:
         Raises:
             StoreError: when the state could not be used, now or in the background.
         """
-        self._ending = True
+        self._ending, self._known = True, None  # also what other runs have confirmed and not marked
         if self._task is not None:
             self._woken.set()
             await self._task
@@ -113,8 +115,8 @@ class Publisher:
             self._store.release(self._plan.stream)
         await self._wait()
 
-    async def conclude(self, run: RunReport) -> None:
-        """Publish what is known of the whole run to sinks that take that, and wait as `finish` does.
+    def tell(self, run: RunReport) -> None:
+        """Store what is known of the whole run for the sinks that take that; it is published with the rest.
 
         Raises:
             StoreError: when the state cannot be used.
@@ -123,8 +125,6 @@ class Publisher:
         packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
         for each, made in packed:
             self._store.add(run, Outgoing(each.name, made), self._ports.clock())
-        if any(made.messages for _, made in packed):
-            await self._wait()
 
     async def _wait(self) -> None:
         await self.drain()
@@ -181,13 +181,17 @@ class Publisher:
             return outgoing
 
         count = self._store.pack(self._run, self._plan.limits.chunk, pack, self._ports.clock())
+        self._packed += count
         for each in self.couriers:  # only now are they stored
             each.skipped(left.get(each.name, ()))
         return count
 
     def _mark(self) -> None:
-        """Mark what is confirmed."""
+        """Mark what is confirmed; looked for only when there is news, as each look goes through all that waits."""
         stream = self._plan.stream
+        known = self._packed + sum(each.done.verified + each.done.skipped for each in self.couriers)
+        if self.couriers and known == self._known:
+            return
         while ids := self._store.confirmed(stream, self._required, _MARKED):
             now = self._ports.clock()
             # Closed after it is marked: a kill in between marks the same items again, which changes nothing. Where all
@@ -197,7 +201,8 @@ class Publisher:
             self._store.close(stream, ids, now)
             self.marked += len(ids)
             if len(ids) < _MARKED:
-                return
+                break
+        self._known = known
 
     def _chosen(self, batch: Batch) -> Batch:
         """The batch with the labels that are to be published."""
