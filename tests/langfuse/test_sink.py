@@ -140,6 +140,12 @@ def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
     assert len(comment) < LONGEST_COMMENT + 100 and comment.endswith("[cut: 1,940,000 more characters]")
 
 
+def test_half_an_emoji_in_a_signal_is_sent_as_a_question_mark() -> None:
+    """As texts that were cut have it; it must not hold up its batch."""
+    message = packed(batch([ItemResult(item(1), (made(signals={"quoted": "cut \ud83d"}),))])).messages[0]
+    assert message.body["score"]["comment"] == '--- Signals ---\n{"quoted":"cut ?"}'
+
+
 @pytest.mark.parametrize(("version", "by"), SERVERS)
 def test_every_server_stores_every_score_once(version: str, by: str) -> None:
     with standing_in(Plan(version)) as server:
