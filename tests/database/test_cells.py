@@ -106,6 +106,8 @@ def test_a_value_becomes_what_the_column_holds(kind: Kind, value: Any, made: Any
         ("json", {1: "a", "1": "b"}, "two keys of an object would both be '1'"),
         ("json", Decimal("0.1000000000000000000001"), "give it as a text"),
         ("json", [10**5000], "digits"),
+        ("int", "1e999999999", "too large for a whole number of 32 bits"),
+        ("big", Decimal("-1e999999999"), "too large for a whole number of 64 bits"),
         ("json", np.timedelta64(1, "s"), "seconds as a number"),
         ("float", timedelta(seconds=1), "expected a number, found timedelta"),
     ],

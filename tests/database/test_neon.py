@@ -96,6 +96,22 @@ def test_a_connection_cut_at_the_commit_is_said(neon: NeonConnection, relay: Rel
     assert ids(neon) == []
 
 
+def test_a_commit_that_is_refused_is_no_lost_connection(neon: NeonConnection) -> None:
+    """The server has said no, so that it is known: nothing was stored."""
+    neon.create_table("more", schema="note BIGINT REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED")
+    with pytest.raises(StoreError, match="violates foreign key constraint"):
+        neon.execute_commit("INSERT INTO more VALUES (7)")
+    assert neon.fetch_all("SELECT * FROM more") == []
+
+
+def test_a_name_that_the_server_would_cut_is_refused(neon: NeonConnection) -> None:
+    """Its values would be put nowhere."""
+    with pytest.raises(StoreError, match="at most 63 bytes"):
+        neon.upload_dataframe(pd.DataFrame({"id": [1], "é" * 32: ["x"]}), "notes", add_missing=True)
+    assert neon.upload_dataframe(pd.DataFrame({"id": [1], "c" * 63: ["x"]}), "notes", add_missing=True).left_out == ()
+    assert neon.fetch_one("SELECT * FROM notes") == {"id": 1, "text": None, "more": None, "c" * 63: "x"}
+
+
 def test_a_cold_start_is_waited_for(relay: Relay) -> None:
     """The errors that a waking server gives are no errors for the caller."""
     relay.greetings = [
@@ -145,8 +161,10 @@ def test_a_url_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(StoreError, match="set the variable DATABASE_URL"):
         NeonConnection()
-    with pytest.raises(StoreError, match="expected a Postgres URL"):
-        NeonConnection("data/state.db")
+    for given in ("data/state.db", "user:s3cret@host/name", "host=h password=s3cret"):
+        with pytest.raises(StoreError, match="expected a Postgres URL") as caught:
+            NeonConnection(given)
+        assert "s3cret" not in str(caught.value)
 
 
 def test_the_environment_names_the_server(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:

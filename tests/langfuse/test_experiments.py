@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.core.results import ItemResult
+from shared.core.results import ItemResult, Stream
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.experiment_messages import ExperimentPlan, Packer, input_of
 from shared.langfuse.experiment_runs import Place
@@ -231,6 +231,43 @@ def test_an_older_server_gets_links_instead() -> None:
         assert len(server.otlp.spans) == 1  # the item without a trace got one
         whole = {row["datasetRunId"] for row in server.scores.stored() if row.get("datasetRunId")}
         assert whole == {row["datasetRunId"] for row in links}
+
+
+def test_items_that_share_a_trace_are_each_linked_on_an_older_server() -> None:
+    """Observations of one trace, one batch after the other: the first one's link is not the second one's."""
+    with standing_in(Plan("3.150.0")) as server:
+        box = outbox(server)
+        for number in (1, 2):
+            one = item(number, trace_id="a" * 32, observation_id=f"{number:016x}")
+            box.store(sink_of(server).pack(batch([ItemResult(one, (made(),))])))
+            box.drain()
+        assert done(box)
+        assert len({row["datasetItemId"] for row in server.datasets.run_items.values()}) == 2
+
+
+def test_items_of_two_sources_share_no_place() -> None:
+    """Two files that number their cases from 1, published to one dataset and one run."""
+    with standing_in() as server:
+        box = outbox(server, NEW)
+        for source in ("file:spring", "file:autumn"):
+            rows = (ItemResult(item(1, query=source), (made(),)),)
+            box.store(sink_of(server, NEW).pack(replace(batch(rows), stream=Stream(source, "quality"))))
+        box.drain()
+        assert done(box)
+        assert {row["input"] for row in rows_of(server)} == {"file:spring", "file:autumn"}
+        assert {row["input"] for row in server.datasets.items.values()} == {"file:spring", "file:autumn"}
+
+
+@pytest.mark.parametrize("text", ["half an emoji \ud83d", "NUL \0", "<!channel> <script>"])
+def test_whatever_a_text_holds_it_holds_up_nothing(text: str) -> None:
+    odd = item(1, query=text, actual_output=text, expected_output=text, metadata={"tag": [text]})
+    score = made(explanation=text, signals={text: text})
+    with standing_in() as server:
+        box = outbox(server, replace(NEW, trace_metrics=True))
+        plan = replace(NEW, trace_metrics=True)
+        box.store(sink_of(server, plan).pack(batch([ItemResult(odd, (score,)), ItemResult(item(2), (made(),))])))
+        box.drain()
+        assert (done(box), len(box.rows), box.skipped) == (True, 4, [])
 
 
 def test_a_trace_that_no_span_can_be_in_fails_alone() -> None:

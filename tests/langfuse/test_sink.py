@@ -140,6 +140,26 @@ def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
     assert len(comment) < LONGEST_COMMENT + 100 and comment.endswith("[cut: 1,940,000 more characters]")
 
 
+@pytest.mark.parametrize("body", [b"null", b"[]", b'{"rejected": "x", "errors": null}', b'{"errors": ["odd", null]}'])
+@pytest.mark.parametrize("by", ["array", "ingestion"])
+def test_an_odd_207_is_no_end(body: bytes, by: str) -> None:
+    """What it does not tell is read back."""
+    with standing_in() as server:
+        route = "POST /api/public/scores" if by == "array" else "POST /api/public/ingestion"
+        server.faults.add(route, Fault(207, body, done=True), Fault(207, body))
+        box = outbox(server, scores_by=by)
+        box.store(sink_of(server).pack(scored(3)))
+        box.drain()
+        assert box.states() == {"verified": 6}
+        assert stored(server) == wanted(scored(3))
+
+
+def test_half_an_emoji_in_a_signal_is_sent_as_a_question_mark() -> None:
+    """As texts that were cut have it; it must not hold up its batch."""
+    message = packed(batch([ItemResult(item(1), (made(signals={"quoted": "cut \ud83d"}),))])).messages[0]
+    assert message.body["score"]["comment"] == '--- Signals ---\n{"quoted":"cut ?"}'
+
+
 @pytest.mark.parametrize(("version", "by"), SERVERS)
 def test_every_server_stores_every_score_once(version: str, by: str) -> None:
     with standing_in(Plan(version)) as server:

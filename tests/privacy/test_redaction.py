@@ -181,6 +181,9 @@ def test_ids_of_items_stay_unless_they_are_personal() -> None:
     for plain in ("trace-1", "6f6b7a0e-8f3c-5d0a-9f51-7d5a3c1e2b44", "content-" + "0f" * 16, "1712345678.123456"):
         assert REDACTOR.name(plain) == plain
     assert REDACTOR.name("jane@example.com") == REDACTOR.hash_user("jane@example.com")
+    assert REDACTOR.name("4111111111111111") != "4111111111111111"
+    for trace in ("29b4302597704838", "033a5c03cb7f9d9704d4680304587210"):  # hashed, a score would go to no trace
+        assert REDACTOR.name(trace) == trace
 
 
 def calls_of(redactor: Redactor, texts: list[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -60,6 +61,18 @@ def test_the_notify_url_hears_all_of_it_signed(state: Database) -> None:
         verify(secret.get("LANGFUSE_WEBHOOK_NOTIFY_SECRET", SECRET), signature, heard.body, time.time())
         with pytest.raises(Forged):
             verify("another", signature, heard.body, time.time())
+
+
+def test_the_notify_urls_token_is_in_no_log(state: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even where everything is logged that anybody has to say."""
+    caplog.set_level(logging.DEBUG)
+    with listening() as app, serving(state.path, LANGFUSE_WEBHOOK_NOTIFY_URL=app.url + "/hook?k=t0ken") as port:
+        app.answers.append(Answer(500))
+        assert post(port, event("d1", "p"))[0] == 200
+        until(lambda: done(state) == 1)
+        assert len(app.heard) == 2
+    assert "answered 500" in caplog.text
+    assert "t0ken" not in caplog.text and SECRET not in caplog.text
 
 
 def test_slack_hears_what_changed_and_not_what_it_says(state: Database) -> None:

@@ -31,6 +31,7 @@ Cell = Callable[[Any], Any]
 _NUMERAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _NO_NUMBERS = frozenset({"", "nan", "na", "n/a", "none", "null", "inf", "+inf", "-inf", "infinity", "-infinity"})
 _BITS = {"small": 15, "int": 31, "big": 63}
+_DIGITS = 19
 
 
 def cell_of(kind: Kind) -> Cell:
@@ -99,6 +100,8 @@ def _whole(kind: str) -> Cell:
             value = _number(value)
             if value is None:
                 return None
+            if isinstance(value, Decimal) and value.adjusted() > _DIGITS:  # written out, 1e9999999 takes minutes
+                raise ValueError(f"{shown(value)} is too large for a whole number of {_BITS[kind] + 1} bits")
             if value != int(value):
                 raise ValueError(f"expected a whole number, found {shown(value)}")
             value = int(value)

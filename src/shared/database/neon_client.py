@@ -59,7 +59,8 @@ class NeonConnection:
             raise StoreError("expected a connection string, found none; give one, or set the variable DATABASE_URL")
         url = address(given)
         if url.get_backend_name() != "postgresql":
-            raise StoreError(f"expected a Postgres URL such as 'postgresql://user@host/name', found {given!r}")
+            wanted = "expected a Postgres URL such as 'postgresql://user@host/name', found none"
+            raise StoreError(f"{wanted} in what was given (not shown: it may hold a password)")
         self._settings = made = settings or NeonSettings()
         self._place = place_of(url)
         arguments: dict[str, Any] = {"connect_timeout": made.db_connect_timeout_seconds, "prepare_threshold": None}
@@ -207,6 +208,8 @@ class NeonConnection:
             try:
                 connection.commit()
             except sa.exc.DBAPIError as error:
+                if not (raw.closed or error.connection_invalidated):
+                    raise  # the server refuses it, such as a constraint that is checked only now
                 said = "the connection was lost while the transaction was being committed: it is not known whether"
                 raise StoreError(f"{self._place}: {said} it was stored; look, then run again.") from error
             return made

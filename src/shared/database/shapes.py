@@ -38,6 +38,10 @@ _NEW: tuple[tuple[tuple[type[Any], ...], str], ...] = (
 )
 
 
+_LONGEST = 63
+"""Bytes of a name that Postgres keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """A table: its full name, quoted for SQL and as it is said, the kinds of its columns, and its primary key."""
@@ -81,9 +85,18 @@ def quoted(name: str) -> str:
 
 
 def add_columns(connection: sa.Connection, shape: Shape, columns: Mapping[str, Iterable[Any]]) -> Shape:
-    """Add columns to the table, of types that hold the given values; the shape afterwards."""
+    """Add columns to the table, of types that hold the given values; the shape afterwards.
+
+    Raises:
+        StoreError: for a name that is too long for the server.
+    """
     raw: Any = connection.connection.driver_connection  # SQLAlchemy would read a % in a name as its own
     on_file = connection.dialect.name == "sqlite"
+    long = [name for name in columns if len(name.encode("utf-8", "replace")) > _LONGEST]
+    if long and not on_file:  # the server would cut it, and the values be put nowhere
+        raise StoreError(
+            f"{shape.said}: expected names of columns of at most {_LONGEST} bytes, found {long[0]!r}; rename it"
+        )
     for name, values in columns.items():
         declared = _declared(values)
         declared = "JSON" if on_file and declared == "JSONB" else declared

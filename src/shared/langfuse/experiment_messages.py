@@ -23,7 +23,7 @@ from shared.core.outbox import Message, Packed
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
-from shared.langfuse.score_messages import About, Marking, Packing, subject_of
+from shared.langfuse.score_messages import About, Marking, Packing, sendable, subject_of
 from shared.langfuse.scores import Score, score_id
 
 _INPUT = (
@@ -89,20 +89,26 @@ class Packer:
             packing.skip(item, "", "the item has no input")
             return
         scope = ("experiment", self.plan.dataset, self.plan.run_name or str(batch.stream))
-        key = score_id(self.marking.project, *scope, item.id)
+        source = batch.stream.source_key
+        key = score_id(self.marking.project, *scope, source, item.id)
         linked = bool(item.trace_id) and (self.plan.link_to_traces or self.plan.score_on_runtime_traces)
         span = sha256(key.encode()).hexdigest()[:16]
         trace = item.trace_id if linked and item.trace_id else sha256(f"trace {key}".encode()).hexdigest()[:32]
         start = item.source_timestamp or batch.run.started_at
         scores = [each for each in result.scores if not self.plan.metrics or each.label in self.plan.metrics]
         body = self._body("item", batch.run) | {
-            **{"item": self._dataset_item(item, given), "output": _output(item), "linked": linked, "trace": trace},
+            **{
+                "item": self._dataset_item(item, given, source),
+                "output": _output(item),
+                "linked": linked,
+                "trace": trace,
+            },
             **{"span": span, "parent": item.observation_id if linked else None, "start": iso(start)},
             **{"end": iso(_end(start, item.latency)), "environment": self.marking.environment},
             **{"tags": list(self.marking.tags), "monitor": batch.run.monitor, "run_id": batch.run.run_id},
             "evaluations": [_evaluation(each) for each in scores] if self.plan.trace_metrics else [],
         }
-        packing.messages.append(Message(key, item.id, body))
+        packing.messages.append(Message(key, item.id, sendable(body)))
         for made in scores:
             if not math.isfinite(made.value):
                 packing.skip(item, made.label, f"the score is no number ({made.value})")
@@ -126,9 +132,9 @@ class Packer:
             **{"metadata": plain(self.plan.run_metadata), "update": self.plan.update_items},
         }
 
-    def _dataset_item(self, item: DatasetItem, given: Any) -> dict[str, Any]:
+    def _dataset_item(self, item: DatasetItem, given: Any, source: str) -> dict[str, Any]:
         return {
-            **{"id": score_id("dataset item", self.plan.dataset, item.id), "own": item.id, "input": given},
+            **{"id": score_id("dataset item", self.plan.dataset, source, item.id), "own": item.id, "input": given},
             **{"expected_output": item.expected_output, "metadata": plain(item.metadata) or None},
             **{"source_trace_id": item.trace_id, "source_observation_id": item.observation_id},
         }

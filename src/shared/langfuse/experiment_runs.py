@@ -124,9 +124,10 @@ class LinkRuns:
         return next((str(row["datasetRunId"]) for row in await self._links(place) if row.get("datasetRunId")), None)
 
     async def there(self, place: Place, messages: Sequence[Message]) -> set[str]:
-        """Those whose trace is linked in the run."""
-        linked = {row.get("traceId") for row in await self._links(place)}
-        return {each.key for each in messages if each.body["trace"] in linked}
+        """Those whose trace is linked in the run to their own item: several items may share a trace."""
+        linked = {(row.get("traceId"), row.get("datasetItemId")) for row in await self._links(place)}
+        named = ((each, each.body["item"][name]) for each in messages for name in ("id", "own"))
+        return {each.key for each, item_id in named if (each.body["trace"], item_id) in linked}
 
     async def record(self, place: Place, items: Mapping[str, str], messages: Sequence[Message]) -> list[Receipt]:
         """Send the traces that are new, and link every item to its trace."""

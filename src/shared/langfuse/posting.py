@@ -103,8 +103,9 @@ class Posting:
 
     async def _resolved(self, batch: Batch, said: Any) -> list[Outcome]:
         """Which of a batch were rejected, found by reading back the others."""
-        messages = [str(each.get("message", each)) for each in said.get("errors", ())]
-        rejected = int(said.get("rejected", len(messages)))
+        messages = [_message(each) for each in _listed(said, "errors")]
+        count = said.get("rejected") if isinstance(said, dict) else None
+        rejected = count if isinstance(count, int) else len(messages)
         if not rejected:
             return _accepted(batch)
         stored: set[tuple[str, str, str]] = set()
@@ -152,8 +153,9 @@ class Posting:
                 return [Outcome(batch[0][0].id, "rejected", str(error))]
             half = len(batch) // 2
             return [*await self._attempt(batch[:half]), *await self._attempt(batch[half:])]
-        done = {str(each.get("id")) for each in data.get("successes", ())}
-        errors = {str(each.get("id")): str(each.get("error") or each.get("message")) for each in data.get("errors", ())}
+        done = {str(each.get("id")) for each in _listed(data, "successes") if isinstance(each, dict)}
+        told = [each for each in _listed(data, "errors") if isinstance(each, dict)]
+        errors = {str(each.get("id")): str(each.get("error") or each.get("message")) for each in told}
         return [_event_outcome(score, name, done, errors) for name, (score, _) in zip(names, batch, strict=True)]
 
 
@@ -202,6 +204,16 @@ def _batches(good: Sequence[tuple[int, Score, bytes]], most: int) -> Iterable[li
         size += extra
     if part:
         yield part
+
+
+def _listed(said: Any, name: str) -> list[Any]:
+    """A list of an answer, empty where it has none: what an answer does not tell is found by reading back."""
+    found = said.get(name) if isinstance(said, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _message(error: Any) -> str:
+    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
 
 
 def _accepted(batch: Batch) -> list[Outcome]:

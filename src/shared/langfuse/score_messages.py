@@ -7,6 +7,7 @@ own, else the start of the run that packed it; it is stored with the message and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -110,11 +111,18 @@ def comment_of(made: MetricScore) -> str | None:
     """The explanation, and below it the signals as JSON; what is longer than a comment may be is cut visibly."""
     parts = [made.explanation] if made.explanation else []
     if made.signals:
-        parts.append("--- Signals ---\n" + to_json(plain(made.signals), inf_nan_mode="null").decode())
+        parts.append("--- Signals ---\n" + to_json(sendable(plain(made.signals)), inf_nan_mode="null").decode())
     text = "\n\n".join(parts).encode("utf-8", "backslashreplace").decode()
     if len(text) > LONGEST_COMMENT:
         text = f"{text[:LONGEST_COMMENT]}\n[cut: {len(text) - LONGEST_COMMENT:,} more characters]"
     return text or None
+
+
+def sendable(value: Any) -> Any:
+    """A JSON value as UTF-8 can hold it: half a surrogate pair, as a cut emoji leaves it, becomes a question mark."""
+    text = json.dumps(value, ensure_ascii=False)
+    sent = text.encode("utf-8", "replace").decode()
+    return value if sent == text else json.loads(sent)
 
 
 def _unwritable(body: Mapping[str, Any]) -> str | None:

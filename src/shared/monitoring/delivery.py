@@ -116,7 +116,9 @@ class Desk:
 
 
 class Courier:
-    """Brings one outlet what is stored for it. `trouble` is why nothing more is sent in this run, empty at first."""
+    """Brings one outlet what is stored for it. `trouble` is why nothing more is sent in this run, empty at first;
+    `until`, where it is set, is when it begins nothing more.
+    """
 
     def __init__(self, outlet: Outlet, desk: Desk) -> None:
         self.outlet, self._desk = outlet, desk
@@ -124,6 +126,7 @@ class Courier:
         self.done = Done()
         self._misses = 0
         self.rest_until: datetime | None = None
+        self.until: datetime | None = None
 
     @property
     def whole(self) -> bool:
@@ -137,7 +140,9 @@ class Courier:
 
     def ready(self) -> bool:
         """Whether it makes sense to send now: after a try of which nothing was taken there is a rest."""
-        return not self.trouble and (self.rest_until is None or self.rest_until <= self._desk.clock())
+        now = self._desk.clock()
+        ended = self.until is not None and self.until < now
+        return not (self.trouble or ended) and (self.rest_until is None or self.rest_until <= now)
 
     def wait(self) -> float | None:
         """Seconds until there is something to do; None when there is nothing to wait for."""

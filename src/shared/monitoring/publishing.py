@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import NamedTuple, Self
 
@@ -26,6 +27,7 @@ from shared.monitoring.plan import MonitorPlan, Ports
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
 _REASONS = 10
+_GRACE = timedelta(seconds=30)  # at the end of a run, for sinks that are best effort
 
 
 class Rest(NamedTuple):
@@ -100,13 +102,17 @@ class Publisher:
         if self._task is None:
             self._task = asyncio.ensure_future(self._keep_draining())
 
-    async def finish(self) -> None:
+    async def finish(self, bounded: bool = True) -> None:
         """Publish what is left; wait for what is under way to required sinks, in all no longer than `Patience.verify`.
+        When `bounded`, sinks that are best effort are given nothing more after half a minute.
 
         Raises:
             StoreError: when the state could not be used, now or in the background.
         """
         self._ending, self._known = True, None  # also what other runs have confirmed and not marked
+        until = self._ports.clock() + _GRACE
+        for each in self.couriers if bounded else ():
+            each.until = None if each.outlet.required else until
         if self._task is not None:
             self._woken.set()
             await self._task
@@ -238,7 +244,7 @@ async def publish_rest(plan: MonitorPlan, ports: Ports, run: RunReport, failed: 
     async with Publisher(plan, ports, run) as publisher:
         for each in ports.sinks if failed else ():
             ports.runs.again(plan.stream, each.name, True, ports.clock())
-        await publisher.finish()
+        await publisher.finish(bounded=False)
         return publisher.rest()
 
 

@@ -43,6 +43,7 @@ _PERSONAL = frozenset((
     "memberid", "employeeid", "personid", "patientid", "clientid", "subscriberid", "contactid", "visitorid",
     "deviceid", "anonymousid", "distinctid", "slackuser", "slackuserid",
 ))  # fmt: skip
+_OTEL_ID = re.compile(r"(?=[0-9]*[a-f])(?:[0-9a-f]{16}|[0-9a-f]{32})")
 _NAME_KINDS = frozenset(KINDS) - {"KEY", "URL"}
 
 
@@ -130,8 +131,12 @@ class Redactor:
         return "u_" + hmac.new(self.key, id.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
     def name(self, id: str) -> str:
-        """An item's or trace's id as it is, so that it can be looked up; hashed where it holds personal data."""
-        return self.hash_user(id) if self._find(id, self.kinds & _NAME_KINDS) else id
+        """An item's or trace's id as it is, so that it can be looked up; hashed where it holds personal data.
+
+        Ids of OpenTelemetry hold none: among thousands some digits look like those of a card.
+        """
+        personal = not _OTEL_ID.fullmatch(id) and self._find(id, self.kinds & _NAME_KINDS)
+        return self.hash_user(id) if personal else id
 
     @cached_property
     def _patterns(self) -> tuple[tuple[str, re.Pattern[str]], ...]:

@@ -41,6 +41,8 @@ def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
         ConfigError: without a secret, or for settings that are wrong; StoreError when the database cannot be opened.
     """
     settings = webhook_settings(environ)
+    for vendor in ("httpx", "httpcore"):  # they log whole addresses, and the notify URL may hold a token
+        logging.getLogger(vendor).setLevel(logging.WARNING)
     service = WebhookService(settings, open_database(settings.state))
 
     @asynccontextmanager
