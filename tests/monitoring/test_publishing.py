@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -184,6 +184,23 @@ def test_a_best_effort_sink_holds_up_nothing(tmp_path: Path, down: type[Exceptio
     shelf.down = house.sink.down = None
     house.run(*outlets)
     assert (shelf.ids(), house.sink.rows()) == ([each.id for each in items(10)], expected(10))
+
+
+def test_a_best_effort_sink_that_never_answers_holds_up_nothing(tmp_path: Path) -> None:
+    """The run marks its items and ends; a later run brings the sink what it missed."""
+
+    class Stuck(Folder):
+        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+            await asyncio.Event().wait()
+            raise AssertionError("it never answers")
+
+    house, outlet = House(tmp_path), Outlet(Stuck(tmp_path / "rows"), required=False)
+    report = house.run(outlet, patience=replace(AT_ONCE, leave=0.01))
+    assert (report.status, report.counts.marked) == ("done", 10)
+    assert [each.pending for each in report.published] == [10]
+    assert "which is best effort" in report.notes[0]
+    house.run(Outlet(house.sink, required=False))
+    assert house.sink.rows() == expected(10)
 
 
 def test_a_best_effort_sink_that_cannot_pack_skips(tmp_path: Path) -> None:

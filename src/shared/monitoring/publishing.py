@@ -20,7 +20,7 @@ from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, S
 from shared.core.ports import Batch
 from shared.core.published import Published
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.monitoring.delivery import Courier, Desk
+from shared.monitoring.delivery import Courier, Desk, Turns
 from shared.monitoring.plan import MonitorPlan, Ports
 
 _MARKED = 5000  # items marked at once
@@ -54,6 +54,7 @@ class Publisher:
         rng = Random(run.run_id)
         desk = Desk(self._store, plan.stream, ports.clock, plan.patience, rng, self._chosen)
         self.couriers = tuple(Courier(outlet, desk) for outlet in ports.sinks)
+        self._turns = Turns(self.couriers)
         self._required = [each.name for each in self.couriers if each.outlet.required] if self.couriers else None
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
@@ -72,11 +73,12 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        await self._turns.close()
         if self.couriers:
             self._store.release(self._plan.stream)
 
     async def drain(self) -> None:
-        """Pack what is finished, send and look for what is due, and mark what is confirmed; waits for nothing else.
+        """Pack what is finished, send and look for what is due, and mark what is confirmed; waits for required sinks.
 
         Raises:
             StoreError: when the state cannot be used; what was sent and not settled comes again.
@@ -84,9 +86,7 @@ class Publisher:
         if self.couriers:
             while self._pack() >= self._plan.limits.chunk:
                 await asyncio.sleep(0)
-            served = await asyncio.gather(*(each.serve() for each in self.couriers), return_exceptions=True)
-            for error in filter(None, served):  # of the state: what sinks raise is a value
-                raise error
+            await self._turns.take()
         self._mark()
 
     def wake(self) -> None:
@@ -133,6 +133,8 @@ class Publisher:
             await asyncio.sleep(wait)
             left -= wait
             await self.drain()
+        if await self._turns.leave(self._plan.patience.leave):
+            self._store.release(self._plan.stream)
 
     def rest(self) -> Rest:
         """What was published until now, and what is left; nothing is sent."""
@@ -163,7 +165,7 @@ class Publisher:
             await self.drain()
             if self._ending:
                 return
-            wait = _soonest(self.couriers)
+            wait = _soonest(each for each in self.couriers if not self._turns.busy(each))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LATE if wait is None else min(max(wait, _SOON), _LATE)):
                     await self._woken.wait()
