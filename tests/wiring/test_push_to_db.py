@@ -106,7 +106,7 @@ def test_a_server_that_is_down_loses_nothing(project: Project) -> None:
 def test_a_check_asks_the_database(project: Project) -> None:
     """Before any run: it answers, or the check fails with the cure."""
     project.write("m.yaml", CONFIG + PUSH % '"${TARGET}"')
-    for safe in ("", "1"):
+    for safe in ("0", "1"):
         down = project.run(
             "check", "m.yaml", "--connect", TARGET="postgresql://me:pass-word-1@127.0.0.1:9/db", SAFE_MODE=safe
         )
