@@ -42,8 +42,8 @@ _LOST = 3600.0  # seconds after which a message that was taken, and never seen, 
 class Patience:
     """How long deliveries are waited for and tried. `verify` is how many seconds a run waits at its end, at most, until
     what it sent can be read back; `settle` is when it looks first, where the sink does not say. `leave` is how many
-    seconds a sink of best effort has at the end of a run for what is under way. A message fails when it was sent `tries`
-    times over at least `hours`.
+    seconds a sink of best effort has at the end of a run for what is under way. A message fails when it was sent
+    `tries` times over at least `hours`.
     """
 
     verify: float = 20.0
