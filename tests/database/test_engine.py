@@ -17,7 +17,7 @@ from shared.core.outbox import Claim
 from shared.core.results import Decision, RunReport
 from shared.database.engine import Database, open_database
 from shared.database.migrate import FOLDER, upgrade
-from shared.database.outbox import due, settled_items, unpacked
+from shared.database.outbox import due, holding, packed, unpacked
 from shared.database.reading import SqlRunReader, page_of_ids, since_day
 from shared.database.runs import SqlRunStore, tired
 from shared.database.scored import SqlScoredItems
@@ -223,9 +223,11 @@ def test_open_work_is_found_without_reading_what_is_done(tmp_path: Path) -> None
     free = unpacked(STREAM, 9)
     assert found in plan(database, free)
     assert "TEMP B-TREE" not in plan(database, free)
-    done = plan(database, settled_items(STREAM, ["files"], 9))
-    assert found in done
-    assert f"INDEX sqlite_autoindex_outbox_1 ({key} AND item_id=? AND sink=?)" in done
+    done = plan(database, packed(STREAM, ("a", "b")))
+    assert "INDEX ix_decisions_finished" in done and "TEMP B-TREE" not in done
+    with database.read() as connection:
+        held = holding(connection, STREAM, ["files"], [])
+    assert f"INDEX sqlite_autoindex_outbox_1 ({key} AND item_id=? AND sink=?)" in plan(database, held)
     late = plan(database, due(STREAM, "files", "sent", Claim(NOW, NOW, 9)))
     assert f"INDEX ix_outbox_open ({key} AND sink=? AND state=? AND next_try_at<?)" in late
     assert "TEMP B-TREE" not in late

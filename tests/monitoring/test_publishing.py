@@ -29,7 +29,7 @@ from shared.database.scored import SqlScoredItems
 from shared.monitoring.delivery import LEASE, Patience, settled
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, Ports
-from shared.monitoring.publishing import Publisher, publish_rest
+from shared.monitoring.publishing import Publisher
 from shared.monitoring.sampling import All
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
@@ -188,23 +188,21 @@ def test_a_best_effort_sink_holds_up_nothing(tmp_path: Path, down: type[Exceptio
     assert (shelf.ids(), house.sink.rows()) == ([each.id for each in items(10)], expected(10))
 
 
-def test_a_slow_best_effort_sink_does_not_keep_a_run(tmp_path: Path) -> None:
-    """At a run's end it has half a minute; what is left then waits for the next run, or for `trueline publish`."""
+def test_a_best_effort_sink_that_never_answers_holds_up_nothing(tmp_path: Path) -> None:
+    """The run marks its items and ends; a later run brings the sink what it missed."""
 
-    class Slow(Shelf):
-        async def publish(self, batch: Batch) -> None:
-            house.now += timedelta(seconds=20)
-            await super().publish(batch)
+    class Stuck(Folder):
+        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+            await asyncio.Event().wait()
+            raise AssertionError("it never answers")
 
-    house, slow = House(tmp_path), Slow()
-    outlets, chunk = (Outlet(house.sink), Outlet(slow, required=False)), Limits(chunk=1)
-    report = house.run(*outlets, limits=chunk)
-    assert (report.status, report.counts.marked, house.sink.rows()) == ("done", 10, expected(10))
-    assert report.published[1].pending == 10 - len(slow.batches) >= 5
-    store = SqlRunStore(house.database, lambda: house.now)
-    ports = Ports(house.scored, store, outlets, clock=lambda: house.now)
-    rest = asyncio.run(publish_rest(house.plan(limits=chunk), ports, report, False))
-    assert (len(slow.batches), rest.published[1].pending) == (10, 0)
+    house, outlet = House(tmp_path), Outlet(Stuck(tmp_path / "rows"), required=False)
+    report = house.run(outlet, patience=replace(AT_ONCE, leave=0.01))
+    assert (report.status, report.counts.marked) == ("done", 10)
+    assert [each.pending for each in report.published] == [10]
+    assert "which is best effort" in report.notes[0]
+    house.run(Outlet(house.sink, required=False))
+    assert house.sink.rows() == expected(10)
 
 
 def test_a_best_effort_sink_that_cannot_pack_skips(tmp_path: Path) -> None:

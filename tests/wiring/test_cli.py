@@ -121,6 +121,18 @@ def test_check_list_and_schema_answer(project: Project) -> None:
     assert sorted(path.name for path in project.folder.iterdir()) == before
 
 
+def test_the_page_of_a_run_without_memory_stands_beside_the_monitors(project: Project) -> None:
+    """Also when it is written again: the monitor's own page stays."""
+    project.report()
+    project.report("--no-dedup")
+    pages = project.folder / "data" / "reports"
+    own = (pages / "cli.html").read_bytes()
+    (pages / "cli-no-dedup.html").unlink()
+    assert project.run("report", "m.yaml").returncode == 0
+    assert (pages / "cli-no-dedup.html").is_file()
+    assert (pages / "cli.html").read_bytes() == own
+
+
 def test_the_report_of_a_past_run_can_be_written_again(project: Project) -> None:
     """The page is made of stored records, so it can be made at any time."""
     project.run("m.yaml")

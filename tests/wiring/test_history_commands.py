@@ -67,6 +67,11 @@ def test_failures_of_a_run_are_shown_in_their_own_words(project: Project) -> Non
     assert "Bad on i0: ValueError: no i0" in shown and "Too many failures" in shown
 
 
+def test_a_forgotten_configuration_is_said(project: Project) -> None:
+    done = project.run("runs", "show")
+    assert (done.returncode, "`trueline runs CONFIG show ID`" in done.stderr) == (2, True)
+
+
 def test_two_runs_on_the_same_items_are_compared(project: Project) -> None:
     """A changed parameter is named, what moved is told, and what did not has p = 1."""
     project.write("mine.py", "def short(item, *, most: int = 3):\n    return float(int(item.id[1:]) < most)\n")

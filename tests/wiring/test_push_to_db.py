@@ -103,6 +103,22 @@ def test_a_server_that_is_down_loses_nothing(project: Project) -> None:
     assert len(pushed(project)) == 16
 
 
+def test_a_check_asks_the_database(project: Project) -> None:
+    """Before any run: it answers, or the check fails with the cure."""
+    project.write("m.yaml", CONFIG + PUSH % '"${TARGET}"')
+    for safe in ("0", "1"):
+        down = project.run(
+            "check", "m.yaml", "--connect", TARGET="postgresql://me:pass-word-1@127.0.0.1:9/db", SAFE_MODE=safe
+        )
+        assert (down.returncode, "pass-word-1" in told(down)) == (1, False)
+        assert "sink 'database': postgresql://me:***@127.0.0.1:9/db: no server answers there" in told(down)
+    new = project.run("check", "m.yaml", "--connect", TARGET="out/target.db")
+    assert (new.returncode, "the first run makes the tables" in told(new)) == (0, True)
+    assert project.run("m.yaml", TARGET="out/target.db").returncode == 0
+    ready = project.run("check", "m.yaml", "--connect", TARGET="out/target.db")
+    assert (ready.returncode, "its tables are as they should be" in told(ready)) == (0, True)
+
+
 def test_a_kill_while_pushing_leaves_one_copy(project: Project) -> None:
     project.items(400)
     for wait in (0.9, 1.2, 1.5):
@@ -127,7 +143,7 @@ def test_older_tables_are_brought_over_by_command(project: Project) -> None:
         connection.commit()
     refused = project.run("m.yaml")
     assert refused.returncode == 1
-    assert "trueline tables create" in told(refused)
+    assert "its key is dataset_id" in told(refused) and "trueline tables create" in told(refused)
     checked = project.run("tables", "check", "--url", "out/target.db", "--json")
     assert checked.returncode == 1
     assert json.loads(checked.stdout)["state"] == "older"

@@ -213,5 +213,5 @@ class OutboxStore(Protocol):
     def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
         """Make the sink's waiting rows due now, with `failed` failed ones too, as if they were new; how many."""
 
-    def release(self, stream: Stream) -> None:
-        """Give back what was claimed here, and what was claimed by processes that are known to have ended."""
+    def release(self, stream: Stream, own: bool = True) -> None:
+        """Give back what processes that are known to have ended had claimed, and with `own` what was claimed here."""

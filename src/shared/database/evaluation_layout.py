@@ -98,7 +98,9 @@ def _state(connection: sa.Connection, table: sa.Table) -> Found:
     if key == {column.name for column in table.primary_key.columns}:
         return Found("older", f"{table.name} lacks {', '.join(missing)}") if missing else Found("ready")
     if key == OLDER_KEYS[table.name]:
-        return Found("older", f"{table.name} has the layout of the earlier system (key: {', '.join(sorted(key))})")
+        return Found(
+            "older", f"{table.name} has the layout of the earlier system (its key is {', '.join(sorted(key))})"
+        )
     return _foreign(table.name, f"has the key {', '.join(sorted(key)) or '(none)'}, which no version of it had")
 
 

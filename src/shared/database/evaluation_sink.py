@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from shared.core.ports import Batch
 from shared.database.engine import Database
-from shared.database.evaluation_layout import require
+from shared.database.evaluation_layout import look, require
 from shared.database.evaluation_rows import dataset_rows, result_rows
 from shared.database.evaluation_tables import dataset, results
 from shared.database.upload import EvaluationUploadError, OnConflict, Upload, upload_rows
@@ -37,6 +37,24 @@ class DatabaseSink:
                 `on_conflict: error` also when another batch has stored one of the scores. Nothing is stored then.
         """
         await asyncio.to_thread(self._store, batch)
+
+    async def connect(self) -> str:
+        """What is there: whether the database answers, and whether its tables are as they should be; makes no table.
+
+        Raises:
+            StoreError: when it cannot be read, or its tables are of an older layout or somebody else's.
+        """
+        return await asyncio.to_thread(self._look)
+
+    def _look(self) -> str:
+        database = self._opening()
+        try:
+            if look(database).state == "absent":
+                return f"{database.place} answers; the first run makes the tables"
+            require(database)
+            return f"{database.place} answers; its tables are as they should be"
+        finally:
+            database.close()
 
     def _store(self, batch: Batch) -> None:
         database = self._opening()

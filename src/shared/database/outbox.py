@@ -12,15 +12,17 @@ from shared.core.digests import stable_id
 from shared.core.outbox import Claim, Message, MessageState, Outgoing, Parcel, Settled, Standing
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
+from shared.database.columns import Id
 from shared.database.engine import Database
 from shared.database.outbox_tables import OPEN, outbox
 from shared.database.owners import is_gone
 from shared.database.reading import newest_scores, standing_failures
 from shared.database.reports import run_of
-from shared.database.rows import Row, chunks, failure_of, insert_new, item_of, key, of, rows_by_item, score_of
+from shared.database.rows import Row, among, chunks, failure_of, insert_new, item_of, key, of, rows_by_item, score_of
 from shared.database.tables import FINISHED, decisions, failures, items, runs, scores
 
 _O = outbox.c
+_PAGE = 5000
 _REASONS = 20
 """The commonest reasons that are told of a sink's rows."""
 
@@ -100,8 +102,18 @@ class SqlOutbox:
         """Up to `size` packed items, not published yet, for which every row of these sinks is verified or skipped.
         None, for a monitor without any sink: finished items, packed or not.
         """
+        found: list[str] = []
+        last = ("", "")
         with self.database.read() as connection:
-            return list(connection.scalars(settled_items(stream, sinks, size)))
+            if sinks is None:
+                every = sa.select(decisions.c.item_id).where(of(decisions, stream), FINISHED)
+                return list(connection.scalars(every.limit(size)))
+            while len(found) < size and (page := connection.execute(packed(stream, last)).all()):
+                # A page, then its rows: in one statement Postgres, while it has no statistics, compares all with all.
+                held = set(connection.scalars(holding(connection, stream, sinks, page)))
+                found += [row.item_id for row in page if row.item_id not in held and row.batch_id not in held]
+                last = (page[-1].batch_id, page[-1].item_id)
+        return found[:size]
 
     def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
         """These items are published; closing twice is harmless."""
@@ -146,12 +158,12 @@ class SqlOutbox:
         with self.database.write("outbox") as connection:
             return connection.execute(due).rowcount + (connection.execute(new).rowcount if failed else 0)
 
-    def release(self, stream: Stream) -> None:
-        """Give back what was claimed here, and what was claimed by processes of this host that have ended."""
+    def release(self, stream: Stream, own: bool = True) -> None:
+        """Give back what processes of this host that have ended had claimed, and with `own` what was claimed here."""
         mine = sa.and_(of(outbox, stream), OPEN)
         with self.database.read() as connection:
             known = connection.scalars(sa.select(_O.owner).where(mine, _O.owner.is_not(None)).distinct()).all()
-        gone = [each for each in known if each == self.owner or is_gone(each)]
+        gone = [each for each in known if (own if each == self.owner else is_gone(each))]
         if gone:
             with self.database.write() as connection:
                 free = sa.update(outbox).where(mine, _O.owner.in_(gone))
@@ -171,21 +183,20 @@ def due(stream: Stream, sink: str, state: MessageState, claim: Claim) -> sa.Sele
     return sa.select(outbox).where(free).order_by(_O.next_try_at).limit(claim.most)
 
 
-def settled_items(stream: Stream, sinks: Sequence[str] | None, size: int) -> sa.Select[Any]:
-    """The ids of packed items for which nothing of these sinks waits or has failed; None: of all finished ones."""
-    d = decisions.c
-    query = sa.select(d.item_id).where(of(decisions, stream), FINISHED).limit(size)
-    if sinks is None:
-        return query
-    query = query.where(d.batch_id.is_not(None))
-    if not sinks:
-        return query
-    waits = sa.and_(
-        *(_O.source_key == d.source_key, _O.monitor_key == d.monitor_key),
-        *(_O.item_id.in_([d.item_id, d.batch_id]), _O.sink.in_(sinks)),
-        _O.state.not_in(["verified", "skipped"]),  # not the index's own words: each item is looked up by the key
-    )
-    return query.where(~sa.exists().where(waits))
+def packed(stream: Stream, last: tuple[str, str]) -> sa.Select[Any]:
+    """The next page of finished items that are in a batch, after this batch and item."""
+    order = (decisions.c.batch_id, decisions.c.item_id)
+    after = sa.tuple_(*order) > sa.tuple_(*(sa.literal(each, Id) for each in last))
+    query = sa.select(*order).where(of(decisions, stream), FINISHED, decisions.c.state == "scored", after)
+    return query.order_by(*order).limit(_PAGE)
+
+
+def holding(connection: sa.Connection, stream: Stream, sinks: Sequence[str], page: Sequence[Row]) -> sa.Select[Any]:
+    """Which of these items, or of their batches, have something at these sinks that waits or has failed."""
+    ids = sorted({each for row in page for each in (row.item_id, row.batch_id)})
+    open_ones = _O.state.not_in(["verified", "skipped"])  # not the index's own words: each is looked up by the key
+    mine = sa.and_(of(outbox, stream), among(connection, outbox, ids), _O.sink.in_(sinks), open_ones)
+    return sa.select(_O.item_id).where(mine).distinct()
 
 
 def _of_sink(stream: Stream, sink: str) -> sa.ColumnElement[bool]:

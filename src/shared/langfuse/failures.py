@@ -108,8 +108,8 @@ class Translator:
         where = f"{self._url}: {asked.method} {asked.path} answered {status}"
         if status == 401:
             return ConfigError(
-                f"{where}: {said}; the keys do not belong to a project on this server: check public_key, secret_key and"
-                " base_url (each region and each self-hosted server has keys of its own)"
+                f"{where}: {said.rstrip('.')}; the keys do not belong to a project on this server: check"
+                " public_key, secret_key and base_url (each region and each self-hosted server has keys of its own)"
             )
         if status == 403:
             return ConfigError(f"{where}: {said}; these keys may not do that")

@@ -143,7 +143,7 @@ def _names(score: Score) -> str | None:
 
 def _numeric(score: Score) -> str | None:
     if isinstance(score.value, str) or not math.isfinite(score.value):
-        return f"value: found {score.value!r}; expected a finite number for NUMERIC"
+        return f"value: found {repr(score.value)[:40]}; expected a finite number for NUMERIC"
     return None
 
 

@@ -77,7 +77,7 @@ def timely(header: str, now: float, window: float = WINDOW) -> Signature:
     signature = _parts(header)
     if abs(now - int(signature.at)) > window:
         raise Forged(
-            f"the signature's time is {now - int(signature.at):+.0f} s from ours; at most {window:.0f} s are taken"
+            f"the signature's time is {int(signature.at) - now:+.0f} s from ours; at most {window:.0f} s are taken"
         )
     return signature
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -40,14 +41,16 @@ _LOST = 3600.0  # seconds after which a message that was taken, and never seen, 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long deliveries are waited for and tried. `verify` is how many seconds a run waits at its end, at most, until
-    what it sent can be read back; `settle` is when it looks first, where the sink does not say. A message fails when it
-    was sent `tries` times over at least `hours`.
+    what it sent can be read back; `settle` is when it looks first, where the sink does not say. `leave` is how many
+    seconds a sink of best effort has at the end of a run for what is under way. A message fails when it was sent
+    `tries` times over at least `hours`.
     """
 
     verify: float = 20.0
     settle: float = 1.0
     tries: int = 10
     hours: float = 72.0
+    leave: float = 20.0
 
 
 def settled(parcel: Parcel, receipt: Receipt, now: datetime, patience: Patience, rng: Random) -> Settled:
@@ -116,9 +119,7 @@ class Desk:
 
 
 class Courier:
-    """Brings one outlet what is stored for it. `trouble` is why nothing more is sent in this run, empty at first;
-    `until`, where it is set, is when it begins nothing more.
-    """
+    """Brings one outlet what is stored for it. `trouble` is why nothing more is sent in this run, empty at first."""
 
     def __init__(self, outlet: Outlet, desk: Desk) -> None:
         self.outlet, self._desk = outlet, desk
@@ -126,7 +127,6 @@ class Courier:
         self.done = Done()
         self._misses = 0
         self.rest_until: datetime | None = None
-        self.until: datetime | None = None
 
     @property
     def whole(self) -> bool:
@@ -140,9 +140,7 @@ class Courier:
 
     def ready(self) -> bool:
         """Whether it makes sense to send now: after a try of which nothing was taken there is a rest."""
-        now = self._desk.clock()
-        ended = self.until is not None and self.until < now
-        return not (self.trouble or ended) and (self.rest_until is None or self.rest_until <= now)
+        return not self.trouble and (self.rest_until is None or self.rest_until <= self._desk.clock())
 
     def wait(self) -> float | None:
         """Seconds until there is something to do; None when there is nothing to wait for."""
@@ -224,6 +222,65 @@ class Courier:
         wait = max([min(2.0**self._misses, 60.0), *(each.wait or 0.0 for each in receipts)])
         self._misses += 1
         self.rest_until = self._desk.clock() + timedelta(seconds=wait)
+
+
+class Turns:
+    """Couriers at work at the same time: those of required sinks are waited for, those of best effort go on by
+    themselves, for a server that does not answer must hold up neither marks nor the end of a run.
+    """
+
+    def __init__(self, couriers: Sequence[Courier]) -> None:
+        self._couriers = couriers
+        self._apart: dict[str, asyncio.Task[None]] = {}
+
+    async def take(self) -> None:
+        """Serve every sink, and return when the required ones have nothing due.
+
+        Raises:
+            StoreError: of the state; what sinks raise is a value.
+        """
+        for each in self._couriers:
+            if not each.outlet.required and not self.busy(each):
+                self._check(each.name)
+                self._apart[each.name] = asyncio.ensure_future(each.serve())
+        required = [each.serve() for each in self._couriers if each.outlet.required]
+        for error in filter(None, await asyncio.gather(*required, return_exceptions=True)):
+            raise error
+
+    def busy(self, courier: Courier) -> bool:
+        """Whether it is at work by itself."""
+        return courier.name in self._apart and not self._apart[courier.name].done()
+
+    async def leave(self, seconds: float | None) -> bool:
+        """Wait so long, at most (None: without end), for those that work by themselves; end the others, which send
+        nothing more in this run. Whether there were any.
+
+        Raises:
+            StoreError: of the state.
+        """
+        if not self._apart:
+            return False
+        await asyncio.wait(self._apart.values(), timeout=seconds)
+        late = [each for each in self._couriers if self.busy(each)]
+        for each in late:
+            each.trouble = f"no answer within {seconds:.0f} s of the end of the run"
+            await self._end(self._apart.pop(each.name))
+        for name in tuple(self._apart):
+            self._check(name)
+        return bool(late)
+
+    async def close(self) -> None:
+        """End those that work by themselves."""
+        for each in self._apart.values():
+            await self._end(each)
+
+    def _check(self, name: str) -> None:
+        if name in self._apart:
+            self._apart.pop(name).result()
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def _matched(messages: Sequence[Message], found: Sequence[Receipt], state: MessageState) -> list[Receipt]:

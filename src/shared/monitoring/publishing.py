@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 from random import Random
 from typing import NamedTuple, Self
 
@@ -21,13 +20,12 @@ from shared.core.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, S
 from shared.core.ports import Batch
 from shared.core.published import Published
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.monitoring.delivery import Courier, Desk
+from shared.monitoring.delivery import Courier, Desk, Turns
 from shared.monitoring.plan import MonitorPlan, Ports
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
 _REASONS = 10
-_GRACE = timedelta(seconds=30)  # at the end of a run, for sinks that are best effort
 
 
 class Rest(NamedTuple):
@@ -56,6 +54,7 @@ class Publisher:
         rng = Random(run.run_id)
         self._desk = desk = Desk(self._store, plan.stream, ports.clock, plan.patience, rng, self._chosen)
         self.couriers = tuple(Courier(outlet, desk) for outlet in ports.sinks)
+        self._turns = Turns(self.couriers)
         self._required = [each.name for each in self.couriers if each.outlet.required] if self.couriers else None
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
@@ -76,11 +75,12 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        await self._turns.close()
         if self.couriers:
             self._store.release(self._plan.stream)
 
     async def drain(self) -> None:
-        """Pack what is finished, send and look for what is due, and mark what is confirmed; waits for nothing else.
+        """Pack what is finished, send and look for what is due, and mark what is confirmed; waits for required sinks.
 
         Raises:
             StoreError: when the state cannot be used; what was sent and not settled comes again.
@@ -88,9 +88,7 @@ class Publisher:
         if self.couriers:
             while self._pack() >= self._plan.limits.chunk:
                 await asyncio.sleep(0)
-            served = await asyncio.gather(*(each.serve() for each in self.couriers), return_exceptions=True)
-            for error in filter(None, served):  # of the state: what sinks raise is a value
-                raise error
+            await self._turns.take()
         self._mark()
 
     def wake(self) -> None:
@@ -104,22 +102,21 @@ class Publisher:
 
     async def finish(self, bounded: bool = True) -> None:
         """Publish what is left; wait for what is under way to required sinks, in all no longer than `Patience.verify`.
-        When `bounded`, sinks that are best effort are given nothing more after half a minute.
+        Sinks that are best effort are left after `Patience.leave` when `bounded`.
 
         Raises:
             StoreError: when the state could not be used, now or in the background.
         """
         self._ending, self._known = True, None  # also what other runs have confirmed and not marked
-        until = self._ports.clock() + _GRACE
-        for each in self.couriers if bounded else ():
-            each.until = None if each.outlet.required else until
         if self._task is not None:
             self._woken.set()
             await self._task
             self._task = None
         if self.couriers:  # what a worker had that was killed meanwhile is taken over now
-            self._store.release(self._plan.stream)
+            self._store.release(self._plan.stream, own=False)
         await self._wait()
+        if await self._turns.leave(self._plan.patience.leave if bounded else None):
+            self._store.release(self._plan.stream)
 
     def tell(self, run: RunReport) -> None:
         """Store what is known of the whole run for the sinks that take that; it is published with the rest.
@@ -171,7 +168,7 @@ class Publisher:
             await self.drain()
             if self._ending:
                 return
-            wait = _soonest(self.couriers)
+            wait = _soonest(each for each in self.couriers if not self._turns.busy(each))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LATE if wait is None else min(max(wait, _SOON), _LATE)):
                     await self._woken.wait()

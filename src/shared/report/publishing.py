@@ -27,7 +27,7 @@ def published_lines(published: Sequence[Published]) -> list[str]:
         found = ", ".join(f"{n:,} {name}" for name, n, _ in counts_at(each) if n)
         unit = ("batches" if each.whole else "scores") + ("" if each.required else ", best effort")
         lines.append(f"{line(each.sink, 60)} ({unit}): {found or 'nothing new'}")
-        lines += [f"  {n:,} x {told(why, 200)}" for why, n in each.reasons.items()]
+        lines += [f"  {n:,} x {told(why, 500)}" for why, n in each.reasons.items()]
     return lines
 
 

@@ -22,7 +22,7 @@ from shared.wiring.job import run_until_done
 from shared.wiring.judges import safe_views
 from shared.wiring.pages import Stored, newest_run, told, try_page, write_page
 from shared.wiring.progress import metrics_print_to_stderr, shown_progress
-from shared.wiring.redacting import RedactingMessages
+from shared.wiring.redacting import RedactingMessages, RedactingSink
 from shared.wiring.registries import build_registries
 from shared.wiring.session import execute, foretold
 from shared.wiring.settings import project_root
@@ -92,7 +92,7 @@ async def _sinks_reached(built: Built) -> bool:
     """Ask every sink that can be asked what it finds, and say it; whether one of them failed."""
     failed = False
     for outlet in built.sinks:
-        sink = outlet.sink.inner if isinstance(outlet.sink, RedactingMessages) else outlet.sink
+        sink = outlet.sink.inner if isinstance(outlet.sink, (RedactingMessages, RedactingSink)) else outlet.sink
         if isinstance(sink, Connecting):
             found = await awaited(sink.connect())
             wrong = isinstance(found, Exception)

@@ -39,7 +39,8 @@ def find_config(name: str) -> Path:
     if path.parent == Path() and stem in known:
         return known[stem]
     what = "is a folder" if path.is_dir() else "is no file"
-    raise UsageError(f"config {name!r}: {what}, and no name in configs/. {hint(stem, known)}")
+    order = "The configuration stands first: `trueline runs CONFIG show ID`. " if name == "show" else ""
+    raise UsageError(f"config {name!r}: {what}, and no name in configs/. {order}{hint(stem, known)}")
 
 
 def called(path: Path) -> str:

@@ -50,7 +50,9 @@ def write_page(built: Built, stored: Stored, out: Path | None) -> Path:
     options = ReportOptions(days=config.report.days, ranges=ranges, show_text=show_text, cleaner=built.redactor)
     path = out
     if path is None:
-        own = report.monitor + ("-no-dedup" if built.plan.one_off and built.store.remembers else "")
+        own = report.monitor + (
+            "-no-dedup" if built.store.remembers and report.stream.monitor_key != report.monitor else ""
+        )
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.around.root / name.replace("{run_id}", report.run_id)
     data = collect(stored.reader, told(built, report), built.document.text, options)

@@ -41,6 +41,11 @@ class RedactingSink:
         self.name = sink.name
         self._sink, self._redactor = sink, redactor
 
+    @property
+    def inner(self) -> Sink:
+        """The sink behind."""
+        return self._sink
+
     async def publish(self, batch: Batch) -> None:
         """Publish the batch without raw text; the batch's id stays, so that publishing it twice leaves one copy."""
         await self._sink.publish(_redacted(batch, self._redactor))
