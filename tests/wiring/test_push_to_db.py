@@ -84,7 +84,7 @@ def test_without_any_database_the_run_does_not_begin(project: Project) -> None:
 def test_safe_mode_pushes_redacted_text(project: Project) -> None:
     row = {"id": "p1", "actual_output": "write to jane.doe@example.com", "expected_output": "a1"}
     project.write("items.jsonl", json.dumps(row) + "\n")
-    assert project.run("m.yaml", SAFE_MODE="1").returncode == 0
+    assert project.run("m.yaml", SAFE_MODE="1", PRIVACY_KEY="k").returncode == 0
     with closing(sqlite3.connect(project.folder / "out" / "target.db")) as connection:
         stored = str(connection.execute("SELECT * FROM evaluation_view").fetchall())
     assert "write to" in stored
@@ -108,7 +108,12 @@ def test_a_check_asks_the_database(project: Project) -> None:
     project.write("m.yaml", CONFIG + PUSH % '"${TARGET}"')
     for safe in ("0", "1"):
         down = project.run(
-            "check", "m.yaml", "--connect", TARGET="postgresql://me:pass-word-1@127.0.0.1:9/db", SAFE_MODE=safe
+            "check",
+            "m.yaml",
+            "--connect",
+            TARGET="postgresql://me:pass-word-1@127.0.0.1:9/db",
+            SAFE_MODE=safe,
+            PRIVACY_KEY="k",
         )
         assert (down.returncode, "pass-word-1" in told(down)) == (1, False)
         assert "sink 'database': postgresql://me:***@127.0.0.1:9/db: no server answers there" in told(down)
@@ -161,3 +166,11 @@ def test_tables_need_a_database(project: Project) -> None:
     absent = project.run("tables", "check", "m.yaml")
     assert absent.returncode == 1
     assert "there are none" in absent.stdout
+
+
+def test_replaced_ids_need_a_key_that_stays(project: Project) -> None:
+    """Else a batch that is sent again by another process leaves a second row for an item with a personal id."""
+    project.write("m.yaml", CONFIG + PUSH % "t.db")
+    done = project.run("check", "m.yaml", SAFE_MODE="1")
+    assert done.returncode == 2 and "Set PRIVACY_KEY" in done.stderr
+    assert project.run("check", "m.yaml", SAFE_MODE="1", PRIVACY_KEY="k").returncode == 0

@@ -29,6 +29,13 @@ def database_sink(config: MonitorConfig, checker: Checker, around: Surroundings)
             " ${DATABASE_URL}, or the path of a SQLite file), or the variable DATABASE_URL",
         )
         return None
+    settings = around.settings
+    if (settings.safe_mode or config.privacy.always) and not settings.privacy_key.get_secret_value():
+        checker.problem(
+            ("publishing", "push_to_db"),
+            "ids that hold personal data are replaced (SAFE_MODE), by a key of each process: the same item would"
+            " have other rows in every run. Set PRIVACY_KEY to a secret of your own",
+        )
     try:
         shown_place(address)
     except StoreError as error:
