@@ -17,6 +17,7 @@ import runpy
 import struct
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def main() -> None:
 
     for each in pkgutil.walk_packages(shared.__path__, "shared."):
         if ".migrations" not in each.name:
-            import_module(each.name)
+            with suppress(ImportError):  # of an extra that this environment does not have
+                import_module(each.name)
     for name in OPTIONAL:
         import_module(name)
     gc.freeze()  # what is here for all commands is no garbage of one
