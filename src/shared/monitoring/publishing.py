@@ -22,10 +22,10 @@ from shared.core.published import Published
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.monitoring.delivery import Courier, Desk, Turns
 from shared.monitoring.plan import MonitorPlan, Ports
+from shared.monitoring.telling import kept_for, notes_of, published_by
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
-_REASONS = 10
 
 
 class Rest(NamedTuple):
@@ -147,12 +147,12 @@ class Publisher:
     def published(self) -> tuple[Published, ...]:
         """What became of this run's messages, and what stands, for each sink."""
         self._standing = self._store.standing(self._plan.stream, self._ports.clock()) if self.couriers else []
-        return tuple(_published(each, self._standing) for each in self.couriers)
+        return tuple(published_by(each, self._standing) for each in self.couriers)
 
     def notes(self, published: Sequence[Published]) -> list[str]:
         """What the user must be told of what is not at its sink."""
-        found = [note for each in published for note in _notes(each)]
-        return found + [_elsewhere(name, count) for name, count in self._elsewhere().items()]
+        found = [note for each in published for note in notes_of(each)]
+        return found + [kept_for(name, count) for name, count in self._elsewhere().items()]
 
     def _elsewhere(self) -> dict[str, int]:
         """How many rows are stored for sinks that the monitor does not have any more."""
@@ -259,46 +259,6 @@ def _packed(outlet: Outlet, batch: Batch) -> Packed | None:
     return found
 
 
-def _published(courier: Courier, standing: Sequence[Standing]) -> Published:
-    mine = {each.state: each for each in standing if each.sink == courier.name}
-    waits, sent, failed = mine.get("pending"), mine.get("sent"), mine.get("failed")
-    done = courier.done
-    return Published(
-        sink=courier.name,
-        required=courier.outlet.required,
-        whole=courier.whole,
-        verified=done.verified,
-        skipped=done.skipped,
-        failed=done.failed,
-        sent=sent.count if sent else 0,
-        pending=waits.count - waits.claimed if waits else 0,
-        failed_before=max(0, failed.count - done.failed) if failed else 0,
-        reasons=dict((done.reasons + Counter(waits.reasons if waits else {})).most_common(_REASONS)),
-    )
-
-
 def _soonest(couriers: Iterable[Courier]) -> float | None:
     """Seconds until one of them has something to do; None when none has."""
     return min((wait for each in couriers if (wait := each.wait()) is not None), default=None)
-
-
-def _notes(each: Published) -> list[str]:
-    unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer")
-    drain = "`trueline publish CONFIG --pending` delivers them without scoring"
-    notes = []
-    if each.pending and each.required:
-        notes.append(f"{each.pending:,} {unit} wait for {each.sink}, and their items are not marked: {why}; {drain}")
-    elif each.pending:
-        notes.append(f"{each.pending:,} {unit} wait for {each.sink}, which is best effort: {why}")
-    if each.failed or each.failed_before:
-        before = f" ({each.failed_before:,} of them in earlier runs)" if each.failed_before else ""
-        held = "; their items stay unmarked, and are not scored again" if each.required else ""
-        again = "`trueline publish CONFIG --pending --failed` tries them again"
-        notes.append(f"{each.failed + each.failed_before:,} {unit} failed at {each.sink}{before}: {why}{held}; {again}")
-    if each.sent:
-        notes.append(f"{each.sent:,} {unit} were taken by {each.sink} and cannot be read back yet; the next run looks")
-    return notes
-
-
-def _elsewhere(sink: str, count: int) -> str:
-    return f"{count:,} row(s) are kept for {sink}, which `publishing` does not have any more; they hold up nothing"
