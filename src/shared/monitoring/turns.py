@@ -11,20 +11,20 @@ from shared.monitoring.plan import MonitorPlan, Ports
 _AGAIN = 0.2  # seconds between two looks at a lock that another run holds
 
 
-async def held(plan: MonitorPlan, ports: Ports, stack: ExitStack, what: str = "", wait: bool = True) -> None:
-    """Hold the stream, or `what` is done with it, until the stack is closed; wait for another run in small steps, so
-    that Ctrl-C is seen to meanwhile.
+async def held(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None:
+    """Hold the stream until the stack is closed; wait for another run in small steps, so that Ctrl-C is seen to
+    meanwhile.
 
     Raises:
-        BusyError: when another run holds it for longer than the plan's `lock_wait`, or at all without `wait`.
+        BusyError: when another run holds it for longer than the plan's `lock_wait`.
     """
     waited = 0.0
     while not plan.one_off:  # nobody else knows a stream that is used once
         try:
-            stack.enter_context(ports.runs.lock(plan.stream, 0.0, what))
+            stack.enter_context(ports.runs.lock(plan.stream, 0.0))
             return
         except BusyError:
-            if not wait or waited >= plan.limits.lock_wait:
+            if waited >= plan.limits.lock_wait:
                 raise
             if not waited:
                 ports.progress.stage("waiting for another run of this monitor")
