@@ -127,11 +127,16 @@ def test_a_row_waits_until_it_is_due(store: SqlRunStore) -> None:
     settle(store, [second], "sent")
     assert taken(store) == [] and store.claim(STREAM, "a", "sent", claim()) == []
     assert store.next_due(STREAM, "a", NOW) == LATER
+    assert {(each.state, each.next_due) for each in store.standing(STREAM, NOW)} == {
+        ("pending", LATER),
+        ("sent", LATER),
+    }
     (again,) = taken(store, now=LATER)
     (sent,) = store.claim(STREAM, "a", "sent", claim(LATER))
     assert (again.message, again.attempts) == (first.message, 1)
     assert (sent.message, sent.sent_at, sent.state) == (second.message, NOW, "sent")
     assert store.next_due(STREAM, "a", LATER) is None  # they are with somebody
+    assert {(each.claimed, each.next_due) for each in store.standing(STREAM, LATER)} == {(1, None)}
     store.release(STREAM)
     assert store.again(STREAM, "a", False, NOW) == 2
     assert store.next_due(STREAM, "a", NOW) == NOW
@@ -146,6 +151,7 @@ def test_failed_rows_may_be_tried_again_as_if_they_were_new(store: SqlRunStore) 
     settle(store, [second], "verified")
     (stands,) = store.standing(STREAM, NOW)
     assert (stands.sink, stands.state, stands.count, stands.reasons) == ("a", "failed", 1, {"too long": 1})
+    assert stands.next_due is None
     assert (store.again(STREAM, "a", False, NOW), store.again(STREAM, "b", True, NOW)) == (0, 0)
     assert store.again(STREAM, "a", True, LATER) == 1
     (again,) = taken(store, now=LATER)

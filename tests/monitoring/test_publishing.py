@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, Unavailable
-from shared.core.outbox import Message, MessageSink, Outlet, Packed, Parcel, Receipt
+from shared.core.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
 from shared.core.ports import Batch, Sink
 from shared.core.published import Published
 from shared.core.records import DatasetItem
-from shared.core.results import RunReport, Stream
+from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
 from shared.database.engine import open_database
 from shared.database.runs import SqlRunStore
 from shared.database.scored import SqlScoredItems
@@ -39,6 +39,7 @@ from tests.monitoring.test_pipeline import ListSource, items
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
 AT_ONCE = Patience(verify=0.0, settle=0.0)
+OTHER = RunReport("other", "monitor", STREAM, "config", "running", NOW)
 PARCEL = Parcel(Message("k", "i", {}), "pending", "b", "r", 0, NOW)
 
 
@@ -471,3 +472,36 @@ def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
 
     assert asyncio.run(drained()) == 100
     assert store.looks - looks <= 3
+
+
+def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path: Path) -> None:
+    """Of two runs at once the one that ends first has not failed to publish what the other is about to send."""
+
+    class Beside(SqlRunStore):
+        """Another run packs what it has scored whenever this one has looked for what is due, five times."""
+
+        left = 5
+
+        def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
+            found = super().next_due(stream, sink, now)
+            self.pack_another()
+            return found
+
+        def standing(self, stream: Stream, now: datetime) -> list[Standing]:
+            self.pack_another()
+            return super().standing(stream, now)
+
+        def pack_another(self) -> None:
+            if self.left:
+                self.left -= 1
+                item = DatasetItem(id=f"z{self.left}")
+                self.record_draw("other", STREAM, [Decision(item.id, True, 1.0, "all")], [item])
+                score = MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
+                self.save_results("other", STREAM, [ItemResult(item, (score,))])
+                self.pack(OTHER, 10, lambda batch: [Outgoing(house.sink.name, house.sink.pack(batch))], house.now)
+
+    house = House(tmp_path)
+    ports = Ports(house.scored, Beside(house.database, lambda: house.now), (Outlet(house.sink),), shared=True)
+    report = asyncio.run(run_monitor(house.plan(), replace(ports, clock=lambda: house.now)))
+    assert (report.status, report.published[0].pending, report.notes) == ("done", 0, ())
+    assert house.sink.rows() == expected(10) | {f"z{number}.Odd": 0.5 for number in range(5)}

@@ -164,7 +164,8 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How many rows of a sink are in a state that is not the end, or failed; the commonest reasons. `claimed` of them
-    are with somebody now.
+    are with somebody now, and the first of the others is due at `next_due`: None where there is none, or where they
+    have failed.
     """
 
     sink: str
@@ -172,6 +173,7 @@ class Standing:
     count: int
     claimed: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
+    next_due: datetime | None = None
 
 
 class OutboxStore(Protocol):

@@ -134,7 +134,8 @@ class SqlOutbox:
         count = sa.func.count()
         claimed = sa.func.sum(sa.case((_free(now), 0), else_=1))
         mine = sa.and_(of(outbox, stream), OPEN)
-        groups = sa.select(_O.sink, _O.state, count, claimed).where(mine).group_by(_O.sink, _O.state)
+        due = sa.func.min(sa.case((sa.and_(_free(now), _O.state != "failed"), _O.next_try_at)))
+        groups = sa.select(_O.sink, _O.state, count, claimed, due).where(mine).group_by(_O.sink, _O.state)
         told = sa.select(_O.reason, count).where(mine, _O.reason != "").group_by(_O.reason)
         told = told.order_by(count.desc(), _O.reason).limit(_REASONS)
         with self.database.read() as connection:
@@ -145,8 +146,9 @@ class SqlOutbox:
                     n,
                     int(held),
                     {why: times for why, times in connection.execute(told.where(_O.sink == sink, _O.state == state))},
+                    first,
                 )
-                for sink, state, n, held in connection.execute(groups.order_by(_O.sink, _O.state)).all()
+                for sink, state, n, held, first in connection.execute(groups.order_by(_O.sink, _O.state)).all()
             ]
 
     def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:

@@ -145,8 +145,11 @@ class Courier:
     def wait(self) -> float | None:
         """Seconds until there is something to do; None when there is nothing to wait for."""
         desk, now = self._desk, self._desk.clock()
-        due = None if self.trouble else desk.store.next_due(desk.stream, self.name, now)
-        if due is None:
+        return self.until(None if self.trouble else desk.store.next_due(desk.stream, self.name, now), now)
+
+    def until(self, due: datetime | None, now: datetime) -> float | None:
+        """Seconds until a row that is due then can be served; None for no row, and when nothing more is sent."""
+        if due is None or self.trouble:
             return None
         return max(0.0, (max(due, self.rest_until or due) - now).total_seconds())
 

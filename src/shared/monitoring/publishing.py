@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from random import Random
 from typing import NamedTuple, Self
 
@@ -59,6 +60,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
         self._standing: list[Standing] = []
+        self._finished = False
         self._packed = 0
         self._known: int | None = None
         self.marked = 0
@@ -114,9 +116,11 @@ class Publisher:
             self._task = None
         if self.couriers:  # what a worker had that was killed meanwhile is taken over now
             self._store.release(self._plan.stream, own=False)
-        await self._wait()
+        left = await self._wait(self._plan.patience.verify)
         if await self._turns.leave(self._plan.patience.leave if bounded else None):
             self._store.release(self._plan.stream)
+        await self._wait(left)
+        self._finished = True
 
     def tell(self, run: RunReport) -> None:
         """Store what is known of the whole run for the sinks that take that; it is published with the rest.
@@ -129,15 +133,30 @@ class Publisher:
         for each, made in packed:
             self._store.add(run, Outgoing(each.name, made), self._ports.clock())
 
-    async def _wait(self) -> None:
+    async def _wait(self, left: float) -> float:
+        """Serve required sinks until nothing is due, sleeping for `left` seconds at most; what is left of them."""
         await self.drain()
-        left = self._plan.patience.verify
-        waiting = [each for each in self.couriers if each.outlet.required]
-        while (wait := _soonest(waiting)) is not None and wait <= left:
-            wait = max(wait, _SOON)
+        while (wait := self._still(left)) is not None:
             await asyncio.sleep(wait)
             left -= wait
             await self.drain()
+        return left
+
+    def _still(self, left: float) -> float | None:
+        """Seconds after which required sinks are served once more; None when it is enough.
+
+        It goes by what stands now, and that is what the run ends with: beside other runs something else may stand a
+        moment later, such as messages that one of them has packed and nobody has tried yet.
+        """
+        now = self._ports.clock()
+        self._standing = self._stands(now)
+        required = {each.name: each for each in self.couriers if each.outlet.required}
+        rows = [each for each in self._standing if each.sink in required]
+        waits = [(required[each.sink].until(each.next_due, now), each.state) for each in rows]
+        if (0.0, "pending") in waits:
+            return _SOON
+        soonest = min((wait for wait, _ in waits if wait is not None), default=None)
+        return None if soonest is None or soonest > left else max(soonest, _SOON)
 
     def rest(self) -> Rest:
         """What was published until now, and what is left; nothing is sent."""
@@ -145,9 +164,13 @@ class Publisher:
         return Rest(self._plan.stream, self.marked, published, tuple(self.notes(published)))
 
     def published(self) -> tuple[Published, ...]:
-        """What became of this run's messages, and what stands, for each sink."""
-        self._standing = self._store.standing(self._plan.stream, self._ports.clock()) if self.couriers else []
+        """What became of this run's messages, and what stands for each sink: when it had finished, else now."""
+        if not self._finished:
+            self._standing = self._stands(self._ports.clock())
         return tuple(published_by(each, self._standing) for each in self.couriers)
+
+    def _stands(self, now: datetime) -> list[Standing]:
+        return self._store.standing(self._plan.stream, now) if self.couriers else []
 
     def notes(self, published: Sequence[Published]) -> list[str]:
         """What the user must be told of what is not at its sink."""
