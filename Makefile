@@ -14,8 +14,8 @@ help: ## Show this list
 demo: .venv/.core ## Run the demo monitor on the traces that are shipped, and say where its report is
 	.venv/bin/python scripts/run_monitoring.py demo
 
-test: .venv/.dev ## Run every test (installs Chromium for the browser tests when run as root)
-	@scripts/ensure_browser
+test: .venv/.dev ## Run every test (installs Chromium and PgBouncer for some of them when run as root)
+	@scripts/ensure_programs
 	.venv/bin/python -m pytest -q $(WORKERS)
 
 test-bridges: ## Test the bridges to deepeval, ragas, autoevals and phoenix, each in an environment of its own

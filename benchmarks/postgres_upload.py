@@ -1,5 +1,5 @@
-"""Score rows into Postgres: our upload (COPY into a temporary table, one upsert from there) against the same upsert by
-psycopg's `executemany` in chunks of 1000 and by one statement a row, in one run on one real server.
+"""Score rows into Postgres: our upload (COPY; where rows are there already by a temporary table and one upsert) against
+the same upsert by psycopg's `executemany` in chunks of 1000 and by one statement a row, in one run on one real server.
 
     python benchmarks/postgres_upload.py                  100,000 rows, each way three times, the best counted
     python benchmarks/postgres_upload.py --rows 10000 --times 1
@@ -29,7 +29,8 @@ from sqlalchemy import text
 
 from shared.database.engine import Database, open_as_it_is
 from shared.database.evaluation_layout import create
-from shared.database.upload import Upload, upload_rows
+from shared.database.upload import upload_rows
+from shared.database.upload_records import Upload
 
 GOALS = {"executemany": 1.7, "single statements": 3.5}
 CHUNK = 1000

@@ -21,7 +21,7 @@ from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScor
 from shared.database.engine import Database, open_as_it_is
 from shared.database.evaluation_layout import create
 from shared.database.evaluation_sink import DatabaseSink
-from shared.database.upload import EvaluationUploadError, OnConflict
+from shared.database.upload_records import EvaluationUploadError, OnConflict
 from tests.contracts.stores import NOW, OTHER_MONITOR, OTHER_SOURCE, STREAM
 from tests.database.targets import KINDS, address_of, ran, rows_of
 

@@ -15,7 +15,8 @@ from shared.core.errors import StoreError
 from shared.database.engine import Database, open_as_it_is
 from shared.database.evaluation_layout import create, look, require, view_columns
 from shared.database.evaluation_tables import dataset, results
-from shared.database.upload import EvaluationUploadError, Upload, upload_rows
+from shared.database.upload import upload_rows
+from shared.database.upload_records import EvaluationUploadError, Upload
 from tests.database.targets import KINDS, opened, ran, rows_of
 
 OLDER_DATASET = """CREATE TABLE evaluation_dataset (

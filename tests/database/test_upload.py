@@ -23,7 +23,8 @@ from shared.database.engine import Database
 from shared.database.evaluation_layout import create
 from shared.database.frames import columns_of
 from shared.database.json_cells import shown_text
-from shared.database.upload import EvaluationUploadError, OnConflict, Upload, upload_columns, upload_rows
+from shared.database.upload import upload_columns, upload_rows
+from shared.database.upload_records import EvaluationUploadError, OnConflict, Upload
 from tests.database.targets import KINDS, opened, ran, rows_of
 
 TABLE = "CREATE TABLE notes (id TEXT PRIMARY KEY, n BIGINT, share DOUBLE PRECISION, ok BOOLEAN, more {json}, at {at})"
@@ -69,6 +70,19 @@ def test_of_rows_with_one_key_the_last_is_kept_by_upsert_and_the_first_by_do_not
     assert numbers(database) == {"a": 3, "b": 2}
 
 
+@pytest.mark.parametrize("on_conflict", ["do_nothing", "upsert"])
+def test_rows_without_a_key_are_not_one_row(database: Database, on_conflict: OnConflict) -> None:
+    """A key that may be missing tells nothing apart: NULL is no value that two rows could share."""
+    ran(database, "CREATE TABLE loose (key INTEGER UNIQUE, n INTEGER)")
+    rows: list[dict[str, Any]] = [{"key": None, "n": 1}, {"key": 7, "n": 2}, {"key": None, "n": 3}, {"key": 7, "n": 4}]
+    for _ in range(2):
+        with database.write() as connection:
+            upload_rows(connection, Upload("loose", on_conflict, ("key",)), rows)
+    kept = {"do_nothing": 2, "upsert": 4}[on_conflict]
+    found = [(row["key"], row["n"]) for row in rows_of(database, "SELECT key, n FROM loose ORDER BY n")]
+    assert found == sorted([(None, 1), (None, 1), (None, 3), (None, 3), (7, kept)], key=lambda row: row[1])
+
+
 def test_an_upsert_changes_the_columns_it_has_and_no_other(database: Database) -> None:
     put(database, [{"id": "a", "n": 1, "share": 0.5}])
     put(database, [{"id": "a", "n": 2}], "upsert")
@@ -97,6 +111,22 @@ def test_what_the_server_refuses_is_named_too(tmp_path: Path) -> None:
     with pytest.raises(EvaluationUploadError, match=r"notes\.key, row 5: invalid input syntax for type uuid"):
         put(database, [*rows[:5], {"id": "5", "key": "no uuid", "days": None}], chunk_size=2)
     assert put(database, rows) == 7
+    rows = [{"id": "z", "key": None}, {"id": "y", "key": None}, {"id": "z", "key": None}, {"id": "x", "key": "no uuid"}]
+    for chunk_size in (2, 4):  # the row that was given, in whatever order they go
+        with pytest.raises(EvaluationUploadError, match=r"notes\.key, row 3: invalid input syntax"):
+            put(database, rows, "upsert", chunk_size=chunk_size)
+    with pytest.raises(EvaluationUploadError, match=r"notes, row 1: .*unique.*\(id\)=\(3\) already exists"):
+        put(database, [{"id": "9"}, {"id": "3"}])
+    database.close()
+
+
+def test_what_copy_refuses_is_inserted(tmp_path: Path) -> None:
+    """A view takes rows by INSERT only."""
+    database = opened("postgres", tmp_path)
+    ran(database, "CREATE TABLE hidden (id TEXT PRIMARY KEY, n INT)")
+    ran(database, "CREATE VIEW notes AS SELECT * FROM hidden")
+    assert put(database, [{"id": str(n), "n": n} for n in range(5)], chunk_size=2) == 5
+    assert numbers(database) == {str(n): n for n in range(5)}
     database.close()
 
 
@@ -153,7 +183,8 @@ def test_two_who_upload_the_same_rows_at_once_leave_one_copy(tmp_path: Path) -> 
 _CHILD = """
 import itertools, sys
 from shared.database.engine import open_as_it_is
-from shared.database.upload import Upload, upload_rows
+from shared.database.upload import upload_rows
+from shared.database.upload_records import Upload
 
 class Endless(list):
     def __getitem__(self, key):

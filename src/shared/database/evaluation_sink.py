@@ -14,7 +14,8 @@ from shared.database.engine import Database
 from shared.database.evaluation_layout import look, require
 from shared.database.evaluation_rows import dataset_rows, result_rows
 from shared.database.evaluation_tables import dataset, results
-from shared.database.upload import EvaluationUploadError, OnConflict, Upload, upload_rows
+from shared.database.upload import upload_rows
+from shared.database.upload_records import EvaluationUploadError, OnConflict, Upload
 
 
 class DatabaseSink:

@@ -2,7 +2,7 @@
 
 from shared.database.neon_async import AsyncNeonConnection
 from shared.database.neon_client import NeonConnection, NeonSettings
-from shared.database.upload import EvaluationUploadError, OnConflict, Uploaded
+from shared.database.upload_records import EvaluationUploadError, OnConflict, Uploaded
 
 __all__ = [
     "AsyncNeonConnection",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 from shared.database.neon_client import NeonConnection, NeonSettings, Params, Row
-from shared.database.upload import OnConflict, Uploaded
+from shared.database.upload_records import OnConflict, Uploaded
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,7 +21,8 @@ from shared.core.errors import StoreError
 from shared.database.engine import address
 from shared.database.failures import worded
 from shared.database.frames import columns_of, frame_of
-from shared.database.upload import CHUNK, OnConflict, Upload, Uploaded, upload_columns
+from shared.database.upload import upload_columns
+from shared.database.upload_records import CHUNK, OnConflict, Upload, Uploaded
 from shared.database.waking import Patience
 
 if TYPE_CHECKING:
