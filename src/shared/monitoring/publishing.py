@@ -89,7 +89,7 @@ class Publisher:
         """
         if self.couriers:
             while self._pack() >= self._plan.limits.chunk:
-                await asyncio.sleep(0)
+                await self._turns.take()  # while the batch is in memory
             await self._turns.take()
         self._mark()
 
