@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.langfuse.prompt_server import Bench
 from tests.langfuse.standin.faults import CUT_AFTER
 from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY
 from tests.langfuse.standin.server import StandIn, standing_in
+from tests.serving.servers import until
 
 NAME = "folder/ünï answer"
 
@@ -136,8 +138,28 @@ def test_a_listener_may_read_the_prompt_that_has_changed(bench: Bench) -> None:
     bench.server.put("p", "v2", "production")
     bench.clock.now += 1e6  # found by a refresh, on the manager's own loop
     assert manager.get_prompt("p").content == "v2"
+    until(lambda: read == ["v2"])
     manager.invalidate("p")
     assert read == ["v2", "v2"]
+
+
+def test_listeners_that_read_prompts_do_not_hold_up_many_fetches_at_once(bench: Bench) -> None:
+    """Each is told by a fetch that finds the change, and waits for another fetch: there are more than threads."""
+    names = [f"n{number}" for number in range(40)]
+    for name in names:
+        bench.server.put(name, "v1", "production")
+    manager = bench.manager(check=1e9, times=CacheTimes(stale=0.0))
+    read: list[object] = []
+    manager.on_prompt_change(lambda change: read.append(manager.get_prompt(change.name).content))
+    for name in names:
+        manager.get_prompt(name)
+        bench.generations.bump(name)
+        bench.server.put(name, "v2", "production")
+    bench.clock.now += 100
+    with ThreadPoolExecutor(40) as threads:
+        found = [threads.submit(manager.get_prompt, name) for name in names]
+    assert {each.result().content for each in found} == {"v2"}
+    until(lambda: read == ["v2"] * 40)
 
 
 def test_a_poll_finds_what_no_webhook_told(bench: Bench) -> None:

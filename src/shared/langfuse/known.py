@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from shared.core.best_effort import best_effort
@@ -41,10 +42,12 @@ class KnownGenerations:
         self._looked = clock()
         self._known: dict[str, int] = {}
         self._listeners: list[Listener] = []
+        self._telling = ThreadPoolExecutor(1, "prompt-listeners")
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener once for each generation that this process learns of, in the thread that does; what is
-        returned ends it. A listener that raises is logged, and the others are called.
+        """Call the listener once for each generation that this process learns of: in the thread that invalidates or
+        looks, and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged,
+        and the others are called.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
@@ -54,8 +57,8 @@ class KnownGenerations:
         return self._known.get(name, 0)
 
     def asked(self, name: str) -> int:
-        """The generation as the store has it now."""
-        self._look([name])
+        """The generation as the store has it now, for a fetch."""
+        self._look([name], by_fetch=True)
         return self.of(name)
 
     def check(self) -> None:
@@ -69,13 +72,15 @@ class KnownGenerations:
         if names:  # without the lock: it may tell listeners, and those may read prompts
             self._look(names)
 
-    def raised(self, name: str, why: str) -> int | None:
-        """Invalidate because of something seen by the way: as `bump`, but a store that fails is logged only."""
+    def raised(self, name: str, why: str) -> None:
+        """Invalidate because of what a fetch has seen: as `bump`, but a store that fails is logged only."""
         try:
-            return self.bump(name, why)
+            generation = self._store.bump(name)
         except StoreError as error:
             _log.warning("prompt %r: the other processes could not be told that it has changed: %s", name, error)
-            return None
+            return
+        if self._is_news(name, generation):
+            self._tell(PromptChanged(name, generation, why), by_fetch=True)
 
     def bump(self, name: str, why: str) -> int:
         """Invalidate everywhere; the new generation.
@@ -84,26 +89,40 @@ class KnownGenerations:
             StoreError: when the store cannot be written: then nothing is invalidated.
         """
         generation = self._store.bump(name)
-        self.learn(name, generation, why, told=True)
+        if self._is_news(name, generation):
+            self._tell(PromptChanged(name, generation, why))
         return generation
 
-    def learn(self, name: str, generation: int, why: str, told: bool = False) -> None:
-        """Take over a generation, and tell of it if it is news. The first sight of a name is none unless `told`."""
+    def learn(self, name: str, generation: int, why: str, by_fetch: bool = False) -> None:
+        """Take over a generation, and tell of it if it is news; the first sight of a name is none."""
+        if self._is_news(name, generation, first_too=False):
+            self._tell(PromptChanged(name, generation, why), by_fetch)
+
+    def _is_news(self, name: str, generation: int, first_too: bool = True) -> bool:
         with self._lock:
             before = self._known.get(name)
             if before is not None and generation <= before:
-                return
+                return False
             self._known[name] = generation
-        if told or before is not None:
-            for listener in tuple(self._listeners):
-                with best_effort(f"a listener to changes of prompt {name!r}"):
-                    listener(PromptChanged(name, generation, why))
+            return first_too or before is not None
 
-    def _look(self, names: list[str]) -> None:
+    def _tell(self, change: PromptChanged, by_fetch: bool = False) -> None:
+        if by_fetch and self._listeners:
+            # not in the fetch's thread: a listener may wait for another fetch, and those threads are few
+            self._telling.submit(self._call, change)
+        else:
+            self._call(change)
+
+    def _call(self, change: PromptChanged) -> None:
+        for listener in tuple(self._listeners):
+            with best_effort(f"a listener to changes of prompt {change.name!r}"):
+                listener(change)
+
+    def _look(self, names: list[str], by_fetch: bool = False) -> None:
         try:
             found = self._store.current(names)
         except StoreError as error:
             _log.warning("invalidations of prompts cannot be looked for, their age decides meanwhile: %s", error)
             found = dict.fromkeys(names, 0)
         for name, generation in found.items():
-            self.learn(name, generation, "invalidated by another process")
+            self.learn(name, generation, "invalidated by another process", by_fetch)

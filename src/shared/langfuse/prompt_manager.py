@@ -193,8 +193,9 @@ class LangfusePromptManager:
         return self._known.bump(name, why)
 
     def on_prompt_change(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener once for every invalidation that this process makes or learns of, in the thread that does;
-        what is returned ends it. A listener that raises is logged, and the others are called.
+        """Call the listener once for every invalidation that this process makes or learns of: in the thread that does,
+        and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged, and the
+        others are called.
         """
         return self._known.listen(listener)
 
