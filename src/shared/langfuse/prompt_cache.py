@@ -89,13 +89,15 @@ class PromptCache:
         self._failures: dict[PromptKey, _Failure] = {}
         self._flights: dict[PromptKey, _Flight] = {}
 
-    def look(self, key: PromptKey) -> Prompt | Future[Prompt]:
-        """The prompt where one can be served at once, else what will hold it.
+    def look(self, key: PromptKey, check: bool = True) -> Prompt | Future[Prompt]:
+        """The prompt where one can be served at once, else what will hold it. `check`: look before that, if it is time,
+        for what other processes have invalidated.
 
         Raises:
             TruelineError: when a fetch has failed a moment ago and there is nothing to serve.
         """
-        self._known.check()
+        if check:
+            self._known.check()
         with self._lock:
             now, generation = self._clock(), self._known.of(key.name)
             entry, failure = self._entries.get(key), self._failures.get(key)

@@ -121,7 +121,9 @@ class LangfusePromptManager:
         """`get_prompt` without blocking the loop."""
         key = self._key(name, version, label)
         try:
-            found = self._cache.look(key)
+            if self._known.due:
+                await asyncio.to_thread(self._known.check)  # the database may be far away
+            found = self._cache.look(key, check=False)
             if isinstance(found, Prompt):
                 return found
             coming = asyncio.wrap_future(found)
@@ -194,8 +196,8 @@ class LangfusePromptManager:
 
     def on_prompt_change(self, listener: Listener) -> Callable[[], None]:
         """Call the listener once for every invalidation that this process makes or learns of: in the thread that does,
-        and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged, and the
-        others are called.
+        and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged, and
+        the others are called.
         """
         return self._known.listen(listener)
 
