@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -345,6 +346,23 @@ def test_who_gives_up_does_not_end_the_fetch_of_others(bench: Bench) -> None:
         return (await two).content
 
     assert asyncio.run(ask()) == "v1"
+
+
+def test_a_close_ends_what_is_under_way_and_the_manager_can_be_used_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = bench.manager()
+    answer = bench.server.hold()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(manager.get_prompt, "p")
+        answer.read.wait(20)
+        manager.close()
+        with pytest.raises(Unavailable, match="closed"):
+            waiting.result(20)
+    answer.let.set()
+    assert manager.get_prompt("p").content == "v1"
+    gc.collect()
+    assert "pending" not in caplog.text  # asyncio's complaint of a task that was left behind
 
 
 def test_patience_ends(bench: Bench) -> None:

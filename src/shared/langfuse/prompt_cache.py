@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shared.core.errors import TruelineError
+from shared.core.errors import TruelineError, Unavailable
 from shared.core.loops import Portal
 from shared.langfuse.failures import NotFound
 from shared.langfuse.known import KnownGenerations
@@ -144,6 +144,12 @@ class PromptCache:
             _log.debug("%s: %s", key, error)  # whoever waits for it is told; nobody waits for a refresh
 
     async def _flying(self, key: PromptKey) -> Prompt:
+        try:
+            return await self._fetched(key)
+        except asyncio.CancelledError:  # the portal's end; whoever waits for the future was not cancelled
+            raise Unavailable(f"{key}: the manager was closed before it came") from None
+
+    async def _fetched(self, key: PromptKey) -> Prompt:
         """Fetch until a fetch was not overtaken by an invalidation, a few times at most."""
         rounds = 0
         while True:

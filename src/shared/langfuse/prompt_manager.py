@@ -221,8 +221,7 @@ class LangfusePromptManager:
             self._poll.cancel()
             self._poll = None
         if self._portal.running:
-            self._portal.run(self._client.aclose())
-            self._portal.close()
+            self._portal.close(self._client.aclose)
 
     async def _fetched(self, key: PromptKey) -> Prompt:
         return await self._server.get(key.name, key.version, key.label)
