@@ -78,6 +78,16 @@ def test_the_same_content_makes_no_second_version(manager: LangfusePromptManager
     assert len(server.prompts.versions["chat"]) == 2
 
 
+def test_what_the_server_keeps_otherwise_than_it_was_sent_makes_no_second_version(
+    manager: LangfusePromptManager,
+) -> None:
+    """Messages with a `type`, as Langfuse's SDK writes them, and a config that JSON holds in another way."""
+    messages = [{"type": "message", "role": "user", "content": "{{x}}"}, {"type": "placeholder", "name": "history"}]
+    new = NewPrompt("chat", messages, config={"stop": ("a", "b")})
+    assert manager.create_or_update_prompt(new).version == 1
+    assert manager.create_or_update_prompt(new).version == 1
+
+
 def test_a_version_whose_answer_was_lost_is_found_by_calling_again(
     manager: LangfusePromptManager, server: StandIn
 ) -> None:

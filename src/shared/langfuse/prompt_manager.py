@@ -18,6 +18,8 @@ from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pydantic_core import from_json, to_json
+
 from shared.core.errors import ConfigError, TruelineError, Unavailable
 from shared.core.loops import Portal
 from shared.core.prompts import PromptGenerations
@@ -249,7 +251,7 @@ class LangfusePromptManager:
             there = await self._server.get(new.name, label="latest")
         except NotFound:
             return await self._server.create(new)
-        if (_plain(there.content), dict(there.config)) != (_plain(new.content), dict(new.config)):
+        if (_stored(there.content), dict(there.config)) != (_stored(new.content), from_json(to_json(new.config))):
             return await self._server.create(new)
         missing = [label for label in new.labels if label not in there.labels]
         return await self._server.add_labels(new.name, there.version, missing) if missing else there
@@ -268,8 +270,12 @@ def _seen(done: asyncio.Future[Prompt]) -> None:
         done.exception()
 
 
-def _plain(content: str | Messages) -> str | list[dict[str, Any]]:
-    return content if isinstance(content, str) else [dict(message) for message in content]
+def _stored(content: str | Messages) -> str | list[dict[str, Any]]:
+    """As the server keeps it: of a message the role and the content, of a placeholder its name, and nothing else."""
+    if isinstance(content, str):
+        return content
+    kept = [("type", "name") if each.get("type") == "placeholder" else ("role", "content") for each in content]
+    return [{key: each.get(key) for key in keys} for keys, each in zip(kept, content, strict=True)]
 
 
 def _fallback(name: str, content: str | Messages) -> Prompt:
