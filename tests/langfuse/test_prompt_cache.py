@@ -80,6 +80,16 @@ def test_a_very_old_prompt_is_not_served(bench: Bench) -> None:
     assert manager.get_prompt("p").content == "v2"
 
 
+def test_without_a_time_to_live_every_read_shows_what_the_server_has(bench: Bench) -> None:
+    manager = bench.manager(times=CacheTimes(ttl=0.0))
+    assert manager.get_prompt("p").content == "v1"
+    bench.server.put("p", "v2", "production")
+    bench.clock.now += 1
+    assert manager.get_prompt("p").content == "v2"
+    bench.server.failures.append(Unavailable("down"))
+    assert manager.get_prompt("p").content == "v2"  # it is still better than nothing
+
+
 def test_many_who_ask_at_once_make_one_fetch(bench: Bench) -> None:
     manager = bench.manager()
     answer = bench.server.hold()

@@ -40,8 +40,8 @@ class PromptKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CacheTimes:
-    """All in seconds. `ttl`: an entry is fresh; `stale`: after that it is served while it is renewed; `retry`: after a
-    fetch that failed the next one waits. At most `most` entries are kept.
+    """All in seconds. `ttl`: an entry is fresh, and with 0 never is: every read waits for a fetch; `stale`: after that
+    it is served while it is renewed; `retry`: after a fetch that failed the next one waits. At most `most` are kept.
     """
 
     ttl: float = 60.0
@@ -106,7 +106,7 @@ class PromptCache:
                 age = now - entry.age[1]
                 if age < self._times.ttl:
                     return entry.prompt
-                if age < self._times.ttl + self._times.stale:
+                if self._times.ttl and age < self._times.ttl + self._times.stale:
                     if not failing:
                         self._flight(key, generation)
                     return entry.prompt
