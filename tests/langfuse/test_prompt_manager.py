@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -76,6 +76,19 @@ def test_the_same_content_makes_no_second_version(manager: LangfusePromptManager
     assert manager.get_compiled_prompt("chat", {"tone": "kind"}) == [{"role": "system", "content": "Be kind"}]
     assert manager.create_or_update_prompt(NewPrompt("chat", chat, config={"m": 2})).version == 2
     assert len(server.prompts.versions["chat"]) == 2
+
+
+def test_one_label_given_as_a_text_does_not_become_many(manager: LangfusePromptManager, server: StandIn) -> None:
+    made = manager.create_or_update_prompt(NewPrompt(NAME, "v1"))
+    wrongs: list[Callable[[], object]] = [
+        lambda: manager.promote_version(NAME, made.version, "staging"),
+        lambda: manager.create_or_update_prompt(NewPrompt(NAME, "v2", "staging")),
+        lambda: manager.create_or_update_prompt(NewPrompt(NAME, "v1", "staging")),
+    ]
+    for wrong in wrongs:
+        with pytest.raises(ConfigError, match=r"expected a list, such as \['staging'\]"):
+            wrong()
+    assert [row["labels"] for row in server.prompts.versions[NAME]] == [["latest"]]
 
 
 def test_what_the_server_keeps_otherwise_than_it_was_sent_makes_no_second_version(
