@@ -65,6 +65,14 @@ def test_the_notify_url_hears_all_of_it_signed(state: Database, caplog: pytest.L
         caplog.clear()
 
 
+def test_the_notify_url_hears_of_a_delivery_whose_id_no_header_can_hold(state: Database) -> None:
+    with listening() as app, serving(state.path, LANGFUSE_WEBHOOK_NOTIFY_URL=app.url) as port:
+        assert post(port, event("ü\r\nx"))[0] == 200
+        until(lambda: done(state) == 1)
+    (heard,) = app.heard
+    assert heard.headers["x-trueline-delivery"] == "%C3%BC%0D%0Ax"
+
+
 def test_the_notify_urls_token_is_in_no_log(state: Database, caplog: pytest.LogCaptureFixture) -> None:
     """Not even where everything is logged that anybody has to say."""
     caplog.set_level(logging.DEBUG)
