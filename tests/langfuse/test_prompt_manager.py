@@ -216,6 +216,15 @@ def test_a_deletion_by_the_api_which_sends_no_webhook_is_found(manager: Langfuse
         manager.get_prompt("p")
 
 
+def test_a_poll_every_0_seconds_is_none(bench: Bench) -> None:
+    """And not as many as the server can bear."""
+    manager = bench.manager(times=CacheTimes(ttl=1e9), poll=0.0)
+    manager.get_prompt("p")
+    manager.start_polling()
+    threading.Event().wait(0.2)
+    assert bench.server.lists == 0
+
+
 def test_the_poll_runs_in_the_background_and_outlives_a_failure(bench: Bench) -> None:
     manager = bench.manager(times=CacheTimes(ttl=1e9), poll=0.001)
     told = threading.Event()

@@ -213,8 +213,10 @@ class LangfusePromptManager:
         return self._portal.run(self._reconciler.once(self._cache.names()))
 
     def start_polling(self) -> None:
-        """Reconcile every `poll` seconds in the background; a poll that fails is logged, and the next follows."""
-        if self._poll is None:
+        """Reconcile every `poll` seconds in the background, with 0 never; a poll that fails is logged, and the next
+        follows.
+        """
+        if self._poll is None and self._settings.poll > 0:
             self._poll = self._portal.begin(self._reconciler.forever(self._cache.names, self._settings.poll))
 
     def close(self) -> None:
