@@ -65,6 +65,8 @@ def test_what_cannot_be_built_does_not_start_and_says_why(room: str) -> None:
     assert said(AsgiDoor(f"{room}:refuse"), "lifespan") == [
         {"type": "lifespan.startup.failed", "message": "PASSWORD is not set"}
     ]
+    (failed,) = said(AsgiDoor("nowhere.at_all:build", extra="serve"), "lifespan")
+    assert failed["message"].endswith("it needs the extra serve: pip install 'trueline[serve]'")
     (failed,) = said(AsgiDoor("nowhere.at_all:build"), "lifespan")
     assert "cannot import 'nowhere.at_all'" in failed["message"]
 

@@ -42,7 +42,7 @@ class Prompts:
         self.versions: dict[str, list[Prompt]] = {}
         self.failures: list[TruelineError] = []
         self.held: list[Answer] = []
-        self.fetches = 0
+        self.fetches = self.lists = 0
 
     def hold(self) -> Answer:
         self.held.append(Answer(threading.Event(), threading.Event()))
@@ -68,6 +68,7 @@ class Prompts:
         return found[0]
 
     async def listed(self, name: str | None = None, label: str | None = None) -> AsyncIterator[Listed]:
+        self.lists += 1
         for each, rows in self.versions.items():
             labels = sorted(label for row in rows for label in row.labels)
             yield Listed(each, "text", tuple(row.version for row in rows), labels, (), repr(rows))

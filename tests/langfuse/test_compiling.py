@@ -29,6 +29,7 @@ def test_what_is_missing_is_said_all_at_once() -> None:
     ) as caught:
         compiled(text("{{a}} {{b}} {{c.d}} {{b}}"), {"a": 1, "b": None, "c": {}})
     assert caught.value.missing == ("b", "c.d")
+    assert "['b']: None is no value" in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
 

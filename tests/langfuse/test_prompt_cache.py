@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -18,6 +20,7 @@ from shared.langfuse.failures import NotFound
 from shared.langfuse.generations import MemoryGenerations
 from shared.langfuse.prompt_cache import CacheTimes
 from shared.langfuse.prompt_manager import LangfusePromptManager, PromptSettings
+from shared.langfuse.prompts import Prompt
 from tests.contracts.processes import said
 from tests.langfuse.prompt_server import Bench
 
@@ -75,6 +78,16 @@ def test_a_very_old_prompt_is_not_served(bench: Bench) -> None:
     bench.server.put("p", "v2", "production")
     bench.clock.now += 161
     assert manager.get_prompt("p").content == "v2"
+
+
+def test_without_a_time_to_live_every_read_shows_what_the_server_has(bench: Bench) -> None:
+    manager = bench.manager(times=CacheTimes(ttl=0.0))
+    assert manager.get_prompt("p").content == "v1"
+    bench.server.put("p", "v2", "production")
+    bench.clock.now += 1
+    assert manager.get_prompt("p").content == "v2"
+    bench.server.failures.append(Unavailable("down"))
+    assert manager.get_prompt("p").content == "v2"  # it is still better than nothing
 
 
 def test_many_who_ask_at_once_make_one_fetch(bench: Bench) -> None:
@@ -273,6 +286,50 @@ def test_without_its_database_prompts_are_still_served_and_an_invalidation_says_
     assert manager.get_prompt("p").content == "v2"
 
 
+class Hanging(MemoryGenerations):
+    """A store that answers when a test says so, as a server does whose machine is frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def current(self, names: Sequence[str]) -> dict[str, int]:
+        self.answers.wait(60)
+        return super().current(names)
+
+
+def test_a_database_that_hangs_holds_up_no_reader_for_long_and_no_event_loop(bench: Bench) -> None:
+    bench.generations = store = Hanging()
+    manager = bench.manager(check=1.0)
+    manager.get_prompt("p")
+    store.answers.clear()
+    bench.clock.now += 100
+
+    async def ask() -> tuple[Prompt, int]:
+        turns = 0
+        asking = asyncio.create_task(manager.aget_prompt("p"))
+        while not asking.done():
+            turns += 1
+            await asyncio.sleep(0.01)
+        return asking.result(), turns
+
+    try:
+        found, turns = asyncio.run(asyncio.wait_for(ask(), 20))
+        assert found.content == "v1"
+        assert turns > 20  # the loop went on while the database did not answer
+        bench.server.put("p", "v2", "production")
+        bench.clock.now += 100_000  # by age alone
+        assert manager.get_prompt("p").content == "v2"
+    finally:
+        store.answers.set()
+    other = bench.manager()
+    other.invalidate("p")
+    bench.server.put("p", "v3", "production")
+    bench.clock.now += 11
+    assert manager.get_prompt("p").content == "v3"
+
+
 def test_event_loops_share_the_cache_with_threads(bench: Bench) -> None:
     manager = bench.manager()
 
@@ -299,6 +356,23 @@ def test_who_gives_up_does_not_end_the_fetch_of_others(bench: Bench) -> None:
         return (await two).content
 
     assert asyncio.run(ask()) == "v1"
+
+
+def test_a_close_ends_what_is_under_way_and_the_manager_can_be_used_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = bench.manager()
+    answer = bench.server.hold()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(manager.get_prompt, "p")
+        answer.read.wait(20)
+        manager.close()
+        with pytest.raises(Unavailable, match="closed"):
+            waiting.result(20)
+    answer.let.set()
+    assert manager.get_prompt("p").content == "v1"
+    gc.collect()
+    assert "pending" not in caplog.text  # asyncio's complaint of a task that was left behind
 
 
 def test_patience_ends(bench: Bench) -> None:

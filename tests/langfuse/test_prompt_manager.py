@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.langfuse.prompt_server import Bench
 from tests.langfuse.standin.faults import CUT_AFTER
 from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY
 from tests.langfuse.standin.server import StandIn, standing_in
+from tests.serving.servers import until
 
 NAME = "folder/ünï answer"
 
@@ -74,6 +76,29 @@ def test_the_same_content_makes_no_second_version(manager: LangfusePromptManager
     assert manager.get_compiled_prompt("chat", {"tone": "kind"}) == [{"role": "system", "content": "Be kind"}]
     assert manager.create_or_update_prompt(NewPrompt("chat", chat, config={"m": 2})).version == 2
     assert len(server.prompts.versions["chat"]) == 2
+
+
+def test_one_label_given_as_a_text_does_not_become_many(manager: LangfusePromptManager, server: StandIn) -> None:
+    made = manager.create_or_update_prompt(NewPrompt(NAME, "v1"))
+    wrongs: list[Callable[[], object]] = [
+        lambda: manager.promote_version(NAME, made.version, "staging"),
+        lambda: manager.create_or_update_prompt(NewPrompt(NAME, "v2", "staging")),
+        lambda: manager.create_or_update_prompt(NewPrompt(NAME, "v1", "staging")),
+    ]
+    for wrong in wrongs:
+        with pytest.raises(ConfigError, match=r"expected a list, such as \['staging'\]"):
+            wrong()
+    assert [row["labels"] for row in server.prompts.versions[NAME]] == [["latest"]]
+
+
+def test_what_the_server_keeps_otherwise_than_it_was_sent_makes_no_second_version(
+    manager: LangfusePromptManager,
+) -> None:
+    """Messages with a `type`, as Langfuse's SDK writes them, and a config that JSON holds in another way."""
+    messages = [{"type": "message", "role": "user", "content": "{{x}}"}, {"type": "placeholder", "name": "history"}]
+    new = NewPrompt("chat", messages, config={"stop": ("a", "b")})
+    assert manager.create_or_update_prompt(new).version == 1
+    assert manager.create_or_update_prompt(new).version == 1
 
 
 def test_a_version_whose_answer_was_lost_is_found_by_calling_again(
@@ -136,8 +161,28 @@ def test_a_listener_may_read_the_prompt_that_has_changed(bench: Bench) -> None:
     bench.server.put("p", "v2", "production")
     bench.clock.now += 1e6  # found by a refresh, on the manager's own loop
     assert manager.get_prompt("p").content == "v2"
+    until(lambda: read == ["v2"])
     manager.invalidate("p")
     assert read == ["v2", "v2"]
+
+
+def test_listeners_that_read_prompts_do_not_hold_up_many_fetches_at_once(bench: Bench) -> None:
+    """Each is told by a fetch that finds the change, and waits for another fetch: there are more than threads."""
+    names = [f"n{number}" for number in range(40)]
+    for name in names:
+        bench.server.put(name, "v1", "production")
+    manager = bench.manager(check=1e9, times=CacheTimes(stale=0.0))
+    read: list[object] = []
+    manager.on_prompt_change(lambda change: read.append(manager.get_prompt(change.name).content))
+    for name in names:
+        manager.get_prompt(name)
+        bench.generations.bump(name)
+        bench.server.put(name, "v2", "production")
+    bench.clock.now += 100
+    with ThreadPoolExecutor(40) as threads:
+        found = [threads.submit(manager.get_prompt, name) for name in names]
+    assert {each.result().content for each in found} == {"v2"}
+    until(lambda: read == ["v2"] * 40)
 
 
 def test_a_poll_finds_what_no_webhook_told(bench: Bench) -> None:
@@ -169,6 +214,15 @@ def test_a_deletion_by_the_api_which_sends_no_webhook_is_found(manager: Langfuse
     assert manager.reconcile().changed == ("p",)
     with pytest.raises(NotFound):
         manager.get_prompt("p")
+
+
+def test_a_poll_every_0_seconds_is_none(bench: Bench) -> None:
+    """And not as many as the server can bear."""
+    manager = bench.manager(times=CacheTimes(ttl=1e9), poll=0.0)
+    manager.get_prompt("p")
+    manager.start_polling()
+    threading.Event().wait(0.2)
+    assert bench.server.lists == 0
 
 
 def test_the_poll_runs_in_the_background_and_outlives_a_failure(bench: Bench) -> None:

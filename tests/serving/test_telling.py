@@ -40,7 +40,7 @@ def done(state: Database) -> int:
     return SqlDeliveries(state).counts()["done"]
 
 
-def test_the_notify_url_hears_all_of_it_signed(state: Database) -> None:
+def test_the_notify_url_hears_all_of_it_signed(state: Database, caplog: pytest.LogCaptureFixture) -> None:
     """And can tell with the function that the receiver itself uses; with a secret of its own where one is set."""
     body = event("d1", "team/ä", user={"name": "Ann"})
     for secret in ({}, {"LANGFUSE_WEBHOOK_NOTIFY_SECRET": "its own"}):
@@ -61,6 +61,16 @@ def test_the_notify_url_hears_all_of_it_signed(state: Database) -> None:
         verify(secret.get("LANGFUSE_WEBHOOK_NOTIFY_SECRET", SECRET), signature, heard.body, time.time())
         with pytest.raises(Forged):
             verify("another", signature, heard.body, time.time())
+        assert ("LANGFUSE_WEBHOOK_NOTIFY_SECRET is not set" in caplog.text) is (not secret)
+        caplog.clear()
+
+
+def test_the_notify_url_hears_of_a_delivery_whose_id_no_header_can_hold(state: Database) -> None:
+    with listening() as app, serving(state.path, LANGFUSE_WEBHOOK_NOTIFY_URL=app.url) as port:
+        assert post(port, event("ü\r\nx"))[0] == 200
+        until(lambda: done(state) == 1)
+    (heard,) = app.heard
+    assert heard.headers["x-trueline-delivery"] == "%C3%BC%0D%0Ax"
 
 
 def test_the_notify_urls_token_is_in_no_log(state: Database, caplog: pytest.LogCaptureFixture) -> None:

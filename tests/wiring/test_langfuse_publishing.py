@@ -147,6 +147,20 @@ def test_check_says_what_the_server_can_do(tmp_path: Path, server: StandIn) -> N
     assert away.returncode == 1 and "cannot be reached" in away.stderr
 
 
+def test_check_asks_the_source_too(tmp_path: Path, server: StandIn) -> None:
+    """A monitor that only reads would otherwise learn of a wrong key by its first run."""
+    project = project_of(tmp_path, server, LIVE)
+    done = project.run("check", "m.yaml", "--connect")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "source 'langfuse:" in done.stdout and "Langfuse 4.60.0, project proj1: read by v2/observations" in done.stdout
+    )
+    wrong = project.run("check", "m.yaml", "--connect", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
+    assert wrong.returncode == 1 and "source 'langfuse:" in wrong.stderr and "mistaken" not in wrong.stderr
+    away = project.run("check", "m.yaml", "--connect", LANGFUSE_HOST="http://127.0.0.1:9")
+    assert away.returncode == 1 and "cannot be reached" in away.stderr
+
+
 def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: StandIn) -> None:
     project = project_of(tmp_path, server)
     done = project.run("m.yaml", LANGFUSE_SECRET_KEY="sk-lf-mistaken")

@@ -22,11 +22,12 @@ class AsgiDoor:
     """The application that a function named by a dotted path builds, at start-up or with the first request.
 
     If it cannot be built, the server does not start, and its log says why; a server that asks for no start-up
-    (`--lifespan off`) gets 500 for every request.
+    (`--lifespan off`) gets 500 for every request. `extra` names what of ours has to be installed for it.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, extra: str = "") -> None:
         self._target = target
+        self._extra = extra
         self._app: App | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -34,9 +35,14 @@ class AsgiDoor:
         try:
             app = self._app or self._built()
         except TruelineError as error:
-            await _refuse(scope, receive, send, str(error))
+            await _refuse(scope, receive, send, self._why(error))
             return
         await app(scope, receive, send)
+
+    def _why(self, error: TruelineError) -> str:
+        if self._extra and isinstance(error.__cause__, ModuleNotFoundError):
+            return f"{error}; it needs the extra {self._extra}: pip install 'trueline[{self._extra}]'"
+        return str(error)
 
     def _built(self) -> App:
         app: App = load(self._target)()

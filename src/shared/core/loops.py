@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -69,15 +69,18 @@ class Portal:
         """Whether there was a call yet."""
         return self._loop is not None
 
-    def close(self) -> None:
-        """End the thread; a later call starts a new one."""
+    def close(self, last: Callable[[], Awaitable[None]] | None = None) -> None:
+        """End the thread: cancel what is under way, then run `last`. A later call starts a new one."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+            try:
+                asyncio.run_coroutine_threadsafe(_ended(last), loop).result()
+            finally:
+                loop.call_soon_threadsafe(loop.stop)
+                thread.join()
+                loop.close()
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -86,3 +89,13 @@ class Portal:
                 self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
                 self._thread.start()
             return self._loop
+
+
+async def _ended(last: Callable[[], Awaitable[None]] | None, patience: float = 5.0) -> None:
+    """Cancel every other task of the running loop and let it end: nobody may wait for what never comes."""
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for each in others:
+            each.cancel()
+        await asyncio.wait(others, timeout=patience)
+    if last is not None:
+        await last()

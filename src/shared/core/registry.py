@@ -45,7 +45,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def hint(name: str, known: Iterable[str]) -> str:
     """The second half of an error about an unknown name: what is known, and the nearest of it."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = nearest(name, names)
     meant = f" Did you mean {close!r}?" if close else ""
     return f"Known: {', '.join(map(repr, names)) or 'none'}.{meant}"

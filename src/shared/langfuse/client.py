@@ -170,3 +170,19 @@ class LangfuseClient:
         if self._portal.running:
             self._portal.run(self.aclose())
             self._portal.close()
+
+
+async def reached(settings: LangfuseSettings, runtime: Runtime) -> str:
+    """What a source finds when it asks its server: that it is there, whose keys these are, and how it is read.
+
+    Raises:
+        ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+    """
+    client = LangfuseClient(settings, runtime)
+    try:
+        version = (await client.health()).version or "of unknown version"
+        reads, _ = await client.abilities()
+        how = "v2/observations" if reads == "v2" else "the older observations"
+        return f"Langfuse {version}, project {await client.project_id()}: read by {how}"
+    finally:
+        await client.aclose()

@@ -35,6 +35,8 @@ class PromptVariablesError(ItemError, ValueError):
         said = [f"prompt {prompt.name!r}, version {prompt.version}:"]
         if missing:
             said.append(f"Missing prompt variables: {list(missing)}; given were {sorted(given)}.")
+        if useless := [name for name in missing if name in given]:
+            said.append(f"{useless}: None is no value, and a placeholder for messages takes a list of messages.")
         if left_over:
             said.append(f"Unrendered prompt variables: {list(left_over)}; a name is letters, digits, '_' and '.'.")
         super().__init__(" ".join(said))

@@ -14,7 +14,7 @@ from shared.core.extracting import LeftOut, extracted
 from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
-from shared.langfuse.client import LangfuseClient
+from shared.langfuse.client import LangfuseClient, reached
 from shared.langfuse.failures import NotFound
 from shared.langfuse.queries import Row
 from shared.langfuse.settings import Connection, Count, LangfuseSettings, Runtime
@@ -40,6 +40,14 @@ class LangfuseDatasetSource:
         self._params = params
         self._context = context
         self.runtime = runtime or Runtime()
+
+    async def connect(self) -> str:
+        """What the server is and how it is read; for `trueline check --connect`.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        return await reached(LangfuseSettings.of(self._params), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield every active item; archived ones are counted in a `Notice`.

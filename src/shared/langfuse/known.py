@@ -5,13 +5,24 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass
+from typing import TypeVar
 
 from shared.core.best_effort import best_effort
 from shared.core.errors import StoreError
 from shared.core.prompts import PromptGenerations
 
 _log = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 2.0
+"""How long a read waits for the store at most: one that hangs is as good as one that is away."""
+
+_WRITE_SECONDS = 10.0
+
+_PAUSE_SECONDS = 10.0
+"""After that: until then nobody else waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +35,20 @@ class PromptChanged:
 
 
 Listener = Callable[[PromptChanged], None]
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class _Hangs(StoreError):
+    """Inside this file only: the store has not answered in time."""
 
 
 class KnownGenerations:
     """Generations as of the last look at the store, never falling. Other processes' are looked for every `every`
     seconds, with one question for all; 0 looks at every read.
 
-    A store that cannot be read is logged and looked at again later: what is cached then lives by its age alone.
+    A store that cannot be read, or hangs, is logged and looked at again later: what is cached then lives by its age
+    alone.
     """
 
     def __init__(self, store: PromptGenerations, every: float, clock: Callable[[], float]) -> None:
@@ -39,12 +57,16 @@ class KnownGenerations:
         self._clock = clock
         self._lock = threading.Lock()
         self._looked = clock()
+        self._hung_until = clock()
         self._known: dict[str, int] = {}
         self._listeners: list[Listener] = []
+        self._asking = ThreadPoolExecutor(4, "prompt-generations")
+        self._telling = ThreadPoolExecutor(1, "prompt-listeners")
 
     def listen(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener once for each generation that this process learns of, in the thread that does; what is
-        returned ends it. A listener that raises is logged, and the others are called.
+        """Call the listener once for each generation that this process learns of: in the thread that invalidates or
+        looks, and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged,
+        and the others are called.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
@@ -54,9 +76,14 @@ class KnownGenerations:
         return self._known.get(name, 0)
 
     def asked(self, name: str) -> int:
-        """The generation as the store has it now."""
-        self._look([name])
+        """The generation as the store has it now, for a fetch."""
+        self._look([name], by_fetch=True)
         return self.of(name)
+
+    @property
+    def due(self) -> bool:
+        """Whether `check` would look at the store."""
+        return bool(self._known) and self._clock() >= self._looked + self._every
 
     def check(self) -> None:
         """Look at the store if it is time."""
@@ -69,41 +96,69 @@ class KnownGenerations:
         if names:  # without the lock: it may tell listeners, and those may read prompts
             self._look(names)
 
-    def raised(self, name: str, why: str) -> int | None:
-        """Invalidate because of something seen by the way: as `bump`, but a store that fails is logged only."""
+    def raised(self, name: str, why: str) -> None:
+        """Invalidate because of what a fetch has seen: as `bump`, but a store that fails is logged only."""
         try:
-            return self.bump(name, why)
+            generation = self._answered(self._store.bump, name, _WRITE_SECONDS)
         except StoreError as error:
             _log.warning("prompt %r: the other processes could not be told that it has changed: %s", name, error)
-            return None
+            return
+        if self._is_news(name, generation):
+            self._tell(PromptChanged(name, generation, why), by_fetch=True)
 
     def bump(self, name: str, why: str) -> int:
         """Invalidate everywhere; the new generation.
 
         Raises:
-            StoreError: when the store cannot be written: then nothing is invalidated.
+            StoreError: when the store cannot be written: then nothing is invalidated, or, where it hangs, later.
         """
-        generation = self._store.bump(name)
-        self.learn(name, generation, why, told=True)
+        generation = self._answered(self._store.bump, name, _WRITE_SECONDS)
+        if self._is_news(name, generation):
+            self._tell(PromptChanged(name, generation, why))
         return generation
 
-    def learn(self, name: str, generation: int, why: str, told: bool = False) -> None:
-        """Take over a generation, and tell of it if it is news. The first sight of a name is none unless `told`."""
+    def learn(self, name: str, generation: int, why: str, by_fetch: bool = False) -> None:
+        """Take over a generation, and tell of it if it is news; the first sight of a name is none."""
+        if self._is_news(name, generation, first_too=False):
+            self._tell(PromptChanged(name, generation, why), by_fetch)
+
+    def _is_news(self, name: str, generation: int, first_too: bool = True) -> bool:
         with self._lock:
             before = self._known.get(name)
             if before is not None and generation <= before:
-                return
+                return False
             self._known[name] = generation
-        if told or before is not None:
-            for listener in tuple(self._listeners):
-                with best_effort(f"a listener to changes of prompt {name!r}"):
-                    listener(PromptChanged(name, generation, why))
+            return first_too or before is not None
 
-    def _look(self, names: list[str]) -> None:
+    def _tell(self, change: PromptChanged, by_fetch: bool = False) -> None:
+        if by_fetch and self._listeners:
+            # not in the fetch's thread: a listener may wait for another fetch, and those threads are few
+            self._telling.submit(self._call, change)
+        else:
+            self._call(change)
+
+    def _call(self, change: PromptChanged) -> None:
+        for listener in tuple(self._listeners):
+            with best_effort(f"a listener to changes of prompt {change.name!r}"):
+                listener(change)
+
+    def _look(self, names: list[str], by_fetch: bool = False) -> None:
+        found = dict.fromkeys(names, 0)
         try:
-            found = self._store.current(names)
+            if self._clock() >= self._hung_until:
+                found = self._answered(self._store.current, names, _ANSWER_SECONDS)
         except StoreError as error:
             _log.warning("invalidations of prompts cannot be looked for, their age decides meanwhile: %s", error)
-            found = dict.fromkeys(names, 0)
+            if isinstance(error, _Hangs):
+                self._hung_until = self._clock() + _PAUSE_SECONDS
         for name, generation in found.items():
-            self.learn(name, generation, "invalidated by another process")
+            self.learn(name, generation, "invalidated by another process", by_fetch)
+
+    def _answered(self, ask: Callable[[A], T], what: A, seconds: float) -> T:
+        """What the store answers in time. A thread of ours waits for it to the end, so that no caller does."""
+        asked = self._asking.submit(ask, what)
+        try:
+            return asked.result(seconds)
+        except TooLate:
+            asked.cancel()
+            raise _Hangs(f"the generations of prompts: no answer within {seconds:g} s") from None

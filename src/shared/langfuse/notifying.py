@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -37,7 +37,7 @@ class NotifyUrl:
         headers = {
             "content-type": "application/json",
             "x-trueline-signature": sign(self._secret, body, int(self._clock())),
-            "x-trueline-delivery": delivery.id,
+            "x-trueline-delivery": quote(delivery.id),  # a header holds no line breaks and only ASCII
         }
         host = urlsplit(self._url).hostname
         try:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shared.core.errors import TruelineError
+from shared.core.errors import TruelineError, Unavailable
 from shared.core.loops import Portal
 from shared.langfuse.failures import NotFound
 from shared.langfuse.known import KnownGenerations
@@ -40,8 +40,8 @@ class PromptKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CacheTimes:
-    """All in seconds. `ttl`: an entry is fresh; `stale`: after that it is served while it is renewed; `retry`: after a
-    fetch that failed the next one waits. At most `most` entries are kept.
+    """All in seconds. `ttl`: an entry is fresh, and with 0 never is: every read waits for a fetch; `stale`: after that
+    it is served while it is renewed; `retry`: after a fetch that failed the next one waits. At most `most` are kept.
     """
 
     ttl: float = 60.0
@@ -89,13 +89,15 @@ class PromptCache:
         self._failures: dict[PromptKey, _Failure] = {}
         self._flights: dict[PromptKey, _Flight] = {}
 
-    def look(self, key: PromptKey) -> Prompt | Future[Prompt]:
-        """The prompt where one can be served at once, else what will hold it.
+    def look(self, key: PromptKey, check: bool = True) -> Prompt | Future[Prompt]:
+        """The prompt where one can be served at once, else what will hold it. `check`: look before that, if it is time,
+        for what other processes have invalidated.
 
         Raises:
             TruelineError: when a fetch has failed a moment ago and there is nothing to serve.
         """
-        self._known.check()
+        if check:
+            self._known.check()
         with self._lock:
             now, generation = self._clock(), self._known.of(key.name)
             entry, failure = self._entries.get(key), self._failures.get(key)
@@ -104,7 +106,7 @@ class PromptCache:
                 age = now - entry.age[1]
                 if age < self._times.ttl:
                     return entry.prompt
-                if age < self._times.ttl + self._times.stale:
+                if self._times.ttl and age < self._times.ttl + self._times.stale:
                     if not failing:
                         self._flight(key, generation)
                     return entry.prompt
@@ -142,6 +144,12 @@ class PromptCache:
             _log.debug("%s: %s", key, error)  # whoever waits for it is told; nobody waits for a refresh
 
     async def _flying(self, key: PromptKey) -> Prompt:
+        try:
+            return await self._fetched(key)
+        except asyncio.CancelledError:  # the portal's end; whoever waits for the future was not cancelled
+            raise Unavailable(f"{key}: the manager was closed before it came") from None
+
+    async def _fetched(self, key: PromptKey) -> Prompt:
         """Fetch until a fetch was not overtaken by an invalidation, a few times at most."""
         rounds = 0
         while True:

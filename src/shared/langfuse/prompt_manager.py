@@ -18,6 +18,8 @@ from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pydantic_core import from_json, to_json
+
 from shared.core.errors import ConfigError, TruelineError, Unavailable
 from shared.core.loops import Portal
 from shared.core.prompts import PromptGenerations
@@ -121,7 +123,9 @@ class LangfusePromptManager:
         """`get_prompt` without blocking the loop."""
         key = self._key(name, version, label)
         try:
-            found = self._cache.look(key)
+            if self._known.due:
+                await asyncio.to_thread(self._known.check)  # the database may be far away
+            found = self._cache.look(key, check=False)
             if isinstance(found, Prompt):
                 return found
             coming = asyncio.wrap_future(found)
@@ -193,8 +197,9 @@ class LangfusePromptManager:
         return self._known.bump(name, why)
 
     def on_prompt_change(self, listener: Listener) -> Callable[[], None]:
-        """Call the listener once for every invalidation that this process makes or learns of, in the thread that does;
-        what is returned ends it. A listener that raises is logged, and the others are called.
+        """Call the listener once for every invalidation that this process makes or learns of: in the thread that does,
+        and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged, and
+        the others are called.
         """
         return self._known.listen(listener)
 
@@ -208,8 +213,10 @@ class LangfusePromptManager:
         return self._portal.run(self._reconciler.once(self._cache.names()))
 
     def start_polling(self) -> None:
-        """Reconcile every `poll` seconds in the background; a poll that fails is logged, and the next follows."""
-        if self._poll is None:
+        """Reconcile every `poll` seconds in the background, with 0 never; a poll that fails is logged, and the next
+        follows.
+        """
+        if self._poll is None and self._settings.poll > 0:
             self._poll = self._portal.begin(self._reconciler.forever(self._cache.names, self._settings.poll))
 
     def close(self) -> None:
@@ -218,8 +225,7 @@ class LangfusePromptManager:
             self._poll.cancel()
             self._poll = None
         if self._portal.running:
-            self._portal.run(self._client.aclose())
-            self._portal.close()
+            self._portal.close(self._client.aclose)
 
     async def _fetched(self, key: PromptKey) -> Prompt:
         return await self._server.get(key.name, key.version, key.label)
@@ -247,7 +253,7 @@ class LangfusePromptManager:
             there = await self._server.get(new.name, label="latest")
         except NotFound:
             return await self._server.create(new)
-        if (_plain(there.content), dict(there.config)) != (_plain(new.content), dict(new.config)):
+        if (_stored(there.content), dict(there.config)) != (_stored(new.content), from_json(to_json(new.config))):
             return await self._server.create(new)
         missing = [label for label in new.labels if label not in there.labels]
         return await self._server.add_labels(new.name, there.version, missing) if missing else there
@@ -266,8 +272,12 @@ def _seen(done: asyncio.Future[Prompt]) -> None:
         done.exception()
 
 
-def _plain(content: str | Messages) -> str | list[dict[str, Any]]:
-    return content if isinstance(content, str) else [dict(message) for message in content]
+def _stored(content: str | Messages) -> str | list[dict[str, Any]]:
+    """As the server keeps it: of a message the role and the content, of a placeholder its name, and nothing else."""
+    if isinstance(content, str):
+        return content
+    kept = [("type", "name") if each.get("type") == "placeholder" else ("role", "content") for each in content]
+    return [{key: each.get(key) for key in keys} for keys, each in zip(kept, content, strict=True)]
 
 
 def _fallback(name: str, content: str | Messages) -> Prompt:

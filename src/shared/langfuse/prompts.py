@@ -56,6 +56,9 @@ class Prompt:
 class NewPrompt:
     """What `Prompts.create` makes the next version of. `config` is kept with the version; `labels` are taken from the
     versions that have them.
+
+    Raises:
+        ConfigError: for labels or tags that are one text.
     """
 
     name: str
@@ -64,6 +67,10 @@ class NewPrompt:
     tags: Sequence[str] | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     commit_message: str | None = None
+
+    def __post_init__(self) -> None:
+        _texts(self.name, "labels", self.labels)
+        _texts(self.name, "tags", self.tags or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +135,12 @@ class Prompts:
         """Point labels at a version, away from the others. It keeps those it has; `latest` cannot be given.
 
         Raises:
-            NotFound: when there is no such version; ConfigError for a label that these keys may not move.
+            NotFound: when there is no such version; ConfigError for a label that these keys may not move, and for one
+            text instead of several.
         """
         path = f"/{quoted(name)}/versions/{version}"
-        return Prompt.of((await self._ask("PATCH", path, body={"newLabels": list(labels)}, named=True)).data)
+        body = {"newLabels": _texts(name, "labels", labels)}
+        return Prompt.of((await self._ask("PATCH", path, body=body, named=True)).data)
 
     async def _ask(
         self,
@@ -143,6 +152,13 @@ class Prompts:
     ) -> Any:
         content = None if body is None else to_json(body)
         return await self._transport.ask(Call(method, _PATH + path, None, params, content, **how))
+
+
+def _texts(name: str, what: str, given: Sequence[str]) -> list[str]:
+    """A list; a text is a sequence of letters too, and each would become a label."""
+    if isinstance(given, str):
+        raise ConfigError(f"prompt {name!r}: {what}: found the text {given!r}; expected a list, such as [{given!r}]")
+    return list(given)
 
 
 def _listed(row: Mapping[str, Any]) -> Listed:

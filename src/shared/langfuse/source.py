@@ -18,7 +18,7 @@ from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.extracting import LeftOut, extracted
 from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import DatasetItem
-from shared.langfuse.client import LangfuseClient
+from shared.langfuse.client import LangfuseClient, reached
 from shared.langfuse.gathering import Gathering, Group, goes_on
 from shared.langfuse.grouping import lacks_rows, session_record, trace_record
 from shared.langfuse.queries import EXPERIMENTS, Row
@@ -61,6 +61,14 @@ class LangfuseSource:
         the clock; at most `catch_up_days`.
         """
         return LangfuseSource(self._params, self._context, self.runtime, last)
+
+    async def connect(self) -> str:
+        """What the server is and how it is read; for `trueline check --connect`.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        return await reached(LangfuseSettings.of(self._params), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.

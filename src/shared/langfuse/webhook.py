@@ -5,4 +5,4 @@ It is built at start-up by `wiring/serve_webhook.py`.
 
 from shared.core.doors import AsgiDoor
 
-app = AsgiDoor("shared.wiring.serve_webhook:webhook_app")
+app = AsgiDoor("shared.wiring.serve_webhook:webhook_app", extra="serve")

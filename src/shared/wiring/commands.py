@@ -80,27 +80,33 @@ def check(options: Namespace) -> int:
 
 
 def _connected(built: Built) -> int:
-    """Ask every model for a word, and sinks what their server can do, and say it; 1 when one does not answer."""
+    """Ask models for a word, source and sinks what their servers can do, and say it; 1 when one does not answer."""
     found = built.models.connections()
     for alias, wrong in found.items():
         print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
-    failed = run_until_done(_sinks_reached(built))
+    failed = run_until_done(_all_reached(built))
     return 1 if any(found.values()) or failed else 0
 
 
-async def _sinks_reached(built: Built) -> bool:
-    """Ask every sink that can be asked what it finds, and say it; whether one of them failed."""
-    failed = False
+async def _all_reached(built: Built) -> bool:
+    """Ask the source and every sink that can be asked; whether one of them failed."""
+    source = built.plan.source
+    failed = isinstance(source, Connecting) and not await _reached(f"source {source.key!r}", source)
     for outlet in built.sinks:
         sink = outlet.sink.inner if isinstance(outlet.sink, (RedactingMessages, RedactingSink)) else outlet.sink
         if isinstance(sink, Connecting):
-            found = await awaited(sink.connect())
-            wrong = isinstance(found, Exception)
-            print(f"sink {sink.name!r}: {found}", file=sys.stderr if wrong else sys.stdout)
-            failed = failed or wrong
+            failed = not await _reached(f"sink {outlet.sink.name!r}", sink) or failed
         if isinstance(sink, MessageSink):
             await sink.aclose()
     return failed
+
+
+async def _reached(which: str, server: Connecting) -> bool:
+    """Ask what it finds, and say it; whether it could be asked."""
+    found = await awaited(server.connect())
+    wrong = isinstance(found, Exception)
+    print(f"{which}: {found}", file=sys.stderr if wrong else sys.stdout)
+    return not wrong
 
 
 def list(options: Namespace) -> int:

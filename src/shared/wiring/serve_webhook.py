@@ -33,6 +33,11 @@ _log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 2.0
 
+_SHARED = (
+    "LANGFUSE_WEBHOOK_NOTIFY_SECRET is not set: what the notify URL is told is signed with LANGFUSE_WEBHOOK_SECRET, so"
+    " whoever checks it could sign deliveries in Langfuse's name. Give it a secret of its own."
+)
+
 
 def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     """The application, as the environment describes it, or a mapping of the same variables.
@@ -151,7 +156,10 @@ class _Listeners:
     def of(cls, settings: WebhookSettings) -> _Listeners:
         notify = slack = None
         if url := settings.notify_url.get_secret_value():
-            secret = settings.notify_secret.get_secret_value() or settings.secret.get_secret_value().strip()
+            secret = settings.notify_secret.get_secret_value()
+            if not secret:
+                _log.warning(_SHARED)
+                secret = settings.secret.get_secret_value().strip()
             notify = NotifyUrl(url, secret, time.time)
         if settings.slack_channel:
             slack = SlackNotifier(SlackSettings(settings.slack_token, settings.slack_channel, settings.slack_api))

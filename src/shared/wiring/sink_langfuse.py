@@ -39,9 +39,7 @@ class LangfusePublishing(LangfuseSettings):
 
 @runtime_checkable
 class Connecting(Protocol):
-    """A sink that can say what its server is able to do."""
-
-    name: str
+    """A source or a sink that can say what its server is able to do."""
 
     async def connect(self) -> str:
         """What was found.

@@ -71,7 +71,7 @@ class Prompts:
             touched = self._take_away(rows, labels)
             now = shown(self._clock())
             made: Row = {"id": str(uuid.uuid4()), "name": name, "version": len(rows) + 1, "type": kind}
-            made |= {"prompt": body["prompt"], "labels": labels, "config": body.get("config") or {}}
+            made |= {"prompt": _kept(body["prompt"]), "labels": labels, "config": body.get("config") or {}}
             made |= {"tags": body.get("tags") or (rows[-1]["tags"] if rows else [])}
             made |= {"commitMessage": body.get("commitMessage"), "projectId": PROJECT, "createdBy": "API"}
             made |= {"isActive": True, "resolutionGraph": None, "createdAt": now, "updatedAt": now}
@@ -131,6 +131,18 @@ class Prompts:
             label = sorted(set(labels) & self._plan.protected_labels)[0]
             message = f"You don't have permission to modify the protected label '{label}'"
             raise Refused(Reply(403, {"message": message, "error": "ForbiddenError"}))
+
+
+def _kept(content: Any) -> Any:
+    """The real server strips messages of all but role and content, placeholders of all but their name."""
+    if not isinstance(content, list):
+        return content
+    return [
+        {"type": "placeholder", "name": each["name"]}
+        if each.get("type") == "placeholder"
+        else {"role": each["role"], "content": each["content"]}
+        for each in content
+    ]
 
 
 def _meta(name: str, rows: list[Row]) -> Row:
