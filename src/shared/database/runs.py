@@ -179,9 +179,10 @@ class SqlRunStore(SqlOutbox, SqlRunReader):
             finish_elsewhere(connection, stream, item_ids, at)
             note(connection, stream, run_id, [PassedOver(each, "elsewhere") for each in item_ids], at)
 
-    def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
-        """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
-        return finished_draws(self.database, stream, draws)
+    def finished_draws(self, stream: Stream, draws: Iterable[str], by: str) -> dict[str, int]:
+        """Those of these draws of which every item was tried and that no run has reported, with how many they drew; of
+        all draws when no worker but `by` is there."""
+        return finished_draws(self.database, stream, draws, by)
 
     def results_of(self, stream: Stream, draws: Iterable[str]) -> Iterator[DrawResult]:
         """All that was tried of these draws, by item id, in bounded memory."""
