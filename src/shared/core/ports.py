@@ -200,9 +200,8 @@ class RunStore(Protocol):
         """Write the run's end with its estimates of these draws; False, and nothing written, when another run has
         reported one of them."""
 
-    def lock(self, stream: Stream, wait: float, what: str = "") -> AbstractContextManager[None]:
-        """Hold the stream, or `what` is done with it (`publish`), for one run; raises BusyError when another holds it
-        for longer than `wait` seconds."""
+    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
+        """Hold the stream for one run; raises BusyError when another holds it for longer than `wait` seconds."""
 
 
 class RunReader(Protocol):

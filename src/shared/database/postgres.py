@@ -20,8 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
+from shared.core.results import Stream
 from shared.database.failures import BUSY_SECONDS, worded
-from shared.database.lock_names import StreamLock
+from shared.database.lock_names import lock_name
 from shared.database.waking import Patience, be_patient
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
@@ -79,14 +80,14 @@ def prepared(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
 
 
 @contextmanager
-def advisory_lock(engine: sa.Engine, place: str, what: StreamLock, clock: Clock) -> Iterator[None]:
+def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -> Iterator[None]:
     """Hold a stream until the block ends, by an open transaction: that works through a pooler too, and a process that
     is killed gives the lock back with its connection.
 
     Raises:
         BusyError: when another run holds it, naming that run's process and since when.
     """
-    key = int(what.digest[:15], 16)
+    key = int(lock_name(stream)[:15], 16)
     about = f"process {os.getpid()} on {socket.gethostname()[:20]} since {iso(clock())[:19]}Z"
     with ExitStack() as stack:
         with worded(place):
@@ -97,7 +98,7 @@ def advisory_lock(engine: sa.Engine, place: str, what: StreamLock, clock: Clock)
             mine = connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key)))
             who = "" if mine else _holder(connection, key)
         if not mine:
-            raise BusyError(f"{what.stream}: another run holds it ({who}). Let it finish, or end that process.")
+            raise BusyError(f"{stream}: another run holds it ({who}). Let it finish, or end that process.")
         try:
             yield
         finally:
