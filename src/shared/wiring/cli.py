@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
         )
     _run_options(parts["run"])
     parts["check"].add_argument("--json", action="store_true", help="print JSON")
-    parts["check"].add_argument("--connect", action="store_true", help="ask models for a word, and sinks' servers too")
+    parts["check"].add_argument("--connect", action="store_true", help="ask the state, models and sinks' servers too")
     parts["list"].add_argument(
         "kind",
         nargs="?",
