@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from shared.core.errors import StoreError
+from shared.core.errors import BusyError, StoreError
 from shared.core.results import Decision
 from shared.database.engine import open_database
 from shared.database.runs import SqlRunStore
@@ -88,4 +89,21 @@ def test_a_connection_that_went_away_is_replaced_and_one_that_breaks_is_said(tmp
         connection.execute(sa.text("SELECT 1"))
     store.record_draw("r", STREAM, [Decision("a", False, 0.5, "random")], [])
     assert store.undecided(STREAM, ["a"]) == []
+    database.close()
+
+
+def test_a_server_that_ends_idle_transactions_ends_no_lock(tmp_path: Path) -> None:
+    """Serverless ones do so after some minutes, and a large source is read for longer."""
+    url = postgres_at(tmp_path)
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '100ms'")
+    database = open_database(url)
+    store, other = SqlRunStore(database), SqlRunStore(database)
+    with store.lock(STREAM, 0), store.at_work(STREAM, "run", 3):
+        time.sleep(0.4)
+        with pytest.raises(BusyError), other.lock(STREAM, 0):
+            pass
+    with other.lock(STREAM, 0):
+        pass
     database.close()

@@ -32,6 +32,14 @@ READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timezone = 'UTC'"
 """In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
 
+_HELD = (
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 20;"
+    " SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 4"
+)
+"""For a transaction that holds a lock: the server may not end it for being idle, and gives the lock back 40 seconds
+after the holder's machine has vanished, not after hours.
+"""
+
 
 def postgres_engine(
     url: sa.URL, patience: Patience | None = None, more: Mapping[str, Any] = MappingProxyType({})
@@ -94,6 +102,7 @@ def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -
             plain = stack.enter_context(engine.connect())
             connection = plain.execution_options(trueline_write=True)
             stack.enter_context(connection.begin())
+            connection.exec_driver_sql(_HELD)
             connection.execute(sa.select(sa.func.set_config("application_name", about, True)))
             mine = connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key)))
             who = "" if mine else _holder(connection, key)
@@ -114,7 +123,7 @@ def life_lock(engine: sa.Engine, place: str, name: str) -> Iterator[None]:
             plain = stack.enter_context(engine.connect())
             connection = plain.execution_options(trueline_write=True)
             stack.enter_context(connection.begin())
-            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.exec_driver_sql(_HELD)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_life(name))))
         try:
             yield
