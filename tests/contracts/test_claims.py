@@ -187,14 +187,26 @@ def test_results_may_be_published_as_they_are_stored(store: SqlRunStore) -> None
 def test_one_run_reports_a_draw(store: SqlRunStore) -> None:
     """The first that writes its end has it; it may write it again."""
     draw(store, ["x"])
-    assert store.finished_draws(STREAM, ["drew"]) == {}
+    assert store.finished_draws(STREAM, ["drew"], "me") == {}
     store.save_results("a", STREAM, [good("x")])
-    assert store.finished_draws(STREAM, ["drew", "unknown"]) == {"drew": 1}
+    assert store.finished_draws(STREAM, ["drew", "unknown"], "me") == {"drew": 1}
     assert store.report_draws(replace(RUN, run_id="a", status="done"), ["drew"])
     assert not store.report_draws(replace(RUN, run_id="b", status="done"), ["drew"])
     assert store.report_draws(replace(RUN, run_id="a", status="done", notes=("x",)), ["drew"])
-    assert store.finished_draws(STREAM, ["drew"]) == {}
+    assert store.finished_draws(STREAM, ["drew"], "me") == {}
     assert [run.run_id for run in store.runs(STREAM)] == ["a"]
+
+
+def test_a_draw_that_a_killed_run_left_unreported_is_the_next_ones(store: SqlRunStore) -> None:
+    """A kill between the last score and the report loses no estimates; while others are at work they may have it."""
+    draw(store, ["x"])
+    with store.at_work(STREAM, "a", 3) as a, store.at_work(STREAM, "b", 3) as b:
+        store.save_results("a", STREAM, [good(each.item.id) for each in a.next(1)], a.worker)
+        assert store.finished_draws(STREAM, [], b.worker) == {}
+        assert store.finished_draws(STREAM, ["drew"], a.worker) == {"drew": 1}
+    with store.at_work(STREAM, "c", 3) as c:
+        assert store.finished_draws(STREAM, [], c.worker) == {"drew": 1}
+        assert store.finished_draws(OTHER_MONITOR, [], c.worker) == {}
 
 
 def test_a_run_that_is_at_work_is_not_taken_for_killed(store: SqlRunStore) -> None:

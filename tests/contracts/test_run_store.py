@@ -532,10 +532,10 @@ def test_a_draw_may_be_thinned_before_it_is_tried(store: SqlRunStore) -> None:
     assert [each.decision for each in store.drawn(STREAM, ["c", "b", "a"])] == [decision("c"), kept]
     assert [each.decision for each in store.drawn(OTHER_MONITOR, ["a"])] == [decision("a")]
     store.save_results("run-1", STREAM, [scored("a")])
-    assert store.finished_draws(STREAM, ["run-1"]) == {}
+    assert store.finished_draws(STREAM, ["run-1"], "") == {}
     assert [each.decision for each in store.results_of(STREAM, ["run-1"])] == [kept]
     store.save_results("run-1", STREAM, [scored("c")])
-    assert store.finished_draws(STREAM, ["run-1", "run-2"]) == {"run-1": 3}
+    assert store.finished_draws(STREAM, ["run-1", "run-2"], "") == {"run-1": 3}
     assert [each.decision for each in store.results_of(STREAM, ["run-1"])] == [kept, decision("c")]
 
 

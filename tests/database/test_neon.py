@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -240,3 +241,28 @@ def test_coroutines_have_the_same_calls(relay: Relay) -> None:
             return await neon.fetch_all("SELECT id FROM notes")
 
     assert asyncio.run(work()) == [{"id": 2}]
+
+
+def test_coroutines_read_in_chunks_and_may_stop_early(relay: Relay) -> None:
+    """Also when they are cancelled while a chunk is on its way; the connection goes back to the pool."""
+    many = "SELECT generate_series(1, 10) AS id"
+
+    async def work() -> None:
+        async with AsyncNeonConnection(relay.url, NeonSettings(db_pool_max_size=1, db_wake_seconds=1.0)) as neon:
+            assert [len(rows) async for rows in neon.fetch_chunks(many, size=4)] == [4, 4, 2]
+            assert [len(each) async for each in neon.fetch_dataframes(many, size=6)] == [6, 4]
+            async with aclosing(neon.fetch_chunks(many, size=4)) as chunks:
+                assert len(await anext(chunks)) == 4
+            slow = neon.fetch_chunks("SELECT 1 AS one FROM pg_sleep(0.3)")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await anext(slow)
+            assert await neon.check_health()
+            await neon.create_table("notes", columns=[("id", "BIGINT"), ("text", "TEXT")])
+            await neon.execute_commit("CREATE UNIQUE INDEX ON notes (id)")
+            for text in ("old", "new"):
+                frame = pd.DataFrame({"id": [1], "text": [text]})
+                await neon.upload_dataframe(frame, "notes", "upsert", keys=["id"])
+            assert await neon.fetch_all("SELECT * FROM notes") == [{"id": 1, "text": "new"}]
+
+    asyncio.run(work())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,13 +13,15 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from shared.core.errors import StoreError
-from shared.core.results import Decision
+from shared.core.errors import BusyError, StoreError
+from shared.core.records import DatasetItem
+from shared.core.results import Decision, ItemResult, MetricRef, MetricScore
+from shared.database.copying import MANY
 from shared.database.engine import open_database
 from shared.database.runs import SqlRunStore
 from shared.database.tables import HEAD, metadata
 from tests.contracts.served import empty_postgres, postgres_at
-from tests.contracts.stores import STREAM
+from tests.contracts.stores import AWKWARD, STREAM
 
 
 def test_the_migrations_give_the_tables() -> None:
@@ -88,4 +92,56 @@ def test_a_connection_that_went_away_is_replaced_and_one_that_breaks_is_said(tmp
         connection.execute(sa.text("SELECT 1"))
     store.record_draw("r", STREAM, [Decision("a", False, 0.5, "random")], [])
     assert store.undecided(STREAM, ["a"]) == []
+    database.close()
+
+
+def test_a_server_that_ends_idle_transactions_ends_no_lock(tmp_path: Path) -> None:
+    """Serverless ones do so after some minutes, and a large source is read for longer."""
+    url = postgres_at(tmp_path)
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '100ms'")
+    database = open_database(url)
+    store, other = SqlRunStore(database), SqlRunStore(database)
+    with store.lock(STREAM, 0), store.at_work(STREAM, "run", 3):
+        time.sleep(0.4)
+        with pytest.raises(BusyError), other.lock(STREAM, 0):
+            pass
+    with other.lock(STREAM, 0):
+        pass
+    database.close()
+
+
+def test_many_rows_are_the_same_as_few(tmp_path: Path) -> None:
+    """They go by COPY, which must change nothing: neither values, nor what is there already, nor what is refused."""
+    database = open_database(postgres_at(tmp_path))
+    store, ref = SqlRunStore(database), MetricRef("L", "c", "1", "d" * 64)
+    ids = [f"i{n:04}" for n in range(3 * MANY)] + [*AWKWARD, "\\N", "tab\t", "line\n", "\\."]
+
+    def item(each: str) -> DatasetItem:
+        return DatasetItem(id=each, actual_output=each, metadata={"nul": "\0", "half": "\ud83d", "nan": math.nan})
+
+    def score(each: str, value: float) -> ItemResult:
+        made = MetricScore(ref, value, True, 0.5, explanation=f"{each}\0\ud83d\t\\N", signals={"x": [math.inf, each]})
+        return ItemResult(item(each), (made,))
+
+    few, many = ids[:2], ids
+    for part in (few, many):
+        chosen = [Decision(each, True, 0.25, "random", "a\tb") for each in part]
+        store.record_draw(f"run{len(part)}", STREAM, chosen, map(item, part))
+    store.save_results("first", STREAM, [score(each, 0.5) for each in few])
+    store.save_results("second", STREAM, [score(each, 0.75) for each in many])
+    found = {row.decision.item_id: row for row in store.results(STREAM)}
+    assert sorted(found) == sorted(ids)
+    one, other = found[few[0]], found[many[7]]
+    assert (one.scores[0].value, other.scores[0].value) == (0.5, 0.75)
+    for row, name in ((one, few[0]), (other, many[7]), (found["\\N"], "\\N")):
+        assert row.item.metadata == {"nul": "\0", "half": "\ud83d", "nan": None} and row.item.actual_output == name
+        assert row.scores[0].explanation == f"{name}\\x00\\ud83d\t\\N" and row.scores[0].signals == {"x": [None, name]}
+        assert (row.decision.probability, row.decision.stratum) == (0.25, "a\tb")
+    with pytest.raises(StoreError):
+        store.record_draw("bad", STREAM, [Decision(f"{each}\ud83d", False, 1.0, "all") for each in ids], [])
+    with pytest.raises(StoreError):
+        store.record_draw("bad", STREAM, [Decision(f"{each}\0", False, 1.0, "all") for each in ids], [])
+    assert store.undecided(STREAM, ids) == []
     database.close()

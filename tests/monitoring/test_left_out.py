@@ -12,11 +12,15 @@ from shared.core.extracting import LeftOut, extracted
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
 from shared.core.stories import PassedOver
+from shared.database.engine import open_database
+from shared.database.runs import SqlRunStore
+from shared.database.scored import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
 from shared.report.story import StoryOptions, left_out_text, verdict
 from shared.report.words import counts_of
 from shared.scoring.metric import bind, metric
 from shared.scoring.runner import Runner
+from tests.contracts.served import postgres_at
 from tests.monitoring.test_pipeline import NOW, STREAM, House, ListSource, Purse, items
 
 
@@ -64,6 +68,19 @@ def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path:
     house.run()
     assert house.runs.passed_over(STREAM, "t9") == [found]
     assert "none of the monitor's, by its extractor or source: a health check" in left_out_text("t9", [found])
+
+
+def test_an_id_that_no_database_holds_costs_nobody_else_a_score(tmp_path: Path) -> None:
+    """One hostile id must not stop every run: Postgres refuses keys that are too long, and NUL."""
+    source = ListSource([*items(2), DatasetItem(id="é" * 501), DatasetItem(id="é" * 500)])
+    source.records += [LeftOut("x" * 9000, "a ping"), LeftOut("nul\0", "a ping")]  # type: ignore[list-item]  # as below
+    for place in (str(tmp_path / "other.db"), postgres_at(tmp_path)):
+        house, database = House(tmp_path, source), open_database(place)
+        house.runs, house.scored = SqlRunStore(database), SqlScoredItems(database)
+        report = house.run()
+        database.close()
+        assert (report.counts.scored, report.counts.broken, report.counts.filtered) == (3, 1, 2)
+        assert "its id has 1,002 bytes; expected at most 1,000" in report.broken[0]
 
 
 def test_an_extractor_may_skip_a_record() -> None:

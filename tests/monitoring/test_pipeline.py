@@ -395,6 +395,22 @@ def test_a_finished_draw_is_estimated_whole(tmp_path: Path) -> None:
     assert report.estimates[0].mean == 0.5
 
 
+def test_a_draw_of_a_run_that_was_killed_before_it_reported_is_estimated(tmp_path: Path) -> None:
+    """All is scored and stored, and nothing new comes: the next run has the estimates, and only that one."""
+    house = House(tmp_path, ListSource(items(20)))
+    house.runs.record_draw("killed", STREAM, [Decision(item.id, True, 1.0, "all") for item in items(20)], items(20))
+    house.runs.save_results("killed", STREAM, [ItemResult(item, asyncio.run(one(house, item))) for item in items(20)])
+    report = house.run()
+    assert (report.status, report.counts.scored, report.estimates[0].n, report.estimates[0].mean) == (
+        "done",
+        0,
+        20,
+        0.5,
+    )
+    assert "20 items were scored by other runs" in report.notes[0]
+    assert house.run().estimates == ()
+
+
 async def one(house: House, item: DatasetItem) -> tuple[MetricScore, ...]:
     (result,) = [result async for result in house.plan.runner.run([item])]
     return result.scores

@@ -142,3 +142,9 @@ def test_what_models_cost_is_told(width: int) -> None:
     )
     assert "and 2 more metrics and models" in text
     assert "48.0 % of the budget of 3,000 tokens a run is used" in text.replace("\u00a0", " ")
+
+
+def test_items_of_another_runs_draw_are_not_called_old() -> None:
+    """The other run may be at work right now."""
+    run = replace(run_of(ordinary()), counts=Counts(read=9, drawn=4, pool=4, resumed=3, scored=7, scores=7))
+    assert "7 items scored (4 drawn from a pool of 4, 3 drawn by another run); 7 scores" in summary(run, 140)

@@ -121,6 +121,32 @@ def test_check_list_and_schema_answer(project: Project) -> None:
     assert sorted(path.name for path in project.folder.iterdir()) == before
 
 
+def test_check_can_ask_the_state_how_far_it_is(project: Project) -> None:
+    """It makes and changes nothing, and a state that no run could use fails it."""
+    check = ("check", "m.yaml", "--connect")
+    assert "trueline.db: is not there yet; the first run makes it" in project.run(*check).stdout
+    assert not (project.folder / "data").exists()
+    project.report()
+    state = project.folder / "data" / "state" / "trueline.db"
+
+    def at(revision: str) -> None:
+        with sqlite3.connect(state) as connection:
+            connection.execute("update alembic_version set version_num = ?", [revision])
+        connection.close()
+
+    done = project.run(*check)
+    assert (done.returncode, "its tables are the newest" in done.stdout) == (0, True)
+    at("0009")
+    before = state.read_bytes()
+    assert "of an older version (0009), the next run brings them to" in project.run(*check).stdout
+    assert state.read_bytes() == before
+    at("9999")
+    done = project.run(*check)
+    assert (done.returncode, "from a newer version of Trueline (schema '9999'" in done.stderr) == (1, True)
+    done = project.run(*check, "--set", "scored_store={type: postgres, url: 'postgresql://u:hidden@127.0.0.1:9/x'}")
+    assert (done.returncode, "no server answers there" in done.stderr, "hidden" in done.stderr) == (1, True, False)
+
+
 def test_the_page_of_a_run_without_memory_stands_beside_the_monitors(project: Project) -> None:
     """Also when it is written again: the monitor's own page stays."""
     project.report()

@@ -148,9 +148,23 @@ def test_an_item_never_seen_is_told_with_the_nearest(project: Project) -> None:
     """And with the broken record that names it."""
     project.items(8, ('{"id": "i99", "latency": "slow"}',))
     told(project, "m.yaml")
-    assert "Did you mean 'i7'?" in told(project, "explain", "m.yaml", "i7x")
-    assert values(project, "explain", "m.yaml", "zzzz")["stories"] == []
-    assert "Never seen" in told(project, "explain", "m.yaml", "i99")
+    for item, answer in (("i7x", "Did you mean 'i7'?"), ("i99", "Never seen")):
+        done = project.run("explain", "m.yaml", item)
+        said = " ".join(done.stdout.split())
+        assert (done.returncode, "Never seen" in said, answer in said) == (1, True, True)
+    done = project.run("explain", "m.yaml", "zzzz", "--json")
+    assert (done.returncode, json.loads(done.stdout)["stories"]) == (1, [])
+
+
+def test_an_item_may_be_given_by_its_only_beginning(project: Project) -> None:
+    """Of several that begin so, some are named."""
+    rows = [{"id": f"trace-{n}-of-today", "actual_output": "a", "expected_output": "a"} for n in range(3)]
+    project.write("items.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
+    told(project, "m.yaml")
+    assert values(project, "explain", "m.yaml", "trace-1")["item_id"] == "trace-1-of-today"
+    done = project.run("explain", "m.yaml", "trace-")
+    assert done.returncode == 1
+    assert "several ids, such as 'trace-0-of-today', 'trace-1-of-today'" in " ".join(done.stdout.split())
 
 
 def test_an_item_whose_state_was_lost_is_known_by_its_mark(project: Project) -> None:
@@ -172,13 +186,14 @@ def test_safe_mode_holds_here_too(project: Project) -> None:
     told(project, "m.yaml", "--no-dedup")
     told(project, "m.yaml", "--no-dedup", "--set", "metrics_config.Short.max_chars=1")
     later, earlier = (each["run_id"] for each in values(project, "runs", "m.yaml"))
-    for words in (
-        ("explain", "m.yaml", "ann1@example.com"),
-        ("explain", "m.yaml", "ann9@example.com"),
-        ("runs", "m.yaml", "show", later),
-        ("compare", "m.yaml", earlier, later),
+    for code, words in (
+        (0, ("explain", "m.yaml", "ann1@example.com")),
+        (1, ("explain", "m.yaml", "ann9@example.com")),
+        (1, ("explain", "m.yaml", "ann")),
+        (0, ("runs", "m.yaml", "show", later)),
+        (0, ("compare", "m.yaml", earlier, later)),
     ):
         for form in ((), ("--json",)):
-            text = told(project, *words, *form, SAFE_MODE="1")
-            assert "example.com" not in text, words
-            assert text.strip()
+            done = project.run(*words, *form, SAFE_MODE="1")
+            assert (done.returncode, "example.com" in done.stdout + done.stderr) == (code, False), words
+            assert done.stdout.strip()

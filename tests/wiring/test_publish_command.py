@@ -50,6 +50,7 @@ def test_a_required_sink_that_is_down_fails_the_run_and_is_drained_later(project
     assert "1 batch(es) wait for file:out" in text and "trueline publish CONFIG --pending" in text
     listed = told(project, 1, "publish", "m.yaml", "--list")
     assert "file:out (batches): 1 waiting" in listed and "cannot be written" in listed
+    assert listed.startswith("file:cli / cli\n") and "marked\n" not in listed
     assert "1 batch(es) wait" in told(project, 1, "publish", "m.yaml", "--pending")
     assert "waiting" in told(project, 0, "runs", "m.yaml", "show")
     story = told(project, 0, "explain", "m.yaml", "i1")

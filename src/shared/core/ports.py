@@ -189,8 +189,9 @@ class RunStore(Protocol):
     def done_elsewhere(self, run_id: str, stream: Stream, item_ids: Sequence[str]) -> None:
         """Finish waiting items that another database's run has marked."""
 
-    def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
-        """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
+    def finished_draws(self, stream: Stream, draws: Iterable[str], by: str) -> dict[str, int]:
+        """Those of these draws of which every item was tried and that no run has reported, with how many they drew; of
+        all draws when no worker but `by` is there, as who had the others was killed."""
 
     def results_of(self, stream: Stream, draws: Iterable[str]) -> Iterator[DrawResult]:
         """All that was tried of these draws, by item id, in bounded memory."""
@@ -199,9 +200,8 @@ class RunStore(Protocol):
         """Write the run's end with its estimates of these draws; False, and nothing written, when another run has
         reported one of them."""
 
-    def lock(self, stream: Stream, wait: float, what: str = "") -> AbstractContextManager[None]:
-        """Hold the stream, or `what` is done with it (`publish`), for one run; raises BusyError when another holds it
-        for longer than `wait` seconds."""
+    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
+        """Hold the stream for one run; raises BusyError when another holds it for longer than `wait` seconds."""
 
 
 class RunReader(Protocol):

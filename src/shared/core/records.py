@@ -72,7 +72,7 @@ class DatasetItem:
             object.__setattr__(self, "source_timestamp", as_utc(self.source_timestamp))
         if not self.id:
             object.__setattr__(self, "id", content_id(self))
-        elif not _storable(self.id):
+        elif not storable(self.id):
             raise ItemError(f"id {self.id!r}: expected a text that can be stored (Unicode, without NUL)")
 
     @property
@@ -177,7 +177,7 @@ def content_id(item: DatasetItem) -> str:
     return "content-" + digest({name: getattr(item, name) for name in CONTENT_FIELDS})[:32]
 
 
-def _storable(item_id: Any) -> bool:
+def storable(item_id: Any) -> bool:
     """Whether stores can hold an id: valid Unicode without NUL."""
     if not isinstance(item_id, str) or "\0" in item_id:
         return False

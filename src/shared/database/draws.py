@@ -12,16 +12,17 @@ from shared.database.engine import Database
 from shared.database.reading import PAGE, standing_failures, untried
 from shared.database.rows import Row, decision_of, failure_of, of, rows_by_item, score_of
 from shared.database.tables import decisions, failures, scores
-from shared.database.worker_tables import draws
+from shared.database.worker_tables import draws, workers
 
 
-def finished_draws(database: Database, stream: Stream, wanted: Iterable[str]) -> dict[str, int]:
-    """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
+def finished_draws(database: Database, stream: Stream, wanted: Iterable[str], by: str) -> dict[str, int]:
+    """Those of these draws of which every item was tried and that no run has reported, with how many they drew. Of
+    others too when no worker but `by` is there: who had them was killed before it could report them."""
     names = list(wanted)
     open_ones = sa.select(decisions.c.run_id).where(of(decisions, stream), untried()).distinct()
-    query = sa.select(draws.c.run_id, draws.c.drawn).where(
-        of(draws, stream), draws.c.run_id.in_(names), draws.c.reported_by.is_(None)
-    )
+    others = sa.select(workers.c.worker).where(of(workers, stream), workers.c.worker != by)
+    mine = sa.or_(draws.c.run_id.in_(names), sa.not_(others.exists()))
+    query = sa.select(draws.c.run_id, draws.c.drawn).where(of(draws, stream), mine, draws.c.reported_by.is_(None))
     with database.read() as connection:
         unfinished = set(connection.scalars(open_ones))
         return {name: size for name, size in connection.execute(query) if name not in unfinished}

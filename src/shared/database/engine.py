@@ -142,6 +142,39 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
         engine.dispose()
 
 
+def state_at(path_or_url: str | os.PathLike[str]) -> str:
+    """How far a database is, in words; nothing is made or changed.
+
+    Raises:
+        StoreError: when it cannot be reached or read, or is from a newer version.
+    """
+    url = address(os.fspath(path_or_url))
+    path = None if url.get_backend_name() == "postgresql" else Path(url.database or "").absolute()
+    if path is not None and not path.exists():
+        return "is not there yet; the first run makes it"
+    if path is None:
+        database = open_as_it_is(path_or_url)
+    else:
+        from shared.database.sqlite import reading_engine
+
+        database = Database(reading_engine(path), str(path), path)
+    try:
+        with worded(database.place):
+            revision = _revision(database.engine)
+        return _standing(revision, database.place)
+    finally:
+        database.close()
+
+
+def _standing(revision: str | None, place: str) -> str:
+    if revision is None:
+        return "answers; the first run makes its tables"
+    if revision == HEAD:
+        return "answers; its tables are the newest"
+    _refuse_newer(revision, place)
+    return f"answers; its tables are of an older version ({revision}), the next run brings them to {HEAD}"
+
+
 def shown_place(path_or_url: str | os.PathLike[str]) -> str:
     """A path, or a server's URL without its password.
 
@@ -224,14 +257,22 @@ def _prepare(engine: sa.Engine, place: str) -> None:
     revision = _revision(engine)
     if revision == HEAD:
         return
-    from shared.database.migrate import known_revisions, upgrade  # Alembic is needed for a new or an old database only
+    from shared.database.migrate import upgrade  # Alembic is needed for a new or an old database only
 
-    if revision is not None and revision not in known_revisions():
-        raise StoreError(
-            f"{place}: the database is from a newer version of Trueline (schema {revision!r}, this version knows up to"
-            f" {HEAD!r}); upgrade Trueline, or point to another database."
-        )
+    if revision is not None:
+        _refuse_newer(revision, place)
     with engine.connect() as plain:
         connection = plain.execution_options(trueline_write=True)
         with connection.begin():
             upgrade(connection)
+
+
+def _refuse_newer(revision: str, place: str) -> None:
+    from shared.database.migrate import known_revisions  # late, as above
+
+    if revision not in known_revisions():
+        raise StoreError(
+            f"{place}: the database is from a newer version of Trueline (schema {revision!r}, this version knows up to"
+            f" {HEAD!r}), or another program keeps its schema there with Alembic; upgrade Trueline, or point to another"
+            " database."
+        )

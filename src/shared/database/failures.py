@@ -70,6 +70,8 @@ _POSTGRES = {
         "there are tables of the same names that are not Trueline's",
         "point to a database or schema of its own",
     ),
+    "read-only transaction": ("the server takes no writes", "point to its primary, or let it take writes"),
+    "index row": ("a name is too long for a key", "shorten the names of monitor, source, metrics and sinks"),
 }
 
 

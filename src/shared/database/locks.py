@@ -1,6 +1,4 @@
-"""One run at a time for each stream, or for what is done with it: a lock of the operating system, which a killed
-process gives back.
-"""
+"""One run at a time for each stream: a lock of the operating system, which a killed process gives back."""
 
 from __future__ import annotations
 
@@ -15,33 +13,34 @@ from filelock import FileLock, Timeout
 
 from shared.core.clock import Clock, iso
 from shared.core.errors import BusyError
+from shared.core.results import Stream
 from shared.database.engine import Database
 from shared.database.failures import reachable
-from shared.database.lock_names import StreamLock
+from shared.database.lock_names import lock_name
 
 
 @contextmanager
-def stream_lock(database: Database, what: StreamLock, wait: float, clock: Clock) -> Iterator[None]:
-    """Hold a stream, or what is done with it. Of a file, waiting up to `wait` seconds, by a lock whose files stand
-    beside it; of a server, by a lock of the server, without waiting.
+def stream_lock(database: Database, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+    """Hold a stream. Of a file, waiting up to `wait` seconds, by a lock whose files stand beside it; of a server, by a
+    lock of the server, without waiting.
 
     Raises:
         BusyError: when another run holds it for longer, naming that run's process and when it began.
         StoreError: when the folder cannot be written, or the server cannot be reached.
     """
     if database.path is not None:
-        with _file_lock(database.path, what, wait, clock):
+        with _file_lock(database.path, stream, wait, clock):
             yield
         return
     from shared.database.postgres import advisory_lock  # late: files need no server
 
-    with advisory_lock(database.engine, database.place, what, clock):
+    with advisory_lock(database.engine, database.place, stream, clock):
         yield
 
 
 @contextmanager
-def _file_lock(database: Path, what: StreamLock, wait: float, clock: Clock) -> Iterator[None]:
-    name = f"{database}.{what.digest[:16]}"
+def _file_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+    name = f"{database}.{lock_name(stream)[:16]}"
     holder = Path(f"{name}.holder")
     lock = FileLock(f"{name}.lock", timeout=max(0.0, wait))
     with reachable(database):
@@ -49,7 +48,7 @@ def _file_lock(database: Path, what: StreamLock, wait: float, clock: Clock) -> I
             lock.acquire()
         except Timeout as error:
             raise BusyError(
-                f"{what.stream}: another run holds it ({_who(holder)}); waited {max(0.0, wait):g} s. Let it finish, or"
+                f"{stream}: another run holds it ({_who(holder)}); waited {max(0.0, wait):g} s. Let it finish, or"
                 " end that process: its lock is freed with it."
             ) from error
     try:

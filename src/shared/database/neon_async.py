@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
+from shared.database.frames import frame_of
 from shared.database.neon_client import NeonConnection, NeonSettings, Params, Row
 from shared.database.upload_records import OnConflict, Uploaded
 
@@ -27,6 +30,27 @@ class AsyncNeonConnection:
         """The first row of a query, None when there is none."""
         return await asyncio.to_thread(self._inner.fetch_one, query, params, timeout)
 
+    async def fetch_chunks(
+        self, query: str, params: Params = None, size: int = 1000, timeout: float | None = None
+    ) -> AsyncGenerator[list[Row], None]:
+        """The rows of a query, `size` at a time in bounded memory; closing it (`contextlib.aclosing`) ends it early."""
+        chunks = self._inner.fetch_chunks(query, params, size, timeout)
+        loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1)  # one: closing waits for the chunk under way
+        try:
+            while rows := await loop.run_in_executor(thread, next, chunks, None):
+                yield rows
+        finally:
+            await loop.run_in_executor(thread, chunks.close)
+            thread.shutdown(wait=False)
+
+    async def fetch_dataframes(
+        self, query: str, params: Params = None, size: int = 1000, timeout: float | None = None
+    ) -> AsyncGenerator[pd.DataFrame, None]:
+        """The rows of a query as dataframes of up to `size` rows."""
+        async with aclosing(self.fetch_chunks(query, params, size, timeout)) as chunks:
+            async for rows in chunks:
+                yield frame_of(rows)
+
     async def fetch_dataframe(self, query: str, params: Params = None, timeout: float | None = None) -> pd.DataFrame:
         """The rows of a query as a dataframe."""
         return await asyncio.to_thread(self._inner.fetch_dataframe, query, params, timeout)
@@ -42,12 +66,17 @@ class AsyncNeonConnection:
         await asyncio.to_thread(self._inner.create_table, table_name, schema, columns)
 
     async def upload_dataframe(
-        self, df: pd.DataFrame, table_name: str, on_conflict: OnConflict = "error", *, add_missing: bool = False
+        self,
+        df: pd.DataFrame,
+        table_name: str,
+        on_conflict: OnConflict = "error",
+        *,
+        keys: Sequence[str] = (),
+        add_missing: bool = False,
     ) -> Uploaded:
         """Store a dataframe, whole or not at all."""
-        return await asyncio.to_thread(
-            self._inner.upload_dataframe, df, table_name, on_conflict, add_missing=add_missing
-        )
+        upload = self._inner.upload_dataframe
+        return await asyncio.to_thread(upload, df, table_name, on_conflict, keys=keys, add_missing=add_missing)
 
     async def check_health(self) -> bool:
         """Whether the server answers."""

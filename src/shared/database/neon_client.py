@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -85,7 +85,7 @@ class NeonConnection:
 
     def fetch_chunks(
         self, query: str, params: Params = None, size: int = 1000, timeout: float | None = None
-    ) -> Iterator[list[Row]]:
+    ) -> Generator[list[Row], None, None]:
         """The rows of a query, `size` at a time in bounded memory; `timeout` is for each chunk. The transaction stays
         open until the last chunk was taken or the iterator is closed.
 

@@ -152,9 +152,12 @@ class SqlOutbox:
             ]
 
     def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
-        """Make the sink's waiting rows due now, with `failed` failed ones too, as if they were new; how many."""
+        """Make the sink's waiting rows due now, with `failed` failed ones too, as if they were new; how many were not.
+        Those that are due already stay as they are: a sink that was down has most of them.
+        """
         mine = sa.and_(_of_sink(stream, sink), OPEN)
-        due = sa.update(outbox).where(mine, _O.state.in_(["pending", "sent"]), _free(now)).values(next_try_at=now)
+        late = sa.and_(_O.state.in_(["pending", "sent"]), _O.next_try_at > now, _free(now))
+        due = sa.update(outbox).where(mine, late).values(next_try_at=now)
         new = sa.update(outbox).where(mine, _O.state == "failed")
         new = new.values(state="pending", attempts=0, stored_at=now, next_try_at=now, sent_at=None)
         with self.database.write("outbox") as connection:

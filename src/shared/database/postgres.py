@@ -20,8 +20,9 @@ from sqlalchemy.exc import DBAPIError
 from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
+from shared.core.results import Stream
 from shared.database.failures import BUSY_SECONDS, worded
-from shared.database.lock_names import StreamLock
+from shared.database.lock_names import lock_name
 from shared.database.waking import Patience, be_patient
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
@@ -30,6 +31,14 @@ SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
 READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timezone = 'UTC'"
 """In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
+
+_HELD = (
+    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 20;"
+    " SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 4"
+)
+"""For a transaction that holds a lock: the server may not end it for being idle, and gives the lock back 40 seconds
+after the holder's machine has vanished, not after hours.
+"""
 
 
 def postgres_engine(
@@ -79,25 +88,26 @@ def prepared(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
 
 
 @contextmanager
-def advisory_lock(engine: sa.Engine, place: str, what: StreamLock, clock: Clock) -> Iterator[None]:
+def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -> Iterator[None]:
     """Hold a stream until the block ends, by an open transaction: that works through a pooler too, and a process that
     is killed gives the lock back with its connection.
 
     Raises:
         BusyError: when another run holds it, naming that run's process and since when.
     """
-    key = int(what.digest[:15], 16)
+    key = int(lock_name(stream)[:15], 16)
     about = f"process {os.getpid()} on {socket.gethostname()[:20]} since {iso(clock())[:19]}Z"
     with ExitStack() as stack:
         with worded(place):
             plain = stack.enter_context(engine.connect())
             connection = plain.execution_options(trueline_write=True)
             stack.enter_context(connection.begin())
+            connection.exec_driver_sql(_HELD)
             connection.execute(sa.select(sa.func.set_config("application_name", about, True)))
             mine = connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key)))
             who = "" if mine else _holder(connection, key)
         if not mine:
-            raise BusyError(f"{what.stream}: another run holds it ({who}). Let it finish, or end that process.")
+            raise BusyError(f"{stream}: another run holds it ({who}). Let it finish, or end that process.")
         try:
             yield
         finally:
@@ -113,7 +123,7 @@ def life_lock(engine: sa.Engine, place: str, name: str) -> Iterator[None]:
             plain = stack.enter_context(engine.connect())
             connection = plain.execution_options(trueline_write=True)
             stack.enter_context(connection.begin())
-            connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            connection.exec_driver_sql(_HELD)
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_life(name))))
         try:
             yield

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from shared.core.errors import ItemError, StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, Stream
+from shared.database.copying import MANY, copy_new
 
 Row = sa.Row[Any]
 Parts = TypeVar("Parts")
@@ -54,8 +55,16 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, 
     if connection.dialect.name == "sqlite":
         text, written = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
         return connection.exec_driver_sql(text, [written(row) for row in rows]).rowcount
-    connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
+    if len(rows) >= MANY:
+        copy_new(connection, table, rows, _bindings(table, tuple(rows[0]), connection.dialect))
+    else:
+        connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
     return -1
+
+
+@lru_cache
+def _bindings(table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect) -> dict[str, Callable[[Any], Any] | None]:
+    return {name: _binding(table.c[name].type, dialect) for name in names}
 
 
 @lru_cache

@@ -18,7 +18,6 @@ from shared.core.stories import PassedOver
 from shared.database.claims import SqlClaims
 from shared.database.draws import claim_report, finished_draws, results_of
 from shared.database.engine import Database
-from shared.database.lock_names import StreamLock
 from shared.database.locks import stream_lock
 from shared.database.outbox import SqlOutbox
 from shared.database.outcomes import Saving, store
@@ -179,9 +178,10 @@ class SqlRunStore(SqlOutbox, SqlRunReader):
             finish_elsewhere(connection, stream, item_ids, at)
             note(connection, stream, run_id, [PassedOver(each, "elsewhere") for each in item_ids], at)
 
-    def finished_draws(self, stream: Stream, draws: Iterable[str]) -> dict[str, int]:
-        """Those of these draws of which every item was tried and that no run has reported, with how many they drew."""
-        return finished_draws(self.database, stream, draws)
+    def finished_draws(self, stream: Stream, draws: Iterable[str], by: str) -> dict[str, int]:
+        """Those of these draws of which every item was tried and that no run has reported, with how many they drew; of
+        all draws when no worker but `by` is there."""
+        return finished_draws(self.database, stream, draws, by)
 
     def results_of(self, stream: Stream, draws: Iterable[str]) -> Iterator[DrawResult]:
         """All that was tried of these draws, by item id, in bounded memory."""
@@ -195,14 +195,13 @@ class SqlRunStore(SqlOutbox, SqlRunReader):
                 _write_run(connection, report)
             return free
 
-    def lock(self, stream: Stream, wait: float, what: str = "") -> AbstractContextManager[None]:
-        """Hold the stream, or `what` is done with it, for one run; waits up to `wait` seconds, and a killed
-        holder's lock is freed with it.
+    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
+        """Hold the stream for one run; waits up to `wait` seconds, and a killed holder's lock is freed with it.
 
         Raises:
             BusyError: when another run holds it for longer, naming its process and since when.
         """
-        return stream_lock(self.database, StreamLock(stream, what), wait, self._clock)
+        return stream_lock(self.database, stream, wait, self._clock)
 
 
 def _insert_decisions(

@@ -18,7 +18,7 @@ from shared.core.digests import content_digest, digest
 from shared.core.errors import StoreError
 from shared.core.extracting import LeftOut
 from shared.core.ports import Broken, DataSource, Fetched, SamplingStrategy
-from shared.core.records import DatasetItem
+from shared.core.records import DatasetItem, storable
 from shared.core.results import Candidate, Counts, Decision, Stream
 from shared.core.stories import VERSION_DIGITS, PassedOver
 
@@ -26,6 +26,7 @@ Known = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
 
 _CHUNK = 1000
+_LONGEST = 1000  # bytes of an id: Postgres holds no key of more than 2,704, and the id is a part of keys
 _SHOWN = 100
 
 Policy = Literal["never", "content", "metric", "content_or_metric"]
@@ -178,11 +179,13 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
     left_out: list[PassedOver] = []
     for record in chunk:
         if isinstance(record, DatasetItem):
-            items.append(record)
+            if _too_long(record.id):
+                why = f"its id has {len(record.id.encode()):,} bytes; expected at most {_LONGEST:,}"
+                _broken(Broken(f"item {record.id[:60]!r}...", why), intake)
+            else:
+                items.append(record)
         elif isinstance(record, Broken):
-            intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
-            if len(intake.broken) < _SHOWN:
-                intake.broken.append(str(record))
+            _broken(record, intake)
         elif isinstance(record, LeftOut):
             left_out.append(PassedOver(record.item_id, "filtered", detail=record.why))
         else:
@@ -190,7 +193,17 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
             intake.counts = replace(intake.counts, cut=intake.counts.cut + record.cut)
     if left_out:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + len(left_out))
-    return items, left_out
+    return items, [each for each in left_out if storable(each.item_id) and not _too_long(each.item_id)]
+
+
+def _broken(record: Broken, intake: Intake) -> None:
+    intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
+    if len(intake.broken) < _SHOWN:
+        intake.broken.append(str(record))
+
+
+def _too_long(item_id: str) -> bool:
+    return 4 * len(item_id) > _LONGEST and len(item_id.encode(errors="replace")) > _LONGEST
 
 
 def _unique(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -> list[DatasetItem]:

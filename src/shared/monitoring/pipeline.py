@@ -79,9 +79,9 @@ class _Run:
         self.broken: list[str] = []
         self.tally = Tally(plan)
         self.work = Work(plan, ports, report.run_id, claims)
-        self.shares = Shares(plan, ports)
         self.publisher = Publisher(plan, ports if plan.mode == "run" else replace(ports, sinks=()), report)
         self.worker = claims.worker
+        self.shares = Shares(plan, ports, self.worker)
         # Nobody waits for these scores: they are published as they are stored.
         self.direct = plan.mode == "run" and not ports.sinks and (ports.shared or plan.one_off)
         self.buffer: list[ItemResult] = []
@@ -183,7 +183,7 @@ class _Run:
             self.notes.append(
                 f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
             )
-        did = counts.scored or counts.failed_items or self._marked() or counts.postponed
+        did = counts.scored or counts.failed_items or self._marked() or counts.postponed or self.draws
         return "done" if did else "nothing_new"
 
     async def _read(self) -> Intake:

@@ -1,5 +1,6 @@
 """Which draws a run has a share in, and which of them it reports: exactly one run gives the estimates of a draw, over
-all its items, whoever scored them. It is the one that scored the last of them.
+all its items, whoever scored them. It is the one that scored the last of them; when that one was killed before it could
+report, the next run that is alone does.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ ELSEWHERE = "other runs share the draw of this one; the one that scores its last
 class Shares:
     """The first tries that one run made, by draw."""
 
-    def __init__(self, plan: MonitorPlan, ports: Ports) -> None:
-        self._stream, self._runs = plan.stream, ports.runs
+    def __init__(self, plan: MonitorPlan, ports: Ports, worker: str) -> None:
+        self._stream, self._runs, self._worker = plan.stream, ports.runs, worker
         self._mine: Counter[str] = Counter()
         self._ids: set[str] = set()
 
@@ -36,7 +37,7 @@ class Shares:
         """The draws that this run may report, and what must be told of it; afterwards the tally's estimates are of all
         items of these draws. `thinned` are the items that the run left out of its draws by chance.
         """
-        sizes = self._runs.finished_draws(self._stream, self._mine) if self._mine else {}
+        sizes = self._runs.finished_draws(self._stream, self._mine, self._worker)
         if not sizes:
             return [], ELSEWHERE if self._mine else ""
         if sizes.keys() == self._mine.keys():
@@ -51,5 +52,5 @@ class Shares:
             if row.decision.item_id not in known:
                 tally.estimate(row, row.decision, row.not_applicable)
                 others += row.decision.item_id not in self._ids
-        note = f"this run finishes a draw of which {others:,} items were scored by other runs; they are counted in"
+        note = f"this run reports a draw of which {others:,} items were scored by other runs; they are counted in"
         return list(sizes), note if others else ""

@@ -37,7 +37,7 @@ def verdict(run: RunReport) -> str:
     if run.status == "nothing_new":
         return f"Nothing new: {_nothing(at)}."
     origin = [f"{at.drawn:,} drawn from a pool of {at.pool:,}"] if at.drawn or at.pool else []
-    origin += [f"{at.resumed:,} left over from an earlier run"] if at.resumed else []
+    origin += [f"{at.resumed:,} drawn by another run"] if at.resumed else []
     failed = f", {many(at.failed_items, 'item')} failed some metric" if at.failed_items else ""
     scored = f"{many(at.scored, 'item')} scored{failed}" + (f" ({', '.join(origin)})" if origin else "")
     if not at.failures:

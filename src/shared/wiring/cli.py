@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _run_options(parts["run"])
     parts["check"].add_argument("--json", action="store_true", help="print JSON")
     parts["check"].add_argument(
-        "--connect", action="store_true", help="ask models for a word, and servers of source and sinks"
+        "--connect", action="store_true", help="ask the state, models, and servers of source and sinks"
     )
     parts["list"].add_argument(
         "kind",

@@ -12,6 +12,7 @@ from shared.core.best_effort import awaited
 from shared.core.clock import iso
 from shared.core.errors import StoreError, UsageError
 from shared.core.outbox import MessageSink
+from shared.database.engine import state_at
 from shared.report.terminal import as_json, show
 from shared.report.text import line
 from shared.report.words import STATUS
@@ -80,12 +81,26 @@ def check(options: Namespace) -> int:
 
 
 def _connected(built: Built) -> int:
-    """Ask models for a word, source and sinks what their servers can do, and say it; 1 when one does not answer."""
+    """Ask the state how far it is, models for a word, source and sinks what their servers can do, and say it; 1 when
+    one does not answer.
+    """
+    there = _state_reached(built)
     found = built.models.connections()
     for alias, wrong in found.items():
         print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
     failed = run_until_done(_all_reached(built))
-    return 1 if any(found.values()) or failed else 0
+    return 0 if there and not any(found.values()) and not failed else 1
+
+
+def _state_reached(built: Built) -> bool:
+    """Say how far the state database is; whether it can be used."""
+    try:
+        found = state_at(built.store.address(built.around.root))
+    except StoreError as error:
+        print(f"state: {error}", file=sys.stderr)
+        return False
+    print(f"state {built.store.shown(built.around.root)}: {found}")
+    return True
 
 
 async def _all_reached(built: Built) -> bool:

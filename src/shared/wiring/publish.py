@@ -38,7 +38,7 @@ def publish(built: Built, failed: bool, only_list: bool, in_json: bool) -> int:
     if in_json:
         print_json({"streams": [_values(built, rest) for rest in rests], "notes": notes})
     else:
-        print_text("\n".join([*_lines(built, rests), *(f"! {told(note, 600)}" for note in notes)]) + "\n")
+        print_text("\n".join([*_lines(built, rests, only_list), *(f"! {told(note, 600)}" for note in notes)]) + "\n")
     return 0 if all(rest.all_there for rest in rests) else 1
 
 
@@ -64,12 +64,13 @@ def _work(built: Built, opened: Opened) -> list[tuple[MonitorPlan, Ports, RunRep
     ]
 
 
-def _lines(built: Built, rests: Sequence[Rest]) -> list[str]:
+def _lines(built: Built, rests: Sequence[Rest], only_list: bool) -> list[str]:
     lines = []
     for rest in rests:
         busy = rest.marked or any(each.verified or each.sent or each.pending for each in rest.published)
         if busy or rest.notes or len(rests) == 1:
-            lines += [f"{rest.stream}: {rest.marked:,} item(s) marked", *_cleaned(built, rest)]
+            marked = "" if only_list else f": {rest.marked:,} item(s) marked"
+            lines += [f"{rest.stream}{marked}", *_cleaned(built, rest)]
     return lines or [f"nothing waits, in {len(rests):,} stream(s)"]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shared.core.ports import RunReader
 from shared.core.registry import nearest
 from shared.core.results import RunReport, Stream
-from shared.core.stories import ItemStory
+from shared.core.stories import ItemStory, PassedOver
 from shared.privacy.items import redact_failure, redact_item, redact_score
 from shared.privacy.redaction import Redactor
 from shared.report.aligned import wrapped
@@ -22,40 +22,70 @@ from shared.wiring.stores import Opened
 _PAST = 100
 """Runs whose streams and broken records are searched."""
 
+_LOST = "Marked as scored, but its decision and its scores are not in the state any more."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is stored of an item, by the id that it was found by; where nothing is, `words` say what else is known, and
+    `known` whether it is one of the monitor's.
+    """
+
+    item_id: str
+    stories: Sequence[ItemStory]
+    passed: Sequence[PassedOver]
+    words: Sequence[str] = ()
+    known: bool = True
+
 
 def print_story(built: Built, item_id: str, in_json: bool) -> int:
-    """Print what is stored of an item in the monitor's stream and in those of its runs without memory; an item that
-    was never seen is an answer too.
+    """Print what is stored of an item, given by its id or the only beginning of one, in the monitor's stream and in
+    those of its runs without memory; 1 when it is not known.
 
     Raises:
         UsageError: when there is no state yet.
     """
     with stored_state(built) as opened:
         runs = opened.reader.runs(built.plan.name, _PAST)
-        streams = _streams(built, runs)
-        stories = [story for stream in streams for story in opened.reader.story(stream, item_id)]
-        passed = [] if stories else [each for stream in streams for each in opened.reader.passed_over(stream, item_id)]
-        unknown = [] if stories or passed else _unknown(built, opened, runs, item_id)
+        found = _look(built, opened, runs, item_id)
+    stories, passed = found.stories, found.passed
     if built.redactor is not None:
         stories = [_redacted(story, built.redactor) for story in stories]
-    if built.redactor is not None:
-        passed = [each._replace(item_id=_name(built, item_id), detail="") for each in passed]
+        passed = [each._replace(item_id=_name(built, found.item_id), detail="") for each in passed]
     told_by = [(story, _options(built, runs, story)) for story in stories]
+    name = _name(built, found.item_id)
     if in_json:
         print_json(
-            {"item_id": _name(built, item_id), "stories": [_values(*each) for each in told_by]}
-            | {"notes": unknown, "passed_over": [each._asdict() for each in passed]}
+            {"item_id": name, "stories": [_values(*each) for each in told_by]}
+            | {"notes": found.words, "passed_over": [each._asdict() for each in passed]}
         )
+    elif found.words:
+        print_text("\n".join(wrapped(f"{line(name, 200)}: {' '.join(found.words)}")) + "\n")
     else:
-        head = (
-            [left_out_text(_name(built, item_id), passed)]
-            if passed
-            else []
-            if stories
-            else wrapped(f"{line(_name(built, item_id), 200)}: {' '.join(unknown)}")
+        print_text(
+            "\n".join([*(story_text(*each) for each in told_by), *([left_out_text(name, passed)] * bool(passed))])
         )
-        print_text("\n".join((*(story_text(*each) for each in told_by), *head)) + ("" if stories or passed else "\n"))
-    return 0
+    return 0 if found.known else 1
+
+
+def _look(built: Built, opened: Opened, runs: Sequence[RunReport], item_id: str) -> _Found:
+    streams = _streams(built, runs)
+    found = _stored(opened.reader, streams, item_id)
+    if found.stories or found.passed:
+        return found
+    near = _near(opened.reader, streams, item_id)
+    begun = [each for each in near if each.startswith(item_id)]
+    if len(begun) == 1:
+        return _stored(opened.reader, streams, begun[0])
+    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
+        return _Found(item_id, (), (), [_LOST])
+    return _Found(item_id, (), (), _unknown(built, runs, item_id, near), known=False)
+
+
+def _stored(reader: RunReader, streams: Sequence[Stream], item_id: str) -> _Found:
+    stories = [story for stream in streams for story in reader.story(stream, item_id)]
+    passed = [] if stories else [each for stream in streams for each in reader.passed_over(stream, item_id)]
+    return _Found(item_id, stories, passed)
 
 
 def _name(built: Built, item_id: str) -> str:
@@ -69,16 +99,16 @@ def _streams(built: Built, runs: Sequence[RunReport]) -> list[Stream]:
     return list(dict.fromkeys((*own, *(run.stream for run in runs if run.stream.source_key == source))))
 
 
-def _unknown(built: Built, opened: Opened, runs: Sequence[RunReport], item_id: str) -> list[str]:
+def _unknown(built: Built, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
     """What may be said of an item without a decision."""
-    stream = built.plan.stream
-    if not built.plan.one_off and not opened.scored.unseen(stream, [item_id]):
-        return ["Marked as scored, but its decision and its scores are not in the state any more."]
+    begun = [_name(built, each) for each in near if each.startswith(item_id)]
+    if begun:
+        return [f"The beginning of several ids, such as {', '.join(map(repr, begun[:3]))}; give more of it."]
     words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
     broken = [each for run in runs for each in told(built, run).broken if item_id in each]
     if broken:
         words.append(f"A broken record names it: {line(broken[0], 300)}.")
-    close = nearest(item_id, _near(opened.reader, _streams(built, runs), item_id))
+    close = nearest(item_id, near)
     if close:
         words.append(f"Did you mean {_name(built, close)!r}?")
     return words
