@@ -137,6 +137,27 @@ def test_a_parent_that_never_comes_is_waited_for_no_longer_than_the_look_back(se
     assert len(item.metadata["spans"]) == 2
 
 
+def test_what_is_left_to_the_next_run_is_in_its_window(server: StandIn, tmp_path: Path) -> None:
+    """Hourly runs. The newest row of a trace without its parent lies just behind an edge of their windows."""
+    root, *below = trace(1, 3, START - minutes(61))
+    for row in below:
+        server.observations.add({**row, "endTime": shown(START - minutes(59.5))})
+    first = list(source_of(server, tmp_path).fetch(START))
+    server.clock.advance(3600)
+    second = list(source_of(server, tmp_path).caught_up(START).fetch(server.clock()))
+    assert [each.id for each in first + second if isinstance(each, DatasetItem)] == [root["traceId"]]
+
+
+def test_a_trace_that_the_next_window_might_not_hold_has_this_one_read_again(server: StandIn, tmp_path: Path) -> None:
+    (row,) = trace(1, 1, START - minutes(90))
+    server.observations.add({**row, "endTime": shown(START - minutes(5))})
+    (note,) = source_of(server, tmp_path).fetch(START)
+    assert isinstance(note, Notice) and note.cut
+    assert "the next run reads this window again for them; raise `look_back_minutes`" in note.text
+    (note,) = source_of(server, tmp_path, from_timestamp=START - minutes(100)).fetch(START)
+    assert isinstance(note, Notice) and not note.cut  # a window that stays holds it anyway
+
+
 def test_a_whole_trace_that_comes_late_is_caught_by_the_look_back(server: StandIn, tmp_path: Path) -> None:
     server.observations.add(*trace(1, start=START - minutes(100)), visible_at=START - minutes(20))
     assert len(read(server, tmp_path)[0]) == 1  # older than the hour that is asked for
