@@ -83,9 +83,12 @@ class LangfuseExperiments:
         self, messages: Sequence[Message], otherwise: MessageState, items: Work, scores: Callable[..., Any]
     ) -> list[Receipt]:
         """Items and scores, each by their own work; what cannot be reached at all stays as it is."""
-        found = {message.key: receipt for message in messages if (receipt := self._project.strange(message))}
-        own = [message for message in messages if message.key not in found]
         with fatal():
+            try:
+                found = await self._project.strangers(messages)
+            except TransientError as error:
+                return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+            own = [message for message in messages if message.key not in found]
             for group in groups(each for each in own if each.body["kind"] == "item").values():
                 found |= {each.key: each for each in await self._tried(items, group, otherwise)}
             rest = [each for each in own if each.body["kind"] != "item"]
