@@ -95,6 +95,18 @@ def test_an_item_is_linked_to_its_own_trace_below_its_root() -> None:
         assert (kept["input"], kept["expectedOutput"], kept["sourceTraceId"]) == ("question 1", "A", f"{1:032x}")
 
 
+def test_the_roots_of_many_traces_are_found_with_few_questions() -> None:
+    with standing_in() as server:
+        traffic(server, 150)
+        box = outbox(server)
+        box.store(sink_of(server).pack(scored(150, ("Exact",))))
+        box.drain()
+        assert done(box)
+        parents = {span["traceId"]: span["parentSpanId"] for span in server.otlp.spans}
+        assert parents == {f"{n:032x}": f"{n:016x}" for n in range(150)}
+        assert server.asked["GET /api/public/v2/observations"] <= 4
+
+
 def test_an_experiments_id_is_the_one_that_langfuse_gives_it() -> None:
     assert Place("ds", "proj", "rün/1").experiment_id == "4deae329d53f4e20"
 
