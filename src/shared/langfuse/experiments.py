@@ -8,7 +8,10 @@ each is read back.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from shared.core.errors import ItemError, TransientError, wait_of
@@ -26,6 +29,12 @@ from shared.langfuse.scores import Score
 from shared.langfuse.sink import LOST_AFTER
 
 _LATER = 5.0
+_PART = 100
+_ENOUGH = timedelta(seconds=100)
+"""Items are sent so many at a time, and none are begun later than that: each takes a request of its own, and a limit
+that makes them slow must not keep messages for longer than they are this process's alone, or spans would stand twice.
+"""
+
 Work = Callable[[Sequence[Message]], Coroutine[Any, Any, list[Receipt]]]
 
 
@@ -56,7 +65,8 @@ class LangfuseExperiments:
         Raises:
             FatalError: for wrong keys, a wrong host, a server that serves no experiments.
         """
-        return await self._each(messages, "pending", self._send_items, self._scores.send)
+        until = self._client.now() + _ENOUGH
+        return await self._each(messages, "pending", partial(self._send_items, until), self._scores.send)
 
     async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
         """Read some back: items among those of their run, scores by id.
@@ -110,9 +120,21 @@ class LangfuseExperiments:
         except TransientError as error:
             return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
 
-    async def _send_items(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def _send_items(self, until: datetime, messages: Sequence[Message]) -> list[Receipt]:
         place, runs = await self._place(messages[0]), await self._ways()
-        there = await runs.there(place, messages)
+        send = partial(self._send_part, place, runs, await runs.there(place, messages))
+        found: list[Receipt] = []
+        for start in range(0, len(messages), _PART):
+            part = messages[start : start + _PART]
+            if self._client.now() < until:
+                found += await self._tried(send, part, "pending")
+            else:
+                found += [Receipt(each.key, "pending", "not sent yet: the server takes few at a time") for each in part]
+        return found
+
+    async def _send_part(
+        self, place: Place, runs: Runs, there: AbstractSet[str], messages: Sequence[Message]
+    ) -> list[Receipt]:
         items = await self._datasets.put(messages)
         found = {key: receipt for key, receipt in items.items() if isinstance(receipt, Receipt)}
         ids = {key: item_id for key, item_id in items.items() if isinstance(item_id, str)}
