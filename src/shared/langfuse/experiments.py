@@ -24,7 +24,7 @@ from shared.langfuse.delivery import Patience, Project, ScoreDelivery, fatal, to
 from shared.langfuse.experiment_messages import Packer
 from shared.langfuse.experiment_runs import LinkRuns, Place, Runs, SpanRuns, groups
 from shared.langfuse.failures import NotFound
-from shared.langfuse.posting import together
+from shared.langfuse.posting import Gate, together
 from shared.langfuse.scores import Score
 from shared.langfuse.sink import LOST_AFTER
 
@@ -198,10 +198,11 @@ class DatasetItems:
         await self.id(name)
         if name not in self._known:
             self._known[name] = {str(row["id"]) async for row in self._client.datasets.items(name)}
-        made = await together(self._put(name, message) for message in messages)
+        gate = Gate(self._client.settings.max_concurrent)
+        made = await together(self._put(gate, name, message) for message in messages)
         return {message.key: each for message, each in zip(messages, made, strict=True)}
 
-    async def _put(self, dataset: str, message: Message) -> str | Receipt:
+    async def _put(self, gate: Gate, dataset: str, message: Message) -> str | Receipt:
         item, known = message.body["item"], self._known[dataset]
         if item["own"] in known:  # the monitor has read it from this very dataset
             return str(item["own"])
@@ -209,7 +210,8 @@ class DatasetItems:
             return str(item["id"])
         fields = ("id", "input", "expected_output", "metadata", "source_trace_id", "source_observation_id")
         try:
-            await self._client.datasets.put_item(dataset, NewItem(**{each: item[each] for each in fields}))
+            made = NewItem(**{each: item[each] for each in fields})
+            await gate.through(partial(self._client.datasets.put_item, dataset), made)
         except TransientError as error:
             return Receipt(message.key, "pending", str(error), wait_of(error))
         except ItemError as error:
