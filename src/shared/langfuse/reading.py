@@ -20,9 +20,13 @@ from typing import Any, Protocol
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
 from shared.langfuse.failures import TooBroad
+from shared.langfuse.paging import listed
 from shared.langfuse.queries import ObservationQuery, Page, Row
 from shared.langfuse.settings import Runtime
 from shared.langfuse.transport import Call, Transport
+
+NEEDED = ("id", "startTime")
+"""Without these a row cannot be placed."""
 
 _SHORTEST = 1.0
 _SMALLEST_PAGE = 10
@@ -80,10 +84,8 @@ async def v2_page(transport: Transport, query: ObservationQuery, place: Place) -
     if place.cursor is not None:
         params["cursor"] = place.cursor
     call = Call("GET", "/api/public/v2/observations", "general", params, broad=True)
-    data = (await transport.ask(call)).data
-    if not isinstance(data, dict) or not isinstance(data.get("data"), list):
-        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered without rows")
-    rows, cursor = data["data"], (data.get("meta") or {}).get("cursor")
+    rows, meta = listed((await transport.ask(call)).data, call.path, NEEDED)
+    cursor = meta.get("cursor")
     if cursor is not None and not rows:
         raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered a cursor without rows, which has no end")
     return rows, cursor
