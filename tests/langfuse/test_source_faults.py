@@ -138,6 +138,12 @@ def test_a_wrong_key_or_host_is_said_without_the_key(
     assert not [each for each in threading.enumerate() if each.name == "langfuse"]
 
 
+def test_the_file_of_limits_lies_in_the_project(server: StandIn, tmp_path: Path) -> None:
+    """Two processes that are started in different folders share it."""
+    assert whole(read(server, tmp_path, limits_file="state/limits.json")[0])
+    assert (tmp_path / "state" / "limits.json").exists()
+
+
 def test_a_server_that_leads_in_a_circle_ends_the_read(server: StandIn, tmp_path: Path) -> None:
     server.observations.endless = "same"
     with pytest.raises(SourceError, match="circle"):

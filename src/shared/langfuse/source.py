@@ -76,7 +76,7 @@ class LangfuseSource:
             cannot be put aside.
         """
         now, done = as_utc(now), False
-        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
         try:
             gathering = Gathering(client, self._params, spool, now, self._last)
