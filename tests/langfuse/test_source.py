@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from implementations.athena.extractors import chat, recommendation
+from shared.core.extracting import LeftOut
 from shared.core.ports import Notice
 from shared.core.records import DatasetItem
 from shared.langfuse.source_params import LangfuseSourceParams
@@ -151,10 +152,10 @@ def test_what_is_left_to_the_next_run_is_in_its_window(server: StandIn, tmp_path
 def test_a_trace_that_the_next_window_might_not_hold_has_this_one_read_again(server: StandIn, tmp_path: Path) -> None:
     (row,) = trace(1, 1, START - minutes(90))
     server.observations.add({**row, "endTime": shown(START - minutes(5))})
-    (note,) = source_of(server, tmp_path).fetch(START)
-    assert isinstance(note, Notice) and note.cut
+    left, note = source_of(server, tmp_path).fetch(START)
+    assert isinstance(left, LeftOut) and left.later and isinstance(note, Notice) and note.cut
     assert "the next run reads this window again for them; raise `look_back_minutes`" in note.text
-    (note,) = source_of(server, tmp_path, from_timestamp=START - minutes(100)).fetch(START)
+    _, note = source_of(server, tmp_path, from_timestamp=START - minutes(100)).fetch(START)
     assert isinstance(note, Notice) and not note.cut  # a window that stays holds it anyway
 
 

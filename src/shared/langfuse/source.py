@@ -38,6 +38,13 @@ _NOTES = {
 }
 
 
+_LATER = {
+    "not quiet": "it was not quiet: one of its rows was too new",
+    "long": "it was not quiet: one of its rows was too new",
+    "lacking": "a row that others name as their parent had not arrived",
+}
+
+
 _TOLD = timedelta(minutes=10)
 """Runs that begin a little late are nothing to speak of."""
 
@@ -104,6 +111,7 @@ class LangfuseSource:
             why = self._not_yet(group, gathering, now)
             if why:
                 left[why] += 1
+                yield from _left(group, why)
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
             if self._experimental(record):
@@ -164,3 +172,8 @@ class LangfuseSource:
         """The same for every read of the same rows by the same source: what is put aside belongs to it."""
         asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
         return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
+
+
+def _left(group: Group, why: str) -> list[LeftOut]:
+    """What is stored of a group that is left to a later run; nothing of one that is not there."""
+    return [LeftOut(group.id, _LATER[why], later=True)] if why in _LATER else []
