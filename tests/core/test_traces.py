@@ -113,6 +113,17 @@ def test_variables_are_read_from_the_prompt() -> None:
     assert Patterns().patterns("Recom-Mendation") == Patterns().patterns("recommendation")
 
 
+def test_a_pattern_may_have_no_group_or_one_that_finds_nothing() -> None:
+    """Neither hides the other variables of the step."""
+
+    class Odd(PromptPatternsBase):
+        def _patterns_chat(self) -> Mapping[str, str]:
+            return {"whole": r"Q: \w+", "absent": r"Q(!)?", "word": r"Q: (\w+)"}
+
+    trace = Trace({"observations": [{"name": "chat", "type": "GENERATION", "input": "Q: why"}]}, Odd())
+    assert dict(trace.chat.variables) == {"whole": "Q: why", "word": "why"}
+
+
 def test_a_step_that_is_not_there() -> None:
     """An extractor that asks for a step gets an error for this item only, naming the steps."""
     with pytest.raises(ItemError, match=r"trace 't1' has no step 'chat'; it has \['recommendation', 'unnamed'\]"):
@@ -213,3 +224,21 @@ def test_filtering_and_slicing() -> None:
     assert isinstance(traces[1:], TraceCollection)
     assert traces[1:][0].recommendation.variables.state == "CA"
     assert traces[-1].id == "b1"
+
+
+def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    """In a file of thousands of traces one looks for the line."""
+    path = tmp_path / "traces.jsonl"
+    path.write_text('{"id": "a"}\n\n{"id": \n')
+    with pytest.raises(SourceError, match="line 3, column 8: Expecting value"):
+        TraceCollection.load_json(path)
+    assert repr(TraceCollection([{}, {}])) == "TraceCollection(2 traces)"
+
+
+def test_a_text_that_cannot_be_encoded_leaves_the_file(tmp_path: Path) -> None:
+    """Half a surrogate pair, as a cut emoji leaves it."""
+    path = tmp_path / "traces.json"
+    TraceCollection([{"id": "a"}]).save_json(path)
+    with pytest.raises(StoreError):
+        TraceCollection([{"id": "\ud83d"}]).save_json(path)
+    assert [each.id for each in TraceCollection.load_json(path)] == ["a"]

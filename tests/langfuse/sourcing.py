@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from shared.core.clock import parse_time
+from shared.core.extracting import LeftOut
 from shared.core.ports import Broken, Notice, SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.settings import Runtime
@@ -64,7 +65,7 @@ def read(
         if isinstance(found, DatasetItem):
             assert found.id not in items
             items[found.id] = found
-        else:
+        elif not (isinstance(found, LeftOut) and found.later):
             assert isinstance(found, Notice), found
             notes.append(found.text)
     return items, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.core.outbox import Receipt
 from shared.core.results import ItemResult, Stream
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.experiment_messages import ExperimentPlan, Packer, input_of
@@ -93,6 +95,45 @@ def test_an_item_is_linked_to_its_own_trace_below_its_root() -> None:
         assert row["experimentId"] == Place(dataset["id"], PROJECT, "nightly").experiment_id
         kept = server.datasets.items[row["experimentItemId"]]
         assert (kept["input"], kept["expectedOutput"], kept["sourceTraceId"]) == ("question 1", "A", f"{1:032x}")
+
+
+def test_the_roots_of_many_traces_are_found_with_few_questions() -> None:
+    with standing_in() as server:
+        traffic(server, 150)
+        box = outbox(server)
+        box.store(sink_of(server).pack(scored(150, ("Exact",))))
+        box.drain()
+        assert done(box)
+        parents = {span["traceId"]: span["parentSpanId"] for span in server.otlp.spans}
+        assert parents == {f"{n:032x}": f"{n:016x}" for n in range(150)}
+        assert server.asked["GET /api/public/v2/observations"] <= 4
+
+
+@pytest.mark.parametrize("plan", [LINKED, NEW])
+def test_sending_ends_before_anybody_else_may_send_the_same(plan: ExperimentPlan) -> None:
+    """1,000 items at a hundred requests a minute take ten minutes; a claim is this process's alone for five."""
+    with standing_in(Plan(limits={"datasets": 100, "general": 30})) as server:
+        traffic(server, 1000)
+        given = sink_of(server, plan).pack(scored(1000, ("Exact",)))
+        items = [each for each in given.messages if each.body["kind"] == "item"]
+
+        async def send() -> list[Receipt]:
+            sink = sink_of(server, plan)
+            try:
+                return await sink.send(items)
+            finally:
+                await sink.aclose()
+
+        began = server.clock()
+        receipts = asyncio.run(send())
+        assert (server.clock() - began).total_seconds() < 300
+        assert len(receipts) == 1000 and "sent" in {each.state for each in receipts}
+        box = outbox(server, plan, size=1000)
+        box.store(given)
+        box.drain()
+        assert done(box)
+        spans = [span["spanId"] for span in server.otlp.spans]
+        assert len(spans) == len(set(spans)) == 1000
 
 
 def test_an_experiments_id_is_the_one_that_langfuse_gives_it() -> None:

@@ -7,6 +7,7 @@ import base64
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -118,6 +119,35 @@ def test_an_answer_that_is_too_large_is_not_read_on() -> None:
     with standing_in() as server:
         server.faults.add(READ, Fault(200, b" " * 3_000_000))
         assert "larger than 1 MB" in failing(server, BadAnswer, max_response_mb=1.0)
+
+
+def test_an_answer_that_never_ends_is_given_up() -> None:
+    """A byte now and then is no silence, so that no timeout of one's own ends it."""
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        with suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        gone.set()
+
+    async def ask() -> None:
+        server = await asyncio.start_server(drip, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = LangfuseClient(settings(f"http://127.0.0.1:{port}", timeout=0.1, tries=1))
+        try:
+            with pytest.raises(Unavailable, match="took too long"):
+                await client.health()
+        finally:
+            await client.aclose()
+            server.close()
+            await gone.wait()
+
+    gone = asyncio.Event()
+    asyncio.run(asyncio.wait_for(ask(), 10))
 
 
 def test_a_request_that_is_wrong_is_refused_once() -> None:

@@ -16,7 +16,7 @@ from shared.langfuse.client import LangfuseClient
 from shared.langfuse.failures import TooBroad
 from shared.langfuse.queries import ObservationQuery, Page, Row
 from tests.langfuse.clients import client_of, listed, using
-from tests.langfuse.standin.faults import BROKEN, CUT, STUCK, TOO_BROAD, UNAVAILABLE, Fault, at_random, busy
+from tests.langfuse.standin.faults import BROKEN, CUT, STUCK, TOO_BROAD, TOO_LARGE, UNAVAILABLE, Fault, at_random, busy
 from tests.langfuse.standin.plan import Plan
 from tests.langfuse.standin.server import StandIn, standing_in
 from tests.langfuse.standin.traffic import trace, traces
@@ -115,6 +115,15 @@ def test_a_query_that_is_too_broad_is_halved_until_it_is_not() -> None:
         assert ids_of(read(server, ObservationQuery(since=HOUR.since, until=START))) == ids
         refused = server.statuses[524]
         assert refused < 15 and server.asked[READ] < 150  # 90 windows would be the fewest
+
+
+@pytest.mark.parametrize("query", [HOUR, ObservationQuery()])
+def test_an_answer_that_would_be_too_large_is_asked_for_in_parts(query: ObservationQuery) -> None:
+    with standing_in() as server:
+        ids = filled(server, 300)
+        assert ids_of(read(server, query, max_response_mb=0.02)) == ids
+        server.faults.add(READ, Fault(200, b'{"data": [], "meta": {}}'), TOO_LARGE)  # or the server says it: 413
+        assert ids_of(read(server, query)) == ids
 
 
 def test_a_first_window_spares_the_server_what_is_known_to_be_too_much() -> None:

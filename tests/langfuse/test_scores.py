@@ -187,6 +187,19 @@ def test_a_server_that_stays_down_leaves_every_score_unknown() -> None:
         assert "answered 500" in outcomes[0].reason
 
 
+def test_a_server_that_does_not_answer_is_not_asked_for_every_score() -> None:
+    """One by one, a hundred scores would each wait for all their tries."""
+    with standing_in(Plan("4.16.0")) as server:
+        server.faults.chance = lambda request: BROKEN if request.method == "POST" else None
+        outcomes = post(server, [score(n) for n in range(100)])
+        assert statuses(outcomes) == ["unknown"] * 100
+        assert server.asked[POST] <= (8 + 7) * 4  # those at work when the eighth was given up, and their tries
+        assert "not sent, because others were not answered" in outcomes[-1].reason
+        server.faults.chance = lambda request: BROKEN if request.path.endswith("/health") else None
+        assert statuses(post(server, [score(n) for n in range(1000)])) == ["unknown"] * 1000
+        assert server.asked["GET /api/public/health"] == 1 + 4
+
+
 def test_a_wrong_key_ends_posting_at_once() -> None:
     with standing_in(Plan(secret_key="another")) as server:
         with pytest.raises(ConfigError, match="secret_key"):

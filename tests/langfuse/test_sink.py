@@ -271,6 +271,17 @@ def test_keys_of_another_project_are_refused() -> None:
         assert moved.states() == {"failed": 2} and not stored(server)
 
 
+@pytest.mark.parametrize(("before", "now"), [("", PROJECT), (PROJECT, "")])
+def test_naming_the_project_while_scores_wait_strands_none(before: str, now: str) -> None:
+    with standing_in() as server:
+        given = packed(scored(1), Marking(before))
+        box = MemoryOutbox(lambda: sink_of(server, Marking(now)), server.clock)
+        box.store(given)
+        box.drain()
+        assert box.states() == {"verified": 2}
+        assert stored(server).keys() == {each.key for each in given.messages}
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     plan=st.sampled_from([(*server, delay) for server in SERVERS for delay in (0.0, 3.0, 120.0)]),

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from implementations.athena.extractors import chat, recommendation
+from shared.core.extracting import LeftOut
 from shared.core.ports import Notice
 from shared.core.records import DatasetItem
 from shared.langfuse.source_params import LangfuseSourceParams
@@ -135,6 +136,27 @@ def test_a_parent_that_never_comes_is_waited_for_no_longer_than_the_look_back(se
     server.observations.add(*trace(1, 3, START - minutes(61))[1:])
     (item,) = read(server, tmp_path)[0].values()
     assert len(item.metadata["spans"]) == 2
+
+
+def test_what_is_left_to_the_next_run_is_in_its_window(server: StandIn, tmp_path: Path) -> None:
+    """Hourly runs. The newest row of a trace without its parent lies just behind an edge of their windows."""
+    root, *below = trace(1, 3, START - minutes(61))
+    for row in below:
+        server.observations.add({**row, "endTime": shown(START - minutes(59.5))})
+    first = list(source_of(server, tmp_path).fetch(START))
+    server.clock.advance(3600)
+    second = list(source_of(server, tmp_path).caught_up(START).fetch(server.clock()))
+    assert [each.id for each in first + second if isinstance(each, DatasetItem)] == [root["traceId"]]
+
+
+def test_a_trace_that_the_next_window_might_not_hold_has_this_one_read_again(server: StandIn, tmp_path: Path) -> None:
+    (row,) = trace(1, 1, START - minutes(90))
+    server.observations.add({**row, "endTime": shown(START - minutes(5))})
+    left, note = source_of(server, tmp_path).fetch(START)
+    assert isinstance(left, LeftOut) and left.later and isinstance(note, Notice) and note.cut
+    assert "the next run reads this window again for them; raise `look_back_minutes`" in note.text
+    _, note = source_of(server, tmp_path, from_timestamp=START - minutes(100)).fetch(START)
+    assert isinstance(note, Notice) and not note.cut  # a window that stays holds it anyway
 
 
 def test_a_whole_trace_that_comes_late_is_caught_by_the_look_back(server: StandIn, tmp_path: Path) -> None:

@@ -138,7 +138,44 @@ def test_a_wrong_key_or_host_is_said_without_the_key(
     assert not [each for each in threading.enumerate() if each.name == "langfuse"]
 
 
+def test_the_file_of_limits_lies_in_the_project(server: StandIn, tmp_path: Path) -> None:
+    """Two processes that are started in different folders share it."""
+    assert whole(read(server, tmp_path, limits_file="state/limits.json")[0])
+    assert (tmp_path / "state" / "limits.json").exists()
+
+
 def test_a_server_that_leads_in_a_circle_ends_the_read(server: StandIn, tmp_path: Path) -> None:
     server.observations.endless = "same"
     with pytest.raises(SourceError, match="circle"):
         read(server, tmp_path, fields=["io"])
+
+
+READS = {"4.60.0": "/api/public/v2/observations", "3.225.3": "/api/public/observations"}
+
+
+@pytest.mark.parametrize("version", READS)
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"null", "has no rows"),
+        (b'{"data": [null]}', "a row without id and startTime"),
+        (b'{"data": [{"id": "o"}], "meta": {"totalPages": 1}}', "a row without id and startTime"),
+        (
+            b'{"data": [{"id": "o", "traceId": "t", "startTime": "soon"}], "meta": {"totalPages": 1}}',
+            "observation o of trace t: expected a time",
+        ),
+    ],
+)
+def test_an_answer_that_is_no_list_of_rows_is_told(tmp_path: Path, version: str, body: bytes, said: str) -> None:
+    with standing_in(Plan(version)) as server:
+        server.faults.chance = lambda request: Fault(200, body) if request.path == READS[version] else None
+        with pytest.raises(SourceError, match=said):
+            read(server, tmp_path)
+
+
+def test_a_list_that_does_not_say_how_long_it_is_is_not_taken_for_whole(tmp_path: Path) -> None:
+    with standing_in(Plan("3.225.3")) as server:
+        body = b'{"data": [{"id": "o", "traceId": "t", "startTime": "2026-11-20T11:30:00Z"}], "meta": {}}'
+        server.faults.chance = lambda request: Fault(200, body) if request.path == READS["3.225.3"] else None
+        with pytest.raises(SourceError, match="does not say how many pages there are"):
+            read(server, tmp_path)

@@ -161,6 +161,23 @@ def test_a_run_waits_a_little_for_a_slow_sink(tmp_path: Path) -> None:
     assert (report.status, report.counts.marked) == ("done", 10)
 
 
+def test_a_run_waits_no_longer_because_every_try_takes_long(tmp_path: Path) -> None:
+    """A sink that hangs for a while at each try has the same `verify` seconds as one that answers at once."""
+
+    class Hanging(Folder):
+        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+            self.sent += [each.key for each in messages]
+            await asyncio.sleep(0.5)
+            raise Unavailable("no answer")
+
+    house = House(tmp_path, 1)
+    sink = Hanging(tmp_path / "rows")
+    ports = Ports(house.scored, SqlRunStore(house.database), (Outlet(sink),))
+    plan = house.plan(patience=Patience(verify=3.0, settle=0.0))
+    assert asyncio.run(run_monitor(plan, ports)).status == "unpublished"
+    assert len(sink.sent) == 2  # at 0 and 1.5 s; the next would be at 4 s
+
+
 @pytest.mark.parametrize("down", DOWN)
 def test_a_required_sink_that_is_down_does_not_stop_scoring(tmp_path: Path, down: type[Exception]) -> None:
     """All is scored and stored, nothing marked; the run fails and says how to drain it; the next run does."""
@@ -390,7 +407,7 @@ def test_faults_and_kills_lose_nothing_and_double_nothing(
     assert house.sink.rows() == {key: value for key, value in whole.items() if key not in keys}
     assert shelf.ids() == [each.id for each in items(12)]
     assert house.marked() == 12 - len(keys)
-    assert [house.sink.sent.count(key) for key in keys] == [1] * len(keys)
+    assert all(1 <= house.sink.sent.count(key) <= 1 + len(lives) for key in keys)  # a kill may lose what was said
 
 
 class _Guarded:

@@ -73,6 +73,17 @@ def test_runs_score_every_trace_once_and_catch_what_comes_late(server: StandIn, 
     assert len({(row["item_id"], row["label"]) for row in published}) == len(published) == 60
 
 
+def test_a_trace_that_is_left_to_the_next_run_says_so(server: StandIn, project: Project) -> None:
+    """Seen and not scored is not the same as never seen."""
+    quiet, fresh = athena("chat", 2)
+    server.observations.add(*rows_of(quiet, server.clock() - timedelta(minutes=20)))
+    server.observations.add(*rows_of(fresh, server.clock() - timedelta(minutes=2)))
+    counts = project.report()["counts"]
+    assert (counts["read"], counts["filtered"], counts["scored"]) == (1, 0, 1)
+    told = " ".join(project.run("explain", "m.yaml", fresh["id"]).stdout.split())
+    assert "Not scored yet: when a run saw it first, it was left to a later one: it was not quiet" in told
+
+
 def test_a_wrong_key_stops_the_run_with_exit_code_2_and_is_not_shown(server: StandIn, project: Project) -> None:
     done = project.run("m.yaml", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
     assert done.returncode == 2

@@ -171,7 +171,7 @@ def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: Sta
 
 
 def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Path, server: StandIn) -> None:
-    project = project_of(tmp_path, server, LIVE)
+    project = project_of(tmp_path, server, LIVE.replace("hours_back: 1", "hours_back: 1\n  limits_file: limits.json"))
     built = build(project.folder / "m.yaml")
     assert isinstance(built.plan.source, LangfuseSource)
     sinks = {outlet.name: outlet.sink for outlet in built.sinks}
@@ -179,6 +179,7 @@ def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Pat
     assert clients[0] is clients[1]
     assert clients[0]._runtime is built.plan.source.runtime
     assert clients[0].settings.base_url == server.url
+    assert clients[0].settings.limits_file == str(project.folder / "limits.json")
 
 
 def test_sessions_are_not_scored_where_their_ids_are_hashed(tmp_path: Path, server: StandIn) -> None:

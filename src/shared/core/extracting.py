@@ -32,10 +32,11 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A record that is none of the monitor's: the id that its source knows it by, and why."""
+    """A record that is none of the monitor's, or with `later` not yet: the id that its source knows it by, and why."""
 
     item_id: str
     why: str
+    later: bool = False
 
 
 Fetched = DatasetItem | Broken | LeftOut | Notice

@@ -52,8 +52,8 @@ class DataSource(Protocol):
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the source's window as of `now`, lazily and in bounded memory.
 
-        A record that cannot be used is yielded as `Broken`, one that is none of the monitor's as `LeftOut`; the others
-        follow. A hit limit is yielded as a `Notice`.
+        A record that cannot be used is yielded as `Broken`, one that is none of the monitor's, or not yet one, as
+        `LeftOut`; the others follow. A hit limit is yielded as a `Notice`.
 
         Raises:
             SourceError: when the source as a whole cannot be read.

@@ -43,10 +43,10 @@ class Delivered(NamedTuple):
     at: datetime | None
 
 
-Reason = Literal["duplicate", "filtered", "over_budget", "elsewhere"]
+Reason = Literal["duplicate", "filtered", "later", "over_budget", "elsewhere"]
 """Why something was left out, besides a draw's decision: it came more than once in one reading (the first stands), the
-extractor or the source said that it is none of the monitor's, the budget was spent before it was scored, or a run with
-another database has marked it.
+extractor or the source said that it is none of the monitor's, the source left it to a later run, the budget was spent
+before it was scored, or a run with another database has marked it.
 """
 
 

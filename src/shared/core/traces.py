@@ -84,7 +84,8 @@ class PromptPatternsBase:
     """Regular expressions that read variables back out of a step's prompt.
 
     An application subclasses it and writes one method per step, `_patterns_<step>()`, that returns
-    `{variable: pattern}`. Each pattern is searched with DOTALL; its first group, stripped, is the value.
+    `{variable: pattern}`. Each pattern is searched with DOTALL; its first group, stripped, is the value (of one without
+    groups all of it). What is not there, or stands in an optional group that found nothing, is no variable.
     """
 
     def patterns(self, step: str) -> Mapping[str, str]:
@@ -99,7 +100,8 @@ class PromptPatternsBase:
     def extract(self, step: str, text: str) -> dict[str, str]:
         """Every variable of the step that its pattern finds in `text`."""
         hits = ((name, re.search(pattern, text, re.DOTALL)) for name, pattern in self.patterns(step).items())
-        return {name: hit.group(1).strip() for name, hit in hits if hit is not None}
+        values = ((name, hit.group(min(1, hit.re.groups))) for name, hit in hits if hit is not None)
+        return {name: value.strip() for name, value in values if value is not None}
 
 
 def prompt_text(value: Any) -> str:
@@ -241,8 +243,7 @@ class TraceCollection(Sequence[Trace]):
         where = os.fspath(path)
         try:
             text = Path(path).read_text(encoding="utf-8")
-            lines = (line for line in text.split("\n") if line.strip())
-            rows = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in lines]
+            rows = json.loads(text) if text.lstrip().startswith("[") else list(_lines(text))
         except (OSError, ValueError) as error:
             raise SourceError(f"{where}: cannot be read as traces: {error}") from error
         traces = []
@@ -261,7 +262,7 @@ class TraceCollection(Sequence[Trace]):
         """
         try:
             text = json.dumps([each.raw for each in self], ensure_ascii=False, indent=1)
-            Path(path).write_text(text, encoding="utf-8")
+            Path(path).write_bytes(text.encode())  # encoded before the file is opened, which empties it
         except (OSError, TypeError, ValueError) as error:
             raise StoreError(f"{os.fspath(path)}: the traces cannot be written: {error}") from error
 
@@ -279,3 +280,16 @@ class TraceCollection(Sequence[Trace]):
 
     def __len__(self) -> int:
         return len(self._traces)
+
+    def __repr__(self) -> str:
+        return f"TraceCollection({len(self)} traces)"
+
+
+def _lines(text: str) -> Iterator[Any]:
+    """The values of JSON Lines; empty lines are none."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number}, column {error.colno}: {error.msg}") from error

@@ -18,7 +18,7 @@ from shared.core.loops import Portal
 from shared.langfuse.datasets import Datasets
 from shared.langfuse.failures import Unserved
 from shared.langfuse.legacy import LegacyReads
-from shared.langfuse.paging import following
+from shared.langfuse.paging import following, listed
 from shared.langfuse.posting import Posting
 from shared.langfuse.probing import Dialect, Health, Probe, Reads
 from shared.langfuse.prompts import Prompts
@@ -142,8 +142,8 @@ class LangfuseClient:
         Raises:
             ConfigError: for keys that belong to none.
         """
-        data = (await self._transport.ask(Call("GET", "/api/public/projects"))).data
-        projects = data.get("data") if isinstance(data, dict) else None
+        call = Call("GET", "/api/public/projects")
+        projects, _ = listed((await self._transport.ask(call)).data, call.path, ("id",))
         if not projects:
             raise Unserved(f"{self._transport.settings.base_url}: these keys belong to no project")
         return str(projects[0]["id"])

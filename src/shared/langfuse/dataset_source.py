@@ -55,7 +55,7 @@ class LangfuseDatasetSource:
         Raises:
             SourceError: when the dataset cannot be read; ConfigError: wrong keys, no dataset of that name.
         """
-        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
         given = archived = 0
         try:
             for row in client.each(client.datasets.items(self._params.dataset)):

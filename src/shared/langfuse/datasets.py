@@ -130,6 +130,6 @@ class Datasets:
 
 
 def _row(reply: Reply) -> Row:
-    if not isinstance(reply.data, dict):
-        raise BadAnswer("the server's answer is no dataset")
+    if not isinstance(reply.data, dict) or "id" not in reply.data:
+        raise BadAnswer("the server's answer is no dataset, and no item of one")
     return reply.data

@@ -118,23 +118,22 @@ class Project:
             self._found = found
         return self._found
 
-    async def check(self) -> None:
-        """Ask, where a project was said.
+    async def strangers(self, messages: Sequence[Message]) -> dict[str, Receipt]:
+        """By key what messages get that were packed for another project. Those that name none go wherever the keys
+        lead, as they would have when they were packed.
 
         Raises:
-            ConfigError: as `id`.
+            ConfigError: as `id`; TransientError when the server does not answer.
         """
-        if self._expected:
-            await self.id()
-
-    def strange(self, message: Message) -> Receipt | None:
-        """What a message gets that was packed for another project."""
-        meant = message.body.get("project", "")
-        if meant == self._expected:
-            return None
-        return Receipt(
-            message.key, "failed", f"it was packed for project {meant!r}, and this one is {self._expected!r}"
-        )
+        meant = {each.key: each.body.get("project") for each in messages}
+        if not self._expected and not any(meant.values()):
+            return {}
+        own = await self.id()
+        return {
+            key: Receipt(key, "failed", f"it was packed for project {name!r}, and the keys belong to {own!r}")
+            for key, name in meant.items()
+            if name and name != own
+        }
 
 
 _SENT = {

@@ -22,6 +22,9 @@ from shared.langfuse.spans import Attribute, Span, attribute
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _NEAR = timedelta(days=1)
+_TRACES = 100
+"""Traces in one question, so that its address stays short enough for every proxy."""
+
 _AGAIN = 30.0
 """Seconds until what may be there, though its answer was lost, is readable: then it is looked for and, if need be, sent
 again. A span that is sent twice may be shown twice.
@@ -79,15 +82,16 @@ class SpanRuns:
 
     async def record(self, place: Place, items: Mapping[str, str], messages: Sequence[Message]) -> list[Receipt]:
         """Send a span for each item, and one below it for each score where that is asked for."""
-        roots = await together(self._root(message) for message in messages)
+        roots = await self._roots(messages)
         receipts: dict[str, Receipt] = {}
         spans: dict[str, str] = {}
         ready: list[Span] = []
-        for message, root in zip(messages, roots, strict=True):
+        for message in messages:
             if not _TRACE_ID.fullmatch(message.body["trace"]):
                 why = f"trace {message.body['trace']!r} cannot be linked: a span's trace has 32 hexadecimal digits"
                 receipts[message.key] = Receipt(message.key, "failed", why)
                 continue
+            root = _above(message.body, roots)
             made = spans_of(message.body, root, _experiment(place, items[message.key], message.body))
             spans |= dict.fromkeys((span.span_id for span in made), message.key)
             ready += made
@@ -98,19 +102,18 @@ class SpanRuns:
                 receipts[key] = Receipt(key, STATES[outcome.status], outcome.reason, wait)
         return [receipts[message.key] for message in messages]
 
-    async def _root(self, message: Message) -> Row:
-        """Of the trace that an item is linked to, the observation that is its root; nothing where there is none."""
-        body = message.body
-        if not body["linked"]:
-            return {}
-        if body["parent"]:
-            return {"id": body["parent"]}
-        start = parse_time(body["start"])
-        query = ObservationQuery(start - _NEAR, start + _NEAR, ("basic",), trace_id=body["trace"], root_only=True)
-        async for row in self._client.observations(query):
-            if row["id"] != body["span"]:
-                return row
-        return {}
+    async def _roots(self, messages: Sequence[Message]) -> dict[str, Row]:
+        """By trace the observation that is its root, for items that are linked to a trace and name no observation."""
+        asked = [each for each in messages if each.body["linked"] and not each.body["parent"]]
+        known = (each for each in asked if _TRACE_ID.fullmatch(each.body["trace"]))
+        near = sorted(known, key=lambda each: parse_time(each.body["start"]))
+        own = {each.body["span"] for each in asked}
+        found: dict[str, Row] = {}
+        for start in range(0, len(near), _TRACES):
+            async for row in self._client.observations(_roots_of(near[start : start + _TRACES])):
+                if row["id"] not in own:
+                    found.setdefault(row["traceId"], row)
+        return found
 
 
 class LinkRuns:
@@ -160,6 +163,21 @@ class LinkRuns:
             return [row async for row in self._client.datasets.links(place.dataset_id, place.run)]
         except NotFound:
             return []
+
+
+def _roots_of(messages: Sequence[Message]) -> ObservationQuery:
+    """A question for the roots of some messages' traces; the messages come by their start."""
+    since, until = (parse_time(messages[place].body["start"]) for place in (0, -1))
+    traces = list(dict.fromkeys(each.body["trace"] for each in messages))
+    which = {"type": "stringOptions", "column": "traceId", "operator": "any of", "value": traces}
+    return ObservationQuery(since - _NEAR, until + _NEAR, ("basic",), root_only=True, where=(which,))
+
+
+def _above(body: Mapping[str, Any], roots: Mapping[str, Row]) -> Row:
+    """The observation of a linked trace that an item's span goes under; nothing where there is none."""
+    if not body["linked"]:
+        return {}
+    return {"id": body["parent"]} if body["parent"] else roots.get(body["trace"], {})
 
 
 def spans_of(body: Mapping[str, Any], root: Row, experiment: Mapping[str, Attribute]) -> list[Span]:

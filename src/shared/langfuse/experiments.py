@@ -8,7 +8,10 @@ each is read back.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from shared.core.errors import ItemError, TransientError, wait_of
@@ -21,11 +24,17 @@ from shared.langfuse.delivery import Patience, Project, ScoreDelivery, fatal, to
 from shared.langfuse.experiment_messages import Packer
 from shared.langfuse.experiment_runs import LinkRuns, Place, Runs, SpanRuns, groups
 from shared.langfuse.failures import NotFound
-from shared.langfuse.posting import together
+from shared.langfuse.posting import Gate, together
 from shared.langfuse.scores import Score
 from shared.langfuse.sink import LOST_AFTER
 
 _LATER = 5.0
+_PART = 100
+_ENOUGH = timedelta(seconds=100)
+"""Items are sent so many at a time, and none are begun later than that: each takes a request of its own, and a limit
+that makes them slow must not keep messages for longer than they are this process's alone, or spans would stand twice.
+"""
+
 Work = Callable[[Sequence[Message]], Coroutine[Any, Any, list[Receipt]]]
 
 
@@ -56,7 +65,8 @@ class LangfuseExperiments:
         Raises:
             FatalError: for wrong keys, a wrong host, a server that serves no experiments.
         """
-        return await self._each(messages, "pending", self._send_items, self._scores.send)
+        until = self._client.now() + _ENOUGH
+        return await self._each(messages, "pending", partial(self._send_items, until), self._scores.send)
 
     async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
         """Read some back: items among those of their run, scores by id.
@@ -83,9 +93,12 @@ class LangfuseExperiments:
         self, messages: Sequence[Message], otherwise: MessageState, items: Work, scores: Callable[..., Any]
     ) -> list[Receipt]:
         """Items and scores, each by their own work; what cannot be reached at all stays as it is."""
-        found = {message.key: receipt for message in messages if (receipt := self._project.strange(message))}
-        own = [message for message in messages if message.key not in found]
         with fatal():
+            try:
+                found = await self._project.strangers(messages)
+            except TransientError as error:
+                return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+            own = [message for message in messages if message.key not in found]
             for group in groups(each for each in own if each.body["kind"] == "item").values():
                 found |= {each.key: each for each in await self._tried(items, group, otherwise)}
             rest = [each for each in own if each.body["kind"] != "item"]
@@ -107,9 +120,21 @@ class LangfuseExperiments:
         except TransientError as error:
             return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
 
-    async def _send_items(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def _send_items(self, until: datetime, messages: Sequence[Message]) -> list[Receipt]:
         place, runs = await self._place(messages[0]), await self._ways()
-        there = await runs.there(place, messages)
+        send = partial(self._send_part, place, runs, await runs.there(place, messages))
+        found: list[Receipt] = []
+        for start in range(0, len(messages), _PART):
+            part = messages[start : start + _PART]
+            if self._client.now() < until:
+                found += await self._tried(send, part, "pending")
+            else:
+                found += [Receipt(each.key, "pending", "not sent yet: the server takes few at a time") for each in part]
+        return found
+
+    async def _send_part(
+        self, place: Place, runs: Runs, there: AbstractSet[str], messages: Sequence[Message]
+    ) -> list[Receipt]:
         items = await self._datasets.put(messages)
         found = {key: receipt for key, receipt in items.items() if isinstance(receipt, Receipt)}
         ids = {key: item_id for key, item_id in items.items() if isinstance(item_id, str)}
@@ -173,10 +198,11 @@ class DatasetItems:
         await self.id(name)
         if name not in self._known:
             self._known[name] = {str(row["id"]) async for row in self._client.datasets.items(name)}
-        made = await together(self._put(name, message) for message in messages)
+        gate = Gate(self._client.settings.max_concurrent)
+        made = await together(self._put(gate, name, message) for message in messages)
         return {message.key: each for message, each in zip(messages, made, strict=True)}
 
-    async def _put(self, dataset: str, message: Message) -> str | Receipt:
+    async def _put(self, gate: Gate, dataset: str, message: Message) -> str | Receipt:
         item, known = message.body["item"], self._known[dataset]
         if item["own"] in known:  # the monitor has read it from this very dataset
             return str(item["own"])
@@ -184,7 +210,8 @@ class DatasetItems:
             return str(item["id"])
         fields = ("id", "input", "expected_output", "metadata", "source_trace_id", "source_observation_id")
         try:
-            await self._client.datasets.put_item(dataset, NewItem(**{each: item[each] for each in fields}))
+            made = NewItem(**{each: item[each] for each in fields})
+            await gate.through(partial(self._client.datasets.put_item, dataset), made)
         except TransientError as error:
             return Receipt(message.key, "pending", str(error), wait_of(error))
         except ItemError as error:

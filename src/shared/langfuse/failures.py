@@ -17,6 +17,7 @@ from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, Ra
 from shared.langfuse.settings import LangfuseSettings
 
 _SHOWN = 300
+_TOO_MUCH = (413, 504, 524)
 _BROAD = re.compile(r"narrow|too many resources|memory limit|timed? ?out|timeout", re.I)
 
 
@@ -94,7 +95,7 @@ class Translator:
         """The error of an answer that is no success."""
         said = self.said(body)
         where = f"{self._url}: {asked.method} {asked.path} answered {status}"
-        if status in (400, 408, 422, 500, 504, 524) and asked.broad and (status in (504, 524) or _BROAD.search(said)):
+        if asked.broad and (status in _TOO_MUCH or (status in (400, 408, 422, 500) and _BROAD.search(said))):
             return TooBroad(f"{where}: {said}; the query is too broad")
         if status == 429:
             after = retry_after(headers.get, now)

@@ -76,10 +76,11 @@ def lacks_rows(rows: Sequence[Row]) -> bool:
 
 def cut_keys(rows: Iterable[Row], expanded: Container[str]) -> set[str]:
     """Keys of metadata whose values look as if the server had cut them."""
+    metadata = (row["metadata"] for row in rows if isinstance(row.get("metadata"), dict))
     return {
         key
-        for row in rows
-        for key, value in (row.get("metadata") or {}).items()
+        for found in metadata
+        for key, value in found.items()
         if isinstance(value, str) and len(value) >= _CUT and key not in expanded and "," not in key
     }
 

@@ -45,7 +45,7 @@ class LangfuseLabels:
 
     def __init__(self, params: LangfuseLabelsParams, root: Path, runtime: Runtime | None = None) -> None:
         self._params = params
-        self._runtime = runtime
+        self._root, self._runtime = root, runtime
         self.name = f"langfuse {params.base_url}"
 
     def labels(self, since: datetime | None = None) -> Iterator[Label]:
@@ -58,7 +58,7 @@ class LangfuseLabels:
         query = ScoreQuery(
             names=names, sources=("ANNOTATION",), data_types=_TYPES, environments=environments, since=since
         )
-        client = LangfuseClient(LangfuseSettings.of(self._params), self._runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params, self._root), self._runtime)
         try:
             found = [self._label(row) for row in client.each(client.read_scores(query)) if self._wanted(row)]
         except (TransientError, ItemError) as error:

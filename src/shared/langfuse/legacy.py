@@ -15,9 +15,9 @@ from typing import Any
 from shared.core.clock import iso
 from shared.core.errors import ConfigError
 from shared.langfuse.failures import NotFound
-from shared.langfuse.paging import numbered
+from shared.langfuse.paging import listed, numbered, total_pages
 from shared.langfuse.queries import ObservationQuery, Row, ScoreQuery
-from shared.langfuse.reading import Place, moment
+from shared.langfuse.reading import NEEDED, Place, moment
 from shared.langfuse.transport import Call, Transport, quoted
 
 _PAGE = 100
@@ -59,9 +59,10 @@ class LegacyReads:
         params |= {name: iso(value) for name, value in bounds.items() if value is not None}
         if query.environments:
             params["environment"] = tuple(query.environments)
-        data = (await self._transport.ask(Call("GET", "/api/public/observations", "legacy", params, broad=True))).data
-        rows = [await self._row(query, each) for each in data["data"]]
-        more = number < int(data["meta"]["totalPages"])
+        call = Call("GET", "/api/public/observations", "legacy", params, broad=True)
+        found, meta = listed((await self._transport.ask(call)).data, call.path, NEEDED)
+        rows = [await self._row(query, each) for each in found]
+        more = number < total_pages(meta, call.path)
         return [row for row in rows if _keeps(query, row)], str(number + 1) if more else None
 
     async def _row(self, query: ObservationQuery, found: Row) -> Row:

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from shared.core.errors import TransientError, wait_of
+from shared.core.errors import ItemError, TransientError, Unavailable, wait_of
 from shared.langfuse.failures import Refused, TooLarge
 from shared.langfuse.probing import Probe
 from shared.langfuse.queries import Row, ScoreQuery
 from shared.langfuse.scores import LARGEST, Outcome, Score, encoded, score_id, wrong_with
 from shared.langfuse.transport import Call, Transport
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 _IDS = 100
@@ -54,14 +54,17 @@ class Posting:
             else:
                 seen.add(score.identity)
                 good.append((place, score, found))
-        if good:
-            with suppress(TransientError):  # each batch will meet it again
-                await self._probe.dialect()  # once, not once for each batch
-            batches = list(_batches(good, self._transport.settings.scores_per_post))
-            results = await together(self._attempt(_plain(batch)) for batch in batches)
-            for batch, result in zip(batches, results, strict=True):
-                outcomes |= dict(zip((place for place, _, _ in batch), result, strict=True))
+        sent = await self._batched([(score, body) for _, score, body in good]) if good else []
+        outcomes |= dict(zip((place for place, _, _ in good), sent, strict=True))
         return [outcomes[place] for place in range(len(asked))]
+
+    async def _batched(self, good: Batch) -> list[Outcome]:
+        try:
+            how = await self._probe.dialect()  # once, not once for each batch
+        except TransientError as error:
+            return _unknown(good, error)
+        batches = [good] if how == "single" else _batches(good, self._transport.settings.scores_per_post)
+        return [each for made in await together(map(self._attempt, batches)) for each in made]
 
     async def stored(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
         """The identities of those that are stored as they are, as far as can be read now."""
@@ -85,7 +88,7 @@ class Posting:
                 return await self._array(batch)
             return await (self._ingestion(batch) if how == "ingestion" else self._singles(batch))
         except TransientError as error:
-            return [Outcome(score.id, "unknown", str(error), wait_of(error)) for score, _ in batch]
+            return _unknown(batch, error)
 
     async def _array(self, batch: Batch) -> list[Outcome]:
         body = b"[" + b",".join(each for _, each in batch) + b"]"
@@ -128,11 +131,12 @@ class Posting:
             waited, pause = waited + pause, pause * 2
 
     async def _singles(self, batch: Batch) -> list[Outcome]:
-        return await together(self._single(score, body) for score, body in batch)
+        gate = Gate(self._transport.settings.max_concurrent)
+        return await together(self._single(gate, score, body) for score, body in batch)
 
-    async def _single(self, score: Score, body: bytes) -> Outcome:
+    async def _single(self, gate: Gate, score: Score, body: bytes) -> Outcome:
         try:
-            await self._transport.ask(Call("POST", "/api/public/scores", "general", body=body))
+            await gate.through(self._transport.ask, Call("POST", "/api/public/scores", "general", body=body))
         except Refused as error:
             return Outcome(score.id, "rejected", str(error))
         except TransientError as error:
@@ -157,6 +161,36 @@ class Posting:
         told = [each for each in _listed(data, "errors") if isinstance(each, dict)]
         errors = {str(each.get("id")): str(each.get("error") or each.get("message")) for each in told}
         return [_event_outcome(score, name, done, errors) for name, (score, _) in zip(names, batch, strict=True)]
+
+
+class Gate:
+    """For one request after another of the same kind, `most` at once: when as many in a row were not answered, the
+    rest is not tried, for a server that hangs would take all of its time for each.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._missed, self._why = most, 0, ""
+        self._places = asyncio.Semaphore(most)
+
+    async def through(self, work: Callable[[A], Awaitable[T]], given: A) -> T:
+        """What `work` returns.
+
+        Raises:
+            What it raises; Unavailable when it was not tried.
+        """
+        async with self._places:
+            if self._missed >= self._most:
+                raise Unavailable(f"not sent, because others were not answered: {self._why}")
+            try:
+                found = await work(given)
+            except TransientError as error:
+                self._missed, self._why = self._missed + 1, str(error)
+                raise
+            except ItemError:
+                self._missed = 0
+                raise
+            self._missed = 0
+            return found
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
@@ -187,16 +221,12 @@ def _ready(score: Score, seen: set[tuple[str, str, str]]) -> bytes | Outcome:
     return body
 
 
-def _plain(batch: Sequence[tuple[int, Score, bytes]]) -> Batch:
-    return [(score, body) for _, score, body in batch]
-
-
-def _batches(good: Sequence[tuple[int, Score, bytes]], most: int) -> Iterable[list[tuple[int, Score, bytes]]]:
+def _batches(good: Batch, most: int) -> Iterable[Batch]:
     """Parts of at most `most` scores and about a megabyte."""
-    part: list[tuple[int, Score, bytes]] = []
+    part: list[tuple[Score, bytes]] = []
     size = 0
     for each in good:
-        extra = len(each[2]) + 160  # the comma, and what an ingestion event adds
+        extra = len(each[1]) + 160  # the comma, and what an ingestion event adds
         if part and (len(part) >= most or size + extra > LARGEST):
             yield part
             part, size = [], 0
@@ -218,6 +248,10 @@ def _message(error: Any) -> str:
 
 def _accepted(batch: Batch) -> list[Outcome]:
     return [Outcome(score.id, "accepted") for score, _ in batch]
+
+
+def _unknown(batch: Batch, error: TransientError) -> list[Outcome]:
+    return [Outcome(score.id, "unknown", str(error), wait_of(error)) for score, _ in batch]
 
 
 def _judged(score: Score, messages: Sequence[str], stored: bool, clear: bool) -> Outcome:

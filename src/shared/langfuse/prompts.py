@@ -110,7 +110,7 @@ class Prompts:
         """Every prompt, or those of exactly that name, label, tag."""
         given = {"name": name, "label": label, "tag": tag}
         params = {key: value for key, value in given.items() if value is not None}
-        async for row in numbered(self._transport, Call("GET", _PATH, params=params)):
+        async for row in numbered(self._transport, Call("GET", _PATH, params=params), ("name",)):
             if name is None or row["name"] == name:  # exactly: the server may match more loosely
                 yield _listed(row)
 

@@ -1,10 +1,10 @@
 """Observations read page by page, in windows that are halved where the server gives up.
 
 Windows go from the newest to the oldest. A window whose query fails as too broad is halved, down to one second, then
-its pages are made smaller. After some windows that succeed the next is twice as long; after each failure that takes
-twice as many, because a failure costs as long as the server's patience. Where pages of the window had been read
-already, what is left of it ends at the oldest row read: rows of that very millisecond are read again, and those known
-are dropped.
+its pages are made smaller; at once where the query has no start. After some windows that succeed the next is twice as
+long; after each failure that takes twice as many, because a failure costs as long as the server's patience. Where pages
+of the window had been read already, what is left of it ends at the oldest row read: rows of that very millisecond are
+read again, and those known are dropped.
 """
 
 from __future__ import annotations
@@ -20,9 +20,13 @@ from typing import Any, Protocol
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
 from shared.langfuse.failures import TooBroad
+from shared.langfuse.paging import listed
 from shared.langfuse.queries import ObservationQuery, Page, Row
 from shared.langfuse.settings import Runtime
 from shared.langfuse.transport import Call, Transport
+
+NEEDED = ("id", "startTime")
+"""Without these a row cannot be placed."""
 
 _SHORTEST = 1.0
 _SMALLEST_PAGE = 10
@@ -80,10 +84,8 @@ async def v2_page(transport: Transport, query: ObservationQuery, place: Place) -
     if place.cursor is not None:
         params["cursor"] = place.cursor
     call = Call("GET", "/api/public/v2/observations", "general", params, broad=True)
-    data = (await transport.ask(call)).data
-    if not isinstance(data, dict) or not isinstance(data.get("data"), list):
-        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered without rows")
-    rows, cursor = data["data"], (data.get("meta") or {}).get("cursor")
+    rows, meta = listed((await transport.ask(call)).data, call.path, NEEDED)
+    cursor = meta.get("cursor")
     if cursor is not None and not rows:
         raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered a cursor without rows, which has no end")
     return rows, cursor
@@ -177,16 +179,19 @@ def _older(place: Place, query: ObservationQuery) -> Place | None:
 
 def _narrower(place: Place, error: TooBroad, runtime: Runtime) -> Place:
     """Half of what is left of a window."""
-    if place.low is None:
-        raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
     high = place.high if place.oldest is None else iso(parse_time(place.oldest) + _MILLISECOND)
+    smaller = max(_SMALLEST_PAGE, place.size // 4)
+    if place.low is None:
+        if place.size <= _SMALLEST_PAGE:
+            raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
+        return replace(place, high=high, cursor=None, size=smaller)
     low, end = parse_time(place.low), parse_time(high) if high is not None else runtime.wall()
     span = max(_SHORTEST, (end - low).total_seconds() / 2)
     size = place.size
     if (end - low).total_seconds() <= _SHORTEST:
         if size <= _SMALLEST_PAGE:
             raise TooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
-        size = max(_SMALLEST_PAGE, size // 4)
+        size = smaller
     start = iso(max(low, end - timedelta(seconds=span)))
     patience = min(_MOST_PATIENCE, place.patience * 2)
     return replace(place, low=start, high=high, cursor=None, span=span, size=size, well=0, patience=patience)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -64,9 +65,12 @@ class LangfuseSettings(Connection):
     settle_seconds: Seconds = Field(default=10.0, description="How long stored scores may take to become readable.")
 
     @classmethod
-    def of(cls, connection: Connection) -> LangfuseSettings:
-        """The settings of a connection, with every other one at its default."""
-        return cls(**{name: getattr(connection, name) for name in Connection.model_fields})
+    def of(cls, connection: Connection, root: Path) -> LangfuseSettings:
+        """What a connection says, with every other setting at its default; files start from the project's root."""
+        given = {name: getattr(connection, name) for name in cls.model_fields if hasattr(connection, name)}
+        if connection.limits_file is not None:
+            given["limits_file"] = str(root / connection.limits_file)
+        return cls(**given)
 
 
 @dataclass(frozen=True, slots=True)

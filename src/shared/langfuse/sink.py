@@ -77,13 +77,12 @@ class LangfuseSink:
         await self._client.aclose()
 
     async def _each(self, messages: Sequence[Message], work: Work, otherwise: MessageState) -> list[Receipt]:
-        found = {message.key: receipt for message in messages if (receipt := self._project.strange(message))}
-        own = [message for message in messages if message.key not in found]
         with fatal():
             try:
-                await self._project.check()
+                found = await self._project.strangers(messages)
             except TransientError as error:
                 return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+            own = [message for message in messages if message.key not in found]
             receipts = await work(own, [Score.of(message.body["score"]) for message in own])
         found |= {receipt.key: receipt for receipt in receipts}
         return [found[message.key] for message in messages]

@@ -2,8 +2,10 @@
 
 A trace is an item of the window when one of its rows starts in it, look-back included; marks keep it from being scored
 twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows. When
-a row's parent has not arrived, it is waited for until the trace's last row is `look_back_minutes` old. What is not
-ready is counted in a `Notice` and left to the next run. How rows become traces is told in `gathering.py`.
+a row's parent has not arrived, it is waited for as long as the next window is sure to hold the trace: until its newest
+row began `look_back_minutes` ago. What is not ready is counted in a `Notice` and left to the next run; where the next
+window might not hold it, this one counts as cut short and is read again. How rows become traces is told in
+`gathering.py`.
 """
 
 from __future__ import annotations
@@ -28,9 +30,18 @@ from shared.langfuse.spool import Spool, times
 
 _NOTES = {
     "not quiet": "{n} {items} with rows of the last {quiet:g} minutes: left to the next run",
+    "long": "{n} {items} with rows of the last {quiet:g} minutes, none of which began in the last {back:g}: the next"
+    " run reads this window again for them; raise `look_back_minutes` above the longest of the {items}",
     "lacking": "{n} {items} of which rows are still missing: left to the next run, for {back:g} minutes at most",
     "not there": "{n} of the trace_ids are not there, or have no row in the window",
     "limit": "limit {limit} was hit: older {items} of the window are left out; raise `limit` or narrow the window",
+}
+
+
+_LATER = {
+    "not quiet": "it was not quiet: one of its rows was too new",
+    "long": "it was not quiet: one of its rows was too new",
+    "lacking": "a row that others name as their parent had not arrived",
 }
 
 
@@ -80,7 +91,7 @@ class LangfuseSource:
             cannot be put aside.
         """
         now, done = as_utc(now), False
-        client = LangfuseClient(LangfuseSettings.of(self._params), self.runtime)
+        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
         try:
             gathering = Gathering(client, self._params, spool, now, self._last)
@@ -108,6 +119,7 @@ class LangfuseSource:
             why = self._not_yet(group, gathering, now)
             if why:
                 left[why] += 1
+                yield from _left(group, why)
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
             if self._experimental(record):
@@ -126,7 +138,7 @@ class LangfuseSource:
         for why, text in _NOTES.items():
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
-                yield Notice(text.format(**words, quiet=quiet, back=back), cut=why == "limit")
+                yield Notice(text.format(**words, quiet=quiet, back=back), cut=why in ("limit", "long"))
 
     def _caught_up_with(self, now: datetime) -> Iterator[Notice]:
         """What must be told of a window that begins earlier than it says, because runs were missed."""
@@ -152,11 +164,11 @@ class LangfuseSource:
         low, high = gathering.low, gathering.high.timestamp()
         if not any((low is None or first >= low.timestamp()) and first < high for first, _ in spans):
             return "not there"
-        last = max(end for _, end in spans)
-        if last > gathering.quiet:
-            return "not quiet"
-        patience = timedelta(minutes=self._params.look_back_minutes).total_seconds()
-        return "lacking" if lacks_rows(group.rows) and now.timestamp() - last < patience else ""
+        back = timedelta(minutes=self._params.look_back_minutes).total_seconds()
+        comes_again = max(first for first, _ in spans) >= now.timestamp() - back
+        if max(end for _, end in spans) > gathering.quiet:
+            return "not quiet" if comes_again or not self._params.by_clock else "long"
+        return "lacking" if comes_again and lacks_rows(group.rows) else ""
 
     def _extracted(self, record: Row) -> DatasetItem | Broken | LeftOut:
         found = extracted(self._context.extract, record, record["id"])
@@ -168,3 +180,8 @@ class LangfuseSource:
         """The same for every read of the same rows by the same source: what is put aside belongs to it."""
         asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
         return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
+
+
+def _left(group: Group, why: str) -> list[LeftOut]:
+    """What is stored of a group that is left to a later run; nothing of one that is not there."""
+    return [LeftOut(group.id, _LATER[why], later=True)] if why in _LATER else []

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from pydantic_core import from_json, to_json
 
 from shared.core.clock import iso, parse_time
-from shared.core.errors import StoreError
+from shared.core.errors import BadAnswer, StoreError
 from shared.langfuse.queries import Row
 
 _SWEPT_AFTER = 86_400.0
@@ -137,10 +137,17 @@ class Spool:
 
 
 def times(row: Row) -> tuple[float, float]:
-    """A row's start and end in Unix seconds; the start twice where it has no end."""
-    first = parse_time(row["startTime"]).timestamp()
-    end = row.get("endTime")
-    return first, max(first, parse_time(end).timestamp()) if end else first
+    """A row's start and end in Unix seconds; the start twice where it has no end.
+
+    Raises:
+        BadAnswer: when one of them is no time.
+    """
+    try:
+        first = parse_time(row["startTime"]).timestamp()
+        end = row.get("endTime")
+        return first, max(first, parse_time(end).timestamp()) if end else first
+    except ValueError as error:
+        raise BadAnswer(f"observation {row.get('id')} of trace {row.get('traceId')}: {error}") from error
 
 
 def _opened(path: Path) -> sqlite3.Connection | None:

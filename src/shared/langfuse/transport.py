@@ -15,13 +15,16 @@ from tenacity.asyncio import AsyncRetrying
 
 from shared.core.errors import BadAnswer, RateLimited, Unavailable
 from shared.core.loops import PerLoop
-from shared.langfuse.failures import Again, Asked, Translator
+from shared.langfuse.failures import Again, Asked, TooBroad, Translator
 from shared.langfuse.limiter import Limiter
 from shared.langfuse.settings import Bucket, LangfuseSettings, Runtime
 
 _FIRST = 0.25
 _LONGEST = 20.0
 _BUSY_TRIES = 8
+_WHOLE = 5
+"""An answer that comes byte by byte is given up after so many times the timeout."""
+
 _AT_ONCE = {"x-langfuse-ingestion-version": "4"}  # without it spans become readable some ten minutes later
 
 Params = Mapping[str, str | int | Sequence[str]]
@@ -123,6 +126,7 @@ class Transport:
         try:
             async with (
                 self._places.get(),
+                asyncio.timeout(_WHOLE * self.settings.timeout),
                 self._clients.get().stream(
                     call.method, call.path, params=call.params, content=call.body, headers=headers
                 ) as response,
@@ -130,7 +134,7 @@ class Transport:
                 parts, size = [], 0
                 async for part in response.aiter_bytes():
                     size += len(part)
-                    self._check(size)
+                    self._check(call, size)
                     parts.append(part)
                 return response.status_code, response.headers, b"".join(parts)
         except (httpx.RequestError, httpx.InvalidURL, TimeoutError) as error:
@@ -142,9 +146,9 @@ class Transport:
         except ValueError:
             raise self.words.unusable(call.asked, body) from None
 
-    def _check(self, size: int) -> None:
+    def _check(self, call: Call, size: int) -> None:
         if size > self._most:
-            raise BadAnswer(
+            raise (TooBroad if call.broad else BadAnswer)(
                 f"{self.settings.base_url}: the answer is larger than {self._most / 1e6:g} MB and was not read on;"
                 " ask for fewer fields or a smaller page, or raise max_response_mb"
             )

@@ -20,7 +20,7 @@ from shared.core.extracting import LeftOut
 from shared.core.ports import Broken, DataSource, Fetched, SamplingStrategy
 from shared.core.records import DatasetItem, storable
 from shared.core.results import Candidate, Counts, Decision, Stream
-from shared.core.stories import VERSION_DIGITS, PassedOver
+from shared.core.stories import VERSION_DIGITS, PassedOver, Reason
 
 Known = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
@@ -187,12 +187,14 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
         elif isinstance(record, Broken):
             _broken(record, intake)
         elif isinstance(record, LeftOut):
-            left_out.append(PassedOver(record.item_id, "filtered", detail=record.why))
+            reason: Reason = "later" if record.later else "filtered"
+            left_out.append(PassedOver(record.item_id, reason, detail=record.why))
         else:
             intake.notes.append(record.text)
             intake.counts = replace(intake.counts, cut=intake.counts.cut + record.cut)
-    if left_out:
-        intake.counts = replace(intake.counts, filtered=intake.counts.filtered + len(left_out))
+    filtered = sum(each.reason == "filtered" for each in left_out)
+    if filtered:
+        intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
     return items, [each for each in left_out if storable(each.item_id) and not _too_long(each.item_id)]
 
 

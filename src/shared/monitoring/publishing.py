@@ -116,10 +116,12 @@ class Publisher:
             self._task = None
         if self.couriers:  # what a worker had that was killed meanwhile is taken over now
             self._store.release(self._plan.stream, own=False)
-        left = await self._wait(self._plan.patience.verify)
+        await self.drain()
+        end = asyncio.get_running_loop().time() + self._plan.patience.verify
+        await self._wait(end)
         if await self._turns.leave(self._plan.patience.leave if bounded else None):
             self._store.release(self._plan.stream)
-        await self._wait(left)
+        await self._wait(end)
         self._finished = True
 
     def tell(self, run: RunReport) -> None:
@@ -133,14 +135,13 @@ class Publisher:
         for each, made in packed:
             self._store.add(run, Outgoing(each.name, made), self._ports.clock())
 
-    async def _wait(self, left: float) -> float:
-        """Serve required sinks until nothing is due, sleeping for `left` seconds at most; what is left of them."""
-        await self.drain()
-        while (wait := self._still(left)) is not None:
+    async def _wait(self, end: float) -> None:
+        """Serve required sinks until nothing is due, or until `end` by the loop's clock for what is under way: the time
+        that tries take counts too, for a sink may hang.
+        """
+        while (wait := self._still(end - asyncio.get_running_loop().time())) is not None:
             await asyncio.sleep(wait)
-            left -= wait
             await self.drain()
-        return left
 
     def _still(self, left: float) -> float | None:
         """Seconds after which required sinks are served once more; None when it is enough.

@@ -118,10 +118,14 @@ def _never_asked(story: ItemStory, options: StoryOptions) -> str:
 
 def left_out_text(item_id: str, passed: Sequence[PassedOver]) -> str:
     """Why an item without a decision was left out, for a terminal; empty when nothing is known."""
-    told = [each for each in passed if each.reason == "filtered"]
+    words = {
+        "later": "Not scored yet: when a run saw it first, it was left to a later one",
+        "filtered": "Left out: none of the monitor's, by its extractor or source",
+    }
+    told = [each for reason in words for each in passed if each.reason == reason]
     if not told:
         return ""
-    why = f"Left out: none of the monitor's, by its extractor or source: {line(told[-1].detail, 600)}"
+    why = f"{words[told[-1].reason]}: {line(told[-1].detail, 600)}"
     seen = f"  seen       {moment(told[-1].at)}, run {line(told[-1].run_id, 60)}"
     return "\n".join([line(item_id, 200), *wrapped(why), "", seen]).replace("\u00a0", " ") + "\n"
 

@@ -50,7 +50,8 @@ class OpenTelemetryParams(BaseModel):
 
 
 def with_environment(given: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
-    """What was given, filled up from OTEL_EXPORTER_OTLP_LOGS_..., OTEL_EXPORTER_OTLP_... and OTEL_SERVICE_NAME.
+    """What was given, filled up from OTEL_EXPORTER_OTLP_LOGS_..., OTEL_EXPORTER_OTLP_... and OTEL_SERVICE_NAME. As
+    OpenTelemetry has it, the endpoint for logs is the whole address, and the general one gets the path for logs.
 
     Headers of the environment are `name=value,name=value`, values percent-encoded. Its timeouts are not read: SDKs
     disagree whether they are seconds or milliseconds.

@@ -107,8 +107,8 @@ def _open(making: Making) -> tuple[LangfuseClient, LangfusePublishing] | None:
         if params is None:
             making.shared["langfuse"] = None
         else:
-            settings = {name: getattr(params, name) for name in LangfuseSettings.model_fields}
-            making.shared["langfuse"] = LangfuseClient(LangfuseSettings(**settings), runtime), params
+            settings = LangfuseSettings.of(params, making.around.root)
+            making.shared["langfuse"] = LangfuseClient(settings, runtime), params
     found: tuple[LangfuseClient, LangfusePublishing] | None = making.shared["langfuse"]
     return found
 
