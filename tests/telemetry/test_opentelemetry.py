@@ -180,8 +180,8 @@ def test_the_environment_fills_what_the_file_leaves_open() -> None:
         "x-team": "red",
     }
     assert (found.compression, found.service_name) == ("gzip", "ours")
-    variables["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] = "http://logs:4318/v1/logs"
-    assert OpenTelemetryParams(**with_environment({}, variables)).url == "http://logs:4318/v1/logs"
+    variables["OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"] = "http://logs:4318/otlp/events"  # as it is, by OpenTelemetry's rule
+    assert OpenTelemetryParams(**with_environment({}, variables)).url == "http://logs:4318/otlp/events"
     assert OpenTelemetryParams(**with_environment({"endpoint": "http://file"}, variables)).url == "http://file/v1/logs"
     assert "endpoint" not in with_environment({}, {})
 

@@ -33,7 +33,7 @@ def published_by(courier: Courier, standing: Sequence[Standing]) -> Published:
 
 def notes_of(each: Published) -> list[str]:
     """What the user must be told of one sink."""
-    unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer")
+    unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer").removesuffix(".")
     drain = "`trueline publish CONFIG --pending` delivers them without scoring"
     notes = []
     if each.pending and each.required:

@@ -18,6 +18,7 @@ class OpenTelemetryParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     endpoint: str = Field(description="The collector's address for OTLP over HTTP; v1/logs is added where absent.")
+    whole_address: bool = Field(default=False, description="The endpoint is where logs are posted; nothing is added.")
     headers: dict[Header, SecretStr] = Field(default={}, description="Sent with every request, such as a key.")
     service_name: str = Field(default="trueline", min_length=1, description="The resource's service.name.")
     compression: Literal["none", "gzip"] = Field(default="none", description="Of what is sent.")
@@ -46,7 +47,7 @@ class OpenTelemetryParams(BaseModel):
     def url(self) -> str:
         """Where logs are posted."""
         base = self.endpoint.rstrip("/")
-        return base if base.endswith(_PATH) else base + _PATH
+        return self.endpoint if self.whole_address else base if base.endswith(_PATH) else base + _PATH
 
 
 def with_environment(given: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def with_environment(given: Mapping[str, Any], variables: Mapping[str, str]) -> 
     found: dict[str, Any] = {}
     for key in ("endpoint", "compression", "certificate"):
         found |= _named(key, _variable(variables, key.upper()))
+    if "endpoint" not in given and variables.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"):
+        found["whole_address"] = True
     found |= _named("service_name", variables.get("OTEL_SERVICE_NAME"))
     headers = _headers(_variable(variables, "HEADERS") or "") | dict(given.get("headers") or {})
     return found | dict(given) | ({"headers": headers} if headers else {})
