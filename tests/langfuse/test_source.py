@@ -16,6 +16,7 @@ from shared.core.extracting import LeftOut
 from shared.core.ports import Notice
 from shared.core.records import DatasetItem
 from shared.langfuse.source_params import LangfuseSourceParams
+from shared.wiring.job import run_until_done
 from tests.langfuse.sourcing import athena, broken, read, rows_of, source_of
 from tests.langfuse.standin.plan import Plan
 from tests.langfuse.standin.server import StandIn, standing_in
@@ -264,6 +265,11 @@ def test_older_servers_give_the_same_traces(tmp_path: Path) -> None:
         fill(server, 30)
         items, _ = read(server, tmp_path, trace_name="answer")
         assert len(items) == 30 and all(len(item.metadata["spans"]) == 3 for item in items.values())
+
+
+def test_a_source_tells_what_its_server_is(server: StandIn, tmp_path: Path) -> None:
+    said = run_until_done(source_of(server, tmp_path, limits_file="limits.db").connect())
+    assert "read by v2/observations" in said and (tmp_path / "limits.db").exists()
 
 
 def test_a_record_that_no_item_can_be_made_of_is_told_with_its_trace(server: StandIn, tmp_path: Path) -> None:
