@@ -61,6 +61,13 @@ def test_a_run_that_did_not_read_everything_does_not_count(
     assert store.last_read(STREAM) == after(1)
 
 
+def test_a_run_that_was_behind_counts_as_so_much_earlier(store: SqlRunStore) -> None:
+    ran(store, 2, "done", behind=1800)
+    assert store.last_read(STREAM) == after(1.5)
+    ran(store, 3, "done", cut=1)
+    assert store.last_read(STREAM) == after(1.5)
+
+
 def test_metrics_that_failed_do_not_make_a_run_read_again(store: SqlRunStore) -> None:
     ran(store, 1, "done")
     ran(store, 2, "too_many_failures", read=10, failures=9)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,7 @@ from shared.langfuse.generations import MemoryGenerations
 from shared.langfuse.prompt_cache import CacheTimes
 from shared.langfuse.prompt_manager import LangfusePromptManager, PromptSettings
 from shared.langfuse.prompts import Prompt
-from tests.contracts.processes import said
+from tests.contracts.processes import environment, said
 from tests.langfuse.prompt_server import Bench
 
 
@@ -328,6 +330,23 @@ def test_a_database_that_hangs_holds_up_no_reader_for_long_and_no_event_loop(ben
     bench.server.put("p", "v3", "production")
     bench.clock.now += 11
     assert manager.get_prompt("p").content == "v3"
+
+
+_ENDS = """
+import time
+from shared.langfuse.generations import MemoryGenerations
+from shared.langfuse.known import KnownGenerations
+
+class Frozen(MemoryGenerations):
+    def current(self, names):
+        time.sleep(120)
+
+KnownGenerations(Frozen(), 1.0, time.monotonic).asked("p")
+"""
+
+
+def test_a_database_that_hangs_does_not_hold_up_the_end_of_a_process() -> None:
+    subprocess.run([sys.executable, "-c", _ENDS], env=environment(), capture_output=True, check=True, timeout=30)
 
 
 def test_event_loops_share_the_cache_with_threads(bench: Bench) -> None:

@@ -16,6 +16,7 @@ from shared.core.extracting import LeftOut
 from shared.core.ports import Notice
 from shared.core.records import DatasetItem
 from shared.langfuse.source_params import LangfuseSourceParams
+from shared.wiring.job import run_until_done
 from tests.langfuse.sourcing import athena, broken, read, rows_of, source_of
 from tests.langfuse.standin.plan import Plan
 from tests.langfuse.standin.server import StandIn, standing_in
@@ -149,14 +150,28 @@ def test_what_is_left_to_the_next_run_is_in_its_window(server: StandIn, tmp_path
     assert [each.id for each in first + second if isinstance(each, DatasetItem)] == [root["traceId"]]
 
 
-def test_a_trace_that_the_next_window_might_not_hold_has_this_one_read_again(server: StandIn, tmp_path: Path) -> None:
+def test_a_trace_that_the_next_window_might_not_hold_makes_it_begin_earlier(server: StandIn, tmp_path: Path) -> None:
+    """Also after a first run; and no earlier than it needs, or windows grew for as long as there are such traces."""
     (row,) = trace(1, 1, START - minutes(90))
     server.observations.add({**row, "endTime": shown(START - minutes(5))})
     left, note = source_of(server, tmp_path).fetch(START)
-    assert isinstance(left, LeftOut) and left.later and isinstance(note, Notice) and note.cut
-    assert "the next run reads this window again for them; raise `look_back_minutes`" in note.text
+    assert isinstance(left, LeftOut) and left.later and isinstance(note, Notice) and not note.cut
+    assert note.behind == 30 * 60 and "whose window begins the earlier for them" in note.text
+    server.clock.advance(3600)
+    last = START - timedelta(seconds=note.behind)
+    found = source_of(server, tmp_path).caught_up(last).fetch(server.clock())
+    assert row["traceId"] in [each.id for each in found if isinstance(each, DatasetItem)]
     _, note = source_of(server, tmp_path, from_timestamp=START - minutes(100)).fetch(START)
-    assert isinstance(note, Notice) and not note.cut  # a window that stays holds it anyway
+    assert isinstance(note, Notice) and note.behind == 0  # a window that stays holds it anyway
+
+
+@pytest.mark.parametrize("wrong", ["endTime", "startTime"])
+def test_a_time_that_is_far_ahead_keeps_no_trace_from_being_scored(server: StandIn, tmp_path: Path, wrong: str) -> None:
+    rows = trace(1, 3, START - minutes(90))[1:]  # without its root: what there is of it is fetched by its id
+    rows[1][wrong] = shown(START + timedelta(days=400))
+    server.observations.add(*rows)
+    (item,) = read(server, tmp_path)[0].values()
+    assert len(item.metadata["spans"]) == 2
 
 
 def test_a_whole_trace_that_comes_late_is_caught_by_the_look_back(server: StandIn, tmp_path: Path) -> None:
@@ -264,6 +279,11 @@ def test_older_servers_give_the_same_traces(tmp_path: Path) -> None:
         fill(server, 30)
         items, _ = read(server, tmp_path, trace_name="answer")
         assert len(items) == 30 and all(len(item.metadata["spans"]) == 3 for item in items.values())
+
+
+def test_a_source_tells_what_its_server_is(server: StandIn, tmp_path: Path) -> None:
+    said = run_until_done(source_of(server, tmp_path, limits_file="limits.db").connect())
+    assert "read by v2/observations" in said and (tmp_path / "limits.db").exists()
 
 
 def test_a_record_that_no_item_can_be_made_of_is_told_with_its_trace(server: StandIn, tmp_path: Path) -> None:

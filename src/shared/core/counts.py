@@ -8,7 +8,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How many records and items went which way in one run. `not_applicable` counts labels, `no_metric` the items to
-    which none of them applies, `cut` how often a limit kept the run from the rest of its window.
+    which none of them applies, `cut` how often a limit kept the run from the rest of its window, `behind` the seconds
+    before its begin from which the next window must hold everything.
     """
 
     read: int = 0
@@ -29,6 +30,7 @@ class Counts:
     postponed: int = 0
     marked: int = 0
     cut: int = 0
+    behind: int = 0
 
     @property
     def failure_share(self) -> float:

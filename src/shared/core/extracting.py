@@ -24,10 +24,13 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that must be told about what was read. `cut`: a limit kept a part of the window from it."""
+    """Something that must be told about what was read. `cut`: a limit kept a part of the window from it. `behind`:
+    what is left to the next run needs its window to begin so many seconds earlier.
+    """
 
     text: str
     cut: bool = False
+    behind: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,9 @@ class RunReader(Protocol):
         """What runs of a monitor that began since then have asked of models; of killed ones, what was last stored."""
 
     def last_read(self, stream: Stream) -> datetime | None:
-        """When the newest run began that read its whole window and stored the draw; without one, the first run."""
+        """When the newest run began that read its whole window and stored the draw, less the seconds it was behind;
+        without one, the first run.
+        """
 
     def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
         """Why an item was left out, by its source's id, where no decision was made about it, oldest first."""

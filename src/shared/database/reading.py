@@ -120,7 +120,7 @@ class SqlRunReader:
             return [each for found in connection.scalars(query) for each in usage_of(found)]
 
     def last_read(self, stream: Stream) -> datetime | None:
-        """When the newest run began that read its whole window and stored the draw.
+        """When the newest run began that read its whole window and stored the draw, less the seconds it was behind.
 
         Where there is none (all were killed, failed, or cut short by a limit) it is the first run's time, None without
         any. A run that ended with too many failures counts unless records were broken: those are to be read again.
@@ -135,7 +135,7 @@ class SqlRunReader:
                     counts = dict(run.counts)
                     broken = run.status == "too_many_failures" and counts.get("broken")
                     if not counts.get("cut") and not broken:
-                        return cast(datetime, run.started_at)
+                        return cast(datetime, run.started_at) - timedelta(seconds=counts.get("behind", 0))
         with self.database.read() as connection:
             return cast(datetime | None, connection.scalar(first))
 

@@ -47,7 +47,7 @@ class LangfuseDatasetSource:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await reached(LangfuseSettings.of(self._params), self.runtime)
+        return await reached(LangfuseSettings.of(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield every active item; archived ones are counted in a `Notice`.

@@ -37,12 +37,22 @@ _STALE = timedelta(hours=1)
 _LONGEST = timedelta(days=7)
 """How long before its first known row the rest of a trace is looked for."""
 
+_WRONG = timedelta(hours=1)
+"""Clocks of those who send rows go wrong, but not by more: a time so far ahead of this run is none."""
+
 
 class Group(NamedTuple):
     """All rows that the server has now of one trace or session."""
 
     id: str
     rows: Sequence[Row]
+
+
+class Latest(NamedTuple):
+    """When the newest row of some began and when the last one ended, in Unix seconds."""
+
+    start: float
+    end: float
 
 
 @dataclass
@@ -122,6 +132,12 @@ class Gathering:
         while chunk := list(islice(subjects, size)):
             yield from self._client.wait(self._whole_ones(chunk))
 
+    def latest(self, rows: Iterable[Row]) -> Latest:
+        """Of the times that may be right; one row at least has begun."""
+        most = (self._now + _WRONG).timestamp()
+        spans = [(start, end if end <= most else start) for start, end in map(times, rows) if start <= most]
+        return Latest(max(start for start, _ in spans), max(end for _, end in spans))
+
     def _subjects(self) -> Iterator[str | Outline]:
         if self._params.trace_ids is not None:
             return iter(dict.fromkeys(self._params.trace_ids))
@@ -199,7 +215,7 @@ class Gathering:
                 return Group(subject, rows)
         else:
             rows = self._spool.rows(subject.id)
-            if subject.last > self.quiet or not (self._reaches_out(subject) or self._lacks(rows)):
+            if self.latest(rows).end > self.quiet or not (self._reaches_out(subject) or self._lacks(rows)):
                 return Group(subject.id, rows)
         name, since = (subject, self.low) if isinstance(subject, str) else (subject.id, _moment(subject.first))
         self._expand |= cut_keys(rows, self._expand)

@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from shared.core.best_effort import best_effort
+from shared.core.best_effort import attempt, best_effort
 from shared.core.errors import StoreError
 from shared.core.prompts import PromptGenerations
 
@@ -20,6 +20,9 @@ _ANSWER_SECONDS = 2.0
 """How long a read waits for the store at most: one that hangs is as good as one that is away."""
 
 _WRITE_SECONDS = 10.0
+
+_MOST_WAITING = 4
+"""Threads that wait for the store."""
 
 _PAUSE_SECONDS = 10.0
 """After that: until then nobody else waits for it."""
@@ -60,7 +63,7 @@ class KnownGenerations:
         self._hung_until = clock()
         self._known: dict[str, int] = {}
         self._listeners: list[Listener] = []
-        self._asking = ThreadPoolExecutor(4, "prompt-generations")
+        self._places = threading.Semaphore(_MOST_WAITING)
         self._telling = ThreadPoolExecutor(1, "prompt-listeners")
 
     def listen(self, listener: Listener) -> Callable[[], None]:
@@ -155,10 +158,22 @@ class KnownGenerations:
             self.learn(name, generation, "invalidated by another process", by_fetch)
 
     def _answered(self, ask: Callable[[A], T], what: A, seconds: float) -> T:
-        """What the store answers in time. A thread of ours waits for it to the end, so that no caller does."""
-        asked = self._asking.submit(ask, what)
+        """What the store answers in time. A thread of ours waits for it to the end, so that no caller does, and no
+        process that ends: a pool's thread would hold that up.
+        """
+        answers: SimpleQueue[T | Exception] = SimpleQueue()
+
+        def asking() -> None:
+            answers.put(attempt(ask, what))
+            self._places.release()
+
         try:
-            return asked.result(seconds)
-        except TooLate:
-            asked.cancel()
+            if not self._places.acquire(timeout=seconds):
+                raise Empty
+            threading.Thread(target=asking, name="prompt-generations", daemon=True).start()
+            found = answers.get(timeout=seconds)
+        except Empty:
             raise _Hangs(f"the generations of prompts: no answer within {seconds:g} s") from None
+        if isinstance(found, Exception):
+            raise found
+        return found

@@ -4,8 +4,7 @@ A trace is an item of the window when one of its rows starts in it, look-back in
 twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows. When
 a row's parent has not arrived, it is waited for as long as the next window is sure to hold the trace: until its newest
 row began `look_back_minutes` ago. What is not ready is counted in a `Notice` and left to the next run; where the next
-window might not hold it, this one counts as cut short and is read again. How rows become traces is told in
-`gathering.py`.
+window might not hold it, that one begins earlier. How rows become traces is told in `gathering.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from math import ceil
 
 from shared.core.clock import as_utc, iso
 from shared.core.digests import digest
@@ -30,8 +30,8 @@ from shared.langfuse.spool import Spool, times
 
 _NOTES = {
     "not quiet": "{n} {items} with rows of the last {quiet:g} minutes: left to the next run",
-    "long": "{n} {items} with rows of the last {quiet:g} minutes, none of which began in the last {back:g}: the next"
-    " run reads this window again for them; raise `look_back_minutes` above the longest of the {items}",
+    "long": "{n} {items} with rows of the last {quiet:g} minutes, none of which began in the last {back:g}: left to the"
+    " next run, whose window begins the earlier for them",
     "lacking": "{n} {items} of which rows are still missing: left to the next run, for {back:g} minutes at most",
     "not there": "{n} of the trace_ids are not there, or have no row in the window",
     "limit": "limit {limit} was hit: older {items} of the window are left out; raise `limit` or narrow the window",
@@ -79,7 +79,7 @@ class LangfuseSource:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await reached(LangfuseSettings.of(self._params), self.runtime)
+        return await reached(LangfuseSettings.of(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
@@ -114,11 +114,12 @@ class LangfuseSource:
 
     def _ready(self, gathering: Gathering, now: datetime) -> Iterator[Fetched]:
         left: Counter[str] = Counter()
-        given = 0
+        given = behind = 0
         for group in gathering.groups():
             why = self._not_yet(group, gathering, now)
             if why:
                 left[why] += 1
+                behind = max(behind, self._behind(group, gathering, now) if why == "long" else 0)
                 yield from _left(group, why)
                 continue
             record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
@@ -138,7 +139,8 @@ class LangfuseSource:
         for why, text in _NOTES.items():
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
-                yield Notice(text.format(**words, quiet=quiet, back=back), cut=why in ("limit", "long"))
+                told = text.format(**words, quiet=quiet, back=back)
+                yield Notice(told, cut=why == "limit", behind=behind if why == "long" else 0)
 
     def _caught_up_with(self, now: datetime) -> Iterator[Notice]:
         """What must be told of a window that begins earlier than it says, because runs were missed."""
@@ -164,11 +166,15 @@ class LangfuseSource:
         low, high = gathering.low, gathering.high.timestamp()
         if not any((low is None or first >= low.timestamp()) and first < high for first, _ in spans):
             return "not there"
-        back = timedelta(minutes=self._params.look_back_minutes).total_seconds()
-        comes_again = max(first for first, _ in spans) >= now.timestamp() - back
-        if max(end for _, end in spans) > gathering.quiet:
+        comes_again = self._behind(group, gathering, now) <= 0
+        if gathering.latest(group.rows).end > gathering.quiet:
             return "not quiet" if comes_again or not self._params.by_clock else "long"
         return "lacking" if comes_again and lacks_rows(group.rows) else ""
+
+    def _behind(self, group: Group, gathering: Gathering, now: datetime) -> int:
+        """So many seconds earlier than now the next window must begin to hold the group, look-back included."""
+        back = timedelta(minutes=self._params.look_back_minutes)
+        return ceil((now - back).timestamp() - gathering.latest(group.rows).start)
 
     def _extracted(self, record: Row) -> DatasetItem | Broken | LeftOut:
         found = extracted(self._context.extract, record, record["id"])

@@ -162,6 +162,7 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
         already_scored=read - duplicates - fresh,
         pool=fresh,
         cut=intake.counts.cut,
+        behind=intake.counts.behind,
     )
     return intake
 
@@ -191,7 +192,8 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
             left_out.append(PassedOver(record.item_id, reason, detail=record.why))
         else:
             intake.notes.append(record.text)
-            intake.counts = replace(intake.counts, cut=intake.counts.cut + record.cut)
+            counts = intake.counts
+            intake.counts = replace(counts, cut=counts.cut + record.cut, behind=max(counts.behind, record.behind))
     filtered = sum(each.reason == "filtered" for each in left_out)
     if filtered:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
