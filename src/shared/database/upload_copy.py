@@ -34,9 +34,11 @@ class Copy:
         self._fresh = (
             f"CREATE TEMPORARY TABLE {_STAGE} ON COMMIT DROP AS SELECT {columns} FROM {work.shape.sql} LIMIT 0"
         )
+        strict = work.upload.on_conflict == "error"
         self._into = f"COPY {{}} ({columns}) FROM STDIN"
-        self._straight = True
-        self._passing = _NO_TABLE if work.upload.on_conflict == "error" else (*_NO_TABLE, _THERE_ALREADY)
+        # Of keys that are not the table's own only INSERT knows whether anything holds them apart.
+        self._straight = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
+        self._passing = _NO_TABLE if strict else (*_NO_TABLE, _THERE_ALREADY)
 
     def __call__(self, columns: list[list[Any]]) -> int:
         import psycopg  # late: files need no server
