@@ -11,7 +11,7 @@ import pytest
 from shared.core.errors import StoreError
 from shared.database.engine import Database
 from shared.database.upload import upload_rows
-from shared.database.upload_records import OnConflict, Upload
+from shared.database.upload_records import EvaluationUploadError, OnConflict, Upload
 from tests.database.targets import opened, ran, rows_of
 
 
@@ -35,3 +35,10 @@ def test_keys_that_nothing_holds_apart_are_refused(database: Database, on_confli
         with pytest.raises(StoreError, match="no unique"):
             put(database, Upload("loose", on_conflict, ("key",)), [{"key": 1, "n": 1}])
     assert rows_of(database, "SELECT * FROM loose") == []
+
+
+def test_a_value_that_looks_like_a_place_is_none(database: Database) -> None:
+    ran(database, "CREATE TABLE short (key INTEGER PRIMARY KEY, note VARCHAR(3))")
+    rows = [{"key": 1, "note": "abc"}, {"key": 2, "note": "see, line 99999, column x"}]
+    with pytest.raises(EvaluationUploadError, match=r"short\.note, row 1: value too long"):
+        put(database, Upload("short"), rows)

@@ -14,7 +14,7 @@ from shared.database.shapes import quoted
 from shared.database.upload_records import EvaluationUploadError, Work, conflict, cure
 
 _STAGE = "trueline_upload"
-_COPY_PLACE = re.compile(r"^COPY .*, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
+_COPY_PLACE = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
 _THERE_ALREADY = "23505"
 _NO_TABLE = ("0A000", "42809")  # a view, or row-level security: INSERT may know what to do
 
