@@ -42,3 +42,10 @@ def test_a_value_that_looks_like_a_place_is_none(database: Database) -> None:
     rows = [{"key": 1, "note": "abc"}, {"key": 2, "note": "see, line 99999, column x"}]
     with pytest.raises(EvaluationUploadError, match=r"short\.note, row 1: value too long"):
         put(database, Upload("short"), rows)
+
+
+def test_whatever_holds_rows_apart_is_a_conflict(database: Database) -> None:
+    """`do_nothing` keeps what is there, also where it is an exclusion that stands in the way."""
+    ran(database, "CREATE TABLE times (during INT4RANGE, EXCLUDE USING gist (during WITH &&))")
+    assert put(database, Upload("times", "do_nothing"), [{"during": "[1,5)"}]) == 1
+    assert put(database, Upload("times", "do_nothing"), [{"during": "[4,9)"}, {"during": "[9,10)"}]) == 1

@@ -16,6 +16,7 @@ from shared.database.upload_records import EvaluationUploadError, Work, conflict
 _STAGE = "trueline_upload"
 _COPY_PLACE = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
 _THERE_ALREADY = "23505"
+_IN_THE_WAY = (_THERE_ALREADY, "23P01")  # of a unique key, of an exclusion
 _NO_TABLE = ("0A000", "42809")  # a view, or row-level security: INSERT may know what to do
 
 
@@ -38,7 +39,7 @@ class Copy:
         self._into = f"COPY {{}} ({columns}) FROM STDIN"
         # Of keys that are not the table's own only INSERT knows whether anything holds them apart.
         self._straight = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
-        self._passing = _NO_TABLE if strict else (*_NO_TABLE, _THERE_ALREADY)
+        self._passing = _NO_TABLE if strict else (*_NO_TABLE, *_IN_THE_WAY)
 
     def __call__(self, columns: list[list[Any]]) -> int:
         import psycopg  # late: files need no server
