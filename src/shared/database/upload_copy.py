@@ -27,11 +27,8 @@ class Copy:
         self._work = work
         self._raw: Any = work.connection.connection.driver_connection
         columns = ", ".join(map(quoted, work.names))
-        keys = [quoted(name) for name in work.keys]
-        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}"
-        if keys:  # in one order, so that two who upload the same rows wait for one another and never cross
-            self._insert += f" ORDER BY {', '.join(keys)}"
-        self._insert += conflict(work)
+        # Without ORDER BY: they come as they were copied, in the order of everybody who copies straight.
+        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}{conflict(work)}"
         self._fresh = (
             f"CREATE TEMPORARY TABLE {_STAGE} ON COMMIT DROP AS SELECT {columns} FROM {work.shape.sql} LIMIT 0"
         )
