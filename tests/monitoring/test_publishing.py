@@ -463,6 +463,23 @@ def test_two_runs_that_finish_a_draw_at_once_tell_the_sink_once(tmp_path: Path) 
     assert any("reports the estimates" in note for note in report.notes)
 
 
+def test_a_draw_that_another_run_reported_meanwhile_is_in_no_estimate(tmp_path: Path) -> None:
+    """What a killed run left is given up to the quicker one, and the run's own draw is estimated alone."""
+
+    class Slower(SqlRunStore):
+        def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
+            super().report_draws(replace(report, run_id="the quicker one"), ["killed"])
+            return super().report_draws(report, draws)
+
+    house, left = House(tmp_path), [DatasetItem(id=f"z{n}") for n in range(5)]
+    store, score = Slower(house.database), MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
+    store.record_draw("killed", STREAM, [Decision(each.id, True, 1.0, "all") for each in left], left)
+    store.save_results("killed", STREAM, [ItemResult(each, (score,)) for each in left])
+    ports = Ports(house.scored, store, (Outlet(house.sink),), shared=True)
+    report = asyncio.run(run_monitor(house.plan(), ports))
+    assert [each.n for each in report.estimates] == [10]
+
+
 def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
     """Of a sink that is down nothing is confirmed: a million items that wait are not gone through at every step."""
 
