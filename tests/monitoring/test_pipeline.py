@@ -16,7 +16,7 @@ from shared.core.errors import BusyError, OverBudget, Postponed, SourceError, St
 from shared.core.outbox import Outlet
 from shared.core.ports import Batch, Broken, Notice
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, ItemResult, MetricScore, RunReport, Stream
+from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
 from shared.core.usage import ModelUsage
 from shared.database.engine import open_database
 from shared.database.reading import SqlRunReader
@@ -409,6 +409,18 @@ def test_a_draw_of_a_run_that_was_killed_before_it_reported_is_estimated(tmp_pat
     )
     assert "20 items were scored by other runs" in report.notes[0]
     assert house.run().estimates == ()
+
+
+def test_an_item_that_has_scores_of_two_versions_is_estimated_once(tmp_path: Path) -> None:
+    """Tried again with a metric that was changed since, it counts with the newest of its scores."""
+    house = House(tmp_path, ListSource(items(20)))
+    house.runs.record_draw("killed", STREAM, [Decision(item.id, True, 1.0, "all") for item in items(20)], items(20))
+    older, gone = MetricRef("Odd", "odd", "0", "0" * 64), MetricRef("Gone", "gone", "1", "1" * 64)
+    scored = [ItemResult(item, (MetricScore(older, 0.0, None, None),)) for item in items(20)]
+    scored[1] = scored[1]._replace(failures=(MetricFailure(gone, "i001", "RuntimeError", "not today"),))
+    house.runs.save_results("killed", STREAM, scored)
+    estimates = {each.label: each for each in house.run().estimates}
+    assert (estimates["Odd"].n, estimates["Odd"].mean) == (20, 0.05)
 
 
 async def one(house: House, item: DatasetItem) -> tuple[MetricScore, ...]:

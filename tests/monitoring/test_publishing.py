@@ -223,6 +223,31 @@ def test_a_best_effort_sink_that_never_answers_holds_up_nothing(tmp_path: Path) 
     assert house.sink.rows() == expected(10)
 
 
+def test_a_best_effort_sink_is_not_begun_with_anew_at_the_very_end(tmp_path: Path) -> None:
+    """What waits for it while a required sink gets its last try is told as waiting, and not cut off half sent."""
+
+    class Slow(Folder):
+        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+            self.sent += [each.key for each in messages]
+            await asyncio.sleep(1.5)
+            raise Unavailable("no answer")
+
+    class Hasty(Folder):
+        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+            self.sent += [each.key for each in messages]
+            if len(self.sent) > 10:
+                await asyncio.Event().wait()
+            raise Unavailable("not now")
+
+    house = House(tmp_path)
+    house.sink.fault = lambda key: "refused" if house.sink.sent.count(key) == 1 else ""
+    hasty, slow = Hasty(tmp_path / "hasty", "hasty"), Slow(tmp_path / "slow", "slow")
+    outlets = (Outlet(house.sink), Outlet(hasty, required=False), Outlet(slow, required=False))
+    report = asyncio.run(run_monitor(house.plan(), Ports(house.scored, SqlRunStore(house.database), outlets)))
+    assert (report.status, [each.verified for each in report.published]) == ("done", [10, 0, 0])
+    assert ([each.pending for each in report.published], len(hasty.sent)) == ([0, 10, 10], 10)
+
+
 def test_a_best_effort_sink_that_cannot_pack_skips(tmp_path: Path) -> None:
     """Its mistake is a reason in the report, not the end of the run."""
 
@@ -461,6 +486,23 @@ def test_two_runs_that_finish_a_draw_at_once_tell_the_sink_once(tmp_path: Path) 
     report = asyncio.run(run_monitor(house.plan(), ports))
     assert (report.status, report.estimates, sink.runs()) == ("done", (), [])
     assert any("reports the estimates" in note for note in report.notes)
+
+
+def test_a_draw_that_another_run_reported_meanwhile_is_in_no_estimate(tmp_path: Path) -> None:
+    """What a killed run left is given up to the quicker one, and the run's own draw is estimated alone."""
+
+    class Slower(SqlRunStore):
+        def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
+            super().report_draws(replace(report, run_id="the quicker one"), ["killed"])
+            return super().report_draws(report, draws)
+
+    house, left = House(tmp_path), [DatasetItem(id=f"z{n}") for n in range(5)]
+    store, score = Slower(house.database), MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
+    store.record_draw("killed", STREAM, [Decision(each.id, True, 1.0, "all") for each in left], left)
+    store.save_results("killed", STREAM, [ItemResult(each, (score,)) for each in left])
+    ports = Ports(house.scored, store, (Outlet(house.sink),), shared=True)
+    report = asyncio.run(run_monitor(house.plan(), ports))
+    assert [each.n for each in report.estimates] == [10]
 
 
 def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:

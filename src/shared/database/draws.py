@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from shared.core.claims import DrawResult
 from shared.core.results import Stream
 from shared.database.engine import Database
-from shared.database.reading import PAGE, standing_failures, untried
+from shared.database.reading import PAGE, newest_scores, standing_failures, untried
 from shared.database.rows import Row, decision_of, failure_of, of, rows_by_item, score_of
 from shared.database.tables import decisions, failures, scores
 from shared.database.worker_tables import draws, workers
@@ -51,7 +51,7 @@ def _result(decided: Row, made: list[Row], missed: list[Row]) -> DrawResult:
     return DrawResult(
         decided.run_id,
         decision_of(decided),
-        tuple(score_of(row) for row in made),
+        tuple(score_of(row) for row in newest_scores(made)),
         tuple(failure_of(row) for row in standing_failures(missed, made)),
         tuple(decided.not_applicable or ()),
     )

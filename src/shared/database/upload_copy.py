@@ -14,8 +14,9 @@ from shared.database.shapes import quoted
 from shared.database.upload_records import EvaluationUploadError, Work, conflict, cure
 
 _STAGE = "trueline_upload"
-_COPY_PLACE = re.compile(r"^COPY .*, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
+_COPY_PLACE = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
 _THERE_ALREADY = "23505"
+_IN_THE_WAY = (_THERE_ALREADY, "23P01")  # of a unique key, of an exclusion
 _NO_TABLE = ("0A000", "42809")  # a view, or row-level security: INSERT may know what to do
 
 
@@ -26,17 +27,16 @@ class Copy:
         self._work = work
         self._raw: Any = work.connection.connection.driver_connection
         columns = ", ".join(map(quoted, work.names))
-        keys = [quoted(name) for name in work.keys]
-        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}"
-        if keys:  # in one order, so that two who upload the same rows wait for one another and never cross
-            self._insert += f" ORDER BY {', '.join(keys)}"
-        self._insert += conflict(work)
+        # Without ORDER BY: they come as they were copied, in the order of everybody who copies straight.
+        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}{conflict(work)}"
         self._fresh = (
             f"CREATE TEMPORARY TABLE {_STAGE} ON COMMIT DROP AS SELECT {columns} FROM {work.shape.sql} LIMIT 0"
         )
+        strict = work.upload.on_conflict == "error"
         self._into = f"COPY {{}} ({columns}) FROM STDIN"
-        self._straight = True
-        self._passing = _NO_TABLE if work.upload.on_conflict == "error" else (*_NO_TABLE, _THERE_ALREADY)
+        # Of keys that are not the table's own only INSERT knows whether anything holds them apart.
+        self._straight = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
+        self._passing = _NO_TABLE if strict else (*_NO_TABLE, *_IN_THE_WAY)
 
     def __call__(self, columns: list[list[Any]]) -> int:
         import psycopg  # late: files need no server

@@ -235,15 +235,16 @@ class Turns:
     def __init__(self, couriers: Sequence[Courier]) -> None:
         self._couriers = couriers
         self._apart: dict[str, asyncio.Task[None]] = {}
+        self._left = False
 
     async def take(self) -> None:
-        """Serve every sink, and return when the required ones have nothing due.
+        """Serve every sink, after `leave` the required ones, and return when these have nothing due.
 
         Raises:
             StoreError: of the state; what sinks raise is a value.
         """
         for each in self._couriers:
-            if not each.outlet.required and not self.busy(each):
+            if not (each.outlet.required or self._left or self.busy(each)):
                 self._check(each.name)
                 self._apart[each.name] = asyncio.ensure_future(each.serve())
         required = [each.serve() for each in self._couriers if each.outlet.required]
@@ -261,6 +262,7 @@ class Turns:
         Raises:
             StoreError: of the state.
         """
+        self._left = True  # what began now would be cut off in the middle, and be told as under way
         if not self._apart:
             return False
         await asyncio.wait(self._apart.values(), timeout=seconds)

@@ -22,6 +22,7 @@ class Shares:
         self._stream, self._runs, self._worker = plan.stream, ports.runs, worker
         self._mine: Counter[str] = Counter()
         self._ids: set[str] = set()
+        self._mixed = False
 
     def drew(self, run_id: str) -> None:
         """The run has a draw of its own."""
@@ -40,17 +41,14 @@ class Shares:
         sizes = self._runs.finished_draws(self._stream, self._mine, self._worker)
         if not sizes:
             return [], ELSEWHERE if self._mine else ""
-        if sizes.keys() == self._mine.keys():
-            if all(self._mine[draw] + thinned.get(draw, 0) == size for draw, size in sizes.items()):
-                return list(sizes), ""
-            known = self._ids
-        else:
-            tally.forget()
-            known = set()
+        alone = not self._mixed and sizes.keys() == self._mine.keys()
+        if alone and all(self._mine[draw] + thinned.get(draw, 0) == size for draw, size in sizes.items()):
+            return list(sizes), ""
+        self._mixed = True  # from here on the tally holds what other runs have scored, too
+        tally.forget()
         others = 0
         for row in self._runs.results_of(self._stream, sizes):
-            if row.decision.item_id not in known:
-                tally.estimate(row, row.decision, row.not_applicable)
-                others += row.decision.item_id not in self._ids
+            tally.estimate(row, row.decision, row.not_applicable)
+            others += row.decision.item_id not in self._ids
         note = f"this run reports a draw of which {others:,} items were scored by other runs; they are counted in"
         return list(sizes), note if others else ""
