@@ -109,6 +109,18 @@ def test_the_roots_of_many_traces_are_found_with_few_questions() -> None:
         assert server.asked["GET /api/public/v2/observations"] <= 4
 
 
+def test_a_server_that_refuses_to_be_asked_for_several_roots_is_asked_for_each() -> None:
+    refusal = Fault(400, b'{"message": "Invalid filter: stringOptions traceId any of"}')
+    with standing_in() as server:
+        server.faults.chance = lambda request: refusal if "any of" in (request.one("filter") or "") else None
+        traffic(server, 5)
+        box = outbox(server)
+        box.store(sink_of(server).pack(scored(5, ("Exact",))))
+        box.drain()
+        assert done(box)
+        assert {span["parentSpanId"] for span in server.otlp.spans} == {f"{n:016x}" for n in range(5)}
+
+
 @pytest.mark.parametrize("plan", [LINKED, NEW])
 def test_sending_ends_before_anybody_else_may_send_the_same(plan: ExperimentPlan) -> None:
     """1,000 items at a hundred requests a minute take ten minutes; a claim is this process's alone for five."""
