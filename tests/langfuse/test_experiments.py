@@ -31,6 +31,7 @@ from tests.langfuse.standin.faults import (
     CUT,
     CUT_AFTER,
     SLOW,
+    STUCK,
     TOO_BROAD,
     UNAVAILABLE,
     Fault,
@@ -45,6 +46,8 @@ NAME = "folder/quality set"
 LINKED = ExperimentPlan(NAME, "nightly")
 NEW = replace(LINKED, link_to_traces=False)
 MARKING = Marking(environment="prod", tags=("t",))
+
+LINK = "POST /api/public/dataset-run-items"
 
 
 def sink_of(server: StandIn, plan: ExperimentPlan = LINKED, **given: Any) -> LangfuseExperiments:
@@ -284,6 +287,22 @@ def test_an_older_server_gets_links_instead() -> None:
         assert len(server.otlp.spans) == 1  # the item without a trace got one
         whole = {row["datasetRunId"] for row in server.scores.stored() if row.get("datasetRunId")}
         assert whole == {row["datasetRunId"] for row in links}
+
+
+def test_an_older_server_that_hangs_is_not_asked_again_for_each_link() -> None:
+    with standing_in(Plan("3.150.0")) as server:
+        server.faults.add(LINK, *[STUCK] * 40)
+        made = sink_of(server).pack(scored(40, ("Exact",))).messages
+
+        async def send() -> list[Receipt]:
+            sink = sink_of(server, timeout=0.2)
+            try:
+                return await sink.send([each for each in made if each.body["kind"] == "item"])
+            finally:
+                await sink.aclose()
+
+        assert {each.state for each in asyncio.run(send())} == {"pending"}
+        assert server.asked[LINK] < 16  # eight at once, and those that begin before all eight have failed
 
 
 def test_items_that_share_a_trace_are_each_linked_on_an_older_server() -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from shared.core.outbox import Message, Receipt
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.delivery import STATES
 from shared.langfuse.failures import NotFound, Refused
-from shared.langfuse.posting import together
+from shared.langfuse.posting import Gate, together
 from shared.langfuse.queries import EXPERIMENTS, ObservationQuery, Row
 from shared.langfuse.spans import Attribute, Span, attribute
 
@@ -153,20 +154,23 @@ class LinkRuns:
             if outcome.status != "accepted":
                 receipts[message.key] = Receipt(message.key, STATES[outcome.status], outcome.reason)
         left = [message for message in messages if message.key not in receipts]
-        for receipt in await together(self._link(place, items[message.key], message) for message in left):
+        gate = Gate(self._client.settings.max_concurrent)
+        for receipt in await together(self._linked(gate, place, items[message.key], message) for message in left):
             receipts[receipt.key] = receipt
         return [receipts[message.key] for message in messages]
 
-    async def _link(self, place: Place, item_id: str, message: Message) -> Receipt:
-        body = message.body
-        observation = body["parent"] if body["linked"] else body["span"]
+    async def _linked(self, gate: Gate, place: Place, item_id: str, message: Message) -> Receipt:
         try:
-            await self._client.datasets.link(place.run, item_id, body["trace"], observation)
+            await gate.through(partial(self._link, place, item_id), message.body)
         except TransientError as error:
             return Receipt(message.key, "pending", str(error), _AGAIN)
         except ItemError as error:
             return Receipt(message.key, "failed", str(error))
         return Receipt(message.key, "sent")
+
+    async def _link(self, place: Place, item_id: str, body: Mapping[str, Any]) -> Row:
+        observation = body["parent"] if body["linked"] else body["span"]
+        return await self._client.datasets.link(place.run, item_id, body["trace"], observation)
 
     async def _links(self, place: Place) -> list[Row]:
         try:
