@@ -31,6 +31,7 @@ from tests.langfuse.standin.faults import (
     CUT,
     CUT_AFTER,
     SLOW,
+    STUCK,
     TOO_BROAD,
     UNAVAILABLE,
     Fault,
@@ -45,6 +46,8 @@ NAME = "folder/quality set"
 LINKED = ExperimentPlan(NAME, "nightly")
 NEW = replace(LINKED, link_to_traces=False)
 MARKING = Marking(environment="prod", tags=("t",))
+
+LINK = "POST /api/public/dataset-run-items"
 
 
 def sink_of(server: StandIn, plan: ExperimentPlan = LINKED, **given: Any) -> LangfuseExperiments:
@@ -107,6 +110,18 @@ def test_the_roots_of_many_traces_are_found_with_few_questions() -> None:
         parents = {span["traceId"]: span["parentSpanId"] for span in server.otlp.spans}
         assert parents == {f"{n:032x}": f"{n:016x}" for n in range(150)}
         assert server.asked["GET /api/public/v2/observations"] <= 4
+
+
+def test_a_server_that_refuses_to_be_asked_for_several_roots_is_asked_for_each() -> None:
+    refusal = Fault(400, b'{"message": "Invalid filter: stringOptions traceId any of"}')
+    with standing_in() as server:
+        server.faults.chance = lambda request: refusal if "any of" in (request.one("filter") or "") else None
+        traffic(server, 5)
+        box = outbox(server)
+        box.store(sink_of(server).pack(scored(5, ("Exact",))))
+        box.drain()
+        assert done(box)
+        assert {span["parentSpanId"] for span in server.otlp.spans} == {f"{n:016x}" for n in range(5)}
 
 
 @pytest.mark.parametrize("plan", [LINKED, NEW])
@@ -272,6 +287,22 @@ def test_an_older_server_gets_links_instead() -> None:
         assert len(server.otlp.spans) == 1  # the item without a trace got one
         whole = {row["datasetRunId"] for row in server.scores.stored() if row.get("datasetRunId")}
         assert whole == {row["datasetRunId"] for row in links}
+
+
+def test_an_older_server_that_hangs_is_not_asked_again_for_each_link() -> None:
+    with standing_in(Plan("3.150.0")) as server:
+        server.faults.add(LINK, *[STUCK] * 40)
+        made = sink_of(server).pack(scored(40, ("Exact",))).messages
+
+        async def send() -> list[Receipt]:
+            sink = sink_of(server, timeout=0.2)
+            try:
+                return await sink.send([each for each in made if each.body["kind"] == "item"])
+            finally:
+                await sink.aclose()
+
+        assert {each.state for each in asyncio.run(send())} == {"pending"}
+        assert server.asked[LINK] < 16  # eight at once, and those that begin before all eight have failed
 
 
 def test_items_that_share_a_trace_are_each_linked_on_an_older_server() -> None:

@@ -335,13 +335,21 @@ def test_a_database_that_hangs_holds_up_no_reader_for_long_and_no_event_loop(ben
 _ENDS = """
 import time
 from shared.langfuse.generations import MemoryGenerations
-from shared.langfuse.known import KnownGenerations
+from tests.langfuse.prompt_server import Bench
 
 class Frozen(MemoryGenerations):
     def current(self, names):
         time.sleep(120)
 
-KnownGenerations(Frozen(), 1.0, time.monotonic).asked("p")
+    def sight(self, name, state):
+        time.sleep(120)
+
+bench = Bench()
+bench.generations = Frozen()
+manager = bench.manager(poll=0.05)
+manager.get_prompt("p")
+manager.start_polling()
+time.sleep(1)
 """
 
 

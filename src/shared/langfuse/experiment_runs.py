@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -15,8 +16,8 @@ from shared.core.errors import ItemError, TransientError
 from shared.core.outbox import Message, Receipt
 from shared.langfuse.client import LangfuseClient
 from shared.langfuse.delivery import STATES
-from shared.langfuse.failures import NotFound
-from shared.langfuse.posting import together
+from shared.langfuse.failures import NotFound, Refused
+from shared.langfuse.posting import Gate, together
 from shared.langfuse.queries import EXPERIMENTS, ObservationQuery, Row
 from shared.langfuse.spans import Attribute, Span, attribute
 
@@ -110,10 +111,20 @@ class SpanRuns:
         own = {each.body["span"] for each in asked}
         found: dict[str, Row] = {}
         for start in range(0, len(near), _TRACES):
-            async for row in self._client.observations(_roots_of(near[start : start + _TRACES])):
+            for row in await self._read(near[start : start + _TRACES]):
                 if row["id"] not in own:
                     found.setdefault(row["traceId"], row)
         return found
+
+    async def _read(self, messages: Sequence[Message]) -> list[Row]:
+        """The roots of some messages' traces; trace by trace where the server refuses to be asked for several."""
+        try:
+            return [row async for row in self._client.observations(_roots_of(messages))]
+        except Refused:
+            if len(messages) == 1:
+                raise
+            parts = await together(self._read([each]) for each in messages)
+            return [row for part in parts for row in part]
 
 
 class LinkRuns:
@@ -143,20 +154,23 @@ class LinkRuns:
             if outcome.status != "accepted":
                 receipts[message.key] = Receipt(message.key, STATES[outcome.status], outcome.reason)
         left = [message for message in messages if message.key not in receipts]
-        for receipt in await together(self._link(place, items[message.key], message) for message in left):
+        gate = Gate(self._client.settings.max_concurrent)
+        for receipt in await together(self._linked(gate, place, items[message.key], message) for message in left):
             receipts[receipt.key] = receipt
         return [receipts[message.key] for message in messages]
 
-    async def _link(self, place: Place, item_id: str, message: Message) -> Receipt:
-        body = message.body
-        observation = body["parent"] if body["linked"] else body["span"]
+    async def _linked(self, gate: Gate, place: Place, item_id: str, message: Message) -> Receipt:
         try:
-            await self._client.datasets.link(place.run, item_id, body["trace"], observation)
+            await gate.through(partial(self._link, place, item_id), message.body)
         except TransientError as error:
             return Receipt(message.key, "pending", str(error), _AGAIN)
         except ItemError as error:
             return Receipt(message.key, "failed", str(error))
         return Receipt(message.key, "sent")
+
+    async def _link(self, place: Place, item_id: str, body: Mapping[str, Any]) -> Row:
+        observation = body["parent"] if body["linked"] else body["span"]
+        return await self._client.datasets.link(place.run, item_id, body["trace"], observation)
 
     async def _links(self, place: Place) -> list[Row]:
         try:
@@ -169,8 +183,11 @@ def _roots_of(messages: Sequence[Message]) -> ObservationQuery:
     """A question for the roots of some messages' traces; the messages come by their start."""
     since, until = (parse_time(messages[place].body["start"]) for place in (0, -1))
     traces = list(dict.fromkeys(each.body["trace"] for each in messages))
+    query = ObservationQuery(since - _NEAR, until + _NEAR, ("basic",), root_only=True)
+    if len(traces) == 1:
+        return replace(query, trace_id=traces[0])
     which = {"type": "stringOptions", "column": "traceId", "operator": "any of", "value": traces}
-    return ObservationQuery(since - _NEAR, until + _NEAR, ("basic",), root_only=True, where=(which,))
+    return replace(query, where=(which,))
 
 
 def _above(body: Mapping[str, Any], roots: Mapping[str, Row]) -> Row:

@@ -102,7 +102,7 @@ class KnownGenerations:
     def raised(self, name: str, why: str) -> None:
         """Invalidate because of what a fetch has seen: as `bump`, but a store that fails is logged only."""
         try:
-            generation = self._answered(self._store.bump, name, _WRITE_SECONDS)
+            generation = self.answered(self._store.bump, name)
         except StoreError as error:
             _log.warning("prompt %r: the other processes could not be told that it has changed: %s", name, error)
             return
@@ -115,7 +115,7 @@ class KnownGenerations:
         Raises:
             StoreError: when the store cannot be written: then nothing is invalidated, or, where it hangs, later.
         """
-        generation = self._answered(self._store.bump, name, _WRITE_SECONDS)
+        generation = self.answered(self._store.bump, name)
         if self._is_news(name, generation):
             self._tell(PromptChanged(name, generation, why))
         return generation
@@ -149,7 +149,7 @@ class KnownGenerations:
         found = dict.fromkeys(names, 0)
         try:
             if self._clock() >= self._hung_until:
-                found = self._answered(self._store.current, names, _ANSWER_SECONDS)
+                found = self.answered(self._store.current, names, _ANSWER_SECONDS)
         except StoreError as error:
             _log.warning("invalidations of prompts cannot be looked for, their age decides meanwhile: %s", error)
             if isinstance(error, _Hangs):
@@ -157,9 +157,12 @@ class KnownGenerations:
         for name, generation in found.items():
             self.learn(name, generation, "invalidated by another process", by_fetch)
 
-    def _answered(self, ask: Callable[[A], T], what: A, seconds: float) -> T:
+    def answered(self, ask: Callable[[A], T], what: A, seconds: float = _WRITE_SECONDS) -> T:
         """What the store answers in time. A thread of ours waits for it to the end, so that no caller does, and no
         process that ends: a pool's thread would hold that up.
+
+        Raises:
+            StoreError: when it does not, and what the store raises.
         """
         answers: SimpleQueue[T | Exception] = SimpleQueue()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from shared.core.digests import digest
@@ -56,7 +57,8 @@ class Reconciler:
         changed: list[str] = []
         unannounced: list[str] = []
         for name in watched:
-            seen = await asyncio.to_thread(self._generations.sight, name, states.get(name, "absent"))
+            sight = partial(self._generations.sight, name)
+            seen = await asyncio.to_thread(self._known.answered, sight, states.get(name, "absent"))
             await asyncio.to_thread(self._known.learn, name, seen.generation, "changed on the server")
             if seen.changed:
                 changed.append(name)
