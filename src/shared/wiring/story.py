@@ -73,12 +73,12 @@ def _look(built: Built, opened: Opened, runs: Sequence[RunReport], item_id: str)
     found = _stored(opened.reader, streams, item_id)
     if found.stories or found.passed:
         return found
+    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
+        return _Found(item_id, (), (), [_LOST])
     near = _near(opened.reader, streams, item_id)
     begun = [each for each in near if each.startswith(item_id)]
     if len(begun) == 1:
         return _stored(opened.reader, streams, begun[0])
-    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
-        return _Found(item_id, (), (), [_LOST])
     return _Found(item_id, (), (), _unknown(built, runs, item_id, near), known=False)
 
 
