@@ -45,6 +45,18 @@ def test_a_value_that_looks_like_a_place_is_none(database: Database) -> None:
         put(database, Upload("short"), rows)
 
 
+def test_what_a_trigger_refuses_is_told_without_the_row(database: Database) -> None:
+    ran(
+        database,
+        "CREATE TABLE strict (key INTEGER PRIMARY KEY, note TEXT)",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$",
+        "CREATE TRIGGER strictly BEFORE INSERT ON strict FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    with pytest.raises(StoreError, match="not today") as caught:
+        put(database, Upload("strict"), [{"key": 1, "note": "what a user said"}])
+    assert "what a user said" not in str(caught.value)
+
+
 def test_whatever_holds_rows_apart_is_a_conflict(database: Database) -> None:
     """`do_nothing` keeps what is there, also where it is an exclusion that stands in the way."""
     ran(database, "CREATE TABLE times (during INT4RANGE, EXCLUDE USING gist (during WITH &&))")
