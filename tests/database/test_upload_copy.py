@@ -57,6 +57,14 @@ def test_what_a_trigger_refuses_is_told_without_the_row(database: Database) -> N
     assert "what a user said" not in str(caught.value)
 
 
+@pytest.mark.parametrize("on_conflict", ["error", "upsert"])
+def test_what_the_server_alone_may_number_is_refused(database: Database, on_conflict: OnConflict) -> None:
+    ran(database, "CREATE TABLE numbered (key INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n INTEGER)")
+    with pytest.raises(StoreError, match="non-DEFAULT value"):
+        put(database, Upload("numbered", on_conflict), [{"key": 1, "n": 1}])
+    assert put(database, Upload("numbered"), [{"n": 1}]) == 1
+
+
 def test_whatever_holds_rows_apart_is_a_conflict(database: Database) -> None:
     """`do_nothing` keeps what is there, also where it is an exclusion that stands in the way."""
     ran(database, "CREATE TABLE times (during INT4RANGE, EXCLUDE USING gist (during WITH &&))")

@@ -34,8 +34,10 @@ class Copy:
         )
         strict = work.upload.on_conflict == "error"
         self._into = f"COPY {{}} ({columns}) FROM STDIN"
-        # Of keys that are not the table's own only INSERT knows whether anything holds them apart.
-        self._straight = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
+        # Of keys that are not the table's own only INSERT knows whether anything holds them apart, and COPY would write
+        # over the server's numbers.
+        known = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
+        self._straight = known and work.shape.numbered.isdisjoint(work.names)
         self._passing = _NO_TABLE if strict else (*_NO_TABLE, *_IN_THE_WAY)
 
     def __call__(self, columns: list[list[Any]]) -> int:
