@@ -45,6 +45,14 @@ def test_a_value_that_looks_like_a_place_is_none(database: Database) -> None:
         put(database, Upload("short"), rows)
 
 
+def test_a_row_that_no_page_holds_is_refused(database: Database) -> None:
+    """The server meets it when it writes many rows together, behind the last of them."""
+    names = [f"c{n}" for n in range(1100)]
+    ran(database, f"CREATE TABLE wide (key INTEGER PRIMARY KEY, {' FLOAT8, '.join(names)} FLOAT8)")
+    with pytest.raises(EvaluationUploadError, match="wide: row is too big"):
+        put(database, Upload("wide"), [{"key": 1}, {"key": 2} | dict.fromkeys(names, 0.5), {"key": 3}])
+
+
 def test_what_a_trigger_refuses_is_told_without_the_row(database: Database) -> None:
     ran(
         database,

@@ -90,7 +90,7 @@ class Copy:
         if diagnosis.sqlstate is None or diagnosis.sqlstate[:2] not in ("22", "23", "54"):
             return sa.exc.DBAPIError(self._into.format(self._work.shape.sql), None, error)
         place, found = self._work.shape.said, _COPY_PLACE.search(diagnosis.context or "")
-        if found:
+        if found and (found[2] or diagnosis.sqlstate[:2] != "54"):  # what is too large is met lines later
             column = f".{found[2]}" if found[2] else ""
             place = f"{place}{column}, row {self._work.done + order[int(found[1]) - 1]}"
         keyed = diagnosis.sqlstate in ("23503", _THERE_ALREADY)  # the details of others show the whole row
