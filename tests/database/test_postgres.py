@@ -145,3 +145,18 @@ def test_many_rows_are_the_same_as_few(tmp_path: Path) -> None:
         store.record_draw("bad", STREAM, [Decision(f"{each}\0", False, 1.0, "all") for each in ids], [])
     assert store.undecided(STREAM, ids) == []
     database.close()
+
+
+def test_many_rows_go_in_where_temporary_tables_are_forbidden(tmp_path: Path) -> None:
+    """Some servers take that right from everybody; few rows never needed it."""
+    url = postgres_at(tmp_path)
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"CREATE ROLE u_{name} LOGIN")
+        connection.execute(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+        connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO u_{name}")
+    database = open_database(url.replace("//postgres:", f"//u_{name}:"))
+    store, ids = SqlRunStore(database), [f"i{n}" for n in range(2 * MANY)]
+    store.record_draw("run", STREAM, [Decision(each, False, 1.0, "all") for each in ids], [])
+    assert store.undecided(STREAM, [*ids, "new"]) == ["new"]
+    database.close()

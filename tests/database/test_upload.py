@@ -136,6 +136,8 @@ def test_an_upsert_needs_a_key(database: Database) -> None:
     ran(database, "CREATE TABLE loose (a TEXT, b TEXT)", "CREATE UNIQUE INDEX u ON loose (a)")
     with database.write() as connection, pytest.raises(EvaluationUploadError, match=r"has no primary key.*give `keys`"):
         upload_rows(connection, Upload("loose", "upsert"), [{"a": "x", "b": "1"}])
+    with database.write() as connection, pytest.raises(EvaluationUploadError, match=r"do_nothing .*the rows lack a"):
+        upload_rows(connection, Upload("loose", "do_nothing", ("a",)), [{"b": "1"}])
     for text in ("1", "2"):
         with database.write() as connection:
             upload_rows(connection, Upload("loose", "upsert", ("a",)), [{"a": "x", "b": text}])

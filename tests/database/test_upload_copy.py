@@ -45,6 +45,34 @@ def test_a_value_that_looks_like_a_place_is_none(database: Database) -> None:
         put(database, Upload("short"), rows)
 
 
+def test_a_row_that_no_page_holds_is_refused(database: Database) -> None:
+    """The server meets it when it writes many rows together, behind the last of them."""
+    names = [f"c{n}" for n in range(1100)]
+    ran(database, f"CREATE TABLE wide (key INTEGER PRIMARY KEY, {' FLOAT8, '.join(names)} FLOAT8)")
+    with pytest.raises(EvaluationUploadError, match="wide: row is too big"):
+        put(database, Upload("wide"), [{"key": 1}, {"key": 2} | dict.fromkeys(names, 0.5), {"key": 3}])
+
+
+def test_what_a_trigger_refuses_is_told_without_the_row(database: Database) -> None:
+    ran(
+        database,
+        "CREATE TABLE strict (key INTEGER PRIMARY KEY, note TEXT)",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$",
+        "CREATE TRIGGER strictly BEFORE INSERT ON strict FOR EACH ROW EXECUTE FUNCTION refuse()",
+    )
+    with pytest.raises(StoreError, match="not today") as caught:
+        put(database, Upload("strict"), [{"key": 1, "note": "what a user said"}])
+    assert "what a user said" not in str(caught.value)
+
+
+@pytest.mark.parametrize("on_conflict", ["error", "upsert"])
+def test_what_the_server_alone_may_number_is_refused(database: Database, on_conflict: OnConflict) -> None:
+    ran(database, "CREATE TABLE numbered (key INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n INTEGER)")
+    with pytest.raises(StoreError, match="non-DEFAULT value"):
+        put(database, Upload("numbered", on_conflict), [{"key": 1, "n": 1}])
+    assert put(database, Upload("numbered"), [{"n": 1}]) == 1
+
+
 def test_whatever_holds_rows_apart_is_a_conflict(database: Database) -> None:
     """`do_nothing` keeps what is there, also where it is an exclusion that stands in the way."""
     ran(database, "CREATE TABLE times (during INT4RANGE, EXCLUDE USING gist (during WITH &&))")

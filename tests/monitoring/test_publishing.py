@@ -505,6 +505,20 @@ def test_a_draw_that_another_run_reported_meanwhile_is_in_no_estimate(tmp_path: 
     assert [each.n for each in report.estimates] == [10]
 
 
+def test_an_item_that_two_runs_mark_at_once_is_counted_by_one(tmp_path: Path) -> None:
+    """Both see that it is confirmed, and one of them is quicker."""
+
+    class Slower(SqlRunStore):
+        def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> int:
+            self.quicker = super().close(stream, item_ids[:4], at)
+            return super().close(stream, item_ids, at)
+
+    house = House(tmp_path)
+    store = Slower(house.database)
+    report = asyncio.run(run_monitor(house.plan(), Ports(house.scored, store, (Outlet(house.sink),), shared=True)))
+    assert (report.status, store.quicker, report.counts.marked, house.marked()) == ("done", 4, 6, 10)
+
+
 def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
     """Of a sink that is down nothing is confirmed: a million items that wait are not gone through at every step."""
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from shared.database.engine import open_database
+from shared.database.scored import SqlScoredItems
 from tests.wiring.project import CONFIG, Project
 
 
@@ -173,8 +175,22 @@ def test_an_item_whose_state_was_lost_is_known_by_its_mark(project: Project) -> 
     told(project, "m.yaml")
     for path in (project.folder / "data" / "state").glob("trueline.db*"):
         path.unlink()
-    told(project, "m.yaml")
+    new = json.dumps({"id": "i1 of today", "actual_output": "a", "expected_output": "a"})
+    project.write("items.jsonl", (project.folder / "items.jsonl").read_text() + new + "\n")
+    told(project, "m.yaml")  # whose id begins like the lost one's is another item
     assert "not in the state any more" in " ".join(told(project, "explain", "m.yaml", "i1").split())
+
+
+def test_an_item_that_was_forgotten_is_not_known(project: Project) -> None:
+    """That it came twice at the time is left of it, and is no story."""
+    once = (project.folder / "items.jsonl").read_text()
+    project.write("items.jsonl", once + once)
+    told(project, "m.yaml")
+    database = open_database(project.folder / "data" / "state" / "trueline.db")
+    assert SqlScoredItems(database).clear() == 8
+    database.close()
+    done = project.run("explain", "m.yaml", "i1")
+    assert (done.returncode, "Never seen" in done.stdout) == (1, True)
 
 
 def test_safe_mode_holds_here_too(project: Project) -> None:

@@ -203,8 +203,8 @@ class OutboxStore(Protocol):
         None, for a monitor without any sink: finished items, packed or not.
         """
 
-    def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
-        """These items are published; closing twice is harmless."""
+    def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> int:
+        """These items are published; closing twice is harmless. How many of them were not yet."""
 
     def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
         """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""

@@ -11,6 +11,14 @@ MANY = 500
 """Rows from which on it is worth a temporary table."""
 
 
+def may_copy(connection: sa.Connection) -> bool:
+    """Whether the user may make temporary tables, which some servers refuse; each connection asks once."""
+    if "trueline_may_copy" not in connection.info:
+        asked = sa.select(sa.func.has_database_privilege(sa.func.current_database(), "TEMPORARY"))
+        connection.info["trueline_may_copy"] = connection.scalar(asked)
+    return bool(connection.info["trueline_may_copy"])
+
+
 def copy_new(
     connection: sa.Connection, table: sa.Table, rows: Iterable[Mapping[str, Any]], bindings: Mapping[str, Any]
 ) -> None:

@@ -90,6 +90,7 @@ def worded(place: str) -> Iterator[None]:
         ) from error
     except (StatementError, sqlite3.Error) as error:
         said = " ".join(str(getattr(error, "orig", error)).split())
+        said = said.partition(" CONTEXT: ")[0]  # of COPY it may be the whole row
         known = _POSTGRES if place.startswith("postgresql") else _SQLITE
         found, cure = next((words for sign, words in known.items() if sign in said.lower()), ("", ""))
         raise StoreError(f"{place}: {found} ({said}); {cure}." if found else f"{place}: {said}") from error

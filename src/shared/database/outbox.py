@@ -115,12 +115,15 @@ class SqlOutbox:
                 last = (page[-1].batch_id, page[-1].item_id)
         return found[:size]
 
-    def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
-        """These items are published; closing twice is harmless."""
+    def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> int:
+        """These items are published; closing twice is harmless. How many of them were not yet."""
+        closed = 0
         with self.database.write("marks") as connection:
             for part in chunks(item_ids):
                 mine = sa.and_(of(decisions, stream), FINISHED, decisions.c.item_id.in_(part))
-                connection.execute(sa.update(decisions).where(mine).values(state="published", marked_at=at))
+                update = sa.update(decisions).where(mine).values(state="published", marked_at=at)
+                closed += connection.execute(update).rowcount
+        return closed
 
     def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
         """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from shared.core.errors import ItemError, StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, Stream
-from shared.database.copying import MANY, copy_new
+from shared.database.copying import MANY, copy_new, may_copy
 
 Row = sa.Row[Any]
 Parts = TypeVar("Parts")
@@ -55,7 +55,7 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, 
     if connection.dialect.name == "sqlite":
         text, written = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
         return connection.exec_driver_sql(text, [written(row) for row in rows]).rowcount
-    if len(rows) >= MANY:
+    if len(rows) >= MANY and may_copy(connection):
         copy_new(connection, table, rows, _bindings(table, tuple(rows[0]), connection.dialect))
     else:
         connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)

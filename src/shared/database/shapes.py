@@ -44,12 +44,14 @@ _LONGEST = 63
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A table: its full name, quoted for SQL and as it is said, the kinds of its columns, and its primary key."""
+    """A table: its full name, quoted for SQL and as it is said, the kinds of its columns, its primary key, and the
+    columns that the server alone may number."""
 
     sql: str
     said: str
     kinds: Mapping[str, Kind]
     key: tuple[str, ...]
+    numbered: frozenset[str] = frozenset()
 
     def kinds_of(self, names: Iterable[str], conflict: Iterable[str] = ()) -> list[Kind]:
         """The kinds of these columns; texts that rows are known by cannot be empty."""
@@ -76,7 +78,8 @@ def shape_of(connection: sa.Connection, table: str) -> Shape:
     if on_file:
         kinds |= {each: kind for each, kind in kinds_of(name).items() if each in kinds}
     sql = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
-    return Shape(sql, table, kinds, tuple(key))
+    numbered = frozenset(column["name"] for column in columns if column.get("identity", {}).get("always"))
+    return Shape(sql, table, kinds, tuple(key), numbered)
 
 
 def quoted(name: str) -> str:

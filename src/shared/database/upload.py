@@ -90,11 +90,12 @@ def _keys(upload: Upload, shape: Shape, names: Sequence[str]) -> tuple[str, ...]
         raise EvaluationUploadError(f"{shape.said}: no column of the rows is in the table. {hint('', shape.kinds)}")
     keys = upload.keys or shape.key
     lost = [name for name in keys if name not in names]
-    if upload.on_conflict != "upsert":
+    if upload.on_conflict == "error" or (upload.on_conflict == "do_nothing" and not upload.keys):
         return () if lost else tuple(keys)
     if not keys or lost:
         why = f"the rows lack {', '.join(lost)}" if lost else "the table has no primary key"
-        raise EvaluationUploadError(f"{shape.said}: upsert needs to know rows by their key, and {why}; give `keys`")
+        rule = upload.on_conflict
+        raise EvaluationUploadError(f"{shape.said}: {rule} needs to know rows by their key, and {why}; give `keys`")
     return tuple(keys)
 
 

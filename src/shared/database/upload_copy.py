@@ -34,8 +34,10 @@ class Copy:
         )
         strict = work.upload.on_conflict == "error"
         self._into = f"COPY {{}} ({columns}) FROM STDIN"
-        # Of keys that are not the table's own only INSERT knows whether anything holds them apart.
-        self._straight = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
+        # Of keys that are not the table's own only INSERT knows whether anything holds them apart, and COPY would write
+        # over the server's numbers.
+        known = strict or not work.upload.keys or set(work.upload.keys) == set(work.shape.key)
+        self._straight = known and work.shape.numbered.isdisjoint(work.names)
         self._passing = _NO_TABLE if strict else (*_NO_TABLE, *_IN_THE_WAY)
 
     def __call__(self, columns: list[list[Any]]) -> int:
@@ -88,7 +90,7 @@ class Copy:
         if diagnosis.sqlstate is None or diagnosis.sqlstate[:2] not in ("22", "23", "54"):
             return sa.exc.DBAPIError(self._into.format(self._work.shape.sql), None, error)
         place, found = self._work.shape.said, _COPY_PLACE.search(diagnosis.context or "")
-        if found:
+        if found and (found[2] or diagnosis.sqlstate[:2] != "54"):  # what is too large is met lines later
             column = f".{found[2]}" if found[2] else ""
             place = f"{place}{column}, row {self._work.done + order[int(found[1]) - 1]}"
         keyed = diagnosis.sqlstate in ("23503", _THERE_ALREADY)  # the details of others show the whole row

@@ -225,8 +225,8 @@ class Publisher:
             # state is in one database, closing is marking.
             if not self._ports.shared:
                 self._ports.scored.mark(stream, ids, now)
-            self._store.close(stream, ids, now)
-            self.marked += len(ids)
+            closed = self._store.close(stream, ids, now)
+            self.marked += closed if self._ports.shared else len(ids)  # of a shared stream another run may be quicker
             if len(ids) < _MARKED:
                 break
         self._known = known

@@ -71,14 +71,14 @@ def print_story(built: Built, item_id: str, in_json: bool) -> int:
 def _look(built: Built, opened: Opened, runs: Sequence[RunReport], item_id: str) -> _Found:
     streams = _streams(built, runs)
     found = _stored(opened.reader, streams, item_id)
-    if found.stories or found.passed:
+    if found.stories or left_out_text(item_id, found.passed):  # that it once came twice does not say what became of it
         return found
+    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
+        return _Found(item_id, (), (), [_LOST])
     near = _near(opened.reader, streams, item_id)
     begun = [each for each in near if each.startswith(item_id)]
     if len(begun) == 1:
         return _stored(opened.reader, streams, begun[0])
-    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
-        return _Found(item_id, (), (), [_LOST])
     return _Found(item_id, (), (), _unknown(built, runs, item_id, near), known=False)
 
 
