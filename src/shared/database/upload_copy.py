@@ -102,10 +102,13 @@ def _order(work: Work, columns: list[list[Any]]) -> list[int]:
     """The places of a chunk's rows by their keys, so that two who upload the same rows wait for one another and never
     cross. Of rows with one key only the one that is to stay: one statement may not replace what it has stored itself.
     """
-    keys = list(zip(*(columns[work.names.index(name)] for name in work.keys), strict=True))
+    where = [work.names.index(name) for name in work.keys]
+    keys = list(zip(*(columns[place] for place in where), strict=True))
     if not keys:
         return list(range(len(columns[0])))
     places = {"error": (), "do_nothing": range(len(keys) - 1, -1, -1), "upsert": range(len(keys))}
     kept = {(number if None in keys[number] else keys[number]): number for number in places[work.upload.on_conflict]}
     numbers = kept.values() if work.upload.on_conflict != "error" else range(len(keys))
+    if all(work.kinds[place] == "id" for place in where):
+        return sorted(numbers, key=keys.__getitem__)
     return sorted(numbers, key=lambda number: tuple(map(str, keys[number])))
