@@ -39,6 +39,7 @@ def test_nearness_is_by_spelling_without_case() -> None:
     assert nearest("RANDOM", ["Random", "all"]) == "Random"
     assert nearest("zzz", ["random", "all"]) is None
     assert hint("zzz", []) == "Known: none."
+    assert hint("zzz", ["a"]) == "Known: 'a'."
     assert hint("zzz", ["a", "b", "a"]) == "Known: 'a', 'b'."
 
 
