@@ -26,7 +26,7 @@ from implementations.athena.app.requests import Kind, make_requests
 from implementations.athena.app.retrieval import Retriever
 from implementations.athena.gold import is_right
 from shared.core.errors import ConfigError
-from shared.llm.local import LocalAdapter
+from shared.llm.adapters.local import LocalAdapter
 
 KINDS: tuple[Kind, ...] = ("recommendation", "chat")
 

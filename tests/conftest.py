@@ -7,6 +7,6 @@ import sys
 
 def pytest_sessionfinish() -> None:
     """End the Postgres that this process has started for its tests, if it has."""
-    served = sys.modules.get("tests.contracts.served")
+    served = sys.modules.get("tests.contracts.adapters.served")
     if served is not None:
         served.ended()

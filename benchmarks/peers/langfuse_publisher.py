@@ -30,19 +30,19 @@ def trueline(url: str, count: int, limit: int) -> Work:
     """
     from pydantic import SecretStr
 
-    from shared.core.outbox import Outlet
     from shared.core.records import DatasetItem
     from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-    from shared.database.engine import open_database
-    from shared.database.runs import SqlRunStore
-    from shared.database.scored import SqlScoredItems
-    from shared.langfuse.client import LangfuseClient
-    from shared.langfuse.settings import LangfuseSettings
-    from shared.langfuse.sink import LangfuseSink
-    from shared.monitoring.delivery import Patience
+    from shared.core.state.outbox import Outlet
+    from shared.database.engine.database import open_database
+    from shared.database.runs.run_store import SqlRunStore
+    from shared.database.runs.sql_scored_items import SqlScoredItems
+    from shared.langfuse.api.client import LangfuseClient
+    from shared.langfuse.http.connection import LangfuseSettings
+    from shared.langfuse.sink.score_sink import LangfuseSink
     from shared.monitoring.plan import MonitorPlan, Ports
-    from shared.monitoring.publishing import Publisher
-    from shared.monitoring.sampling import All
+    from shared.monitoring.publisher import Publisher
+    from shared.monitoring.sampling.strategies import All
+    from shared.monitoring.sink_delivery import Patience
     from shared.scoring.runner import Runner
 
     class Nothing:

@@ -47,9 +47,9 @@ def trueline(url: str) -> Callable[[], int]:
     """Our client."""
     from pydantic import SecretStr
 
-    from shared.langfuse.client import LangfuseClient
-    from shared.langfuse.queries import ObservationQuery
-    from shared.langfuse.settings import LangfuseSettings
+    from shared.langfuse.api.client import LangfuseClient
+    from shared.langfuse.api.queries import ObservationQuery
+    from shared.langfuse.http.connection import LangfuseSettings
 
     settings = LangfuseSettings(base_url=url, public_key=SecretStr(KEYS[0]), secret_key=SecretStr(KEYS[1]))
     client = LangfuseClient(settings)

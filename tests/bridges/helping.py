@@ -19,7 +19,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricScore
 from shared.scoring.metric import BoundMetric, bind
 from shared.scoring.runner import Runner, RunnerOptions
-from shared.wiring.registries import build_registries
+from shared.wiring.config.registries import build_registries
 
 PROBE = Path(__file__).with_name("probe.py")
 ROOT = PROBE.parents[2]

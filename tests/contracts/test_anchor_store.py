@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.labels import AnchorPass, AnchorStore, AnchorVerdict
 from shared.core.results import MetricRef, Stream
-from shared.database.anchors import SqlAnchors
-from shared.database.engine import open_database
+from shared.core.state.human_labels import AnchorPass, AnchorStore, AnchorVerdict
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.memory_store import MemoryAnchors
-from tests.contracts.served import postgres_at
+from tests.contracts.adapters.served import postgres_at
 
 STREAM = Stream("file:desk", "desk")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from shared.core.batches import BatchStore, Claim
-from shared.database.batches import SqlBatches
-from shared.database.engine import open_database
-from shared.llm.memory_batches import MemoryBatches
-from tests.contracts.served import postgres_at
+from shared.core.state.batch_store import BatchStore, Claim
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_batches import SqlBatches
+from shared.llm.batch.memory_batches import MemoryBatches
+from tests.contracts.adapters.served import postgres_at
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LANE = "http://127.0.0.1/v1 small"

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from shared.core.claims import Claims, DrawnItem
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport
-from shared.database.engine import Database, open_database
-from shared.database.runs import SqlRunStore
-from shared.database.worker_tables import workers
-from tests.contracts.processes import line, started
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
+from shared.core.state.claims import Claims, DrawnItem
+from shared.database.engine.database import Database, open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.schema.worker_tables import workers
+from tests.contracts.adapters.processes import line, started
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
 OTHER = MetricRef("Other", "length", "1", "digest-other")

@@ -12,14 +12,14 @@ from threading import Barrier, Thread
 
 import pytest
 
-from shared.core.deliveries import Claimed, Deliveries, Delivery
 from shared.core.errors import StoreError
-from shared.database.deliveries import SqlDeliveries
-from shared.database.engine import Database, open_database
-from shared.database.prompt_generations import SqlGenerations
-from tests.contracts.processes import rest, started
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import NOW
+from shared.core.state.webhook_deliveries import Claimed, Deliveries, Delivery
+from shared.database.engine.database import Database, open_database
+from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.database.stores.sql_prompt_generations import SqlGenerations
+from tests.contracts.adapters.processes import rest, started
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import NOW
 
 LEASE = timedelta(seconds=60)
 CHANNELS = ("notify", "slack")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.drift import DriftKey, DriftState, DriftStates
 from shared.core.errors import StoreError
-from shared.database.drift_states import SqlDriftStates
-from shared.database.engine import Database, open_database
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import OTHER_MONITOR, OTHER_SOURCE, STREAM
+from shared.core.state.drift_states import DriftKey, DriftState, DriftStates
+from shared.database.engine.database import Database, open_database
+from shared.database.stores.sql_drift_states import SqlDriftStates
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import OTHER_MONITOR, OTHER_SOURCE, STREAM
 
 KEY = DriftKey(STREAM, "Faithful", "betting:0.05")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from shared.core.results import Counts, RunReport, Status
-from shared.database.engine import open_database
-from shared.database.runs import SqlRunStore
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import NOW, OTHER_SOURCE, STREAM
+from shared.database.engine.database import open_database
+from shared.database.runs.run_store import SqlRunStore
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import NOW, OTHER_SOURCE, STREAM
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.core.ports import LMAdapter
-from tests.contracts.adapters import EVERYWHERE, INSTALLED, MESSAGES, TEXT, WITH_MODEL, Case, asked
+from tests.contracts.adapters.lm_adapters import EVERYWHERE, INSTALLED, MESSAGES, TEXT, WITH_MODEL, Case, asked
 
 REAL = [
     pytest.mark.local,

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.outbox import Message, Outgoing, Packed, Parcel, Settled, Skipped
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-from shared.database.engine import Database, open_database
-from shared.database.runs import SqlRunStore
-from shared.database.scored import SqlScoredItems
-from tests.contracts.outboxes import claim, deliver, packed
-from tests.contracts.processes import line, rest, started
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import NOW, OTHER_MONITOR, STREAM
+from shared.core.state.outbox import Message, Outgoing, Packed, Parcel, Settled, Skipped
+from shared.database.engine.database import Database, open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.sql_scored_items import SqlScoredItems
+from tests.contracts.adapters.outboxes import claim, deliver, packed
+from tests.contracts.adapters.processes import line, rest, started
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import NOW, OTHER_MONITOR, STREAM
 
 REF = MetricRef("Exact", "exact_match", "1", "digest")
 RUN = RunReport("run-1", "athena", STREAM, "config", "running", NOW)

@@ -9,12 +9,12 @@ from threading import Thread
 
 import pytest
 
-from shared.core.prompts import PromptGenerations, Sighting
-from shared.database.engine import open_database
-from shared.database.prompt_generations import SqlGenerations
-from shared.langfuse.generations import MemoryGenerations
-from tests.contracts.processes import rest, said, started
-from tests.contracts.served import postgres_at
+from shared.core.state.prompt_generations import PromptGenerations, Sighting
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_prompt_generations import SqlGenerations
+from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
+from tests.contracts.adapters.processes import rest, said, started
+from tests.contracts.adapters.served import postgres_at
 
 NAMES = ["a", "a b", "A", "a/b", "ab", "naïve 東京 🙂", "%", "'; DROP TABLE prompt_generations;--"]
 

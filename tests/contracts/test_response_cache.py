@@ -12,10 +12,10 @@ import pytest
 
 from shared.core.model_ports import ResponseCache
 from shared.core.results import LMResult
-from shared.database.engine import open_database
-from shared.database.responses import SqlResponses
-from shared.llm.memory_cache import MemoryResponses
-from tests.contracts.served import postgres_at
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_responses import SqlResponses
+from shared.llm.cache.memory_cache import MemoryResponses
+from tests.contracts.adapters.served import postgres_at
 
 PLAIN = LMResult("yes", cost=0.5, model="m")
 RICH = LMResult(

@@ -28,13 +28,13 @@ from shared.core.results import (
     Stream,
 )
 from shared.core.usage import ModelUsage
-from shared.database.engine import Database, open_database
-from shared.database.runs import SqlRunStore
-from shared.database.scored import SqlScoredItems
-from tests.contracts.outboxes import deliver, packed, waiting_batches
-from tests.contracts.processes import line, started
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
+from shared.database.engine.database import Database, open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.sql_scored_items import SqlScoredItems
+from tests.contracts.adapters.outboxes import deliver, packed, waiting_batches
+from tests.contracts.adapters.processes import line, started
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
 LENGTH = MetricRef("Short", "length", "1", "digest-length")

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from shared.core.errors import StoreError
 from shared.core.ports import ScoredItemsStore
 from shared.core.results import Stream
-from tests.contracts.children import batch
-from tests.contracts.processes import line, rest, said, started
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import (
+from tests.contracts.adapters.children import batch
+from tests.contracts.adapters.processes import line, rest, said, started
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import (
     AWKWARD,
     DURABLE,
     EVERY,

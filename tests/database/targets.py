@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.digests import digest
-from shared.database.engine import Database, open_as_it_is
-from tests.contracts.served import empty_postgres
+from shared.database.engine.database import Database, open_as_it_is
+from tests.contracts.adapters.served import empty_postgres
 
 KINDS = ("sqlite", "postgres")
 

@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from shared.core.errors import StoreError
-from shared.database.engine import Database, open_as_it_is
-from shared.database.evaluation_layout import create, look, require, view_columns
-from shared.database.evaluation_tables import dataset, results
-from shared.database.upload import upload_rows
-from shared.database.upload_records import EvaluationUploadError, Upload
+from shared.database.engine.database import Database, open_as_it_is
+from shared.database.evaluation.table_setup import create, look, require, view_columns
+from shared.database.upload.evaluation_tables import dataset, results
+from shared.database.upload.upload_result import EvaluationUploadError, Upload
+from shared.database.upload.upload_rows import upload_rows
 from tests.database.targets import KINDS, opened, ran, rows_of
 
 OLDER_DATASET = """CREATE TABLE evaluation_dataset (

@@ -16,7 +16,7 @@ import pytest
 
 from shared.core.errors import StoreError
 from shared.database.neon import AsyncNeonConnection, EvaluationUploadError, NeonConnection, NeonSettings
-from tests.contracts.served import own_server, postgres_at
+from tests.contracts.adapters.served import own_server, postgres_at
 from tests.database.relay import Relay
 
 QUICK = NeonSettings(db_wake_seconds=1.0)

@@ -21,12 +21,12 @@ import sqlalchemy as sa
 
 from shared.core.errors import BusyError
 from shared.core.results import Decision
-from shared.database.engine import open_as_it_is, open_database
-from shared.database.evaluation_layout import require
+from shared.database.engine.database import open_as_it_is, open_database
+from shared.database.evaluation.table_setup import require
 from shared.database.neon import NeonConnection
-from shared.database.runs import SqlRunStore
-from tests.contracts.served import postgres_at
-from tests.contracts.stores import STREAM
+from shared.database.runs.run_store import SqlRunStore
+from tests.contracts.adapters.served import postgres_at
+from tests.contracts.adapters.stores import STREAM
 from tests.database.relay import Relay
 
 pytestmark = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="no pgbouncer on this machine")

@@ -16,12 +16,12 @@ from alembic.migration import MigrationContext
 from shared.core.errors import BusyError, StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore
-from shared.database.copying import MANY
-from shared.database.engine import open_database
-from shared.database.runs import SqlRunStore
-from shared.database.tables import HEAD, metadata
-from tests.contracts.served import empty_postgres, postgres_at
-from tests.contracts.stores import AWKWARD, STREAM
+from shared.database.engine.copy_rows import MANY
+from shared.database.engine.database import open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.schema.tables import HEAD, metadata
+from tests.contracts.adapters.served import empty_postgres, postgres_at
+from tests.contracts.adapters.stores import AWKWARD, STREAM
 
 
 def test_the_migrations_give_the_tables() -> None:

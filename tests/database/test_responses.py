@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from shared.core.answers import answer_from_dict
 from shared.core.errors import ItemError, StoreError
+from shared.core.lm_result_json import answer_from_dict
 from shared.core.results import LMResult
-from shared.database.engine import Database, open_database
-from shared.database.responses import CacheLimits, SqlResponses
-from shared.database.tables import responses
-from tests.contracts.stores import NOW
+from shared.database.engine.database import Database, open_database
+from shared.database.schema.tables import responses
+from shared.database.stores.sql_responses import CacheLimits, SqlResponses
+from tests.contracts.adapters.stores import NOW
 
 ANSWER = LMResult("yes", cost=0.25, model="m")
 

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from shared.core.clock import as_utc, parse_time
 from shared.core.errors import StoreError
-from shared.database.engine import Database
-from shared.database.evaluation_layout import create
-from shared.database.frames import columns_of
-from shared.database.json_cells import shown_text
-from shared.database.upload import upload_columns, upload_rows
-from shared.database.upload_records import EvaluationUploadError, OnConflict, Upload
+from shared.database.engine.database import Database
+from shared.database.evaluation.table_setup import create
+from shared.database.upload.dataframes import columns_of
+from shared.database.upload.json_values import shown_text
+from shared.database.upload.upload_result import EvaluationUploadError, OnConflict, Upload
+from shared.database.upload.upload_rows import upload_columns, upload_rows
 from tests.database.targets import KINDS, opened, ran, rows_of
 
 TABLE = "CREATE TABLE notes (id TEXT PRIMARY KEY, n BIGINT, share DOUBLE PRECISION, ok BOOLEAN, more {json}, at {at})"
@@ -184,9 +184,9 @@ def test_two_who_upload_the_same_rows_at_once_leave_one_copy(tmp_path: Path) -> 
 
 _CHILD = """
 import itertools, sys
-from shared.database.engine import open_as_it_is
-from shared.database.upload import upload_rows
-from shared.database.upload_records import Upload
+from shared.database.engine.database import open_as_it_is
+from shared.database.upload.upload_rows import upload_rows
+from shared.database.upload.upload_result import Upload
 
 class Endless(list):
     def __getitem__(self, key):

@@ -20,12 +20,12 @@ from typing import Any
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
-from shared.langfuse.source import LangfuseSource
-from shared.langfuse.source_params import LangfuseSourceParams
-from shared.wiring.build import Built, build
-from shared.wiring.session import execute
+from shared.langfuse.source.trace_source import LangfuseSource
+from shared.langfuse.source.trace_source_params import LangfuseSourceParams
+from shared.wiring.build.build_monitor import Built, build
+from shared.wiring.run.session import execute
 from tests.langfuse.clients import SharedTime
-from tests.langfuse.standin.faults import (
+from tests.langfuse.fake_server.faults import (
     BROKEN,
     BROKEN_AFTER,
     CUT,
@@ -35,10 +35,10 @@ from tests.langfuse.standin.faults import (
     at_random,
     busy,
 )
-from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.standin.server import StandIn
-from tests.langfuse.standin.traffic import trace
-from tests.langfuse.standin.wire import START, MovableClock
+from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
+from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.traffic import trace
+from tests.langfuse.fake_server.wire import START, MovableClock
 
 FAULTS = (BROKEN, BROKEN_AFTER, UNAVAILABLE, TOO_BROAD, CUT, CUT_AFTER, busy(2))
 SERVERS: dict[str, StandIn] = {}

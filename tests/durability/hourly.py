@@ -17,11 +17,11 @@ from random import Random
 
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
-from shared.wiring.build import build
-from shared.wiring.session import execute
-from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.standin.server import StandIn
-from tests.langfuse.standin.wire import START, shown
+from shared.wiring.build.build_monitor import build
+from shared.wiring.run.session import execute
+from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
+from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.wire import START, shown
 
 CONFIG = """\
 name: hourly

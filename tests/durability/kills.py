@@ -18,8 +18,8 @@ import psycopg
 
 from tests.durability.subject import Rows, Subject
 from tests.durability.warm import Child, Warm
-from tests.langfuse.standin.faults import CUT, Fault
-from tests.langfuse.standin.wire import Request
+from tests.langfuse.fake_server.faults import CUT, Fault
+from tests.langfuse.fake_server.wire import Request
 
 _FRAME = re.compile(r'File ".*?/src/shared/(\S+)\.py", line \d+ in (\w+)')
 _STEPS = {

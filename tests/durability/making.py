@@ -9,10 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 from shared.core.clock import utc_now
-from tests.contracts.served import postgres_at
+from tests.contracts.adapters.served import postgres_at
 from tests.durability.subject import Kind, Subject
-from tests.langfuse.standin.server import standing_in
-from tests.langfuse.standin.wire import MovableClock
+from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.wire import MovableClock
 
 
 @dataclass

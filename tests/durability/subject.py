@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.standin.server import StandIn
-from tests.langfuse.standin.traffic import trace
+from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
+from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.traffic import trace
 
 Row = tuple[Any, ...]
 

@@ -10,7 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.durability.faulty import Faulty, shown, wrong
-from tests.langfuse.standin.server import standing_in
+from tests.langfuse.fake_server.server import standing_in
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 """Killing a run at any point and running again gives the same final rows as one clean run. More of it in
-`benchmarks/kills.py`.
+`benchmarks/runs/kills.py`.
 """
 
 from __future__ import annotations

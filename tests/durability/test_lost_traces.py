@@ -1,6 +1,6 @@
 """What makes today's monitors lose traces for good loses none here: a burst, late traces, a worker that was down.
 
-`benchmarks/lost_traces.py` shows the same beside MLflow's online scoring.
+`benchmarks/runs/lost_traces.py` shows the same beside MLflow's online scoring.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.durability.hourly import Hourly, burst, late, steady, wanted
-from tests.langfuse.standin.server import standing_in
+from tests.langfuse.fake_server.server import standing_in
 
 
 @pytest.fixture

@@ -27,13 +27,13 @@ from typing import IO, Any, Self
 ROOT = Path(__file__).resolve().parents[2]
 STACKS, SAID = "stacks-{}.txt", "said-{}.txt"
 _MODULES = (
-    "shared.wiring.commands",
-    "shared.wiring.session",
-    "shared.wiring.redacting",
-    "shared.files.source",
-    "shared.files.sink",
-    "shared.langfuse.source",
-    "shared.report.html",
+    "shared.wiring.commands.commands",
+    "shared.wiring.run.session",
+    "shared.wiring.build.redacting_sinks",
+    "shared.files.file_source",
+    "shared.files.file_sink",
+    "shared.langfuse.source.trace_source",
+    "shared.report.page.html",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql",
     "psycopg",

@@ -13,7 +13,7 @@ import duckdb
 
 from shared.core.ports import Broken, Notice, SourceContext
 from shared.core.records import DatasetItem
-from shared.files.source import FileSource
+from shared.files.file_source import FileSource
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

@@ -154,7 +154,8 @@ def test_closing_early_leaves_nothing_open(tmp_path: Path, name: str) -> None:
 
 def test_importing_loads_neither_duckdb_nor_pandas() -> None:
     """Start-up time belongs to everyone, DuckDB only to those who read with it."""
-    code = "import sys, shared.files.source, shared.files.sink; print({'duckdb', 'pandas', 'numpy'} & set(sys.modules))"
+    imports = "import sys, shared.files.file_source, shared.files.file_sink"
+    code = f"{imports}; print({{'duckdb', 'pandas', 'numpy'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

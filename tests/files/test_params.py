@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from shared.files.source import FileSource
+from shared.files.file_source import FileSource
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

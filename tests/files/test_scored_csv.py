@@ -11,7 +11,7 @@ import pytest
 from shared.core.errors import StoreError
 from shared.core.results import Stream
 from shared.files.scored_csv import CsvScoredItems
-from tests.contracts.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
+from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 HEADER = "item_id,source_key,monitor_key,scored_at\n"
 LEGACY = "dataset_id,source_type,source_name,created_at\n"

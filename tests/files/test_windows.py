@@ -10,8 +10,8 @@ import pytest
 from shared.core.clock import iso
 from shared.core.records import DatasetItem
 from shared.files.discovery import find_files
-from shared.files.params import FileSourceParams
-from shared.files.tables import parquet_entries
+from shared.files.file_source_params import FileSourceParams
+from shared.files.table_records import parquet_entries
 from tests.files.reads import NOW, as_item, jsonl, parquet, read
 
 

@@ -11,10 +11,15 @@ from pathlib import Path
 import pytest
 
 from shared.core.records import FIELDS
-from shared.langfuse.settings import Connection
-from shared.llm.prices import Price
-from shared.wiring.build import build
-from shared.wiring.config import (
+from shared.langfuse.http.connection import Connection
+from shared.llm.budget.prices import Price
+from shared.wiring.build.build_models import ModelCommon
+from shared.wiring.build.build_monitor import build
+from shared.wiring.build.json_schema import config_schema
+from shared.wiring.build.sink_langfuse import LangfusePublishing
+from shared.wiring.config.find_config import known_configs
+from shared.wiring.config.labels_config import Anchors, LabelsCommon
+from shared.wiring.config.monitor_config import (
     Budget,
     Evaluation,
     Experiment,
@@ -24,13 +29,8 @@ from shared.wiring.config import (
     ResponseCache,
     SourceCommon,
 )
-from shared.wiring.config_people import Anchors, LabelsCommon
-from shared.wiring.config_privacy import Privacy
-from shared.wiring.finding import known_configs
-from shared.wiring.models import ModelCommon
-from shared.wiring.registries import LABELS, SAMPLING, STORES, build_registries
-from shared.wiring.schema import config_schema
-from shared.wiring.sink_langfuse import LangfusePublishing
+from shared.wiring.config.privacy_config import Privacy
+from shared.wiring.config.registries import LABELS, SAMPLING, STORES, build_registries
 from tests.wiring.project import ran
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -103,12 +103,12 @@ def test_the_command_line_starts_light() -> None:
 
 def test_prompts_are_served_light() -> None:
     """What answers requests never loads what monitors compute with."""
-    assert not packages_after("shared.wiring.prompts") & (HEAVY - {"sqlalchemy", "httpx", "tenacity"})
+    assert not packages_after("shared.wiring.serve.prompt_service") & (HEAVY - {"sqlalchemy", "httpx", "tenacity"})
 
 
 def test_the_webhook_is_served_light() -> None:
     """The receiver of webhooks never loads what monitors, optimisers and their numbers need."""
-    loaded = packages_after("shared.wiring.serve_webhook")
+    loaded = packages_after("shared.wiring.serve.webhook_app")
     assert not loaded & (HEAVY - {"sqlalchemy", "httpx"} | {"gepa", "sklearn", "yaml", "openai"})
 
 

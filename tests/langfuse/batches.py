@@ -9,7 +9,7 @@ from typing import Any
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
-from tests.langfuse.standin.wire import START
+from tests.langfuse.fake_server.wire import START
 
 STREAM = Stream("langfuse:live", "quality")
 

@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from shared.langfuse.client import LangfuseClient
-from shared.langfuse.scores import Score, score_id
-from shared.langfuse.settings import LangfuseSettings, Runtime
-from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.standin.server import StandIn
-from tests.langfuse.standin.wire import START, MovableClock
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.score_body import Score, score_id
+from shared.langfuse.http.connection import LangfuseSettings, Runtime
+from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
+from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.wire import START, MovableClock
 
 T = TypeVar("T")
 

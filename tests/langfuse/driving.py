@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.core.outbox import Message, MessageSink, MessageState, Packed, Skipped
-from tests.langfuse.standin.wire import START, MovableClock
+from shared.core.state.outbox import Message, MessageSink, MessageState, Packed, Skipped
+from tests.langfuse.fake_server.wire import START, MovableClock
 
 _LOST = timedelta(hours=1)
 

@@ -15,14 +15,14 @@ import pytest
 from pydantic import ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, TruelineError, Unavailable
-from shared.langfuse.client import LangfuseClient
-from shared.langfuse.failures import NotFound, Refused, Unserved
-from shared.langfuse.queries import ObservationQuery
-from shared.langfuse.settings import LangfuseSettings
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.queries import ObservationQuery
+from shared.langfuse.http.connection import LangfuseSettings
+from shared.langfuse.http.langfuse_errors import NotFound, Refused, Unserved
 from tests.langfuse.clients import client_of, listed, score, settings, using
-from tests.langfuse.standin.faults import FORBIDDEN, Fault
-from tests.langfuse.standin.plan import PUBLIC_KEY, SECRET_KEY, Plan
-from tests.langfuse.standin.server import StandIn, standing_in
+from tests.langfuse.fake_server.faults import FORBIDDEN, Fault
+from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
+from tests.langfuse.fake_server.server import StandIn, standing_in
 
 READ = "GET /api/public/v2/observations"
 

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from shared.core.errors import RateLimited
-from shared.langfuse.client import LangfuseClient
-from shared.langfuse.queries import ObservationQuery
-from shared.langfuse.settings import Runtime
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.queries import ObservationQuery
+from shared.langfuse.http.connection import Runtime
 from tests.langfuse.clients import SharedTime, client_of, listed, score, settings, using
-from tests.langfuse.standin.faults import busy
-from tests.langfuse.standin.plan import Plan
-from tests.langfuse.standin.server import StandIn, standing_in
-from tests.langfuse.standin.traffic import trace
-from tests.langfuse.standin.wire import START
+from tests.langfuse.fake_server.faults import busy
+from tests.langfuse.fake_server.plan import Plan
+from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.traffic import trace
+from tests.langfuse.fake_server.wire import START
 
 ONE = ObservationQuery(since=START - timedelta(hours=1), page_size=1)
 

@@ -7,15 +7,15 @@ from datetime import timedelta
 import pytest
 
 from shared.core.errors import ConfigError, Unavailable
-from shared.langfuse.client import LangfuseClient
-from shared.langfuse.datasets import NewItem
-from shared.langfuse.failures import NotFound, Refused
-from shared.langfuse.prompts import NewPrompt
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.dataset_api import NewItem
+from shared.langfuse.api.prompt_api import NewPrompt
+from shared.langfuse.http.langfuse_errors import NotFound, Refused
 from tests.langfuse.clients import listed, score, using
-from tests.langfuse.standin.faults import BROKEN, CUT_AFTER, UNAVAILABLE
-from tests.langfuse.standin.plan import Plan
-from tests.langfuse.standin.server import standing_in
-from tests.langfuse.standin.wire import START
+from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE
+from tests.langfuse.fake_server.plan import Plan
+from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.wire import START
 
 NAMES = ["plain", "folder/with slash", "ünï % cödé?#&+"]
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.langfuse.signatures import Forged, PromptEvent, Unreadable, prompt_event, sign, verify
-from tests.langfuse.standin.server import standing_in
-from tests.langfuse.standin.webhooks import SECRET, signed
-from tests.langfuse.standin.wire import START
+from shared.langfuse.receiver.signatures import Forged, PromptEvent, Unreadable, prompt_event, sign, verify
+from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.webhooks import SECRET, signed
+from tests.langfuse.fake_server.wire import START
 
 NOW = int(START.timestamp())
 BODY = b'{"id":"d1","type":"prompt-version","action":"updated","prompt":{"name":"p","version":2}}'

@@ -17,13 +17,13 @@ import pytest
 
 from shared.core.clock import utc_now
 from shared.core.errors import Postponed
-from shared.database.batches import SqlBatches
-from shared.database.engine import open_database
-from shared.llm.batch_jobs import LEASE
-from shared.llm.batch_lane import BatchAdapter
-from shared.llm.settings import BatchSettings, OpenAISettings, Runtime
-from tests.contracts.processes import ROOT, environment
-from tests.llm.batch_standin import BatchStandIn, batches_standing_in
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_batches import SqlBatches
+from shared.llm.batch.batch_adapter import BatchAdapter
+from shared.llm.batch.batch_jobs import LEASE
+from shared.llm.http.server_settings import BatchSettings, OpenAISettings, Runtime
+from tests.contracts.adapters.processes import ROOT, environment
+from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
 from tests.llm.test_batch_lane import SPEED, run, sleep
 
 TEXTS = [f"question {number}" for number in range(20)]
@@ -31,10 +31,10 @@ TEXTS = [f"question {number}" for number in range(20)]
 CHILD = """
 import asyncio, sys
 from shared.core.errors import Postponed
-from shared.database.batches import SqlBatches
-from shared.database.engine import open_database
-from shared.llm.batch_lane import BatchAdapter
-from shared.llm.settings import BatchSettings, OpenAISettings
+from shared.database.stores.sql_batches import SqlBatches
+from shared.database.engine.database import open_database
+from shared.llm.batch.batch_adapter import BatchAdapter
+from shared.llm.http.server_settings import BatchSettings, OpenAISettings
 
 url, path, gather, wait, *texts = sys.argv[1:]
 settings = OpenAISettings(base_url=url, model="small")

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from shared.core.answers import answer_from_dict, answer_to_dict
-from shared.core.batches import BatchStore
 from shared.core.clock import utc_now
 from shared.core.errors import (
     ConfigError,
@@ -25,13 +23,15 @@ from shared.core.errors import (
     TruelineError,
     Unavailable,
 )
+from shared.core.lm_result_json import answer_from_dict, answer_to_dict
 from shared.core.results import LMResult
-from shared.llm.batch_lane import BatchAdapter
-from shared.llm.caching import CachingAdapter
-from shared.llm.memory_batches import MemoryBatches
-from shared.llm.memory_cache import MemoryResponses
-from shared.llm.settings import BatchSettings, OpenAISettings, Runtime
-from tests.llm.batch_standin import BatchStandIn, batches_standing_in
+from shared.core.state.batch_store import BatchStore
+from shared.llm.batch.batch_adapter import BatchAdapter
+from shared.llm.batch.memory_batches import MemoryBatches
+from shared.llm.cache.caching_adapter import CachingAdapter
+from shared.llm.cache.memory_cache import MemoryResponses
+from shared.llm.http.server_settings import BatchSettings, OpenAISettings, Runtime
+from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
 
 SPEED = 50.0
 

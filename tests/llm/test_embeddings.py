@@ -11,9 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, RateLimited, TruelineError, Unavailable
-from shared.llm.embeddings import OpenAICompatibleEmbedder
-from shared.llm.settings import EmbeddingSettings, Runtime
-from tests.llm.standin import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
+from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder
+from shared.llm.http.server_settings import EmbeddingSettings, Runtime
+from tests.llm.fake_openai import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import OverBudget
-from shared.llm.ledger import Allowance, Amount, Ledger, Reservation, dollars
-from shared.llm.prices import PICO
+from shared.llm.budget.ledger import Allowance, Amount, Ledger, Reservation, dollars
+from shared.llm.budget.prices import PICO
 
 FRACTIONS = st.floats(0, 1)
 CALLS = st.lists(st.tuples(st.integers(1, 40), FRACTIONS, st.booleans()), max_size=60)

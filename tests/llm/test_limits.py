@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import StoreError, Unavailable
-from shared.llm.breaker import Breaker
-from shared.llm.gate import Gate
-from shared.llm.limits import WINDOW, FileShelf, Limits
+from shared.llm.http.breaker import Breaker
+from shared.llm.http.concurrency import Gate
+from shared.llm.http.minute_limits import WINDOW, FileShelf, Limits
 from tests.llm.clockwork import FakeTime
 
 

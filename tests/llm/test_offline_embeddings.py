@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.llm.offline_embeddings import TOKENIZER, WEIGHTS, OfflineEmbedder
+from shared.llm.adapters.offline_embeddings import TOKENIZER, WEIGHTS, OfflineEmbedder
 from tests.core.items import repeatably
 
 

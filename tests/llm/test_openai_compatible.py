@@ -14,10 +14,10 @@ from pydantic import SecretStr, ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, RateLimited, TruelineError, Unavailable
 from shared.core.results import LMResult
-from shared.llm.openai_compatible import OpenAICompatibleAdapter
-from shared.llm.settings import OpenAISettings
+from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
+from shared.llm.http.server_settings import OpenAISettings
 from tests.llm.clockwork import FakeTime
-from tests.llm.standin import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
+from tests.llm.fake_openai import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
 
 HI = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "hello there"}]
 

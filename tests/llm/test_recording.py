@@ -12,11 +12,11 @@ from jsonschema import validate
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError, RateLimited, StoreError, TransientError, Unavailable
 from shared.core.results import LMResult
-from shared.llm.fallback import FallbackAdapter
-from shared.llm.offline import OfflineAdapter
-from shared.llm.recording import RecordingAdapter
-from shared.llm.replay import ReplayAdapter
-from tests.llm.test_caching import GOOD, Scripted
+from shared.llm.adapters.fallback import FallbackAdapter
+from shared.llm.adapters.offline import OfflineAdapter
+from shared.llm.adapters.recording import RecordingAdapter
+from shared.llm.adapters.replay import ReplayAdapter
+from tests.llm.test_caching_adapter import GOOD, Scripted
 
 RICH = LMResult(
     "yes…\u2028",

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shared.core.errors import FatalError, Unavailable
-from shared.core.outbox import Message, Packed, Receipt, Skipped
 from shared.core.ports import Batch
+from shared.core.state.outbox import Message, Packed, Receipt, Skipped
 
 Fault = Callable[[str], str]
 """What happens to a message by its key: "" it is taken, else `refused`, `lost_answer`, `lost`, `rejected`, `slow`."""

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import Skip
-from shared.core.extracting import LeftOut, extracted
+from shared.core.extraction import LeftOut, extracted
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
-from shared.core.stories import PassedOver
-from shared.database.engine import open_database
-from shared.database.runs import SqlRunStore
-from shared.database.scored import SqlScoredItems
+from shared.core.state.item_history import PassedOver
+from shared.database.engine.database import open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
-from shared.report.story import StoryOptions, left_out_text, verdict
-from shared.report.words import counts_of
+from shared.report.terminal.item_history_text import StoryOptions, left_out_text, verdict
+from shared.report.text.result_words import counts_of
 from shared.scoring.metric import bind, metric
 from shared.scoring.runner import Runner
-from tests.contracts.served import postgres_at
+from tests.contracts.adapters.served import postgres_at
 from tests.monitoring.test_pipeline import NOW, STREAM, House, ListSource, Purse, items
 
 

@@ -13,23 +13,23 @@ import pytest
 import sqlalchemy as sa
 
 from shared.core.errors import BusyError, OverBudget, Postponed, SourceError, StoreError
-from shared.core.outbox import Outlet
 from shared.core.ports import Batch, Broken, Notice
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
+from shared.core.state.outbox import Outlet
 from shared.core.usage import ModelUsage
-from shared.database.engine import open_database
-from shared.database.reading import SqlRunReader
-from shared.database.runs import SqlRunStore
-from shared.database.scored import SqlScoredItems
-from shared.database.tables import decisions
+from shared.database.engine.database import open_database
+from shared.database.runs.run_reader import SqlRunReader
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.sql_scored_items import SqlScoredItems
+from shared.database.schema.tables import decisions
 from shared.files.scored_csv import CsvScoredItems
-from shared.monitoring.intake import Again
+from shared.monitoring.candidates import Again
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, NothingSpent, Ports
-from shared.monitoring.sampling import All, MostRecent, RandomSample, TemporalDecay
+from shared.monitoring.sampling.strategies import All, MostRecent, RandomSample, TemporalDecay
 from shared.scoring.metric import MetricOptions, bind
-from shared.scoring.metrics.cascade import Cascade
+from shared.scoring.metrics.judges.cascade import Cascade
 from shared.scoring.runner import Runner
 from shared.scoring.tree import Child, Node, ordered
 

@@ -19,19 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, Unavailable
-from shared.core.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
 from shared.core.ports import Batch, Sink
 from shared.core.published import Published
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-from shared.database.engine import open_database
-from shared.database.runs import SqlRunStore
-from shared.database.scored import SqlScoredItems
-from shared.monitoring.delivery import LEASE, Patience, settled
+from shared.core.state.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
+from shared.database.engine.database import open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, Ports
-from shared.monitoring.publishing import Publisher
-from shared.monitoring.sampling import All
+from shared.monitoring.publisher import Publisher
+from shared.monitoring.sampling.strategies import All
+from shared.monitoring.sink_delivery import LEASE, Patience, settled
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
 from tests.monitoring.posting import DOWN, Folder

@@ -11,8 +11,8 @@ from shared.core.digests import unit_interval
 from shared.core.ports import SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Draw
-from shared.monitoring.draws import allocate, filled, poisson_probabilities
-from shared.monitoring.sampling import (
+from shared.monitoring.sampling.inclusion import allocate, filled, poisson_probabilities
+from shared.monitoring.sampling.strategies import (
     MISSING,
     STRATEGIES,
     All,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.results import Candidate, Draw
-from shared.monitoring.draws import allocate, poisson_probabilities
-from shared.monitoring.sampling import (
+from shared.monitoring.sampling.inclusion import allocate, poisson_probabilities
+from shared.monitoring.sampling.strategies import (
     All,
     MostRecent,
     RandomSample,

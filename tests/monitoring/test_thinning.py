@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.claims import DrawnItem
 from shared.core.errors import FatalError, OverBudget
-from shared.core.outbox import Outlet
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, RunReport
+from shared.core.state.claims import DrawnItem
+from shared.core.state.outbox import Outlet
 from shared.core.thinning import was_thinned
 from shared.core.usage import BudgetUse, ModelUsage, Purse
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
-from shared.monitoring.sampling import RandomSample
-from shared.monitoring.thinning import page_size, pilot, rate, steady, thinned
+from shared.monitoring.sampling.budget_thinning import page_size, pilot, rate, steady, thinned
+from shared.monitoring.sampling.strategies import RandomSample
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner, RunnerOptions
 from tests.monitoring.test_pipeline import NOW, STREAM, House, ListSource, items

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from shared.database.engine import Database, open_database
-from shared.database.tables import decisions, scores
-from shared.database.worker_tables import draws, workers
-from tests.contracts.processes import ROOT, environment, line
-from tests.contracts.served import postgres_at
+from shared.database.engine.database import Database, open_database
+from shared.database.schema.tables import decisions, scores
+from shared.database.schema.worker_tables import draws, workers
+from tests.contracts.adapters.processes import ROOT, environment, line
+from tests.contracts.adapters.served import postgres_at
 
 ITEMS = 300
 DRAWN = ITEMS * 4 // 5

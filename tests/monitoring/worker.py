@@ -10,16 +10,16 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 
-from shared.core.outbox import Outlet
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Stream
-from shared.database.engine import open_database
-from shared.database.runs import SqlRunStore
-from shared.database.scored import SqlScoredItems
+from shared.core.state.outbox import Outlet
+from shared.database.engine.database import open_database
+from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Limits, MonitorPlan, Ports
-from shared.monitoring.sampling import RandomSample
+from shared.monitoring.sampling.strategies import RandomSample
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
 

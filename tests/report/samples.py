@@ -19,9 +19,9 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
-from shared.report.data import collect
-from shared.report.records import ReportData, ReportOptions
-from shared.scoring.estimates import EstimateBuilder
+from shared.report.page.collect import collect
+from shared.report.records.page_records import ReportData, ReportOptions
+from shared.scoring.statistics.estimates import EstimateBuilder
 from tests.report.memory import MemoryReader, Row, ref
 
 STREAM = Stream("file:desk", "desk-answers")

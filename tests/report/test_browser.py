@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.report.html import render
+from shared.report.page.html import render
 from tests.report.samples import data_of, hostile, ordinary
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

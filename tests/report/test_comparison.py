@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from shared.core.results import MetricRef, RunReport, StoredResult, Stream
-from shared.report.comparison import Comparison, compare_runs
-from shared.report.comparison_text import comparison_text
+from shared.report.comparison.compare_runs import Comparison, compare_runs
+from shared.report.comparison.comparison_text import comparison_text
 from tests.report.memory import MemoryReader, Row
 from tests.report.samples import STREAM, result, run_of, score
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.report.histogram import Distribution, Histogram
+from shared.report.records.histogram import Distribution, Histogram
 
 
 def built(values: list[float], probability: float | None = 0.5) -> Distribution | None:

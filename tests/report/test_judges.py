@@ -9,16 +9,16 @@ from random import Random
 
 import pytest
 
-from shared.core.labels import AnchorPass, AnchorVerdict, Label
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
+from shared.core.state.human_labels import AnchorPass, AnchorVerdict, Label
 from shared.privacy.redaction import Redactor
-from shared.report.html import render
-from shared.report.judge_records import JudgeOptions, Judges, JudgeView, Need
-from shared.report.judge_text import judge_line, judges_text
-from shared.report.judges import collect_judges
-from shared.report.terminal import summary
-from shared.scoring.people import settle
+from shared.report.judges.collect_judges import collect_judges
+from shared.report.judges.judge_text import judge_line, judges_text
+from shared.report.page.html import render
+from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, Need
+from shared.report.terminal.run_summary import summary
+from shared.scoring.statistics.label_votes import settle
 from tests.report.memory import MemoryReader, Row
 from tests.report.samples import HOSTILE, START, STREAM, data_of, ordinary, run_of
 

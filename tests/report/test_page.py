@@ -12,8 +12,8 @@ import pytest
 from shared.core.results import Counts, Estimate, MetricFailure, StoredResult
 from shared.core.usage import BudgetUse, ModelUsage
 from shared.privacy.redaction import Redactor
-from shared.report.html import render
-from shared.report.records import ReportOptions
+from shared.report.page.html import render
+from shared.report.records.page_records import ReportOptions
 from tests.report.memory import ref
 from tests.report.samples import data_of, hostile, ordinary, result, run_of, score
 
@@ -217,7 +217,7 @@ def luminance(color: str) -> float:
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_colours_have_contrast(theme: int) -> None:
     """Every text stands out from what it stands on by at least 4.5 to 1 (WCAG AA), light and dark."""
-    css = resources.files("shared.report").joinpath("report.css").read_text()
+    css = resources.files("shared.report.page").joinpath("report.css").read_text()
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colors = dict(re.findall(r"--(\w+): (#\w{6})", blocks[theme]))
     on_page = [

@@ -24,12 +24,12 @@ from shared.core.errors import BadAnswer, ConfigError, OverBudget
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.common import Bridged, Facts, Vendor, bridged
-from shared.scoring.bridges.guard import shielded
-from shared.scoring.bridges.judging import Judge, inlined, unfenced
-from shared.scoring.judging.repeats import REPEAT
+from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged
+from shared.scoring.bridges.bridged_model import Judge, inlined, unfenced
+from shared.scoring.bridges.import_guard import shielded
+from shared.scoring.judging.vote_number import REPEAT
 from shared.scoring.metric import bind, parameters
-from shared.wiring.registries import build_registries
+from shared.wiring.config.registries import build_registries
 from tests.bridges.helping import results
 from tests.bridges.scripted import Scripted
 from tests.wiring.project import Project

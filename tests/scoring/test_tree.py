@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore
-from shared.scoring.judge import Verdicts
 from shared.scoring.metric import bind
 from shared.scoring.tree import Child, Node, Strategy, add_nodes, ordered
+from shared.scoring.verdict_rows import Verdicts
 from tests.core.items import repeatably
 from tests.scoring import sample_metrics as sample
 from tests.scoring.scored import run

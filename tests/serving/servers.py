@@ -18,8 +18,8 @@ from typing import Any
 
 import uvicorn
 
-from shared.wiring.serve_webhook import webhook_app
-from tests.langfuse.standin.webhooks import SECRET, signed
+from shared.wiring.serve.webhook_app import webhook_app
+from tests.langfuse.fake_server.webhooks import SECRET, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/webhooks/langfuse"

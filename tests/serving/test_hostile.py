@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.database.deliveries import SqlDeliveries
-from shared.database.engine import Database, open_database
-from shared.langfuse.intake import Intake
-from shared.langfuse.receiving import Incoming, Receiver, Rules
-from tests.langfuse.standin.webhooks import SECRET, signed
+from shared.database.engine.database import Database, open_database
+from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.langfuse.receiver.delivery_queue import Intake
+from shared.langfuse.receiver.webhook_receiver import Incoming, Receiver, Rules
+from tests.langfuse.fake_server.webhooks import SECRET, signed
 from tests.serving.servers import PATH, event, get, post, serving
 
 BODY = event("real", "victim")

@@ -14,15 +14,15 @@ from pathlib import Path
 import pytest
 
 from shared.core.clock import utc_now
-from shared.core.deliveries import Delivery
 from shared.core.errors import StoreError, Unavailable
-from shared.database.deliveries import SqlDeliveries
-from shared.database.engine import Database, open_database
-from shared.langfuse.announcing import Announcer, AnnounceSettings, message
-from shared.langfuse.signatures import Forged, verify
-from tests.langfuse.standin.server import standing_in
-from tests.langfuse.standin.webhooks import SECRET
-from tests.langfuse.standin.wire import MovableClock
+from shared.core.state.webhook_deliveries import Delivery
+from shared.database.engine.database import Database, open_database
+from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, message
+from shared.langfuse.receiver.signatures import Forged, verify
+from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.webhooks import SECRET
+from tests.langfuse.fake_server.wire import MovableClock
 from tests.serving.servers import PATH, Answer, event, listening, post, serving, spawned, until
 
 OK = Answer(body=b'{"ok": true}')

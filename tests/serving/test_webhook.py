@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError
-from shared.database.deliveries import SqlDeliveries
-from shared.database.engine import Database, open_database
-from shared.database.prompt_generations import SqlGenerations
-from shared.langfuse.client import LangfuseClient
-from shared.langfuse.prompt_manager import LangfusePromptManager, PromptSettings
-from shared.langfuse.prompts import NewPrompt
-from shared.wiring.serve_settings import WebhookSettings, webhook_settings
-from shared.wiring.serve_webhook import webhook_app
-from tests.contracts.served import postgres_at
+from shared.database.engine.database import Database, open_database
+from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.database.stores.sql_prompt_generations import SqlGenerations
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.prompt_api import NewPrompt
+from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings
+from shared.wiring.serve.webhook_app import webhook_app
+from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
+from tests.contracts.adapters.served import postgres_at
 from tests.langfuse import clients
-from tests.langfuse.standin.server import standing_in
-from tests.langfuse.standin.webhooks import SECRET, signed
-from tests.langfuse.standin.wire import MovableClock
+from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.webhooks import SECRET, signed
+from tests.langfuse.fake_server.wire import MovableClock
 from tests.serving.servers import PATH, ROOT, command, environment, event, exchange, get, post, serving, spawned
 
 

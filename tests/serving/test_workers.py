@@ -13,10 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shared.database.deliveries import SqlDeliveries
-from shared.database.engine import open_database
-from shared.database.prompt_generations import SqlGenerations
-from tests.contracts.served import postgres_at
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.database.stores.sql_prompt_generations import SqlGenerations
+from tests.contracts.adapters.served import postgres_at
 from tests.serving.servers import event, get, listening, post, serving, spawned, until
 
 

@@ -19,8 +19,8 @@ from shared.core.errors import FatalError, TruelineError, Unavailable
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
-from shared.telemetry.otlp import PER_REQUEST, OpenTelemetrySink
 from shared.telemetry.otlp_params import OpenTelemetryParams, with_environment
+from shared.telemetry.otlp_sink import PER_REQUEST, OpenTelemetrySink
 from shared.wiring.cli import main
 from tests.telemetry.collector import Collector, Reply, attributes, collecting
 

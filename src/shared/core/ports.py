@@ -11,11 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from shared.core.claims import Claims, DrawnItem, DrawResult
-from shared.core.extracting import Broken as Broken
-from shared.core.extracting import Fetched as Fetched
-from shared.core.extracting import Notice as Notice
-from shared.core.labels import Label
+from shared.core.extraction import Broken as Broken
+from shared.core.extraction import Fetched as Fetched
+from shared.core.extraction import Notice as Notice
 from shared.core.records import DatasetItem
 from shared.core.results import (
     Candidate,
@@ -29,7 +27,9 @@ from shared.core.results import (
     StoredResult,
     Stream,
 )
-from shared.core.stories import ItemStory, PassedOver
+from shared.core.state.claims import Claims, DrawnItem, DrawResult
+from shared.core.state.human_labels import Label
+from shared.core.state.item_history import ItemStory, PassedOver
 from shared.core.usage import ModelUsage
 
 
@@ -101,7 +101,7 @@ class Batch:
 
 class Sink(Protocol):
     """Where whole batches go, such as files: returning means that all of it is there. Sinks that tell deliveries apart
-    are `MessageSink`s (`core/outbox.py`). An item is marked only after every required sink has confirmed.
+    are `MessageSink`s (`core/state/outbox.py`). An item is marked only after every required sink has confirmed.
     """
 
     name: str
@@ -131,8 +131,8 @@ class ScoredItemsStore(Protocol):
 
 
 class RunStore(Protocol):
-    """The state of runs: what was drawn and scored; the way to the sinks is `core/outbox.py`'s. Everything is durable
-    when a method returns.
+    """The state of runs: what was drawn and scored; the way to the sinks is `core/state/outbox.py`'s. Everything is
+    durable when a method returns.
     """
 
     def start_run(self, report: RunReport) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from shared.core.errors import SourceError
-from shared.files.params import FileSourceParams, Format
+from shared.files.file_source_params import FileSourceParams, Format
 
 _ENDINGS: dict[str, Format] = {
     ".jsonl": "jsonl",

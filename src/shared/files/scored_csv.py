@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from shared.core.clock import iso
 from shared.core.errors import StoreError
 from shared.core.results import Stream
-from shared.files.marks import ANY, HEADER, LEGACY, Marks, quoted, records
+from shared.files.scored_csv_reader import ANY, HEADER, LEGACY, Marks, quoted, records
 
 _log = logging.getLogger(__name__)
 

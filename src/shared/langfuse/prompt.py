@@ -1,9 +1,9 @@
 """Thin door: the prompt manager under the name that users know. The work is in `prompt_manager.py`."""
 
-from shared.langfuse.compiling import PromptVariablesError, Strictness
-from shared.langfuse.known import PromptChanged
-from shared.langfuse.prompt_manager import LangfusePromptManager, PromptSettings
-from shared.langfuse.prompts import NewPrompt, Prompt
+from shared.langfuse.api.prompt_api import NewPrompt, Prompt
+from shared.langfuse.prompt_cache.compile_prompt import PromptVariablesError, Strictness
+from shared.langfuse.prompt_cache.invalidations import PromptChanged
+from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings
 
 __all__ = [
     "LangfusePromptManager",

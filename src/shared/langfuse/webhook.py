@@ -1,8 +1,8 @@
 """Thin door: the receiver of Langfuse's webhook, for `uvicorn shared.langfuse.webhook:app` (docs/webhook.md).
 
-It is built at start-up by `wiring/serve_webhook.py`.
+It is built at start-up by `wiring/serve/webhook_app.py`.
 """
 
-from shared.core.doors import AsgiDoor
+from shared.core.lazy_asgi import AsgiDoor
 
-app = AsgiDoor("shared.wiring.serve_webhook:webhook_app", extra="serve")
+app = AsgiDoor("shared.wiring.serve.webhook_app:webhook_app", extra="serve")

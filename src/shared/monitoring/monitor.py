@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared.core.registry import load
 
 if TYPE_CHECKING:
-    from shared.monitoring.outcome import MonitorResult
+    from shared.monitoring.monitor_result import MonitorResult
 
 
 class OnlineMonitor:
@@ -33,7 +33,7 @@ class OnlineMonitor:
         Raises:
             ConfigError: with every mistake in the file.
         """
-        return cls(load("shared.wiring.session:open_session")(os.fspath(path), dict(overrides or {})))
+        return cls(load("shared.wiring.run.session:open_session")(os.fspath(path), dict(overrides or {})))
 
     async def run_async(self, deduplicate: bool = True, publish: bool = False) -> MonitorResult:
         """Run once. `deduplicate=False` scores the whole window anew; `publish=True` also feeds the sinks.

@@ -15,18 +15,18 @@ from uuid import uuid4
 
 from shared.core.best_effort import attempt
 from shared.core.catching_up import CatchesUp
-from shared.core.claims import Claims
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
 from shared.core.results import Estimate, ItemResult, RunReport, Status
-from shared.monitoring.intake import Intake, Known, Reading, take_in
+from shared.core.state.claims import Claims
+from shared.monitoring.candidates import Intake, Known, Reading, take_in
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publishing import Publisher, closing
-from shared.monitoring.sampling import Stratified
-from shared.monitoring.shares import ELSEWHERE, Shares
+from shared.monitoring.publisher import Publisher, closing
+from shared.monitoring.sample_shares import ELSEWHERE, Shares
+from shared.monitoring.sampling.strategies import Stratified
+from shared.monitoring.stream_turns import held
 from shared.monitoring.tally import Tally
-from shared.monitoring.turns import held
-from shared.monitoring.work import Work
+from shared.monitoring.unfinished_work import Work
 from shared.scoring.tree import is_node
 
 _FORESEEN = 30  # items by which costs are estimated where no past run tells them

@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
-from shared.core.outbox import OutboxStore, Outlet
 from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore
 from shared.core.records import DatasetItem
 from shared.core.results import Population, Stream
+from shared.core.state.outbox import OutboxStore, Outlet
 from shared.core.usage import BudgetUse, ModelUsage, Purse
-from shared.monitoring.delivery import Patience
-from shared.monitoring.intake import Again, Known
+from shared.monitoring.candidates import Again, Known
 from shared.monitoring.progress import Progress, Silent
+from shared.monitoring.sink_delivery import Patience
 from shared.scoring.runner import Runner
 
 Mode = Literal["run", "dry_run", "hold"]

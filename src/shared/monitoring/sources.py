@@ -21,7 +21,7 @@ def FileDataSource(
     Raises:
         ValueError: (pydantic's) when a parameter is wrong.
     """
-    return _made("shared.files.source:FileSource", f"file:{name}", extract, params)
+    return _made("shared.files.file_source:FileSource", f"file:{name}", extract, params)
 
 
 def LangfuseDataSource(extract: Callable[[Any], DatasetItem], name: str = "default", **params: Any) -> DataSource:
@@ -31,7 +31,7 @@ def LangfuseDataSource(extract: Callable[[Any], DatasetItem], name: str = "defau
     Raises:
         ValueError: (pydantic's) when a parameter is wrong.
     """
-    return _made("shared.langfuse.source:LangfuseSource", f"langfuse:{name}", extract, params)
+    return _made("shared.langfuse.source.trace_source:LangfuseSource", f"langfuse:{name}", extract, params)
 
 
 def _made(target: str, key: str, extract: Callable[[Any], DatasetItem], params: dict[str, Any]) -> DataSource:

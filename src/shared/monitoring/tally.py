@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.core.claims import DrawnItem, DrawResult
 from shared.core.results import Counts, Decision, Estimate, ItemResult, MetricScore
+from shared.core.state.claims import DrawnItem, DrawResult
 from shared.core.usage import ModelUsage
 from shared.monitoring.plan import MonitorPlan
-from shared.scoring.estimates import EstimateBuilder
+from shared.scoring.statistics.estimates import EstimateBuilder
 from shared.scoring.tree import CHILD_FAILED, ranges
 
 _EXAMPLES = 5

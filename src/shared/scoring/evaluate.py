@@ -9,8 +9,8 @@ from shared.core.clock import Clock, utc_now
 from shared.core.digests import stable_id
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult
-from shared.scoring.frames import EvaluationInfo, EvaluationResult
 from shared.scoring.metric import BoundMetric
+from shared.scoring.result_tables import EvaluationInfo, EvaluationResult
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
 

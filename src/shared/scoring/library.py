@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _HERE = "shared.scoring.metrics"
+_JUDGES = f"{_HERE}.judges"
 
 LIBRARY: Mapping[str, str] = {
     "exact_match": f"{_HERE}.text:exact_match",
@@ -44,22 +45,22 @@ LIBRARY: Mapping[str, str] = {
     "refusal": f"{_HERE}.refusal:refusal",
     "delta_surprise": f"{_HERE}.surprise:DeltaSurprise",
     "latency": f"{_HERE}.latency:latency",
-    "cascade": f"{_HERE}.cascade:Cascade",
-    "faithfulness": f"{_HERE}.judge_grounding:Faithfulness",
-    "answer_relevancy": f"{_HERE}.judge_answer:AnswerRelevancy",
-    "answer_completeness": f"{_HERE}.judge_answer:AnswerCompleteness",
-    "answer_criteria": f"{_HERE}.judge_answer:AnswerCriteria",
-    "factual_accuracy": f"{_HERE}.judge_answer:FactualAccuracy",
-    "tone": f"{_HERE}.judge_answer:Tone",
-    "tone_style_consistency": f"{_HERE}.judge_answer:Tone",
-    "contextual_precision": f"{_HERE}.judge_context:ContextualPrecision",
-    "contextual_recall": f"{_HERE}.judge_context:ContextualRecall",
-    "contextual_relevancy": f"{_HERE}.judge_context:ContextualRelevancy",
-    "contextual_sufficiency": f"{_HERE}.judge_context:ContextualSufficiency",
-    "goal_completion": f"{_HERE}.judge_conversation:GoalCompletion",
-    "conversation_flow": f"{_HERE}.judge_conversation:ConversationFlow",
-    "llm_judge": f"{_HERE}.llm_judge:LLMJudge",
-    "pairwise_judge": f"{_HERE}.pairwise:PairwiseJudge",
+    "cascade": f"{_JUDGES}.cascade:Cascade",
+    "faithfulness": f"{_JUDGES}.judge_grounding:Faithfulness",
+    "answer_relevancy": f"{_JUDGES}.judge_answer:AnswerRelevancy",
+    "answer_completeness": f"{_JUDGES}.judge_answer:AnswerCompleteness",
+    "answer_criteria": f"{_JUDGES}.judge_answer:AnswerCriteria",
+    "factual_accuracy": f"{_JUDGES}.judge_answer:FactualAccuracy",
+    "tone": f"{_JUDGES}.judge_answer:Tone",
+    "tone_style_consistency": f"{_JUDGES}.judge_answer:Tone",
+    "contextual_precision": f"{_JUDGES}.judge_context:ContextualPrecision",
+    "contextual_recall": f"{_JUDGES}.judge_context:ContextualRecall",
+    "contextual_relevancy": f"{_JUDGES}.judge_context:ContextualRelevancy",
+    "contextual_sufficiency": f"{_JUDGES}.judge_context:ContextualSufficiency",
+    "goal_completion": f"{_JUDGES}.judge_conversation:GoalCompletion",
+    "conversation_flow": f"{_JUDGES}.judge_conversation:ConversationFlow",
+    "llm_judge": f"{_JUDGES}.llm_judge:LLMJudge",
+    "pairwise_judge": f"{_JUDGES}.pairwise:PairwiseJudge",
 }
 """Registered name -> `package.module:attr`. Two names of one target are an old and a new spelling of it."""
 

@@ -40,7 +40,8 @@ class MetricSpec:
     `fields` maps arguments to dotted paths of the item, `needs` names fields without which it does not apply,
     `reads` the fields it looks at (for content digests). `low` and `high` bound its values, None where unbounded.
     `inverse` metrics pass below their threshold. `parts` are default thresholds of its sub-metrics. `by_chance`
-    metrics judge some items only, by chance (see `Score.chance`).
+    metrics judge some items only, by chance (see `Score.chance`). `path` stands in the digest for `module:name`: a
+    metric that moves keeps the one it had, so that its stored scores stay its own.
     """
 
     name: str
@@ -56,6 +57,7 @@ class MetricSpec:
     parts: Mapping[str, float] = field(default_factory=dict)
     by_chance: bool = False
     summary: str = ""
+    path: str | None = None
 
 
 def metric(**facts: Any) -> Callable[[F], F]:
@@ -186,7 +188,9 @@ def bind(
     identity = {name: _identity(value) for name, value in params.items()} | dict(getattr(ready, "identity", {}))
     identity |= {"field_mapping": dict(options.field_mapping)} if options.field_mapping else {}
     return BoundMetric(
-        ref=MetricRef(label, spec.name, spec.version, metric_digest(_path(target), spec.version, identity)),
+        ref=MetricRef(
+            label, spec.name, spec.version, metric_digest(spec.path or _path(target), spec.version, identity)
+        ),
         spec=spec,
         call=call,
         threshold=getattr(ready, "threshold", spec.threshold) if options.threshold is None else options.threshold,

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 from shared.core.errors import ConfigError, FatalError, Postponed
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
-from shared.scoring.judge import Verdicts, judge
 from shared.scoring.metric import BoundMetric
+from shared.scoring.time_limits import bounded, close, ended, kind, message
 from shared.scoring.tree import Node, add_nodes
-from shared.scoring.waiting import bounded, close, ended, kind, message
+from shared.scoring.verdict_rows import Verdicts, judge
 
 if TYPE_CHECKING:
-    from shared.scoring.processes import KillablePool
+    from shared.scoring.killable_pool import KillablePool
 
 Earlier = Callable[[DatasetItem], Sequence[MetricScore]]
 """Scores that an item has from an earlier try, by the same metrics: they are not made again."""
@@ -132,7 +132,7 @@ class Runner:
     def _pool(self) -> KillablePool | None:
         if not any(metric.blocking for metric in self._slow):
             return None
-        from shared.scoring.processes import KillablePool  # late: only blocking metrics need processes
+        from shared.scoring.killable_pool import KillablePool  # late: only blocking metrics need processes
 
         return KillablePool(self.options.max_concurrent)
 

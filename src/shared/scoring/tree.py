@@ -11,7 +11,7 @@ from shared.core.digests import metric_digest
 from shared.core.errors import ConfigError
 from shared.core.registry import hint
 from shared.core.results import MetricFailure, MetricRef, MetricScore
-from shared.scoring.judge import Verdicts
+from shared.scoring.verdict_rows import Verdicts
 
 CHILD_FAILED = "ChildFailed"
 """The kind of a node's failure."""

@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # Late: the parts behind a command are imported when it is used, so that --help answers at once.
         command: Callable[[argparse.Namespace], int] = load(
-            f"shared.wiring.commands:{options.command.replace('-', '_')}"
+            f"shared.wiring.commands.commands:{options.command.replace('-', '_')}"
         )
-        guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load("shared.wiring.job:guarded")
-        voice = load("shared.wiring.redacting:Voice")()
+        guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load("shared.wiring.run.job:guarded")
+        voice = load("shared.wiring.build.redacting_sinks:Voice")()
     except KeyboardInterrupt:
         return 130
     with voice:

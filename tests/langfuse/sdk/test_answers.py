@@ -17,11 +17,11 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from tests.langfuse.clients import using
+from tests.langfuse.fake_server.plan import Plan
+from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.traffic import trace
+from tests.langfuse.fake_server.wire import START, Reply, Request
 from tests.langfuse.sdk.test_description import everything
-from tests.langfuse.standin.plan import Plan
-from tests.langfuse.standin.server import StandIn
-from tests.langfuse.standin.traffic import trace
-from tests.langfuse.standin.wire import START, Reply, Request
 
 pytestmark = pytest.mark.langfuse_sdk
 

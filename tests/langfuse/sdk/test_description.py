@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from shared.langfuse.client import LangfuseClient
-from shared.langfuse.datasets import NewItem
-from shared.langfuse.prompts import NewPrompt
-from shared.langfuse.queries import ObservationQuery, ScoreQuery
-from shared.langfuse.spans import Span
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.dataset_api import NewItem
+from shared.langfuse.api.otlp_spans import Span
+from shared.langfuse.api.prompt_api import NewPrompt
+from shared.langfuse.api.queries import ObservationQuery, ScoreQuery
 from tests.langfuse.clients import listed, score, using
-from tests.langfuse.standin.plan import Plan
-from tests.langfuse.standin.server import standing_in
-from tests.langfuse.standin.traffic import trace
-from tests.langfuse.standin.wire import START, Request
+from tests.langfuse.fake_server.plan import Plan
+from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.traffic import trace
+from tests.langfuse.fake_server.wire import START, Request
 
 pytestmark = pytest.mark.langfuse_sdk
 

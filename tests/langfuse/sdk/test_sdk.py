@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.langfuse.fake_server.faults import BROKEN, UNAVAILABLE, Fault, busy
+from tests.langfuse.fake_server.plan import Plan
+from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.traffic import traces
 from tests.langfuse.sdk.running import SDKS, sdk
-from tests.langfuse.standin.faults import BROKEN, UNAVAILABLE, Fault, busy
-from tests.langfuse.standin.plan import Plan
-from tests.langfuse.standin.server import StandIn, standing_in
-from tests.langfuse.standin.traffic import traces
 
 pytestmark = pytest.mark.langfuse_sdk
 

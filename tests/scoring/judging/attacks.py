@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.scoring.judging.asking import Question, question
-from shared.scoring.judging.prompts import Prompt
+from shared.scoring.judging.ask_judge import Question, question
+from shared.scoring.judging.prompt_files import Prompt
 from tests.scoring.judging.scripted import Seen
 
 PROMPT = Prompt("p", 1, "{% block system %}Judge.{% endblock %}{% block user %}{{ data }}{% endblock %}")

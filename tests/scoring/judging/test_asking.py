@@ -11,13 +11,13 @@ import pytest
 
 from shared.core.errors import ConfigError, RateLimited, Unavailable
 from shared.core.results import LMResult
-from shared.llm.caching import CachingAdapter
-from shared.llm.memory_cache import MemoryResponses
-from shared.llm.offline import OfflineAdapter
-from shared.scoring.judging.asking import PLAIN, Asked, Manner, Question, ask, question
-from shared.scoring.judging.failures import JudgeError
-from shared.scoring.judging.prompts import Prompt
-from shared.scoring.judging.repeats import REPEAT
+from shared.llm.adapters.offline import OfflineAdapter
+from shared.llm.cache.caching_adapter import CachingAdapter
+from shared.llm.cache.memory_cache import MemoryResponses
+from shared.scoring.judging.ask_judge import PLAIN, Asked, Manner, Question, ask, question
+from shared.scoring.judging.judge_errors import JudgeError
+from shared.scoring.judging.prompt_files import Prompt
+from shared.scoring.judging.vote_number import REPEAT
 from tests.scoring.judging.scripted import Reply, ScriptedJudge, Seen, in_turn
 
 PROMPT = Prompt(

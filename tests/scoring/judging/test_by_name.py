@@ -14,13 +14,13 @@ from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.registry import load
 from shared.core.results import ItemResult, LMResult, MetricScore, Score
-from shared.llm.caching import CachingAdapter
-from shared.llm.memory_cache import MemoryResponses
-from shared.llm.offline import OfflineAdapter
-from shared.scoring.judging.by_name import Found
+from shared.llm.adapters.offline import OfflineAdapter
+from shared.llm.cache.caching_adapter import CachingAdapter
+from shared.llm.cache.memory_cache import MemoryResponses
+from shared.scoring.judging.named_judge import Found
 from shared.scoring.library import LIBRARY
 from shared.scoring.metric import bind
-from shared.scoring.metrics.judge_context import average_precision
+from shared.scoring.metrics.judges.judge_context import average_precision
 from shared.scoring.runner import Runner
 from tests.scoring.judging.answers import judge, schema, stages, verdicts
 from tests.scoring.judging.scripted import ScriptedJudge, Seen, in_turn

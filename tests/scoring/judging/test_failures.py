@@ -17,16 +17,16 @@ import pytest
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult
-from shared.database.engine import open_database
-from shared.database.responses import SqlResponses
-from shared.llm.caching import CachingAdapter
-from shared.llm.openai_compatible import OpenAICompatibleAdapter
-from shared.llm.settings import OpenAISettings
+from shared.database.engine.database import open_database
+from shared.database.stores.sql_responses import SqlResponses
+from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
+from shared.llm.cache.caching_adapter import CachingAdapter
+from shared.llm.http.server_settings import OpenAISettings
 from shared.scoring.metric import bind
-from shared.scoring.metrics.llm_judge import LLMJudge
+from shared.scoring.metrics.judges.llm_judge import LLMJudge
 from shared.scoring.runner import Runner, RunnerOptions
 from tests.llm.clockwork import FakeTime
-from tests.llm.standin import BROKEN, CUT, Fault, StandIn, busy
+from tests.llm.fake_openai import BROKEN, CUT, Fault, StandIn, busy
 
 ITEM = DatasetItem("1", query="Why?", actual_output="Because.")
 

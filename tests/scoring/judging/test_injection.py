@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scoring.judging.asking import ask
-from shared.scoring.judging.failures import JudgeError, JudgeTooLong
+from shared.scoring.judging.ask_judge import ask
 from shared.scoring.judging.fencing import cleaned, fence, texts_of
+from shared.scoring.judging.judge_errors import JudgeError, JudgeTooLong
 from tests.scoring.judging.attacks import ATTACKS, HONEST, OBEYING, Attack, Script, asked, honest, persuaded
 from tests.scoring.judging.scripted import ScriptedJudge
 

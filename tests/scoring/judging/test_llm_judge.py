@@ -14,13 +14,13 @@ from shared.core.conversation import conversation
 from shared.core.errors import ConfigError, FatalError, RateLimited
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, LMResult, Score
-from shared.llm.caching import CachingAdapter
-from shared.llm.memory_cache import MemoryResponses
-from shared.llm.offline import OfflineAdapter
-from shared.scoring.judging.failures import JudgeError
+from shared.llm.adapters.offline import OfflineAdapter
+from shared.llm.cache.caching_adapter import CachingAdapter
+from shared.llm.cache.memory_cache import MemoryResponses
+from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.metric import bind
-from shared.scoring.metrics.kinds import ProjectFile
-from shared.scoring.metrics.llm_judge import LLMJudge
+from shared.scoring.metrics.judges.llm_judge import LLMJudge
+from shared.scoring.parameter_types import ProjectFile
 from shared.scoring.runner import Runner
 from tests.scoring.judging.scripted import ScriptedJudge, Seen, in_turn
 

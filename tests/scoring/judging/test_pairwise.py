@@ -10,8 +10,8 @@ import pytest
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.failures import JudgeError
-from shared.scoring.metrics.pairwise import PairwiseJudge
+from shared.scoring.judging.judge_errors import JudgeError
+from shared.scoring.metrics.judges.pairwise import PairwiseJudge
 from tests.scoring.judging.scripted import ScriptedJudge, Seen
 
 ITEM = DatasetItem("1", query="Why?", actual_output="ours", expected_output="theirs")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scoring.judging.failures import JudgeError
+from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.verdicts import closed, read_verdict
 
 SHAPE = closed(

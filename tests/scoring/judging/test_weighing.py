@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.results import LMResult
+from shared.scoring.judging.expected_verdict import weighed
 from shared.scoring.judging.scales import scale_of
-from shared.scoring.judging.weighing import weighed
 
 TEN = scale_of("1-10").literals
 

@@ -1,11 +1,11 @@
-"""What Alembic runs to apply revisions on the connection it was handed (see `database/migrate.py`)."""
+"""What Alembic runs to apply revisions on the connection it was handed (see `database/engine/migrate.py`)."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from shared.database.drift_tables import drift_state
-from shared.database.outbox_tables import outbox
+from shared.database.schema.drift_tables import drift_state
+from shared.database.schema.outbox_tables import outbox
 
 ELSEWHERE = (drift_state, outbox)
 """Tables that stand in files of their own; being imported puts them beside the others."""

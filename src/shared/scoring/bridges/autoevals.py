@@ -15,8 +15,8 @@ from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError, ItemError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.common import Bridged, Facts, Vendor, bridged, first, texts
-from shared.scoring.bridges.judging import Judge, unfenced
+from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, first, texts
+from shared.scoring.bridges.bridged_model import Judge, unfenced
 
 AUTOEVALS = Vendor(
     "autoevals",

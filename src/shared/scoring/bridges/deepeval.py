@@ -16,9 +16,9 @@ from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.common import Bridged, Facts, Vendor, bridged, first, texts
-from shared.scoring.bridges.guard import shielded
-from shared.scoring.bridges.judging import Judge
+from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, first, texts
+from shared.scoring.bridges.bridged_model import Judge
+from shared.scoring.bridges.import_guard import shielded
 
 DEEPEVAL = Vendor(
     "deepeval",

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 from shared.core.errors import ItemError
 from shared.core.records import DatasetItem
 from shared.core.results import Part, Score
-from shared.scoring.bridges.common import Bridged, Facts, Vendor, bridged, transcript
-from shared.scoring.bridges.judging import Judge
+from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, transcript
+from shared.scoring.bridges.bridged_model import Judge
 
 PHOENIX = Vendor(
     "phoenix",

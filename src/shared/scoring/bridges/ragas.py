@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.common import Bridged, Facts, Vendor, bridged, texts
-from shared.scoring.bridges.judging import Judge
+from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, texts
+from shared.scoring.bridges.bridged_model import Judge
 
 RAGAS = Vendor(
     "ragas",

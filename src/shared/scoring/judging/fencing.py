@@ -18,7 +18,7 @@ from typing import Any
 
 from shared.core.conversation import Conversation
 from shared.core.digests import canonical_json, digest
-from shared.scoring.judging.failures import JudgeInjected, JudgeTooLong, shown
+from shared.scoring.judging.judge_errors import JudgeInjected, JudgeTooLong, shown
 
 _CONTROL = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>|</?(?:start|end)_of_turn>|"

@@ -11,8 +11,8 @@ from typing import Any
 from shared.core.errors import ConfigError
 from shared.core.records import CONTENT_FIELDS, FIELDS, DatasetItem
 from shared.core.registry import hint
-from shared.scoring.judging.failures import JudgeError
-from shared.scoring.judging.prompts import Prompt, load_prompt, user_prompt
+from shared.scoring.judging.judge_errors import JudgeError
+from shared.scoring.judging.prompt_files import Prompt, load_prompt, user_prompt
 from shared.scoring.judging.scales import Scale
 from shared.scoring.judging.verdicts import checked
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.scoring.judging.failures import (
+from shared.scoring.judging.judge_errors import (
     JudgeEmpty,
     JudgeError,
     JudgeHtml,

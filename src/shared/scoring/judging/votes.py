@@ -12,10 +12,10 @@ from typing import Any
 from shared.core.errors import ConfigError, FatalError
 from shared.core.ports import LMAdapter
 from shared.core.results import Score
-from shared.scoring.judging.asking import Asked, Question, ask
-from shared.scoring.judging.failures import JudgeError
+from shared.scoring.judging.ask_judge import Asked, Question, ask
+from shared.scoring.judging.expected_verdict import weighed
+from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.scales import Scale
-from shared.scoring.judging.weighing import weighed
 
 
 @dataclass(frozen=True, slots=True)

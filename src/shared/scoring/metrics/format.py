@@ -10,7 +10,7 @@ from typing import Any, Literal
 from shared.core.records import DatasetItem
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import AtLeastOne, JsonSchema, NotNegative
+from shared.scoring.parameter_types import AtLeastOne, JsonSchema, NotNegative
 
 _FENCED = re.compile(r"\s*```[a-zA-Z]*[ \t]*\n(.*)```\s*", re.DOTALL)
 _MOST_ERRORS = 10

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.figures import FIGURE_WORDS, figures, unsupported
+from shared.scoring.text.figures import FIGURE_WORDS, figures, unsupported
 
 # "no", "not" and their like are content: they turn a sentence round.
 _STOP = """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import Positive, TimedRegex, Words
+from shared.scoring.parameter_types import Positive, TimedRegex, Words
 
 if TYPE_CHECKING:
     import regex

@@ -10,8 +10,8 @@ from shared.core.errors import ItemError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.detection import codes, detect, primary
-from shared.scoring.metrics.kinds import AtLeastOne, ItemPath, Language, Languages
+from shared.scoring.parameter_types import AtLeastOne, ItemPath, Language, Languages
+from shared.scoring.text.language_detection import codes, detect, primary
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import AtLeastOne
+from shared.scoring.parameter_types import AtLeastOne
 
 Ranking = Sequence[str | Mapping[str, Any]]
 

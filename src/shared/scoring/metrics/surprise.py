@@ -17,7 +17,7 @@ from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import ItemPath
+from shared.scoring.parameter_types import ItemPath
 
 Over = Literal["token", "answer"]
 

@@ -7,7 +7,7 @@ import string
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.metrics.kinds import AtLeastOne, Bounds, NotBlank, NotNegative, Regex
+from shared.scoring.parameter_types import AtLeastOne, Bounds, NotBlank, NotNegative, Regex
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Json
+from shared.database.schema.column_types import Json
 
 revision = "0003"
 down_revision: str | None = "0002"

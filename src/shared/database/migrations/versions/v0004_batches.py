@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Json, Moment
+from shared.database.schema.column_types import Json, Moment
 
 revision = "0004"
 down_revision: str | None = "0003"

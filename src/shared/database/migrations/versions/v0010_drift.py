@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Id, Json
+from shared.database.schema.column_types import Id, Json
 
 revision = "0010"
 down_revision: str | None = "0009"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Id, Moment, Prose
+from shared.database.schema.column_types import Id, Moment, Prose
 
 revision = "0011"
 down_revision: str | None = "0010"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shared.database.columns import Id, Json, Moment, Prose
+from shared.database.schema.column_types import Id, Json, Moment, Prose
 
 revision = "0012"
 down_revision: str | None = "0011"

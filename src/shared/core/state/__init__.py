@@ -1,0 +1,1 @@
+"""Records and ports of what is stored between runs: outbox, claims, deliveries, human labels."""

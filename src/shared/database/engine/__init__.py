@@ -1,0 +1,1 @@
+"""Opening a database, SQLite or Postgres: connections, migrations, errors, rows."""

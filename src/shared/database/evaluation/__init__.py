@@ -1,0 +1,1 @@
+"""The sink of `push_to_db`: the normalised tables in a database of the user's."""

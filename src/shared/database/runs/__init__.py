@@ -1,0 +1,1 @@
+"""Runs, samples, results and the outbox on a database."""

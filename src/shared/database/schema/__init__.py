@@ -1,0 +1,1 @@
+"""The tables of the state database, defined once for SQLite and Postgres."""

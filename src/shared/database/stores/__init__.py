@@ -1,0 +1,1 @@
+"""The smaller stores: anchors, batches, responses, deliveries, prompt generations, drift states."""

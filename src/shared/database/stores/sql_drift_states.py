@@ -1,0 +1,59 @@
+"""`DriftStates` on a database: what a detector has gathered, replaced only by who has read the latest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.core.errors import StoreError
+from shared.core.state.drift_states import DriftKey, DriftState
+from shared.database.engine.database import Database
+from shared.database.engine.row_mapping import inserting
+from shared.database.schema.drift_tables import drift_state as table
+
+
+class SqlDriftStates:
+    """States of detectors, in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, key: DriftKey) -> DriftState:
+        """The state as it was stored last; an empty one of version 0 when it never was.
+
+        Raises:
+            StoreError: when the database cannot be read.
+        """
+        query = sa.select(table.c.state, table.c.version).where(*_of(key))
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return DriftState({}) if row is None else DriftState(row.state, row.version)
+
+    def put(self, key: DriftKey, value: Mapping[str, Any], expected: int) -> bool:
+        """Store a state that was made from version `expected`; False when another one was stored meanwhile.
+
+        Raises:
+            StoreError: when the database cannot be written, or the version is below 0.
+        """
+        if expected < 0:
+            raise StoreError(f"expected a version >= 0, found {expected}")
+        made = {"state": dict(value), "version": expected + 1}
+        with self._database.write() as connection:
+            if expected == 0:
+                insert = inserting(connection, table).values(**_columns(key), **made)
+                stored = connection.execute(insert.on_conflict_do_nothing().returning(table.c.version))
+                return stored.first() is not None
+            update = sa.update(table).where(*_of(key), table.c.version == expected).values(**made)
+            return connection.execute(update).rowcount == 1
+
+
+def _columns(key: DriftKey) -> dict[str, str]:
+    stream = key.stream
+    names = {"source_key": stream.source_key, "monitor_key": stream.monitor_key}
+    return {**names, "label": key.label, "detector": key.detector}
+
+
+def _of(key: DriftKey) -> list[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in _columns(key).items()]

@@ -1,0 +1,174 @@
+"""The source `file`: items out of JSONL, JSON, CSV and Parquet files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from shared.core.extraction import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
+from shared.core.records import DatasetItem
+from shared.files.discovery import File, find_files
+from shared.files.file_source_params import FileSourceParams
+from shared.files.json_records import Entry, json_entries, jsonl_entries, jsonl_times
+from shared.files.table_records import csv_entries, csv_is_empty, parquet_entries, parquet_is_empty, parquet_times
+from shared.files.window import Newest, Span
+
+Reader = Callable[[File, Span], Iterator[Entry]]
+
+_ENTRIES: Mapping[str, Reader] = {
+    "jsonl": jsonl_entries,
+    "json": json_entries,
+    "csv": csv_entries,
+    "parquet": parquet_entries,
+}
+_TIMES: Mapping[str, Reader] = {
+    "jsonl": jsonl_times,
+    "json": json_entries,
+    "csv": csv_entries,
+    "parquet": parquet_times,
+}
+
+
+class FileSource:
+    """Items of one or many files, in the order of the files' paths and of the records in them.
+
+    A record that is broken, has no usable time though a window is asked for, or makes the extractor fail is yielded
+    as `Broken` with file and line (row for JSON arrays and Parquet); one that the extractor skips as `LeftOut`.
+    """
+
+    Params = FileSourceParams
+
+    def __init__(self, params: FileSourceParams, context: SourceContext, last: datetime | None = None) -> None:
+        self.key = context.key
+        self._params = params
+        self._context = context
+        self._last = last
+
+    def caught_up(self, last: datetime) -> FileSource:
+        """The same source, whose window holds all that came since `last`, for a window that goes by the clock; at most
+        `catch_up_days`.
+        """
+        return FileSource(self._params, self._context, last)
+
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
+        """Yield the items in the window as of `now`, lazily and in bounded memory.
+
+        All files are looked at before the first item is yielded. With a `limit` the newest records of the window are
+        taken (the first ones where records have no time), still in file order, and a `Notice` tells what was left
+        out. An empty file is told by a `Notice`.
+
+        Raises:
+            SourceError: when a file is missing, unreadable or damaged; ConfigError: when DuckDB is not installed.
+        """
+        span = self._params.span(now, self._last)
+        files = []
+        for file in find_files(self._params, self._context.root):
+            if _is_empty(file):
+                yield Notice(f"{file.name} is empty")
+            else:
+                files.append(file)
+        newest = self._newest(files, span)
+        if newest is not None:
+            yield _limit_notice(newest, span)
+        for file in files:
+            for entry in _ENTRIES[file.format](file, _narrowed(span, newest)):
+                found = self._judge(entry, span, newest, _where(file, entry.number))
+                if isinstance(found, str):
+                    yield Broken(_where(file, entry.number), found)
+                elif found is not None:
+                    yield found
+
+    def _newest(self, files: list[File], span: Span) -> Newest | None:
+        if self._params.limit is None:
+            return None
+        newest = Newest.of(_moments(files, span), self._params.limit)
+        return newest if newest.left_out else None
+
+    def _judge(self, entry: Entry, span: Span, newest: Newest | None, where: str) -> DatasetItem | LeftOut | str | None:
+        """The entry's item, a text that says what is wrong with it, or None when it is not asked for."""
+        if entry.record is None:
+            return entry.flaw
+        if span.asked or newest is not None:
+            moment, flaw = _time_of(entry.record, span)
+            if flaw:
+                return flaw
+            inside = not span.asked or (moment is not None and span.holds(moment))
+            if not inside or (newest is not None and not newest.takes(moment)):
+                return None
+        return extracted(self._context.extract, entry.record, _own_id(entry.record) or where)
+
+
+def _own_id(record: Mapping[str, Any]) -> str:
+    """What a record that is left out is found by: its own id, where it has one."""
+    return next((str(record[name]) for name in ("id", "dataset_id", "trace_id") if record.get(name)), "")
+
+
+def every_record(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Mapping[str, Any] | None, str]]:
+    """Every record of some files, whatever its time, as (where, record, flaw): a broken one is None with its flaw.
+
+    Raises:
+        SourceError: when a file is missing, unreadable or damaged.
+    """
+    everything = Span(params.timestamp_field)
+    for file in find_files(params, root):
+        if not _is_empty(file):
+            for entry in _ENTRIES[file.format](file, everything):
+                yield _where(file, entry.number), entry.record, entry.flaw
+
+
+def _time_of(record: Mapping[str, Any], span: Span) -> tuple[datetime | None, str]:
+    """The record's time, and what makes the record useless for the window that is asked for (empty: nothing)."""
+    try:
+        moment = span.moment(record)
+    except ValueError as error:
+        return None, f"field {span.field!r}: {error}" if span.asked else ""
+    if moment is None and span.asked:
+        return None, f"no {span.field!r}: the window needs the time of every record; say `timestamp_field`"
+    return moment, ""
+
+
+def _moments(files: list[File], span: Span) -> Iterator[datetime | None]:
+    """The times of all records in the window, None for those without one (which only `window: all` takes)."""
+    for file in files:
+        for entry in _TIMES[file.format](file, span):
+            if entry.record is None:
+                continue
+            moment, flaw = _time_of(entry.record, span)
+            if not flaw and (not span.asked or (moment is not None and span.holds(moment))):
+                yield moment
+
+
+def _narrowed(span: Span, newest: Newest | None) -> Span:
+    """The window with everything older than the limit reaches cut away: the limit, pushed down to the reader."""
+    if newest is None or not newest.by_time:
+        return span
+    return Span(span.field, newest.cutoff, span.high, optional=not span.asked)
+
+
+def _limit_notice(newest: Newest, span: Span) -> Notice:
+    rule = f"the newest by {span.field!r}" if newest.by_time else f"the first, as they have no {span.field!r}"
+    return Notice(
+        f"limit {newest.limit} was hit: {newest.left_out} of {newest.total} records of the window are left out "
+        f"(kept: {rule}); raise `limit` or narrow the window to see them",
+        cut=True,
+    )
+
+
+def _where(file: File, number: int) -> str:
+    return f"{file.name}:{number}" if file.format in ("jsonl", "csv") else f"{file.name} record {number}"
+
+
+def _is_empty(file: File) -> bool:
+    if file.shape.blank:
+        return True
+    if file.format == "csv":
+        return csv_is_empty(file)
+    if file.format == "parquet":
+        return parquet_is_empty(file)
+    # An empty list is short; a large file is not loaded once more to learn that it is not empty.
+    small = file.format == "json" and os.path.getsize(file.path) < 65_536
+    return small and next(json_entries(file, Span("timestamp")), None) is None

@@ -1,0 +1,188 @@
+"""Records of JSON files: one on a line, or in one array. Every record comes with its number, broken or not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from shared.core.errors import SourceError
+from shared.files.discovery import File, reading
+from shared.files.duckdb_reader import bounds, connected, rows, text_may_match, unglobbed
+from shared.files.window import Span
+
+LISTS = ("data", "traces")
+"""Where a JSON object may keep its list of records."""
+
+# No delimiter, no quote: a "column" is the whole line. `\r\n` makes DuckDB count \n, \r\n and any mix of them right.
+_LINES = """(SELECT row_number() OVER () AS n, line FROM read_csv($path, columns = {'line': 'VARCHAR'}, delim = '',
+    quote = '', escape = '', header = false, auto_detect = false, strict_mode = false, new_line = '\\r\\n',
+    compression = $compression))"""
+
+_PLAIN_FIELD = re.compile(r"[\w.: -]+")
+"""Names of fields that mean the same in DuckDB's JSON paths as in Python."""
+
+_ARRAY = """(SELECT row_number() OVER () AS n, json AS line
+    FROM read_json_objects($path, format = 'array', compression = $compression))"""
+
+
+class Entry(NamedTuple):
+    """One record: its line (or row), counted from 1, and either the record or what is wrong with it."""
+
+    number: int
+    record: Mapping[str, Any] | None
+    flaw: str = ""
+
+
+def parse(number: int, text: str) -> Entry:
+    """The entry of one JSON text."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Entry(number, None, f"not JSON: {error}")
+    return as_entry(number, value)
+
+
+def as_entry(number: int, value: object) -> Entry:
+    """The entry of one JSON value, which must be an object."""
+    if isinstance(value, dict):
+        return Entry(number, value)
+    return Entry(number, None, f"expected a JSON object, found {_kind(value)}")
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def jsonl_entries(file: File, span: Span) -> Iterator[Entry]:
+    """The records of a JSONL file in file order; those whose time lies surely outside of the span are left out.
+
+    DuckDB filters where there is a window to push down; without one, and for bytes that it would refuse as a whole
+    (a BOM, invalid UTF-8, very long lines), Python reads line by line: slower with a window, and the same records.
+    """
+    if not span.bounded or _needs_python(file, span):
+        yield from _plain_lines(file)
+        return
+    where = text_may_match(_time_text(span, as_text=True), bounds(span))
+    sql = f"""SELECT n, line FROM {_LINES}
+        WHERE n = $last OR (line IS NOT NULL AND CASE WHEN json_valid(line) THEN {where} ELSE true END)"""
+    for number, line in _counted(file, sql, span):
+        if line is not None and line.strip():
+            yield parse(number, line)
+
+
+def jsonl_times(file: File, span: Span) -> Iterator[Entry]:
+    """The same records, but with nothing in them except the time: all that choosing the newest needs."""
+    if _needs_python(file, span):
+        yield from _plain_lines(file)
+        return
+    where = text_may_match(_time_text(span, as_text=True), bounds(span))
+    sql = f"""SELECT n, CASE WHEN known THEN {_time_text(span, as_text=False)} END,
+            CASE WHEN NOT known THEN line END, known
+        FROM (SELECT n, line, json_valid(line) AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END
+            AS known FROM {_LINES} WHERE n = $last OR line IS NOT NULL)
+        WHERE n = $last OR CASE WHEN known THEN {where} ELSE true END"""
+    for number, time, line, known in _counted(file, sql, span):
+        if line is not None and line.strip():
+            yield parse(number, line)
+        elif line is None and known:
+            yield Entry(number, {} if time is None else {span.field: json.loads(time)})
+
+
+def _needs_python(file: File, span: Span) -> bool:
+    return file.shape.odd or file.shape.long_lines or not _PLAIN_FIELD.fullmatch(span.field)
+
+
+def _time_text(span: Span, as_text: bool) -> str:
+    """SQL for the time of a line: its text, or the JSON that stands there."""
+    if "." not in span.field:
+        return f"json_extract{'_string' if as_text else ''}(line, $whole)"
+    found = "coalesce(json_extract(line, $whole), json_extract(line, $nested))"
+    return f"json_extract_string({found}, '$')" if as_text else found
+
+
+def _values(file: File, span: Span) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "path": unglobbed(file.path),
+        "compression": "gzip" if file.gzipped else "none",
+        "whole": _json_path([span.field]),
+    }
+    if "." in span.field:
+        values["nested"] = _json_path(span.field.split("."))
+    return values | bounds(span)
+
+
+def _json_path(steps: list[str]) -> str:
+    return "$" + "".join("." + json.dumps(step, ensure_ascii=False) for step in steps)
+
+
+def _counted(file: File, sql: str, span: Span) -> Iterator[tuple[Any, ...]]:
+    """The query's rows, with a check that DuckDB saw the same lines as the survey did: no line is lost in silence.
+
+    Lines that were appended since then belong to the next run.
+    """
+    last, seen = file.shape.lines, 0
+    with connected(file) as connection:
+        for row in rows(connection, sql, _values(file, span) | {"last": last}):
+            seen = row[0]
+            if seen <= last:
+                yield row
+    if seen < last:
+        raise SourceError(f"{file.name}: line {last} of {last} is gone; the file changed while it was read: run again")
+
+
+def _plain_lines(file: File) -> Iterator[Entry]:
+    with file.open() as handle:
+        for number, raw in enumerate(handle, 1):
+            if number > file.shape.lines:
+                return
+            try:
+                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                yield Entry(number, None, f"not UTF-8: {error.reason} at byte {error.start + 1} of the line")
+                continue
+            if text.strip():
+                yield parse(number, text.rstrip("\r\n"))
+
+
+def json_entries(file: File, span: Span) -> Iterator[Entry]:
+    """The records of a JSON file: of an array as a stream, of an object with a list inside after loading it whole.
+
+    Raises:
+        SourceError: when the text is not one JSON value, or holds no list of records.
+    """
+    if file.shape.first != "[" or file.shape.odd:
+        for number, value in enumerate(_whole_list(file), 1):
+            yield as_entry(number, value)
+        return
+    where, values = "true", _values(file, span)
+    if span.bounded and _PLAIN_FIELD.fullmatch(span.field):
+        where = f"CASE WHEN json_valid(line) THEN {text_may_match(_time_text(span, True), bounds(span))} ELSE true END"
+    else:
+        values = {key: values[key] for key in ("path", "compression")}
+    with connected(file) as connection:
+        for number, text in rows(connection, f"SELECT n, line FROM {_ARRAY} WHERE {where}", values):
+            yield parse(number, text)
+
+
+def _whole_list(file: File) -> list[Any]:
+    with file.open() as handle, reading(file.name):
+        raw = handle.read()
+    try:
+        value = json.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        cure = "; one object a line is JSON Lines: say `format: jsonl`" if "Extra data" in str(error) else ""
+        raise SourceError(f"{file.name}: not one JSON value: {error}{cure}") from error
+    if isinstance(value, list):
+        return value
+    found = _kind(value)
+    if isinstance(value, dict):
+        lists = [value[key] for key in LISTS if isinstance(value.get(key), list)]
+        if lists:
+            return list(lists[0])
+        found = f"an object with the keys {', '.join(map(repr, list(value)[:8])) or '(none)'}"
+    raise SourceError(
+        f"{file.name}: expected a list of records, or an object with one under 'data' or 'traces'; found {found}"
+    )

@@ -1,0 +1,1 @@
+"""The Langfuse API: one client for every version of the server."""

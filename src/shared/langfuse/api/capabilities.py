@@ -1,0 +1,122 @@
+"""What a server can do: its version from /health, and a look at whether it serves the v2 reads."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from shared.core.clock import iso
+from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.http.langfuse_errors import Unserved
+from shared.langfuse.http.langfuse_transport import Call, Transport
+
+Reads = Literal["v2", "legacy"]
+Dialect = Literal["array", "single", "ingestion"]
+
+_OLDEST = (3, 0, 0)
+_ARRAYS = (4, 59, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer of /health: `version` as the server writes it."""
+
+    status: str
+    version: str
+
+    @property
+    def release(self) -> tuple[int, int, int] | None:
+        """The version as numbers, None where there are none."""
+        found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", self.version)
+        return None if found is None else (int(found[1]), int(found[2]), int(found[3] or 0))
+
+
+class Probe:
+    """Asks once and remembers."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._health: Health | None = None
+        self._reads: Reads | None = None
+        self._score_reads: Reads | None = None
+        self._dialect: Dialect | None = None
+
+    async def health(self) -> Health:
+        """Ask /health, each time anew.
+
+        Raises:
+            ConfigError: when no Langfuse answers there, or one older than 3.0; Unavailable when nothing answers.
+        """
+        url = self._transport.settings.base_url
+        try:
+            data = (await self._transport.ask(Call("GET", "/api/public/health"))).data
+        except (Unserved, BadAnswer) as error:
+            raise ConfigError(f"{url}: no Langfuse answers there ({error}); check base_url") from error
+        if not isinstance(data, dict) or "status" not in data:
+            raise ConfigError(f"{url}: /api/public/health is not Langfuse's; check base_url")
+        self._health = Health(str(data["status"]), str(data.get("version", "")))
+        release = self._health.release
+        if release is not None and release < _OLDEST:
+            raise ConfigError(
+                f"{url}: this is Langfuse {self._health.version}; 3.0 or newer is needed, 4.59 or newer is best:"
+                " update the server"
+            )
+        return self._health
+
+    async def dialect(self) -> Dialect:
+        """How scores are sent."""
+        if self._dialect is None:
+            said = self._transport.settings.scores_by
+            self._dialect = await self._by_version() if said == "auto" else said
+        return self._dialect
+
+    def no_arrays(self) -> None:
+        """The server has refused a list, whatever its version says."""
+        self._dialect = "single"
+
+    async def _by_version(self) -> Dialect:
+        release = (self._health or await self.health()).release
+        return "array" if release is None or release >= _ARRAYS else "single"
+
+    async def reads(self) -> Reads:
+        """How observations are read.
+
+        Raises:
+            ConfigError: when the server serves neither read, or is older than 3.0.
+        """
+        if self._reads is None:
+            since = iso(self._transport.runtime.wall() + timedelta(days=1))  # nothing lies there: a cheap question
+            now: dict[str, str | int] = {"limit": 1, "fromStartTime": since}
+            if await self._served(Call("GET", "/api/public/v2/observations", "general", {**now, "fields": "core"})):
+                self._reads = "v2"
+            elif await self._served(Call("GET", "/api/public/observations", "legacy", {**now, "page": 1})):
+                await self.health()  # a server before 3.0 serves it too, and means something else by it
+                self._reads = "legacy"
+            else:
+                raise await self._neither()
+        return self._reads
+
+    async def score_reads(self) -> Reads:
+        """How scores are read."""
+        if self._score_reads is None:
+            since = iso(self._transport.runtime.wall() + timedelta(days=1))
+            call = Call("GET", "/api/public/v3/scores", "general", {"limit": 1, "fromTimestamp": since})
+            new = await self.reads() == "v2" or await self._served(call)
+            self._score_reads = "v2" if new else "legacy"
+        return self._score_reads
+
+    async def _served(self, call: Call) -> bool:
+        try:
+            await self._transport.ask(call)
+        except Unserved:
+            return False
+        return True
+
+    async def _neither(self) -> ConfigError:
+        version = (self._health or await self.health()).version
+        return ConfigError(
+            f"{self._transport.settings.base_url}: Langfuse {version or 'of unknown version'} serves neither"
+            " /api/public/v2/observations nor /api/public/observations; update the server to 4.0 or newer"
+        )

@@ -1,0 +1,188 @@
+"""One door to a Langfuse server, whatever its version: observations, scores, prompts, datasets.
+
+    client = LangfuseClient(LangfuseSettings(base_url=..., public_key=..., secret_key=...))
+    async for row in client.observations(ObservationQuery(since=yesterday, fields=("basic", "io"))): ...
+    outcomes = await client.post_scores([Score(id=..., name="exact", value=1.0, timestamp=..., trace_id=...)])
+    prompt = await client.prompts.get("support/answer", label="production")
+
+Callers without an event loop use `wait` and `each`, from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from shared.core.event_loops import Portal
+from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
+from shared.langfuse.api.dataset_api import Datasets
+from shared.langfuse.api.legacy_api import LegacyReads
+from shared.langfuse.api.observation_pages import Place, pages, v2_page
+from shared.langfuse.api.otlp_spans import Spans
+from shared.langfuse.api.pagination import following, listed
+from shared.langfuse.api.prompt_api import Prompts
+from shared.langfuse.api.queries import ObservationQuery, Page, Row, ScoreQuery
+from shared.langfuse.api.score_body import Outcome, Score
+from shared.langfuse.api.score_posting import Posting
+from shared.langfuse.http.connection import LangfuseSettings, Runtime
+from shared.langfuse.http.langfuse_errors import Unserved
+from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
+
+T = TypeVar("T")
+
+_SCORE_IDS = 100
+_SCORE_PARAMS = {
+    **{"ids": "id", "names": "name", "sources": "source", "data_types": "dataType", "environments": "environment"},
+    **{"trace_ids": "traceId", "session_ids": "sessionId", "observation_ids": "observationId"},
+    **{"experiment_ids": "experimentId", "since": "fromTimestamp", "until": "toTimestamp"},
+}
+
+
+class LangfuseClient:
+    """Everything of one project. Making it sends nothing; one client may serve several event loops and threads."""
+
+    def __init__(self, settings: LangfuseSettings, runtime: Runtime | None = None) -> None:
+        self._runtime = runtime or Runtime()
+        self._transport = Transport(settings, self._runtime)
+        self._probe = Probe(self._transport)
+        self._legacy = LegacyReads(self._transport)
+        self._posting = Posting(self._transport, self._probe, self.read_scores)
+        self._portal = Portal("langfuse")
+        self.prompts = Prompts(self._transport)
+        self.datasets = Datasets(self._transport)
+        self.spans = Spans(self._transport)
+
+    @property
+    def settings(self) -> LangfuseSettings:
+        """What it was made with."""
+        return self._transport.settings
+
+    def now(self) -> datetime:
+        """The time of day as this client sees it."""
+        return self._runtime.wall()
+
+    async def health(self) -> Health:
+        """The server's version and state. Needs no right keys.
+
+        Raises:
+            ConfigError: when no Langfuse answers there, or one that is too old; Unavailable when nothing answers.
+        """
+        return await self._probe.health()
+
+    async def abilities(self) -> tuple[Reads, Dialect]:
+        """How this server is read and how it takes scores. Needs right keys.
+
+        Raises:
+            ConfigError: wrong keys, wrong host, or a server that serves no read.
+        """
+        return await self._probe.reads(), await self._probe.dialect()
+
+    async def observations(self, query: ObservationQuery) -> AsyncIterator[Row]:
+        """Every observation of a query, newest first. A span that was ingested twice may come twice.
+
+        Raises:
+            What `observation_pages` raises.
+        """
+        async for page in self.observation_pages(query):
+            for row in page.rows:
+                yield row
+
+    async def observation_pages(self, query: ObservationQuery, resume: str | None = None) -> AsyncIterator[Page]:
+        """The pages of a query. `resume` is that of a page read before: the read goes on behind it.
+
+        Raises:
+            TooBroad: when the server gives up even on a second's window; BadAnswer for cursors that never end;
+            Unavailable, RateLimited, ConfigError.
+        """
+        if await self._probe.reads() == "v2":
+
+            async def fetch(query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]:
+                return await v2_page(self._transport, query, place)
+        else:
+            fetch = self._legacy.page
+        async for page in pages(query, fetch, self._runtime, resume):
+            yield page
+
+    async def post_scores(self, scores: Iterable[Score]) -> list[Outcome]:
+        """Send scores and say of each what became of it, in their order. See `scores.Outcome`.
+
+        Raises:
+            ConfigError, FatalError: when no score can be sent at all (wrong keys, wrong host).
+        """
+        return await self._posting.post(scores)
+
+    async def stored_scores(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
+        """The identities (`Score.identity`) of those that can be read back as they were sent. Scores become readable
+        some seconds after they were accepted.
+        """
+        return await self._posting.stored(scores)
+
+    async def read_scores(self, query: ScoreQuery) -> AsyncIterator[Row]:
+        """Every score of a query, with `subject` (`kind`, `id`), comment, metadata, and who gave it where known."""
+        if await self._probe.score_reads() == "legacy":
+            async for row in self._legacy.scores(query):
+                yield row
+            return
+        params = {**query.params(_SCORE_PARAMS), "fields": "details,subject,annotation"}
+        for start in range(0, max(1, len(query.ids)), _SCORE_IDS):
+            if query.ids:
+                params["id"] = ",".join(query.ids[start : start + _SCORE_IDS])
+            async for row in following(self._transport, "/api/public/v3/scores", "general", params):
+                yield row
+
+    async def delete_score(self, score_id: str) -> None:
+        """Ask for a score's deletion, which the server does later. An unknown id is no error."""
+        path = f"/api/public/scores/{quoted(score_id)}"
+        await self._transport.ask(Call("DELETE", path, "deletion"))
+
+    async def project_id(self) -> str:
+        """The id of the project that the keys belong to.
+
+        Raises:
+            ConfigError: for keys that belong to none.
+        """
+        call = Call("GET", "/api/public/projects")
+        projects, _ = listed((await self._transport.ask(call)).data, call.path, ("id",))
+        if not projects:
+            raise Unserved(f"{self._transport.settings.base_url}: these keys belong to no project")
+        return str(projects[0]["id"])
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        await self._transport.aclose()
+
+    def wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """For callers without a loop: what a method returns, as in `client.wait(client.prompts.get("x"))`."""
+        return self._portal.run(work)
+
+    def each(self, rows: AsyncIterator[T]) -> Iterator[T]:
+        """For callers without a loop: what an iterator yields, as in `client.each(client.observation_pages(query))`."""
+
+        async def following() -> T | None:
+            return await anext(rows, None)
+
+        while (found := self._portal.run(following())) is not None:
+            yield found
+
+    def close(self) -> None:
+        """End what `wait` and `each` have started."""
+        if self._portal.running:
+            self._portal.run(self.aclose())
+            self._portal.close()
+
+
+async def reached(settings: LangfuseSettings, runtime: Runtime) -> str:
+    """What a source finds when it asks its server: that it is there, whose keys these are, and how it is read.
+
+    Raises:
+        ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+    """
+    client = LangfuseClient(settings, runtime)
+    try:
+        version = (await client.health()).version or "of unknown version"
+        reads, _ = await client.abilities()
+        how = "v2/observations" if reads == "v2" else "the older observations"
+        return f"Langfuse {version}, project {await client.project_id()}: read by {how}"
+    finally:
+        await client.aclose()

@@ -1,0 +1,201 @@
+"""Observations read page by page, in windows that are halved where the server gives up.
+
+Windows go from the newest to the oldest. A window whose query fails as too broad is halved, down to one second, then
+its pages are made smaller; at once where the query has no start. After some windows that succeed the next is twice as
+long; after each failure that takes twice as many, because a failure costs as long as the server's patience. Where pages
+of the window had been read already, what is left of it ends at the oldest row read: rows of that very millisecond are
+read again, and those known are dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from shared.core.clock import iso, parse_time
+from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.api.pagination import listed
+from shared.langfuse.api.queries import ObservationQuery, Page, Row
+from shared.langfuse.http.connection import Runtime
+from shared.langfuse.http.langfuse_errors import TooBroad
+from shared.langfuse.http.langfuse_transport import Call, Transport
+
+NEEDED = ("id", "startTime")
+"""Without these a row cannot be placed."""
+
+_SHORTEST = 1.0
+_SMALLEST_PAGE = 10
+_SAME_PAGE = 2
+_MOST_PATIENCE = 64
+_MOST_PAGES = 1_000_000
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a read stands: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
+    length in seconds that windows have now, the page size, the start of the oldest row read in the window and the names
+    of all rows read that start then, how many windows of that length went well, and how many must before they grow.
+    """
+
+    low: str | None
+    high: str | None
+    cursor: str | None = None
+    span: float | None = None
+    size: int = 1000
+    oldest: str | None = None
+    edge: Sequence[str] = ()
+    well: int = 0
+    patience: int = 1
+
+    def text(self) -> str:
+        """As it may be stored."""
+        return urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """A stored place.
+
+        Raises:
+            ConfigError: when the text is none.
+        """
+        try:
+            return cls(**json.loads(urlsafe_b64decode(text)))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"resume: {text[:40]!r} is no place that a read left off at") from error
+
+
+class Fetch(Protocol):
+    """Reads one page of a window: its rows, newest first, and the cursor of the next, None at the end."""
+
+    async def __call__(self, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]: ...
+
+
+async def v2_page(transport: Transport, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]:
+    """One page of GET /api/public/v2/observations."""
+    params: dict[str, Any] = dict(query.params(moment(place.low), moment(place.high)))
+    params["limit"] = min(place.size, query.page_size)
+    if place.cursor is not None:
+        params["cursor"] = place.cursor
+    call = Call("GET", "/api/public/v2/observations", "general", params, broad=True)
+    rows, meta = listed((await transport.ask(call)).data, call.path, NEEDED)
+    cursor = meta.get("cursor")
+    if cursor is not None and not rows:
+        raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered a cursor without rows, which has no end")
+    return rows, cursor
+
+
+def moment(text: str | None) -> datetime | None:
+    """A bound as a time."""
+    return None if text is None else parse_time(text)
+
+
+@dataclass
+class _Seen:
+    """What one window has shown, to notice cursors that lead nowhere."""
+
+    cursors: set[str] = field(default_factory=set)
+    pages: Counter[int] = field(default_factory=Counter)
+    count: int = 0
+
+    def check(self, rows: Sequence[Row], cursor: str | None) -> None:
+        """Raises BadAnswer when the server leads in a circle."""
+        self.count += 1
+        page = hash(tuple((row.get("traceId"), row.get("id")) for row in rows))
+        self.pages[page] += bool(rows)  # a page may be empty where conditions are looked at here
+        known = cursor is not None and cursor in self.cursors
+        if cursor is not None:
+            self.cursors.add(cursor)
+        again = cursor is not None and self.pages[page] > _SAME_PAGE
+        if known or again or self.count > _MOST_PAGES:
+            raise BadAnswer(
+                "the server's cursors lead in a circle: the same page came again; what was read is kept, and the read"
+                " can be resumed in a narrower window (since, until)"
+            )
+
+
+async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume: str | None) -> AsyncIterator[Page]:
+    """Every page of a query, or what is left of it from a stored place on.
+
+    Raises:
+        TooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
+        BadAnswer: when the cursors never end.
+    """
+    place: Place | None = _first(query, runtime) if resume is None else Place.parse(resume)
+    seen = _Seen()
+    while place is not None:
+        try:
+            rows, cursor = await fetch(query, place)
+        except TooBroad as error:
+            place, seen = _narrower(place, error, runtime), _Seen()
+            continue
+        seen.check(rows, cursor)
+        edge = set(place.edge)
+        fresh = [row for row in rows if row["startTime"] != place.oldest or _name(row) not in edge]
+        if cursor is None:
+            place, seen = _older(place, query), _Seen()
+        else:
+            place = replace(_grown(place, rows), cursor=cursor)
+        yield Page(fresh, None if place is None else place.text())
+
+
+def _first(query: ObservationQuery, runtime: Runtime) -> Place:
+    """Where a read begins."""
+    low, high = (None if each is None else iso(each) for each in (query.since, query.until))
+    span = query.first_window
+    if query.since is not None and span is not None:
+        end = query.until or runtime.wall()
+        low = iso(max(query.since, end - timedelta(seconds=span)))
+    return Place(low, high, span=span, size=query.page_size)
+
+
+def _grown(place: Place, rows: Sequence[Row]) -> Place:
+    """The place with its oldest rows. Rows of one millisecond may fill several pages."""
+    if not rows:
+        return place
+    start = str(rows[-1]["startTime"])
+    names = [_name(row) for row in rows if row["startTime"] == start]
+    known = place.edge if start == place.oldest else ()
+    return replace(place, oldest=start, edge=tuple(dict.fromkeys((*known, *names))))
+
+
+def _older(place: Place, query: ObservationQuery) -> Place | None:
+    """The window before this one, None when it was the last."""
+    start = None if query.since is None else iso(query.since)
+    if place.low is None or place.low == start or start is None:
+        return None
+    span, size, well = place.span or _SHORTEST, place.size, place.well + 1
+    if well >= place.patience:
+        span, size, well = span * 2, min(query.page_size, size * 2), 0
+    low = max(parse_time(start), parse_time(place.low) - timedelta(seconds=span))
+    return Place(iso(low), place.low, span=span, size=size, well=well, patience=place.patience)
+
+
+def _narrower(place: Place, error: TooBroad, runtime: Runtime) -> Place:
+    """Half of what is left of a window."""
+    high = place.high if place.oldest is None else iso(parse_time(place.oldest) + _MILLISECOND)
+    smaller = max(_SMALLEST_PAGE, place.size // 4)
+    if place.low is None:
+        if place.size <= _SMALLEST_PAGE:
+            raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
+        return replace(place, high=high, cursor=None, size=smaller)
+    low, end = parse_time(place.low), parse_time(high) if high is not None else runtime.wall()
+    span = max(_SHORTEST, (end - low).total_seconds() / 2)
+    size = place.size
+    if (end - low).total_seconds() <= _SHORTEST:
+        if size <= _SMALLEST_PAGE:
+            raise TooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
+        size = smaller
+    start = iso(max(low, end - timedelta(seconds=span)))
+    patience = min(_MOST_PATIENCE, place.patience * 2)
+    return replace(place, low=start, high=high, cursor=None, span=span, size=size, well=0, patience=patience)
+
+
+def _name(row: Row) -> str:
+    return f"{row.get('traceId')}/{row.get('id')}"

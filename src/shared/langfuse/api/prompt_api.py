@@ -1,0 +1,172 @@
+"""Prompts of a project: versions, and the labels that point at them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.api.pagination import numbered
+from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
+
+_PATH = "/api/public/v2/prompts"
+
+Messages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One version. `content` is a text, or for `chat` a list of messages (`role`, `content`) and placeholders."""
+
+    name: str
+    version: int
+    type: Literal["text", "chat"]
+    content: str | Messages
+    labels: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    commit_message: str | None = None
+
+    @classmethod
+    def of(cls, row: Any) -> Prompt:
+        """From the API's own form.
+
+        Raises:
+            BadAnswer: when it is none.
+        """
+        try:
+            return cls(
+                name=str(row["name"]),
+                version=int(row["version"]),
+                type=row.get("type", "text"),
+                content=row["prompt"],
+                labels=tuple(row.get("labels") or ()),
+                tags=tuple(row.get("tags") or ()),
+                config=row.get("config") or {},
+                commit_message=row.get("commitMessage"),
+            )
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise BadAnswer(f"the server's answer is no prompt ({type(error).__name__}: {error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class NewPrompt:
+    """What `Prompts.create` makes the next version of. `config` is kept with the version; `labels` are taken from the
+    versions that have them.
+
+    Raises:
+        ConfigError: for labels or tags that are one text.
+    """
+
+    name: str
+    content: str | Messages
+    labels: Sequence[str] = ()
+    tags: Sequence[str] | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    commit_message: str | None = None
+
+    def __post_init__(self) -> None:
+        _texts(self.name, "labels", self.labels)
+        _texts(self.name, "tags", self.tags or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A prompt as a list shows it: all its versions and labels, and when the last change was (ISO 8601)."""
+
+    name: str
+    type: Literal["text", "chat"]
+    versions: Sequence[int]
+    labels: Sequence[str]
+    tags: Sequence[str]
+    updated_at: str
+
+
+class Prompts:
+    """Reads and writes prompts. A name may hold slashes."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def get(self, name: str, version: int | None = None, label: str | None = None) -> Prompt:
+        """One version, by number or label; with neither what is labelled `production`.
+
+        Raises:
+            NotFound: when there is none; ConfigError when both are given.
+        """
+        if version is not None and label is not None:
+            raise ConfigError(f"prompt {name!r}: found version and label; expected one of them")
+        params: dict[str, str | int] = {} if version is None else {"version": version}
+        if label is not None:
+            params["label"] = label
+        return Prompt.of((await self._ask("GET", f"/{quoted(name)}", params=params, named=True)).data)
+
+    async def listed(
+        self, name: str | None = None, label: str | None = None, tag: str | None = None
+    ) -> AsyncIterator[Listed]:
+        """Every prompt, or those of exactly that name, label, tag."""
+        given = {"name": name, "label": label, "tag": tag}
+        params = {key: value for key, value in given.items() if value is not None}
+        async for row in numbered(self._transport, Call("GET", _PATH, params=params), ("name",)):
+            if name is None or row["name"] == name:  # exactly: the server may match more loosely
+                yield _listed(row)
+
+    async def create(self, new: NewPrompt) -> Prompt:
+        """Make the next version. It is labelled `latest` too.
+
+        Raises:
+            Unavailable: also when the answer was lost, so that the version may stand there: it is never made twice.
+            Refused: when the name has versions of the other type.
+        """
+        body = {
+            **{"name": new.name, "prompt": new.content, "type": "text" if isinstance(new.content, str) else "chat"},
+            **{"labels": list(new.labels), "config": new.config},
+        }
+        if new.tags is not None:
+            body["tags"] = list(new.tags)
+        if new.commit_message is not None:
+            body["commitMessage"] = new.commit_message
+        return Prompt.of((await self._ask("POST", "", body=body, once=True)).data)
+
+    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> Prompt:
+        """Point labels at a version, away from the others. It keeps those it has; `latest` cannot be given.
+
+        Raises:
+            NotFound: when there is no such version; ConfigError for a label that these keys may not move, and for one
+            text instead of several.
+        """
+        path = f"/{quoted(name)}/versions/{version}"
+        body = {"newLabels": _texts(name, "labels", labels)}
+        return Prompt.of((await self._ask("PATCH", path, body=body, named=True)).data)
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        **how: bool,
+    ) -> Any:
+        content = None if body is None else to_json(body)
+        return await self._transport.ask(Call(method, _PATH + path, None, params, content, **how))
+
+
+def _texts(name: str, what: str, given: Sequence[str]) -> list[str]:
+    """A list; a text is a sequence of letters too, and each would become a label."""
+    if isinstance(given, str):
+        raise ConfigError(f"prompt {name!r}: {what}: found the text {given!r}; expected a list, such as [{given!r}]")
+    return list(given)
+
+
+def _listed(row: Mapping[str, Any]) -> Listed:
+    return Listed(
+        name=str(row["name"]),
+        type=row.get("type", "text"),
+        versions=tuple(row.get("versions") or ()),
+        labels=tuple(row.get("labels") or ()),
+        tags=tuple(row.get("tags") or ()),
+        updated_at=str(row.get("lastUpdatedAt", "")),
+    )

@@ -1,0 +1,1 @@
+"""Prompts for a running application: cached, compiled, invalidated."""

@@ -1,0 +1,204 @@
+"""A cache of prompts that an invalidation always wins against.
+
+Every entry carries the generation of its prompt that stood *before* its fetch began
+(`core/state/prompt_generations.py`). It is served while that generation stands: for `ttl` seconds as it is, for `stale`
+seconds more while one fetch in the background renews it, and later only after a fetch. An invalidation raises the
+generation, so the next read waits for a fetch that began after it; one that was on its way by then may land when it
+likes, for its entry carries a generation that is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shared.core.errors import TruelineError, Unavailable
+from shared.core.event_loops import Portal
+from shared.langfuse.api.prompt_api import Prompt
+from shared.langfuse.http.langfuse_errors import NotFound
+from shared.langfuse.prompt_cache.invalidations import KnownGenerations
+
+_log = logging.getLogger(__name__)
+_ROUNDS = 3
+
+
+class PromptKey(NamedTuple):
+    """What is asked for: a name, and a version or a label."""
+
+    name: str
+    version: int | None
+    label: str | None
+
+    def __str__(self) -> str:
+        which = f"label {self.label!r}" if self.version is None else f"version {self.version}"
+        return f"prompt {self.name!r}, {which}"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheTimes:
+    """All in seconds. `ttl`: an entry is fresh, and with 0 never is: every read waits for a fetch; `stale`: after that
+    it is served while it is renewed; `retry`: after a fetch that failed the next one waits. At most `most` are kept.
+    """
+
+    ttl: float = 60.0
+    stale: float = 3600.0
+    retry: float = 5.0
+    most: int = 1000
+
+
+class _Entry(NamedTuple):
+    """A prompt with the generation and the time at which its fetch began; the younger of two has the larger pair."""
+
+    age: tuple[int, float]
+    prompt: Prompt
+
+
+class _Failure(NamedTuple):
+    generation: int
+    at: float
+    error: TruelineError
+
+
+class _Flight(NamedTuple):
+    generation: int
+    future: Future[Prompt]
+
+
+class PromptCache:
+    """Prompts by key, for any number of threads and event loops. Fetches run on the portal's loop, one for a key."""
+
+    def __init__(
+        self,
+        fetch: Callable[[PromptKey], Awaitable[Prompt]],
+        known: KnownGenerations,
+        portal: Portal,
+        times: CacheTimes,
+        clock: Callable[[], float],
+    ) -> None:
+        self._fetch = fetch
+        self._known = known
+        self._portal = portal
+        self._times = times
+        self._clock = clock
+        self._lock = threading.RLock()  # again inside `_flight`, for a future that is done at once
+        self._entries: dict[PromptKey, _Entry] = {}
+        self._failures: dict[PromptKey, _Failure] = {}
+        self._flights: dict[PromptKey, _Flight] = {}
+
+    def look(self, key: PromptKey, check: bool = True) -> Prompt | Future[Prompt]:
+        """The prompt where one can be served at once, else what will hold it. `check`: look before that, if it is time,
+        for what other processes have invalidated.
+
+        Raises:
+            TruelineError: when a fetch has failed a moment ago and there is nothing to serve.
+        """
+        if check:
+            self._known.check()
+        with self._lock:
+            now, generation = self._clock(), self._known.of(key.name)
+            entry, failure = self._entries.get(key), self._failures.get(key)
+            failing = failure is not None and failure.generation == generation and now < failure.at + self._times.retry
+            if entry is not None and entry.age[0] == generation:
+                age = now - entry.age[1]
+                if age < self._times.ttl:
+                    return entry.prompt
+                if self._times.ttl and age < self._times.ttl + self._times.stale:
+                    if not failing:
+                        self._flight(key, generation)
+                    return entry.prompt
+            if failing and failure is not None:
+                if entry is not None:
+                    return entry.prompt
+                raise failure.error.with_traceback(None)
+            return self._flight(key, generation)
+
+    def last(self, key: PromptKey) -> Prompt | None:
+        """What was fetched last, of any age."""
+        with self._lock:
+            entry = self._entries.get(key)
+            return None if entry is None else entry.prompt
+
+    def names(self) -> set[str]:
+        """The names of which something is kept."""
+        with self._lock:
+            return {key.name for key in self._entries}
+
+    def _flight(self, key: PromptKey, generation: int) -> Future[Prompt]:
+        """The fetch of this key that began at this generation or later. Called with the lock."""
+        flight = self._flights.get(key)
+        if flight is None or flight.generation < generation:
+            flight = self._flights[key] = _Flight(generation, self._portal.begin(self._flying(key)))
+            flight.future.add_done_callback(lambda done: self._landed(key, done))
+        return flight.future
+
+    def _landed(self, key: PromptKey, done: Future[Prompt]) -> None:
+        with self._lock:
+            flight = self._flights.get(key)
+            if flight is not None and flight.future is done:
+                del self._flights[key]
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _log.debug("%s: %s", key, error)  # whoever waits for it is told; nobody waits for a refresh
+
+    async def _flying(self, key: PromptKey) -> Prompt:
+        try:
+            return await self._fetched(key)
+        except asyncio.CancelledError:  # the portal's end; whoever waits for the future was not cancelled
+            raise Unavailable(f"{key}: the manager was closed before it came") from None
+
+    async def _fetched(self, key: PromptKey) -> Prompt:
+        """Fetch until a fetch was not overtaken by an invalidation, a few times at most."""
+        rounds = 0
+        while True:
+            rounds += 1
+            # In a thread: the store may wait for a disk, and listeners may read prompts on this very loop.
+            generation = await asyncio.to_thread(self._known.asked, key.name)
+            began = self._clock()
+            try:
+                prompt = await self._fetch(key)
+            except TruelineError as error:
+                if isinstance(error, NotFound) and self._dropped(key, generation):
+                    await asyncio.to_thread(self._known.raised, key.name, "gone from the server")
+                return self._failed(key, _Failure(generation, self._clock(), error))
+            if self._kept(key, _Entry((generation, began), prompt)):
+                await asyncio.to_thread(self._known.raised, key.name, "changed on the server")
+            if self._known.of(key.name) == generation or rounds == _ROUNDS:
+                return prompt
+
+    def _kept(self, key: PromptKey, entry: _Entry) -> bool:
+        """Keep an entry unless a younger one is there; whether it shows a change that nobody has told of."""
+        with self._lock:
+            before = self._entries.get(key)
+            if before is not None and before.age > entry.age:
+                return False
+            self._failures.pop(key, None)
+            self._entries.pop(key, None)  # the newest stand last
+            self._entries[key] = entry
+            while len(self._entries) > self._times.most:
+                del self._entries[next(iter(self._entries))]
+            return before is not None and before.age[0] == entry.age[0] and before.prompt != entry.prompt
+
+    def _dropped(self, key: PromptKey, generation: int) -> bool:
+        """Forget what was fetched up to a generation, for it is gone; whether it was thought to be there."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None or entry.age[0] > generation:
+                return False
+            del self._entries[key]
+            return entry.age[0] == generation
+
+    def _failed(self, key: PromptKey, failure: _Failure) -> Prompt:
+        """The last prompt that is known; without one the failure is raised."""
+        with self._lock:
+            if len(self._failures) >= self._times.most:
+                self._failures.clear()
+            self._failures[key] = failure
+            entry = self._entries.get(key)
+        if entry is None:
+            raise failure.error
+        _log.warning("%s could not be fetched, version %d is served on: %s", key, entry.prompt.version, failure.error)
+        return entry.prompt

@@ -1,0 +1,82 @@
+"""The poll that finds what webhooks did not tell: four tries, then never; none for deletions by the API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from shared.core.digests import digest
+from shared.core.errors import TruelineError
+from shared.core.state.prompt_generations import PromptGenerations
+from shared.langfuse.api.prompt_api import Listed, NewPrompt, Prompt
+from shared.langfuse.prompt_cache.invalidations import KnownGenerations
+
+_log = logging.getLogger(__name__)
+
+
+class PromptServer(Protocol):
+    """Where prompts are: `LangfuseClient.prompts`, or a fake."""
+
+    async def get(self, name: str, version: int | None = None, label: str | None = None) -> Prompt: ...
+    def listed(self, name: str | None = None, label: str | None = None) -> AsyncIterator[Listed]: ...
+    async def create(self, new: NewPrompt) -> Prompt: ...
+    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> Prompt: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What a poll of the server found: how many prompts it looked at, the names of those that had changed, and of
+    those the ones that no webhook or process had announced: many of them say that the webhook's trigger is off.
+    """
+
+    looked_at: int
+    changed: tuple[str, ...] = ()
+    unannounced: tuple[str, ...] = ()
+
+
+class Reconciler:
+    """Compares the server's prompts with what was last seen of them."""
+
+    def __init__(self, server: PromptServer, generations: PromptGenerations, known: KnownGenerations) -> None:
+        self._server = server
+        self._generations = generations
+        self._known = known
+
+    async def once(self, names: Iterable[str]) -> Reconciled:
+        """Look at these prompts, and invalidate those whose state is another than at the last poll of any process.
+
+        Raises:
+            TransientError, ConfigError: when the server cannot be read; StoreError for the generations.
+        """
+        watched = sorted(set(names))
+        states = {each.name: _state(each) async for each in self._server.listed()} if watched else {}
+        changed: list[str] = []
+        unannounced: list[str] = []
+        for name in watched:
+            sight = partial(self._generations.sight, name)
+            seen = await asyncio.to_thread(self._known.answered, sight, states.get(name, "absent"))
+            await asyncio.to_thread(self._known.learn, name, seen.generation, "changed on the server")
+            if seen.changed:
+                changed.append(name)
+                unannounced += [] if seen.announced else [name]
+        return Reconciled(len(watched), tuple(changed), tuple(unannounced))
+
+    async def forever(self, names: Callable[[], Iterable[str]], every: float) -> None:
+        """Look every so many seconds, until cancelled. A poll that fails is logged, and the next follows."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                found = await self.once(names())
+            except TruelineError as error:
+                _log.warning("prompts could not be compared with the server's: %s", error)
+            else:
+                if found.unannounced:
+                    _log.info("prompts changed without a webhook: %s", ", ".join(found.unannounced))
+
+
+def _state(listed: Listed) -> str:
+    return digest([list(listed.versions), sorted(listed.labels), sorted(listed.tags), listed.updated_at])

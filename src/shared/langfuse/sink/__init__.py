@@ -1,0 +1,1 @@
+"""The sinks `langfuse` and `langfuse-experiment`."""

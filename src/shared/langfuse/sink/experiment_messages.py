@@ -1,0 +1,190 @@
+"""A batch as an experiment: a message for each item (its dataset item, and its place in the run), one for each score,
+and one for each estimate of the whole run.
+
+Where an item's scores go, by what is asked for:
+
+    score_on_runtime_traces   the trace that a metric names in its signals (`trace_id`), else as link_to_traces
+    link_to_traces            the item's own trace, under the very ids that the sink `langfuse` gives them
+    neither, or no trace      a new trace that holds the item's input and output
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from shared.core.clock import iso
+from shared.core.digests import plain
+from shared.core.ports import Batch
+from shared.core.records import DatasetItem
+from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
+from shared.core.state.outbox import Message, Packed
+from shared.langfuse.api.score_body import Score, score_id
+from shared.langfuse.sink.score_messages import About, Marking, Packing, sendable, subject_of
+
+_INPUT = (
+    *("query", "conversation", "retrieved_content", "negatives", "acceptance_criteria", "expected_tools"),
+    *("expected_ranking", "document_text", "additional_input"),
+)
+"""Fields of an item that are the input of a dataset's item, under their own names: so they can be read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentPlan:
+    """What a user asks of the experiment. Without `run_name` each run of the monitor is a run of its own.
+    `scores_elsewhere`: another sink puts the scores on the items' own traces.
+    """
+
+    dataset: str
+    run_name: str = ""
+    description: str = ""
+    run_metadata: Mapping[str, Any] = field(default_factory=dict)
+    metrics: frozenset[str] = frozenset()
+    link_to_traces: bool = True
+    score_on_runtime_traces: bool = False
+    trace_metrics: bool = False
+    update_items: bool = False
+    scores_elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Packer:
+    """Makes the messages of one plan."""
+
+    plan: ExperimentPlan
+    marking: Marking
+
+    def run_name(self, run: RunReport) -> str:
+        """The name of the experiment's run."""
+        return self.plan.run_name or f"{self.plan.dataset}-{run.run_id}"
+
+    def pack(self, batch: Batch) -> Packed:
+        """The items and scores of a batch."""
+        packing = Packing(batch, self.marking)
+        for result in batch.results:
+            self._item(packing, result)
+        return packing.packed()
+
+    def pack_run(self, run: RunReport) -> Packed:
+        """The estimates of a run that has ended, as scores of the experiment."""
+        found = []
+        for each in run.estimates:
+            if each.inspection or (self.plan.metrics and each.label not in self.plan.metrics):
+                continue
+            for name, value, comment in _figures(each):
+                key = score_id(self.marking.project, "experiment run", self.plan.dataset, run.run_id, name)
+                score = Score(key, name, value, run.started_at, experiment_id="-", comment=comment)
+                score = replace(score, metadata=_run_metadata(run, each), environment=self.marking.environment)
+                found.append(Message(key, "", self._body("run", run) | {"score": score.body()}, each.label))
+        return Packed(tuple(found))
+
+    def _item(self, packing: Packing, result: ItemResult) -> None:
+        item, batch = result.item, packing.batch
+        given = input_of(item)
+        if given is None:
+            packing.skip(item, "", "the item has no input")
+            return
+        scope = ("experiment", self.plan.dataset, self.plan.run_name or str(batch.stream))
+        source = batch.stream.source_key
+        key = score_id(self.marking.project, *scope, source, item.id)
+        linked = bool(item.trace_id) and (self.plan.link_to_traces or self.plan.score_on_runtime_traces)
+        span = sha256(key.encode()).hexdigest()[:16]
+        trace = item.trace_id if linked and item.trace_id else sha256(f"trace {key}".encode()).hexdigest()[:32]
+        start = item.source_timestamp or batch.run.started_at
+        scores = [each for each in result.scores if not self.plan.metrics or each.label in self.plan.metrics]
+        body = self._body("item", batch.run) | {
+            **{
+                "item": self._dataset_item(item, given, source),
+                "output": _output(item),
+                "linked": linked,
+                "trace": trace,
+            },
+            **{"span": span, "parent": item.observation_id if linked else None, "start": iso(start)},
+            **{"end": iso(_end(start, item.latency)), "environment": self.marking.environment},
+            **{"tags": list(self.marking.tags), "monitor": batch.run.monitor, "run_id": batch.run.run_id},
+            "evaluations": [_evaluation(each) for each in scores] if self.plan.trace_metrics else [],
+        }
+        packing.messages.append(Message(key, item.id, sendable(body)))
+        for made in scores:
+            if not math.isfinite(made.value):
+                packing.skip(item, made.label, f"the score is no number ({made.value})")
+                continue
+            about, own = self._subject(item, made, trace, span, linked)
+            if about == subject_of(item) and not own and self.plan.scores_elsewhere:
+                continue
+            packing.add(packing.score(item, made, about, *(scope if own else ())), item, made.label, kind="score")
+
+    def _subject(self, item: DatasetItem, made: MetricScore, trace: str, span: str, linked: bool) -> tuple[About, bool]:
+        """What a score is put on, and whether that belongs to this experiment alone."""
+        runtime = (made.signals or {}).get("trace_id") if self.plan.score_on_runtime_traces else None
+        if isinstance(runtime, str) and runtime:
+            return About(runtime), True
+        return (About(trace, item.observation_id or None), False) if linked else (About(trace, span), True)
+
+    def _body(self, kind: str, run: RunReport) -> dict[str, Any]:
+        return {
+            **{"project": self.marking.project, "kind": kind, "dataset": self.plan.dataset},
+            **{"run": self.run_name(run), "description": self.plan.description},
+            **{"metadata": plain(self.plan.run_metadata), "update": self.plan.update_items},
+        }
+
+    def _dataset_item(self, item: DatasetItem, given: Any, source: str) -> dict[str, Any]:
+        return {
+            **{"id": score_id("dataset item", self.plan.dataset, source, item.id), "own": item.id, "input": given},
+            **{"expected_output": item.expected_output, "metadata": plain(item.metadata) or None},
+            **{"source_trace_id": item.trace_id, "source_observation_id": item.observation_id},
+        }
+
+
+def input_of(item: DatasetItem) -> Any:
+    """What an item's application was given: the query alone as a text, more as an object of the item's own fields."""
+    found = {name: value for name, value in item.to_dict().items() if name in _INPUT}
+    return found["query"] if found.keys() == {"query"} else found or None
+
+
+def _output(item: DatasetItem) -> Any:
+    return item.actual_output if item.actual_output is not None else plain(item.additional_output) or None
+
+
+def _end(start: datetime, seconds: float | None) -> datetime:
+    try:
+        return start + timedelta(seconds=seconds or 0.0)
+    except OverflowError:
+        return start
+
+
+def _evaluation(made: MetricScore) -> dict[str, Any]:
+    value = made.value if math.isfinite(made.value) else None
+    return {
+        **{"name": made.label, "value": value, "passed": made.passed, "explanation": made.explanation[:2000]},
+        **{"class": made.metric.name, "model": made.model, "cost": made.cost},
+    }
+
+
+def _figures(each: Estimate) -> list[tuple[str, float, str]]:
+    """Name, value and words of what is known of a metric over the whole run."""
+    found = (
+        (f"{each.label} mean", each.mean, each.mean_low, each.mean_high),
+        (f"{each.label} pass rate", each.pass_rate, each.pass_low, each.pass_high),
+    )
+    return [
+        (
+            name,
+            value,
+            f"n = {each.n}{'' if low is None or high is None else f', 95 % interval {low:.4g} to {high:.4g}'}",
+        )
+        for name, value, low, high in found
+        if value is not None and math.isfinite(value)
+    ]
+
+
+def _run_metadata(run: RunReport, each: Estimate) -> dict[str, Any]:
+    found = {
+        **{"label": each.label, "run_id": run.run_id, "monitor": run.monitor, "n": each.n, "failed": each.failed},
+        **{"threshold": each.threshold, "low": each.mean_low, "high": each.mean_high},
+    }
+    return {name: value for name, value in found.items() if value is not None}

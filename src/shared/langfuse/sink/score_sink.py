@@ -1,0 +1,88 @@
+"""The sink `langfuse`: every score of a metric as a score in Langfuse, on its item's observation, trace or session."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+from shared.core.errors import TransientError, wait_of
+from shared.core.ports import Batch
+from shared.core.state.outbox import Message, MessageState, Packed, Receipt
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.score_body import Score
+from shared.langfuse.sink.score_delivery import Patience, Project, ScoreDelivery, fatal, told
+from shared.langfuse.sink.score_messages import Marking, Packing, subject_of
+
+Work = Callable[[Sequence[Message], Sequence[Score]], Awaitable[list[Receipt]]]
+
+LOST_AFTER = 900.0
+"""Seconds after which a score that was taken and cannot be read back is sent again; Langfuse may need 10 minutes."""
+
+NO_SUBJECT = "the item has no trace_id and no session_id"
+
+
+class LangfuseSink:
+    """A `MessageSink`: one message for each score. Scores that are no number, and those of items that belong to no
+    trace and no session, are skipped; what failed is no score and is not sent.
+    """
+
+    name = "langfuse"
+
+    def __init__(self, client: LangfuseClient, marking: Marking | None = None, lost_after: float = LOST_AFTER) -> None:
+        self._client, self._marking = client, marking or Marking()
+        self._project = Project(client, self._marking.project)
+        self._delivery = ScoreDelivery(client, Patience(client, lost_after))
+
+    def pack(self, batch: Batch) -> Packed:
+        """One message for each score of the batch."""
+        packing = Packing(batch, self._marking)
+        for result in batch.results:
+            about = subject_of(result.item)
+            for made in result.scores:
+                if about is None:
+                    packing.skip(result.item, made.label, NO_SUBJECT)
+                elif not math.isfinite(made.value):
+                    packing.skip(result.item, made.label, f"the score is no number ({made.value})")
+                else:
+                    packing.add(packing.score(result.item, made, about), result.item, made.label)
+        return packing.packed()
+
+    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Deliver some: `verified` when it can be read back at once, `sent` when the server took it, `failed` when it
+        never will, `pending` when that is not known.
+
+        Raises:
+            FatalError: for wrong keys, a wrong host, a server that takes no scores.
+        """
+        return await self._each(messages, self._delivery.send, "pending")
+
+    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+        """Read some back by their ids and compare value and name.
+
+        Raises:
+            FatalError: as `send`.
+        """
+        return await self._each(messages, self._delivery.verify, "sent")
+
+    async def connect(self) -> str:
+        """What the server can do for scores.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        return await told(self._client, self._project)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop."""
+        await self._client.aclose()
+
+    async def _each(self, messages: Sequence[Message], work: Work, otherwise: MessageState) -> list[Receipt]:
+        with fatal():
+            try:
+                found = await self._project.strangers(messages)
+            except TransientError as error:
+                return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+            own = [message for message in messages if message.key not in found]
+            receipts = await work(own, [Score.of(message.body["score"]) for message in own])
+        found |= {receipt.key: receipt for receipt in receipts}
+        return [found[message.key] for message in messages]

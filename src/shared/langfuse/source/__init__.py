@@ -1,0 +1,1 @@
+"""The sources `langfuse` and `langfuse_dataset`, and the label source `langfuse`."""

@@ -1,0 +1,107 @@
+"""The source `langfuse_dataset`: the items of a Langfuse dataset as cases to evaluate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shared.core.errors import ConfigError, ItemError, SourceError, TransientError
+from shared.core.extraction import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
+from shared.core.records import FIELDS, DatasetItem
+from shared.core.registry import hint
+from shared.langfuse.api.client import LangfuseClient, reached
+from shared.langfuse.api.queries import Row
+from shared.langfuse.http.connection import Connection, Count, LangfuseSettings, Runtime
+from shared.langfuse.http.langfuse_errors import NotFound
+
+
+class LangfuseDatasetParams(Connection):
+    """Parameters of the source `langfuse_dataset`."""
+
+    dataset: str = Field(min_length=1, description="The dataset's name; it may hold slashes.")
+    records: Literal["items", "rows"] = Field(
+        default="items", description="What the extractor is given: fields of an item, or the row as Langfuse has it."
+    )
+    limit: Count | None = Field(default=None, description="At most so many items: the newest.")
+
+
+class LangfuseDatasetSource:
+    """Active items of one dataset, newest first."""
+
+    Params = LangfuseDatasetParams
+
+    def __init__(self, params: LangfuseDatasetParams, context: SourceContext, runtime: Runtime | None = None) -> None:
+        self.key = context.key
+        self._params = params
+        self._context = context
+        self.runtime = runtime or Runtime()
+
+    async def connect(self) -> str:
+        """What the server is and how it is read; for `trueline check --connect`.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        return await reached(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
+        """Yield every active item; archived ones are counted in a `Notice`.
+
+        Raises:
+            SourceError: when the dataset cannot be read; ConfigError: wrong keys, no dataset of that name.
+        """
+        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        given = archived = 0
+        try:
+            for row in client.each(client.datasets.items(self._params.dataset)):
+                if row.get("status") == "ARCHIVED":
+                    archived += 1
+                    continue
+                if given == self._params.limit:
+                    yield Notice(f"limit {given} was hit: older items of the dataset are left out; raise `limit`")
+                    break
+                given += 1
+                yield self._extracted(row)
+        except NotFound as error:
+            names = [str(row.get("name")) for row in client.each(client.datasets.listed())]
+            where = f"source {self.key}: there is no dataset {self._params.dataset!r} in this project"
+            raise ConfigError(f"{where}. {hint(self._params.dataset, names)}") from error
+        except (TransientError, ItemError) as error:
+            raise SourceError(f"source {self.key}, dataset {self._params.dataset!r}: {error}") from error
+        finally:
+            client.close()
+        if archived:
+            yield Notice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
+
+    def _extracted(self, row: Row) -> DatasetItem | Broken | LeftOut:
+        record = row if self._params.records == "rows" else item_fields(row)
+        found = extracted(self._context.extract, record, str(row.get("id")))
+        return Broken(f"dataset item {row.get('id')}", found) if isinstance(found, str) else found
+
+
+def item_fields(row: Row) -> Row:
+    """A dataset's item as fields of a `DatasetItem`.
+
+    `input` is the query, or where it is an object: what in it has the name of an item's field stands under that name,
+    the rest under `additional_input`. `expectedOutput` that is no text is written as JSON.
+    """
+    given = row.get("input")
+    found: Row = {"id": row.get("id"), "source_timestamp": row.get("createdAt")}
+    if isinstance(given, dict):
+        found |= {name: value for name, value in given.items() if name in FIELDS and name != "id"}
+        rest = {name: value for name, value in given.items() if name not in FIELDS}
+        found |= {"additional_input": {**(found.get("additional_input") or {}), **rest}} if rest else {}
+    else:
+        found["query"] = _text(given)
+    pairs = {"expected_output": _text(row.get("expectedOutput")), "trace_id": row.get("sourceTraceId")}
+    pairs |= {"observation_id": row.get("sourceObservationId"), "metadata": row.get("metadata")}
+    return found | {name: value for name, value in pairs.items() if value is not None}
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,262 @@
+"""How whole traces are got out of a server that pages through rows, newest first, and keeps no trace together.
+
+1. With `tags`, `trace_name` or `level` the window is first read narrowly, without texts: a row that matches picks its
+   trace. So is it for sessions, where every row picks its session.
+2. The window's rows are read in bulk, a page at a time, into a file (`read_spool.py`), each page with the place behind
+it in
+   one transaction: a read that is broken off goes on there. Where few traces are picked, or sessions, they are read by
+   id instead; some tens of requests for single traces are soon dearer than the pages of a window.
+3. The file is read trace by trace. A trace that reaches over an edge of what was read, whose rows name a parent that is
+   not among them, or whose metadata were cut is fetched once more by its id, some traces at a time.
+
+Memory holds one page, or the few traces of step 3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import NamedTuple, cast
+
+from shared.core.clock import parse_time
+from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.queries import ObservationQuery, Page, Row
+from shared.langfuse.source.read_spool import Outline, Progress, Spool, times
+from shared.langfuse.source.trace_builder import cut_keys, lacks_rows
+from shared.langfuse.source.trace_source_params import LangfuseSourceParams
+
+_FEW = 50
+"""Picked traces that are read one by one; more are read with the whole window."""
+
+_AT_ONCE = 32
+_PROBED = 50
+_STALE = timedelta(hours=1)
+_LONGEST = timedelta(days=7)
+"""How long before its first known row the rest of a trace is looked for."""
+
+_WRONG = timedelta(hours=1)
+"""Clocks of those who send rows go wrong, but not by more: a time so far ahead of this run is none."""
+
+
+class Group(NamedTuple):
+    """All rows that the server has now of one trace or session."""
+
+    id: str
+    rows: Sequence[Row]
+
+
+class Latest(NamedTuple):
+    """When the newest row of some began and when the last one ended, in Unix seconds."""
+
+    start: float
+    end: float
+
+
+@dataclass
+class _Enough:
+    """Says when more than `limit` quiet things were read; rows come newest first, so that those are the newest. Few
+    have the rest of their rows fetched by id; for more, `rest` seconds behind them are read too.
+    """
+
+    limit: int | None
+    quiet: float
+    rest: float
+
+    def __post_init__(self) -> None:
+        self._known: dict[str, bool] = {}
+        self._count = 0
+        self._until = float("-inf")
+
+    def reached(self, ids: Sequence[str], rows: Sequence[Row]) -> bool:
+        if self.limit is None or not rows:
+            return False
+        if self._count <= self.limit:
+            for name, row in zip(ids, rows, strict=True):
+                if name not in self._known:
+                    self._known[name] = times(row)[1] <= self.quiet
+                    self._count += self._known[name]
+            self._until = times(rows[-1])[0] - self.rest
+        return self._count > self.limit and (self.limit <= _FEW or times(rows[-1])[0] < self._until)
+
+
+class Gathering:
+    """One read of a window. `read` fills the spool, then `groups` gives what is in it; `by_session` says of what."""
+
+    def __init__(
+        self,
+        client: LangfuseClient,
+        params: LangfuseSourceParams,
+        spool: Spool,
+        now: datetime,
+        last: datetime | None = None,
+    ) -> None:
+        self._client, self._params, self._spool, self._now = client, params, spool, now
+        self.low, self.high = params.span(now, last)
+        self.quiet = (now - timedelta(minutes=params.quiet_minutes)).timestamp()
+        self._floor = self.low
+        self._expand = set(params.expand_metadata)
+        self.by_session = params.items == "sessions"
+        self._by_id = self.by_session or params.trace_ids is not None
+
+    async def read(self) -> None:
+        """Read the window into the spool.
+
+        Raises:
+            What `LangfuseClient.observation_pages` raises. StoreError.
+        """
+        params = self._params
+        if params.trace_ids is not None:
+            return
+        if "metadata" in params.fields:
+            await self._find_long_keys()
+        if self.by_session or params.tags or params.trace_name or params.level:
+            await self._pick()
+        if not self._by_id:
+            wanted = frozenset(self._spool.picked()) if self._picky else None
+            query = self._query(params.groups)
+            await self._pour(
+                "rows", query, lambda row: row["traceId"] if not wanted or row["traceId"] in wanted else ""
+            )
+
+    def groups(self) -> Iterator[Group]:
+        """What was found, newest first, each with all its rows; fetched a few at a time.
+
+        Raises:
+            What `read` raises.
+        """
+        subjects = iter(self._subjects())
+        size = min(_AT_ONCE, (self._params.limit or _AT_ONCE) + 1)
+        while chunk := list(islice(subjects, size)):
+            yield from self._client.wait(self._whole_ones(chunk))
+
+    def latest(self, rows: Iterable[Row]) -> Latest:
+        """Of the times that may be right; one row at least has begun."""
+        most = (self._now + _WRONG).timestamp()
+        spans = [(start, end if end <= most else start) for start, end in map(times, rows) if start <= most]
+        return Latest(max(start for start, _ in spans), max(end for _, end in spans))
+
+    def _subjects(self) -> Iterator[str | Outline]:
+        if self._params.trace_ids is not None:
+            return iter(dict.fromkeys(self._params.trace_ids))
+        return iter(self._spool.picked()) if self._by_id else self._spool.outlines()
+
+    @property
+    def _picky(self) -> bool:
+        return bool(self._params.tags or self._params.trace_name or self._params.level)
+
+    def _query(self, fields: Sequence[str]) -> ObservationQuery:
+        expand = tuple(sorted(self._expand)) if "metadata" in fields else ()
+        return ObservationQuery(fields=fields, environments=self._params.environments, expand_metadata=expand)
+
+    async def _find_long_keys(self) -> None:
+        """Ask for some rows' metadata, to learn which keys the server cuts."""
+        query = replace(self._query(("metadata",)), since=self.low, until=self.high, page_size=_PROBED)
+        async with aclosing(self._pages(query, None)) as pages:
+            async for page in pages:
+                self._expand |= cut_keys(page.rows, self._expand)
+                if page.rows:
+                    return
+
+    async def _pick(self) -> None:
+        params = self._params
+        name = params.trace_name
+        query = replace(self._query(("basic", "trace_context")), tags=params.tags or (), level=params.level)
+        if not (params.tags or params.level or self.by_session):
+            query = replace(query, root_only=True)
+
+        def picks(row: Row) -> str:
+            # A row below the root may not know the trace's name; whole traces are asked for it again.
+            wanted = name is None or not row.get("isRootObservation") or name in (row.get("traceName"), row.get("name"))
+            return str(row.get("sessionId" if self.by_session else "traceId") or "") if wanted else ""
+
+        await self._pour("picked", query, picks)
+        self._by_id = self._by_id or len(self._spool.picked()) <= _FEW
+
+    async def _pour(self, kind: str, query: ObservationQuery, name: Callable[[Row], str]) -> None:
+        """Read every row of the window into the spool: what `name` calls it (nothing: it is left out)."""
+        self._floor = self.low
+        enough = _Enough(self._params.limit, self.quiet, self._params.quiet_minutes * 60)
+        for part in self._parts(kind):
+            pages = self._pages(replace(query, since=part.low, until=part.high), part.resume)
+            async with aclosing(pages):
+                async for page in pages:
+                    named = [(name(row), row) for row in page.rows]
+                    ids, rows = [each for each, _ in named if each], [row for each, row in named if each]
+                    place = replace(part, resume=page.resume)
+                    if kind == "rows":
+                        self._spool.add_rows(rows, place)
+                    else:
+                        self._spool.add_picked(ids, place)
+                    if enough.reached(ids, rows):
+                        self._floor = parse_time(page.rows[-1]["startTime"])
+                        return
+
+    def _parts(self, kind: str) -> Iterable[Progress]:
+        """What is to be read: the whole window, or the rest of an earlier read and what came since."""
+        old = self._spool.progress(kind)
+        if old is None:
+            return [Progress(self.low, self.low, self.high, None)]
+        parts = [] if old.resume is None else [old]
+        if old.high < self.high:
+            again = old.high - timedelta(minutes=self._params.look_back_minutes + self._params.quiet_minutes)
+            parts.append(Progress(old.covered, max(again, old.covered or again), self.high, None))
+        return parts
+
+    async def _whole_ones(self, subjects: Sequence[str | Outline]) -> list[Group]:
+        return list(await asyncio.gather(*map(self._whole, subjects)))
+
+    async def _whole(self, subject: str | Outline) -> Group:
+        if isinstance(subject, str):
+            rows = await self._fetched(subject, self.low)
+            if not cut_keys(rows, self._expand):
+                return Group(subject, rows)
+        else:
+            rows = self._spool.rows(subject.id)
+            if self.latest(rows).end > self.quiet or not (self._reaches_out(subject) or self._lacks(rows)):
+                return Group(subject.id, rows)
+        name, since = (subject, self.low) if isinstance(subject, str) else (subject.id, _moment(subject.first))
+        self._expand |= cut_keys(rows, self._expand)
+        return Group(name, await self._fetched(name, since) or rows)
+
+    def _reaches_out(self, trace: Outline) -> bool:
+        """Whether rows of the trace may lie outside the window: before it, or behind one that ends in the past."""
+        rest = self._params.quiet_minutes * 60
+        early = self._floor is not None and trace.first < self._floor.timestamp() + rest
+        return early or (self.high < self._now and trace.last > self.high.timestamp() - rest)
+
+    def _lacks(self, rows: Sequence[Row]) -> bool:
+        return lacks_rows(rows) or bool(cut_keys(rows, self._expand))
+
+    async def _fetched(self, name: str, since: datetime | None) -> list[Row]:
+        """The rows of one trace or session, wherever they lie."""
+        low = None if since is None else max(since - _LONGEST, datetime.min.replace(tzinfo=UTC) + _LONGEST)
+        query = replace(self._query(self._params.groups), since=low, environments=())
+        query = replace(query, session_id=name) if self.by_session else replace(query, trace_id=name)
+        rows: list[Row] = []
+        async with aclosing(self._pages(query, None)) as pages:
+            async for page in pages:
+                rows += page.rows
+        return rows
+
+    def _pages(self, query: ObservationQuery, resume: str | None) -> AsyncGenerator[Page, None]:
+        return cast(AsyncGenerator[Page, None], self._client.observation_pages(query, resume))
+
+
+def goes_on(spool: Spool, low: datetime | None, high: datetime) -> bool:
+    """Whether an earlier read in the spool may be gone on with: begun lately, and from no later on than this one."""
+    for kind in ("picked", "rows"):
+        old = spool.progress(kind)
+        if old is None:
+            continue
+        early = old.covered is None or (low is not None and old.covered <= low)
+        if not early or not timedelta() <= high - old.high <= _STALE:
+            return False
+    return True
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,193 @@
+"""The source `langfuse`: whole traces, or sessions, of a Langfuse project.
+
+A trace is an item of the window when one of its rows starts in it, look-back included; marks keep it from being scored
+twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows. When
+a row's parent has not arrived, it is waited for as long as the next window is sure to hold the trace: until its newest
+row began `look_back_minutes` ago. What is not ready is counted in a `Notice` and left to the next run; where the next
+window might not hold it, that one begins earlier. How rows become traces is told in `trace_reader.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from math import ceil
+
+from shared.core.clock import as_utc, iso
+from shared.core.digests import digest
+from shared.core.errors import ItemError, SourceError, TransientError
+from shared.core.extraction import LeftOut, extracted
+from shared.core.ports import Broken, Fetched, Notice, SourceContext
+from shared.core.records import DatasetItem
+from shared.langfuse.api.client import LangfuseClient, reached
+from shared.langfuse.api.queries import EXPERIMENTS, Row
+from shared.langfuse.http.connection import LangfuseSettings, Runtime
+from shared.langfuse.source.read_spool import Spool, times
+from shared.langfuse.source.trace_builder import lacks_rows, session_record, trace_record
+from shared.langfuse.source.trace_reader import Gathering, Group, goes_on
+from shared.langfuse.source.trace_source_params import LangfuseSourceParams
+
+_NOTES = {
+    "not quiet": "{n} {items} with rows of the last {quiet:g} minutes: left to the next run",
+    "long": "{n} {items} with rows of the last {quiet:g} minutes, none of which began in the last {back:g}: left to the"
+    " next run, whose window begins the earlier for them",
+    "lacking": "{n} {items} of which rows are still missing: left to the next run, for {back:g} minutes at most",
+    "not there": "{n} of the trace_ids are not there, or have no row in the window",
+    "limit": "limit {limit} was hit: older {items} of the window are left out; raise `limit` or narrow the window",
+}
+
+
+_LATER = {
+    "not quiet": "it was not quiet: one of its rows was too new",
+    "long": "it was not quiet: one of its rows was too new",
+    "lacking": "a row that others name as their parent had not arrived",
+}
+
+
+_TOLD = timedelta(minutes=10)
+"""Runs that begin a little late are nothing to speak of."""
+
+
+class LangfuseSource:
+    """Whole traces or sessions of a Langfuse project, newest first."""
+
+    Params = LangfuseSourceParams
+
+    def __init__(
+        self,
+        params: LangfuseSourceParams,
+        context: SourceContext,
+        runtime: Runtime | None = None,
+        last: datetime | None = None,
+    ) -> None:
+        self.key = context.key
+        self._params = params
+        self._context = context
+        self.runtime = runtime or Runtime()
+        self._last = last
+
+    def caught_up(self, last: datetime) -> LangfuseSource:
+        """The same source, whose window holds all that came since `last`, look-back included, for a window that goes by
+        the clock; at most `catch_up_days`.
+        """
+        return LangfuseSource(self._params, self._context, self.runtime, last)
+
+    async def connect(self) -> str:
+        """What the server is and how it is read; for `trueline check --connect`.
+
+        Raises:
+            ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
+        """
+        return await reached(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+
+    def fetch(self, now: datetime) -> Iterator[Fetched]:
+        """Yield the items in the window as of `now`, in bounded memory.
+
+        A read that is broken off, by an error or a kill, is gone on with for an hour by the next one.
+
+        Raises:
+            SourceError: when the server cannot be read; ConfigError: wrong keys, wrong host; StoreError: when rows
+            cannot be put aside.
+        """
+        now, done = as_utc(now), False
+        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
+        try:
+            gathering = Gathering(client, self._params, spool, now, self._last)
+            if not goes_on(spool, gathering.low, gathering.high):
+                spool.forget()
+            yield from self._caught_up_with(now)
+            client.wait(gathering.read())
+            yield from self._ready(gathering, now)
+            done = True
+        except TransientError as error:
+            raise SourceError(f"source {self.key}: {error}; run again later: the next run leaves no gap") from error
+        except ItemError as error:
+            raise SourceError(f"source {self.key}: {error}") from error
+        except GeneratorExit:
+            done = True
+            raise
+        finally:
+            client.close()
+            spool.close(keep=not done)
+
+    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[Fetched]:
+        left: Counter[str] = Counter()
+        given = behind = 0
+        for group in gathering.groups():
+            why = self._not_yet(group, gathering, now)
+            if why:
+                left[why] += 1
+                behind = max(behind, self._behind(group, gathering, now) if why == "long" else 0)
+                yield from _left(group, why)
+                continue
+            record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
+            if self._experimental(record):
+                continue
+            if self._params.trace_name not in (None, record.get("name")):
+                yield LeftOut(
+                    record["id"], f"its name is {record.get('name')!r}, asked for is {self._params.trace_name!r}"
+                )
+                continue
+            if given == self._params.limit:
+                left["limit"] += 1
+                break
+            given += 1
+            yield self._extracted(record)
+        back, quiet = self._params.look_back_minutes, self._params.quiet_minutes
+        for why, text in _NOTES.items():
+            if left[why]:
+                words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
+                told = text.format(**words, quiet=quiet, back=back)
+                yield Notice(told, cut=why == "limit", behind=behind if why == "long" else 0)
+
+    def _caught_up_with(self, now: datetime) -> Iterator[Notice]:
+        """What must be told of a window that begins earlier than it says, because runs were missed."""
+        usual, reached = self._params.span(now)[0], self._params.span(now, self._last)[0]
+        counts = self._params.by_clock and self._params.limit is None
+        if self._last is None or usual is None or reached is None or not counts:
+            return
+        begun = iso(self._last)[:16]
+        if self._last < reached:
+            lost = f"what came between then and {iso(reached)[:16]} is not read: raise `catch_up_days`, or read it once"
+            yield Notice(f"the window was last read at {begun}, more than catch_up_days ago; {lost} by from_timestamp")
+        elif usual - reached > _TOLD:
+            yield Notice(f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap")
+
+    def _experimental(self, record: Row) -> bool:
+        """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
+        asked = self._params.environments or self._params.trace_ids
+        return record.get("environment") == EXPERIMENTS and not asked
+
+    def _not_yet(self, group: Group, gathering: Gathering, now: datetime) -> str:
+        """Why the group is not given to the extractor now; empty when it is."""
+        spans = [times(row) for row in group.rows]
+        low, high = gathering.low, gathering.high.timestamp()
+        if not any((low is None or first >= low.timestamp()) and first < high for first, _ in spans):
+            return "not there"
+        comes_again = self._behind(group, gathering, now) <= 0
+        if gathering.latest(group.rows).end > gathering.quiet:
+            return "not quiet" if comes_again or not self._params.by_clock else "long"
+        return "lacking" if comes_again and lacks_rows(group.rows) else ""
+
+    def _behind(self, group: Group, gathering: Gathering, now: datetime) -> int:
+        """So many seconds earlier than now the next window must begin to hold the group, look-back included."""
+        back = timedelta(minutes=self._params.look_back_minutes)
+        return ceil((now - back).timestamp() - gathering.latest(group.rows).start)
+
+    def _extracted(self, record: Row) -> DatasetItem | Broken | LeftOut:
+        found = extracted(self._context.extract, record, record["id"])
+        return (
+            Broken(f"{self._params.items.removesuffix('s')} {record['id']}", found) if isinstance(found, str) else found
+        )
+
+    def _name(self) -> str:
+        """The same for every read of the same rows by the same source: what is put aside belongs to it."""
+        asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
+        return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
+
+
+def _left(group: Group, why: str) -> list[LeftOut]:
+    """What is stored of a group that is left to a later run; nothing of one that is not there."""
+    return [LeftOut(group.id, _LATER[why], later=True)] if why in _LATER else []

@@ -1,0 +1,1 @@
+"""Adapters: one kind of model a file."""

@@ -1,0 +1,150 @@
+"""The `openai_compatible` embedder: `POST /embeddings` of any OpenAI-compatible server, with the same connections,
+limits, tries and errors as the adapter for answers."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.core.errors import BadAnswer, ConfigError, ItemError
+from shared.core.event_loops import Portal
+from shared.llm.adapters.openai_format import read_json
+from shared.llm.http.openai_errors import Final, UnknownModel, Unsupported
+from shared.llm.http.openai_transport import Transport
+from shared.llm.http.request_lane import Lane
+from shared.llm.http.retries import trying
+from shared.llm.http.server_settings import EmbeddingSettings, Runtime
+
+Vector = tuple[float, ...]
+
+
+class OpenAICompatibleEmbedder:
+    """One embedding model of one server. May be used from several event loops and, by `vectors`, from threads."""
+
+    Params = EmbeddingSettings
+
+    def __init__(self, params: EmbeddingSettings, runtime: Runtime | None = None) -> None:
+        self.name = params.name or params.model
+        self._settings = params
+        self._runtime = runtime or Runtime()
+        self._transport = Transport(params, self._runtime)
+        self._lane = Lane(params, self._runtime)
+        self._portal = Portal(f"embeddings {self.name}")
+        self._final: ConfigError | None = None
+
+    def __repr__(self) -> str:
+        return f"OpenAICompatibleEmbedder({self.name!r} at {self._settings.base_url!r})"
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """One vector per text. Requests hold up to `batch_size` texts and go side by side.
+
+        Raises:
+            ConfigError: wrong key or unknown model; told again without asking the server again.
+            ItemError: for a text that is blank, or that the server refuses; FatalError: the account is empty.
+            TransientError: `RateLimited`, `Unavailable`, `BadAnswer`.
+        """
+        return (await self.counted(texts))[0]
+
+    async def counted(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
+        """The same, and the tokens that the server counted; None where it does not say."""
+        if any(not text.strip() for text in texts):
+            raise ItemError(f"{self.name}: a blank text has no meaning to embed")
+        size = self._settings.batch_size
+        batches = [texts[at : at + size] for at in range(0, len(texts), size)]
+        if len(batches) == 1:
+            return await self._asked(batches[0])
+        tasks = [asyncio.ensure_future(self._asked(batch)) for batch in batches]
+        try:
+            found = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()  # after the first failure nobody waits for the others; a finished one does not mind
+            await asyncio.gather(*tasks, return_exceptions=True)
+        tokens = [told for _, told in found]
+        known = None if None in tokens else sum(told for told in tokens if told is not None)
+        return [vector for vectors, _ in found for vector in vectors], known
+
+    def vectors(self, texts: Sequence[str]) -> list[Vector]:
+        """The same for callers without an event loop; threads share the limits and the connections."""
+        return self._portal.run(self.embed(texts))
+
+    async def aclose(self) -> None:
+        """Close the connections that were opened in this event loop."""
+        await self._transport.aclose()
+
+    def close(self) -> None:
+        """Close the connections of synchronous calls and end their thread."""
+        if self._portal.running:
+            self._portal.run(self._transport.aclose())
+            self._portal.close()
+
+    async def _asked(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
+        """One request with its tries. What no call can change is remembered."""
+        if self._final is not None:
+            raise ConfigError(*self._final.problems)
+        sent = [text[: self._settings.max_chars] for text in texts]
+        body: dict[str, Any] = {"model": self._settings.model, "input": sent}
+        if self._settings.dimensions is not None:
+            body["dimensions"] = self._settings.dimensions
+        estimate = sum(map(len, sent)) // 4 + len(sent)
+
+        async def work() -> tuple[list[Vector], int | None]:
+            async with self._lane.slot(estimate):
+                reply = await self._transport.ask("POST", "/embeddings", body)
+                return self._read(reply.body, len(sent), estimate)
+
+        try:
+            return await trying(work, self._settings.tries, self._settings.max_wait, self._runtime)
+        except UnknownModel as error:
+            self._final = ConfigError(f"{error}; is {self._settings.model!r} an embedding model of this server?")
+            raise self._final from error
+        except Unsupported as error:
+            raise ItemError(str(error)) from error
+        except Final as error:
+            self._final = error.error
+            raise self._final from error
+
+    def _read(self, content: bytes, expected: int, estimate: int) -> tuple[list[Vector], int | None]:
+        where = f"{self._settings.base_url}/embeddings"
+        found = read_json(content, where)
+        usage = found.get("usage")
+        said = usage.get("total_tokens") if isinstance(usage, dict) else None
+        used = said if isinstance(said, int) and said >= 0 else None
+        self._lane.limits.settle(estimate, estimate if used is None else used)
+        return _vectors(found.get("data"), expected, where), used
+
+
+def _vectors(rows: object, expected: int, where: str) -> list[Vector]:
+    """The vectors in the order of the texts.
+
+    Raises:
+        BadAnswer: when one is missing, is not made of finite numbers, or is not as long as the others.
+    """
+    if not isinstance(rows, list) or len(rows) != expected:
+        found = f"{len(rows)} vectors" if isinstance(rows, list) else "no list of vectors"
+        raise BadAnswer(f"{where}: found {found}; expected one for each of {expected} texts")
+    placed: dict[int, Vector] = {}
+    for place, row in enumerate(rows):
+        index, vector = _row(row, place)
+        if vector is None or len(vector) != len(next(iter(placed.values()), vector)):
+            raise BadAnswer(f"{where}: vector {place} cannot be used; expected finite numbers, as many in each vector")
+        placed[index] = vector
+    if set(placed) != set(range(expected)):
+        raise BadAnswer(f"{where}: the vectors' indices are {sorted(placed)[:10]}; expected 0 to {expected - 1}")
+    return [placed[index] for index in range(expected)]
+
+
+def _row(row: object, place: int) -> tuple[int, Vector | None]:
+    """The index and the vector of a row; servers that number nothing give them in order."""
+    if not isinstance(row, Mapping):
+        return place, None
+    index, vector = row.get("index", place), row.get("embedding")
+    if not isinstance(vector, list) or not all(map(_is_finite, vector)) or not any(vector):
+        return place, None
+    return index if isinstance(index, int) else place, tuple(vector)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

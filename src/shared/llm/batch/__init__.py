@@ -1,0 +1,1 @@
+"""The batch lane: questions sent through a provider's batch API."""

@@ -1,0 +1,1 @@
+"""Prices, token counts and the budget: what calls cost, and what may be spent."""

@@ -1,0 +1,62 @@
+"""An adapter that asks nobody: it counts the tokens of what it is asked, to tell beforehand what a run will cost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+from shared.core.results import LMResult
+from shared.llm.adapters.schema_examples import asked_schema, instance
+from shared.llm.budget.token_counts import likely_input_tokens
+from shared.llm.cache.request_key import Prompt
+
+
+class EstimatingAdapter:
+    """Counts questions: their likely tokens, and `max_tokens` of answer each, which is the most that there can be.
+
+    Its answers only let metrics of several steps get on: the shortest instance of the schema that is asked for, else a
+    word, marked as `offline` answers are, so that nothing is asked twice for them. They are no judgements; whoever asks
+    throws the scores away.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.calls = self.input = self.output = 0
+        self._lock = threading.Lock()
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """A stand-in for the answer, after counting the question."""
+        tokens = likely_input_tokens(prompt, params)
+        with self._lock:
+            self.calls += 1
+            self.input += tokens
+            self.output += max_tokens
+        schema = asked_schema(params.get("response_format"))
+        text = "estimate" if schema is None else json.dumps(instance(schema, 0, "estimate"))
+        usage = {"input": tokens, "output": max_tokens}
+        return LMResult(text, usage=usage, cost=0.0, latency=0.0, model="offline", answered_by=self.name)
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The same, for callers without an event loop, or in the thread of one."""
+        made = self.complete(prompt, max_tokens, **params)
+        try:
+            made.send(None)
+        except StopIteration as done:
+            answer: LMResult = done.value
+            return answer
+        raise AssertionError("it waits for nothing")
+
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        """The same in one piece."""
+        await asyncio.sleep(0)
+        yield (await self.complete(prompt, max_tokens, **params)).text
+
+    def list_models(self) -> list[str]:
+        """The one that it stands for."""
+        return [self.name]
+
+    def test_connection(self) -> None:
+        """There is none to fail."""

@@ -1,0 +1,242 @@
+"""What is asked of models is counted and paid for here: wrappers for the inside and the outside of a metric's model.
+
+`MeteredAdapter` stands around the bare adapter: it reserves before each call, settles by what the call did cost, and
+writes the cost into the answer, so that the response cache around it knows what a hit saves. `CountingAdapter` stands
+around cache and fallbacks and counts the answers that were there already.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from types import TracebackType
+from typing import Any, cast
+
+from shared.core.errors import BadAnswer, Postponed
+from shared.core.model_ports import Forgets
+from shared.core.ports import LMAdapter
+from shared.core.results import LMResult
+from shared.core.usage import ModelUsage
+from shared.llm.budget.ledger import Amount, Ledger, Reservation
+from shared.llm.budget.prices import PICO, Price
+from shared.llm.budget.token_counts import likely_input_tokens, likely_tokens, most_input_tokens
+from shared.llm.cache.request_key import Prompt
+
+_COUNTS = ("calls", "cached", "failed", "input", "cached_input", "output", "estimated")
+
+
+@dataclass(slots=True)
+class _Row:
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
+    pico: int | None = None
+
+
+def _usage(metric: str, model: str, row: _Row) -> ModelUsage:
+    made: dict[str, Any] = {**row.counts, "cost": None if row.pico is None else row.pico / PICO}
+    return ModelUsage(metric, model, **made)
+
+
+class Account:
+    """What was asked of models so far, by metric and model, and the budget that it is paid from. Thread-safe."""
+
+    def __init__(self, ledger: Ledger | None = None) -> None:
+        self.ledger = ledger or Ledger()
+        self._lock = threading.Lock()
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._factors: dict[str, float] = {}
+
+    def usage(self) -> tuple[ModelUsage, ...]:
+        """A row per metric and model, in the order in which they were first asked."""
+        with self._lock:
+            return tuple(_usage(*key, row) for key, row in self._rows.items())
+
+    def count(self, metric: str, model: str, pico: int | None = None, **counts: int) -> None:
+        """Add to a row. `pico` is what was paid, in picodollars; None where there is no price."""
+        with self._lock:
+            row = self._rows.setdefault((metric, model), _Row())
+            for name, n in counts.items():
+                row.counts[name] += n
+            if pico is not None:
+                row.pico = (row.pico or 0) + pico
+
+    def factor(self, model: str) -> float:
+        """By how much a model's questions have had more tokens than they were thought to have at most; at least 1."""
+        return self._factors.get(model, 1.0)
+
+    def learn(self, model: str, actual: int, most: int) -> None:
+        """Take in the tokens that a server counted in a question."""
+        if most and actual / most > self.factor(model):
+            with self._lock:
+                self._factors[model] = max(self.factor(model), actual / most)
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Whose calls are counted: the metric's label, and the price of its model, None where it has none.
+
+    `invented` says that no model is asked (the answers are made up, or recorded ones), so no tokens are used either.
+    """
+
+    account: Account
+    metric: str
+    price: Price | None
+    invented: bool = False
+
+
+class MeteredAdapter:
+    """An adapter of which every call is reserved, settled and counted."""
+
+    def __init__(self, inner: LMAdapter, meter: Meter) -> None:
+        self.name = inner.name
+        self.takes_input_data = getattr(inner, "takes_input_data", False)
+        self._inner = inner
+        self._meter = meter
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The inner adapter's answer, with its cost.
+
+        Raises:
+            OverBudget: when the budget has no room for the call, which is then not made.
+        """
+        call = _Call(self._meter, self.name, prompt, params)
+        with call.begun(await self._meter.account.ledger.reserve(call.most(max_tokens), call.whose)):
+            return call.answered(await self._inner.complete(prompt, max_tokens, **params))
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The same, for callers without an event loop."""
+        call = _Call(self._meter, self.name, prompt, params)
+        with call.begun(self._meter.account.ledger.reserve_waiting(call.most(max_tokens), call.whose)):
+            return call.answered(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
+
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        """The inner adapter's pieces; no server counts their tokens, so they are estimated from the texts."""
+        call = _Call(self._meter, self.name, prompt, params)
+        pieces: list[str] = []
+        with call.begun(await self._meter.account.ledger.reserve(call.most(max_tokens), call.whose)):
+            try:
+                async with aclosing(cast(Any, self._inner.stream(prompt, max_tokens, **params))) as rest:
+                    async for piece in rest:
+                        pieces.append(piece)
+                        yield piece
+            finally:
+                if pieces:
+                    call.answered(LMResult("".join(pieces)))
+
+    def list_models(self) -> list[str]:
+        """The inner adapter's list."""
+        return self._inner.list_models()
+
+    def test_connection(self) -> None:
+        """The inner adapter's test."""
+        self._inner.test_connection()
+
+
+class _Call:
+    """One call from its reservation to its settlement."""
+
+    def __init__(self, meter: Meter, model: str, prompt: Prompt, params: Mapping[str, Any]) -> None:
+        self._meter, self._model, self._prompt, self._params = meter, model, prompt, params
+        self._read = 0 if meter.invented else most_input_tokens(prompt, params)
+        self._reservation: Reservation | None = None
+        self._done = False
+        self.whose = f"{meter.metric} asks {model}"
+
+    def most(self, max_tokens: int) -> Amount:
+        """What the call costs at most."""
+        if self._meter.invented:
+            return Amount()
+        read = int(self._read * self._meter.account.factor(self._model)) + 1
+        price = self._meter.price
+        return Amount(0 if price is None else price.most(read, max_tokens), read + max_tokens)
+
+    def begun(self, reservation: Reservation) -> _Call:
+        """The call as a block, at whose end it is settled."""
+        self._reservation = reservation
+        return self
+
+    def answered(self, answer: LMResult) -> LMResult:
+        """Settle by the answer; the answer with its cost."""
+        usage = {} if self._meter.invented else answer.usage
+        guessed = not (self._meter.invented or {"input", "output"} <= usage.keys())
+        if guessed:
+            output = len(answer.tokens) or likely_tokens(answer.text)
+            usage = {"input": likely_input_tokens(self._prompt, self._params), "output": output, **usage}
+        else:
+            self._meter.account.learn(self._model, usage.get("input", 0), self._read)
+        lane = str(getattr(answer, "lane", "direct"))
+        replayed = answer.cached  # counted outside, as an answer from memory
+        paid = self._settle(usage, lane, calls=int(not replayed), estimated=int(guessed))
+        return replace(answer, cost=None if paid is None else paid / PICO)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._done:
+            return
+        if isinstance(error, Postponed):
+            assert self._reservation is not None
+            self._meter.account.ledger.hold(self._reservation)
+            return
+        # A question whose answer was broken off, or cannot be read, has been read by the server and is paid for.
+        read = isinstance(error, BadAnswer | asyncio.CancelledError | GeneratorExit) and not self._meter.invented
+        usage = {"input": likely_input_tokens(self._prompt, self._params)} if read else {}
+        self._settle(usage, "direct", failed=1, estimated=int(read))
+
+    def _settle(self, usage: Mapping[str, int], lane: str, **counts: int) -> int | None:
+        """Give the reservation back for what was used; what it cost in picodollars, None without a price."""
+        tokens = {name: max(0, usage.get(name, 0)) for name in ("input", "cached_input", "output")}
+        price, account = self._meter.price, self._meter.account
+        paid = None if price is None else price.picodollars(**tokens, lane=lane)
+        assert self._reservation is not None
+        self._done = True
+        account.ledger.settle(self._reservation, Amount(paid or 0, tokens["input"] + tokens["output"]))
+        account.count(self._meter.metric, self._model, paid, **tokens, **counts)
+        return paid
+
+
+class CountingAdapter:
+    """Counts the answers that were remembered. They cost nothing, whatever they cost when they were asked for."""
+
+    def __init__(self, inner: LMAdapter, account: Account, metric: str) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._account, self._metric = account, metric
+
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The inner adapter's answer."""
+        return self._counted(await self._inner.complete(prompt, max_tokens, **params))
+
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+        """The same, for callers without an event loop."""
+        return self._counted(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
+
+    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+        """The inner adapter's pieces."""
+        return self._inner.stream(prompt, max_tokens, **params)
+
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+        """Pass it on to what remembers answers."""
+        if isinstance(self._inner, Forgets):
+            self._inner.forget(prompt, max_tokens, **params)
+
+    def list_models(self) -> list[str]:
+        """The inner adapter's list."""
+        return self._inner.list_models()
+
+    def test_connection(self) -> None:
+        """The inner adapter's test."""
+        self._inner.test_connection()
+
+    def _counted(self, answer: LMResult) -> LMResult:
+        if not answer.cached:
+            return answer
+        chained = answer.answered_by and answer.answered_by in self.name.split(" > ")
+        known = None if answer.cost is None else 0  # with a price it is known that nothing was paid
+        self._account.count(self._metric, answer.answered_by if chained else self.name, known, cached=1)
+        return replace(answer, cost=0.0)

@@ -1,0 +1,230 @@
+"""The first half of a run: read the source, leave out what is known, and draw. Bounded memory whatever the source."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import tempfile
+from array import array
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import islice, pairwise
+from os import SEEK_END
+from typing import Literal
+
+from shared.core.digests import content_digest, digest
+from shared.core.errors import StoreError
+from shared.core.extraction import LeftOut
+from shared.core.ports import Broken, DataSource, Fetched, SamplingStrategy
+from shared.core.records import DatasetItem, storable
+from shared.core.results import Candidate, Counts, Decision, Stream
+from shared.core.state.item_history import VERSION_DIGITS, PassedOver, Reason
+
+Known = Callable[[Stream, Sequence[str]], list[str]]
+"""Leaves of some ids those that are new to it, in their order."""
+
+_CHUNK = 1000
+_LONGEST = 1000  # bytes of an id: Postgres holds no key of more than 2,704, and the id is a part of keys
+_SHOWN = 100
+
+Policy = Literal["never", "content", "metric", "content_or_metric"]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """When an item that was scored is scored again: never, when its content changed, or when a metric changed.
+
+    The policy is part of the item's identity in stored state: `id` alone, or `id@digest` of what would bring it back.
+    `reads` are the fields that the metrics look at, `metrics` the digests of the metrics.
+    """
+
+    policy: Policy = "never"
+    reads: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
+
+    def identify(self, item: DatasetItem) -> DatasetItem:
+        """The item under the id that it has in stored state."""
+        if self.policy == "never":
+            return item
+        parts: list[object] = []
+        if self.policy in ("content", "content_or_metric"):
+            parts.append(content_digest(item, self.reads))
+        if self.policy in ("metric", "content_or_metric"):
+            parts.append(sorted(self.metrics))
+        return replace(item, id=f"{item.id}@{digest(parts)[:VERSION_DIGITS]}")
+
+    def lot(self, item: DatasetItem) -> str:
+        """The item's own id, of an item that `identify` has given."""
+        return item.id if self.policy == "never" else item.id[: -VERSION_DIGITS - 1]
+
+
+class Pool:
+    """Candidates of one draw in memory, their items in a temporary file."""
+
+    def __init__(self) -> None:
+        self.candidates: list[Candidate] = []
+        self._offsets = array("q")
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the pool, see close
+
+    def add(self, item: DatasetItem, candidate: Candidate) -> None:
+        """Put an item aside.
+
+        Raises:
+            StoreError: when the temporary folder is full.
+        """
+        try:
+            self._offsets.append(self._file.tell())
+            # Its values alone: half the time, for the class is not looked up again for every item.
+            pickle.dump(item.values, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+        except OSError as error:
+            raise StoreError(f"{tempfile.gettempdir()}: cannot put items aside: {error}; free some space") from error
+        self.candidates.append(candidate)
+
+    def drawn(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
+        """The items that were drawn, in the order of the pool."""
+        spans = pairwise([*self._offsets, self._file.seek(0, SEEK_END)])
+        at = -1
+        for (offset, end), decision in zip(spans, decisions, strict=True):
+            if decision.drawn:
+                if offset != at:  # to seek throws away what was read ahead
+                    self._file.seek(offset)
+                yield DatasetItem(*pickle.loads(self._file.read(end - offset)))
+                at = end
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        self._file.close()
+
+
+@dataclass(slots=True)
+class Intake:
+    """What was read: the pool, and how many records went which way."""
+
+    pool: Pool
+    counts: Counts = field(default_factory=Counts)
+    broken: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How to read: the source, what the strategy wants of an item, when items come again, what is known already, and
+    who is told what was left out.
+    """
+
+    source: DataSource
+    strategy: SamplingStrategy
+    stream: Stream
+    again: Again
+    known: tuple[Known, ...]
+    pass_over: Callable[[Sequence[PassedOver]], None] = lambda passed: None
+
+
+async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) -> Intake:
+    """Read the whole window of the source; `tick` is told how many records have come.
+
+    An item whose id came before in the same reading is a duplicate and left out: the first one stands.
+
+    Raises:
+        SourceError: when the source cannot be read. StoreError: when state cannot.
+    """
+    intake = Intake(Pool())
+    seen: set[str] = set()
+    read = fresh = 0
+    again: Counter[str] = Counter()
+    try:
+        async for chunk in _chunks(reading.source.fetch(now)):
+            items, left_out = _sort_out(chunk, intake)
+            if left_out:
+                reading.pass_over(left_out)
+            unique = _unique((reading.again.identify(item) for item in items), seen, again)
+            new = _unknown(reading, unique)
+            for item in new:
+                candidate, lot = reading.strategy.candidate(item), reading.again.lot(item)
+                intake.pool.add(item, candidate if lot == item.id else replace(candidate, lot=lot))
+            read += len(items)
+            fresh += len(new)
+            tick(len(items))
+        if again:  # of items that are known already nothing is written each time that they are read again
+            twice = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
+            reading.pass_over([PassedOver(each, "duplicate", again[each]) for each in twice])
+    except BaseException:
+        intake.pool.close()
+        raise
+    broken, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
+    intake.counts = Counts(
+        read=read + broken + filtered,
+        broken=broken,
+        filtered=filtered,
+        duplicates=duplicates,
+        already_scored=read - duplicates - fresh,
+        pool=fresh,
+        cut=intake.counts.cut,
+        behind=intake.counts.behind,
+    )
+    return intake
+
+
+async def _chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched]]:
+    """Records in chunks; between them the loop may see to Ctrl-C."""
+    iterator = iter(records)
+    while chunk := list(islice(iterator, _CHUNK)):
+        yield chunk
+        await asyncio.sleep(0)
+
+
+def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetItem], list[PassedOver]]:
+    items: list[DatasetItem] = []
+    left_out: list[PassedOver] = []
+    for record in chunk:
+        if isinstance(record, DatasetItem):
+            if _too_long(record.id):
+                why = f"its id has {len(record.id.encode()):,} bytes; expected at most {_LONGEST:,}"
+                _broken(Broken(f"item {record.id[:60]!r}...", why), intake)
+            else:
+                items.append(record)
+        elif isinstance(record, Broken):
+            _broken(record, intake)
+        elif isinstance(record, LeftOut):
+            reason: Reason = "later" if record.later else "filtered"
+            left_out.append(PassedOver(record.item_id, reason, detail=record.why))
+        else:
+            intake.notes.append(record.text)
+            counts = intake.counts
+            intake.counts = replace(counts, cut=counts.cut + record.cut, behind=max(counts.behind, record.behind))
+    filtered = sum(each.reason == "filtered" for each in left_out)
+    if filtered:
+        intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
+    return items, [each for each in left_out if storable(each.item_id) and not _too_long(each.item_id)]
+
+
+def _broken(record: Broken, intake: Intake) -> None:
+    intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
+    if len(intake.broken) < _SHOWN:
+        intake.broken.append(str(record))
+
+
+def _too_long(item_id: str) -> bool:
+    return 4 * len(item_id) > _LONGEST and len(item_id.encode(errors="replace")) > _LONGEST
+
+
+def _unique(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -> list[DatasetItem]:
+    fresh = []
+    for item in items:
+        if item.id in seen:
+            again[item.id] += 1
+        else:
+            seen.add(item.id)
+            fresh.append(item)
+    return fresh
+
+
+def _unknown(reading: Reading, items: Sequence[DatasetItem]) -> list[DatasetItem]:
+    left = [item.id for item in items]
+    for known in reading.known:
+        if left:
+            left = known(reading.stream, left)
+    keep = set(left)
+    return [item for item in items if item.id in keep]

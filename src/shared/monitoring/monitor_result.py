@@ -1,0 +1,41 @@
+"""What a run of a monitor gives back: its report, and its rows read from the store when they are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from shared.core.ports import RunReader
+from shared.core.results import ItemResult, RunReport
+from shared.core.state.human_labels import AnchorStore
+from shared.scoring.result_tables import EvaluationInfo, EvaluationResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorResult:
+    """One finished run. `anchors` holds the passes over the anchor set; None for a dry run."""
+
+    report: RunReport
+    reader: RunReader
+    anchors: AnchorStore | None = None
+
+    @property
+    def evaluation(self) -> EvaluationResult:
+        """All rows of the run, in memory."""
+        run = self.report
+        info = EvaluationInfo(
+            run.run_id, run.monitor, run.started_at, run.version, run.environment, publishing=run.publishing
+        )
+        rows = self.reader.results(run.stream, run_id=run.run_id)
+        return EvaluationResult(info, [ItemResult(row.item, tuple(row.scores), tuple(row.failures)) for row in rows])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row per item and metric, see `EvaluationResult.to_dataframe`."""
+        return self.evaluation.to_dataframe()
+
+    def to_normalized_dataframes(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """(items, metrics), see `EvaluationResult.to_normalized_dataframes`."""
+        return self.evaluation.to_normalized_dataframes()

@@ -1,0 +1,55 @@
+"""What is told of publishing: counts for each sink, and notes on what is not there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from shared.core.published import Published
+from shared.core.state.outbox import Standing
+from shared.monitoring.sink_delivery import Courier
+
+_REASONS = 10
+
+
+def published_by(courier: Courier, standing: Sequence[Standing]) -> Published:
+    """What became of one sink's messages in this run, and what stands."""
+    mine = {each.state: each for each in standing if each.sink == courier.name}
+    waits, sent, failed = mine.get("pending"), mine.get("sent"), mine.get("failed")
+    done = courier.done
+    return Published(
+        sink=courier.name,
+        required=courier.outlet.required,
+        whole=courier.whole,
+        verified=done.verified,
+        skipped=done.skipped,
+        failed=done.failed,
+        sent=sent.count if sent else 0,
+        pending=waits.count - waits.claimed if waits else 0,
+        failed_before=max(0, failed.count - done.failed) if failed else 0,
+        reasons=dict((done.reasons + Counter(waits.reasons if waits else {})).most_common(_REASONS)),
+    )
+
+
+def notes_of(each: Published) -> list[str]:
+    """What the user must be told of one sink."""
+    unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer").removesuffix(".")
+    drain = "`trueline publish CONFIG --pending` delivers them without scoring"
+    notes = []
+    if each.pending and each.required:
+        notes.append(f"{each.pending:,} {unit} wait for {each.sink}, and their items are not marked: {why}; {drain}")
+    elif each.pending:
+        notes.append(f"{each.pending:,} {unit} wait for {each.sink}, which is best effort: {why}")
+    if each.failed or each.failed_before:
+        before = f" ({each.failed_before:,} of them in earlier runs)" if each.failed_before else ""
+        held = "; their items stay unmarked, and are not scored again" if each.required else ""
+        again = "`trueline publish CONFIG --pending --failed` tries them again"
+        notes.append(f"{each.failed + each.failed_before:,} {unit} failed at {each.sink}{before}: {why}{held}; {again}")
+    if each.sent:
+        notes.append(f"{each.sent:,} {unit} were taken by {each.sink} and cannot be read back yet; the next run looks")
+    return notes
+
+
+def kept_for(sink: str, count: int) -> str:
+    """What the user must be told of rows for a sink that is configured no more."""
+    return f"{count:,} row(s) are kept for {sink}, which `publishing` does not have any more; they hold up nothing"

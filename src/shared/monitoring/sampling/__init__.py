@@ -1,0 +1,1 @@
+"""Sampling: strategies, inclusion probabilities, and thinning to a budget."""

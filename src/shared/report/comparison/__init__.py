@@ -1,0 +1,1 @@
+"""Two stored runs beside one another."""

@@ -1,0 +1,215 @@
+"""Two stored runs beside one another: which items both scored, and what became of each metric on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from shared.core.ports import RunReader
+from shared.core.results import Estimate, MetricRef, MetricScore, RunReport
+from shared.core.state.item_history import own_id
+from shared.scoring.statistics.agreement import Interval
+from shared.scoring.statistics.paired_tests import Passes, Values, compare_passes, compare_values, holm
+from shared.scoring.statistics.stability import difference
+
+_Side = Mapping[str, MetricScore]
+"""One label's scores by the id that an item's source gave it."""
+
+
+class Maker(NamedTuple):
+    """Who made scores, and against which threshold."""
+
+    metric: MetricRef
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPair:
+    """One label under both runs.
+
+    `adjusted` are the p-values of `values` and of `passes` by Holm over all tests of the comparison, None where there
+    is no such test: where the values are 0 and 1 as the verdicts are (`verdicts`), both are one test, that of the
+    passes. `only_before` and `only_after` count items of both runs that one of them gave no score for. `inverse`
+    metrics are better when they are lower. `makers` are who made the scores of each run.
+    """
+
+    label: str
+    values: Values | None
+    passes: Passes | None
+    inverse: bool = False
+    only_before: int = 0
+    only_after: int = 0
+    makers: tuple[tuple[Maker, ...], tuple[Maker, ...]] = ((), ())
+    verdicts: bool = False
+    adjusted: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def better(self) -> int:
+        """Items that got better."""
+        return 0 if self.values is None else self.values.down if self.inverse else self.values.up
+
+    @property
+    def worse(self) -> int:
+        """Items that got worse."""
+        return 0 if self.values is None else self.values.up if self.inverse else self.values.down
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """The runs' own estimates of one label, which are of different items, and their differences (after less before)."""
+
+    label: str
+    before: Estimate
+    after: Estimate
+    mean: Interval | None
+    pass_rate: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs compared. `paired` counts the items that both scored; without any, `labels` is empty. `unequal` says
+    that the items had unequal chances of being drawn. `not_numbers` counts pairs of scores left out for that.
+    """
+
+    before: RunReport
+    after: RunReport
+    paired: int
+    only_before: int
+    only_after: int
+    labels: tuple[LabelPair, ...]
+    apart: tuple[Apart, ...]
+    unequal: bool = False
+    not_numbers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    scores: dict[str, dict[str, MetricScore]]
+    ids: frozenset[str]
+    chances: frozenset[float | None]
+
+
+def compare_runs(reader: RunReader, before: RunReport, after: RunReport) -> Comparison:
+    """Compare two runs by the scores that each has made. Holds a number per score of both in memory.
+
+    Raises:
+        StoreError: when what is stored cannot be read.
+    """
+    first, second = _read(reader, before), _read(reader, after)
+    both = first.ids & second.ids
+    inverse = {each.label: each.inverse for report in (before, after) for each in report.estimates}
+    place = {label: number for number, label in enumerate(inverse)}  # as the config has them
+    labels = sorted(first.scores.keys() & second.scores.keys(), key=lambda each: (place.get(each, len(place)), each))
+    pairs = [_pair(label, first.scores[label], second.scores[label], both) for label in labels] if both else []
+    pairs = [replace(each, inverse=inverse.get(each.label, False)) for each in pairs]
+    return Comparison(
+        before,
+        after,
+        len(both),
+        len(first.ids - both),
+        len(second.ids - both),
+        _adjusted([each for each in pairs if each.values is not None]),
+        _apart(before, after),
+        len(first.chances | second.chances) > 1,
+        sum(_no_number(first.scores[label], second.scores[label]) for label in labels),
+    )
+
+
+def _read(reader: RunReader, run: RunReport) -> _Read:
+    """The run's scores; of two versions of an item the one scored last stands."""
+    scores: dict[str, dict[str, MetricScore]] = {}
+    newest: dict[str, tuple[float, str]] = {}
+    chances = set()
+    for result in reader.results(run.stream, run.run_id):
+        item_id, at = own_id(result.item.id), (result.scored_at.timestamp(), result.item.id)
+        if at < newest.get(item_id, at):
+            continue
+        newest[item_id] = at
+        chances.add(result.decision.probability)
+        for score in result.scores:
+            small = score._replace(explanation="", signals=None)
+            scores.setdefault(score.label, {})[item_id] = small
+    return _Read(scores, frozenset(newest), frozenset(chances))
+
+
+def _pair(label: str, before: _Side, after: _Side, both: frozenset[str]) -> LabelPair:
+    shared = before.keys() & after.keys()
+    numbers = [each for each in shared if math.isfinite(before[each].value) and math.isfinite(after[each].value)]
+    judged = [each for each in shared if before[each].passed is not None and after[each].passed is not None]
+    values = compare_values(
+        {each: before[each].value for each in numbers}, {each: after[each].value for each in numbers}
+    )
+    passes = compare_passes(
+        {each: bool(before[each].passed) for each in judged}, {each: bool(after[each].passed) for each in judged}
+    )
+    makers = (_makers(before), _makers(after))
+    return LabelPair(
+        label,
+        values,
+        passes,
+        only_before=len((before.keys() & both) - shared),
+        only_after=len((after.keys() & both) - shared),
+        makers=makers,
+        verdicts=len(judged) == len(numbers)
+        and _are_verdicts([side[each] for side in (before, after) for each in shared]),
+    )
+
+
+def _are_verdicts(scores: Sequence[MetricScore]) -> bool:
+    """Whether the values say what the verdicts say and no more, either 1 for all that passed or 0."""
+    said = {(score.value, score.passed) for score in scores}
+    return said <= {(1.0, True), (0.0, False)} or said <= {(0.0, True), (1.0, False)}
+
+
+def _makers(scores: _Side) -> tuple[Maker, ...]:
+    made = {(score.metric.digest, score.threshold): score for score in scores.values()}
+    return tuple(Maker(score.metric, score.threshold) for score in made.values())
+
+
+def _no_number(before: _Side, after: _Side) -> int:
+    pairs = ((before[each].value, after[each].value) for each in before.keys() & after.keys())
+    return sum(not (math.isfinite(one) and math.isfinite(other)) for one, other in pairs)
+
+
+def _adjusted(pairs: Sequence[LabelPair]) -> tuple[LabelPair, ...]:
+    """The pairs with Holm's p-values over all their tests."""
+    tests: list[tuple[int, int, float]] = []
+    for place, pair in enumerate(pairs):
+        if pair.values is not None and not pair.verdicts:
+            tests.append((place, 0, pair.values.p))
+        if pair.passes is not None:
+            tests.append((place, 1, pair.passes.p))
+    found: list[list[float | None]] = [[None, None] for _ in pairs]
+    for (place, kind, _), p in zip(tests, holm([p for _, _, p in tests]), strict=True):
+        found[place][kind] = p
+    return tuple(replace(pair, adjusted=(one, other)) for pair, (one, other) in zip(pairs, found, strict=True))
+
+
+def _apart(before: RunReport, after: RunReport) -> tuple[Apart, ...]:
+    """The labels that both runs have estimates for."""
+    known = {each.label: each for each in after.estimates}
+    return tuple(
+        Apart(
+            each.label,
+            each,
+            known[each.label],
+            _less(_bounds(known[each.label], "mean"), _bounds(each, "mean")),
+            _less(_bounds(known[each.label], "pass_rate"), _bounds(each, "pass_rate")),
+        )
+        for each in before.estimates
+        if each.label in known
+    )
+
+
+def _bounds(each: Estimate, of: str) -> Interval | None:
+    found = (each.mean, each.mean_low, each.mean_high)
+    if of == "pass_rate":
+        found = (each.pass_rate, each.pass_low, each.pass_high)
+    value, low, high = found
+    return None if value is None or low is None or high is None else Interval(value, low, high)
+
+
+def _less(one: Interval | None, other: Interval | None) -> Interval | None:
+    return None if one is None or other is None else difference(one, other)

@@ -1,0 +1,239 @@
+"""Judges against people: one pass over a stream's stored scores, laid beside people's labels and the anchor set."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from shared.core.ports import RunReader
+from shared.core.records import DatasetItem
+from shared.core.results import MetricRef, MetricScore, StoredResult, Stream
+from shared.core.state.human_labels import AnchorPass
+from shared.report.judges.anchor_history import anchor_view
+from shared.report.judges.judge_trust import Evidence, corrections, trusted
+from shared.report.records.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey
+from shared.report.text.formatting import Text, cut, line
+from shared.report.text.mask import mask
+from shared.scoring.statistics.agreement import Interval, agree
+from shared.scoring.statistics.corrected_rates import Judged, classical, labels_needed, moments
+from shared.scoring.statistics.label_votes import Verdicts
+
+HALF_WIDTHS = (0.05, 0.02)
+_BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see what crosses it
+
+
+def collect_judges(
+    reader: RunReader,
+    stream: Stream,
+    people: Mapping[str, Verdicts],
+    options: JudgeOptions,
+    passes: Sequence[AnchorPass] = (),
+    own_id: Callable[[DatasetItem], str] = lambda item: item.id,
+) -> tuple[JudgeView, ...]:
+    """Every metric of the stream that people have judged or that anchors were given to, by label.
+
+    Memory: some 20 bytes for each score of such a metric, 200 where the monitor scores items again. Scores of different
+    versions of a metric are never mixed, and of one item's by the same version the newest counts. `own_id` gives the id
+    that labels know a stored item by.
+    """
+    anchored = {each.metric.label for each in passes}
+    columns = {label: _Column(people.get(label, Verdicts()), options) for label in sorted({*people, *anchored})}
+    for result in reader.results(stream):
+        item_id = own_id(result.item)
+        for score in result.scores:
+            column = columns.get(score.label)
+            if column is not None:
+                column.add(score, result, item_id)
+
+    def began(run_id: str) -> datetime | None:
+        run = reader.run(run_id)
+        return None if run is None else run.started_at
+
+    return tuple(
+        column.view(label, [each for each in passes if each.metric.label == label], began)
+        for label, column in columns.items()
+    )
+
+
+@dataclass(slots=True)
+class _Labelled:
+    """A labelled item as the newest stored result has it: its place in the rows, and what is shown of it."""
+
+    place: int
+    item: DatasetItem
+    score: MetricScore
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What one version of a metric said: 17 bytes an item. `places` are by own id, of items that may come again."""
+
+    ref: MetricRef
+    threshold: float | None
+    passed: array[int] = field(default_factory=lambda: array("b"))
+    chances: array[float] = field(default_factory=lambda: array("d"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+    places: dict[str, int] = field(default_factory=dict)
+    labelled: dict[str, _Labelled] = field(default_factory=dict)
+    by_chance: bool = True
+    without_verdict: int = 0
+
+    @property
+    def newest(self) -> float:
+        return max(self.times, default=0.0)
+
+    def put(self, passed: bool, chance: float, at: float, may_come_again: str | None) -> int | None:
+        """Take a verdict in; its place, or None where a newer one of the same item is there."""
+        place = None if may_come_again is None else self.places.get(may_come_again)
+        if place is not None and self.times[place] > at:
+            return None
+        if place is None:
+            place = len(self.passed)
+            for column in (self.passed, self.chances, self.times):
+                column.append(0)
+            if may_come_again is not None:
+                self.places[may_come_again] = place
+        self.passed[place], self.chances[place], self.times[place] = int(passed), chance, at
+        return place
+
+
+class _Column:
+    """All versions of one metric."""
+
+    def __init__(self, people: Verdicts, options: JudgeOptions) -> None:
+        self._people, self._options = people, options
+        self._versions: dict[VersionKey, _Rows] = {}
+
+    def add(self, score: MetricScore, result: StoredResult, item_id: str) -> None:
+        rows = self._versions.setdefault((score.metric.digest, score.threshold), _Rows(score.metric, score.threshold))
+        if score.passed is None:
+            rows.without_verdict += 1
+            return
+        probability = result.decision.probability if self._options.aggregates else None
+        rows.by_chance &= probability is not None
+        again = None if item_id == result.item.id else item_id
+        place = rows.put(score.passed, probability or 1.0, result.scored_at.timestamp(), again)
+        if place is not None and item_id in self._people.passed:
+            agrees = self._people.passed[item_id] == score.passed
+            kept = DatasetItem(id=item_id) if agrees else result.item  # only of disagreements texts are shown
+            rows.labelled[item_id] = _Labelled(place, kept, score)
+
+    def view(self, label: str, passes: Sequence[AnchorPass], began: Callable[[str], datetime | None]) -> JudgeView:
+        """The newest version against people; the others are listed."""
+        now = self._options.versions.get(label)
+        found = None if now is None else self._versions.get(now)
+        current = now is None or found is not None or not self._versions
+        found = found or max(self._versions.values(), key=lambda rows: rows.newest, default=None)
+        rows = found or _Rows(passes[-1].metric if passes else MetricRef(label, "", "", ""), None)
+        labelled, rest = self._parts(rows)
+        agreement = agree(labelled.judge, labelled.people, labelled.probabilities)
+        evidence = Evidence(labelled, rest, agreement, rows.by_chance, self._options.chosen, rows.without_verdict)
+        found_rates = corrections(evidence)
+        method, why = trusted(evidence, found_rates)
+        differing, more = self._disagreements(rows)
+        return JudgeView(
+            label=label,
+            maker=_maker(rows.ref),
+            digest=rows.ref.digest[:12],
+            threshold=rows.threshold,
+            others=tuple(
+                Version(_maker(each.ref), each.ref.digest[:12], each.threshold, len(each.passed))
+                for each in self._versions.values()
+                if each is not rows
+            ),
+            judged=len(rows.passed),
+            passes=classical(rows.passed, rows.chances) if rows.passed and rows.by_chance else None,
+            labelled=len(rows.labelled),
+            unscored=len(self._people.passed) - len(rows.labelled),
+            undecided=len(self._people.undecided),
+            agreement=agreement,
+            corrections=found_rates,
+            trusted=method,
+            why=why,
+            needs=_needs(evidence),
+            several=self._people.several,
+            people_kappa=self._people.kappa,
+            disagreements=differing,
+            more_disagreements=more,
+            anchors=anchor_view(passes, partial(self._window, began)) if passes else None,
+            current=current,
+        )
+
+    def _parts(self, rows: _Rows) -> tuple[Judged, Judged]:
+        """The labelled items and the others, each with the judge's verdicts and the items' probabilities."""
+        import numpy as np  # late: importing the monitor must not pull it in
+
+        verdicts = np.asarray(rows.passed, dtype=np.float64)
+        pi = np.asarray(rows.chances, dtype=np.float64)
+        places = np.array([each.place for each in rows.labelled.values()], dtype=np.intp)
+        people = np.array([self._people.passed[each] for each in rows.labelled], dtype=np.float64)
+        others = np.ones(len(verdicts), dtype=bool)
+        others[places] = False
+        return Judged(verdicts[places], pi[places], people), Judged(verdicts[others], pi[others])
+
+    def _window(
+        self, began: Callable[[str], datetime | None], version: VersionKey, run_id: str, until: datetime | None
+    ) -> Interval | None:
+        """The pass rate of what one version judged from a run's beginning on; None where there is too little to say."""
+        import numpy as np
+
+        rows, start = self._versions.get(version), began(run_id)
+        if rows is None or start is None or not rows.by_chance:
+            return None
+        times = np.asarray(rows.times)
+        inside = (times >= start.timestamp()) & (times <= (until.timestamp() if until else np.inf))
+        if np.count_nonzero(inside) < 2:
+            return None
+        return classical(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
+
+    def _disagreements(self, rows: _Rows) -> tuple[tuple[Disagreement, ...], int]:
+        """What the two see differently: first what the judge let pass, then by how sure of itself the judge was."""
+        wrong = [
+            (item_id, each) for item_id, each in rows.labelled.items()
+            if bool(each.score.passed) != self._people.passed[item_id]
+        ]  # fmt: skip
+        wrong.sort(key=lambda pair: (not pair[1].score.passed, -_distance(pair[1].score), pair[0]))
+        shown = wrong[: self._options.disagreements]
+        cards = tuple(_shown(item_id, each, self._people.passed[item_id], self._options) for item_id, each in shown)
+        return cards, len(wrong) - len(shown)
+
+
+def _distance(score: MetricScore) -> float:
+    return abs(score.value - (0.5 if score.threshold is None else score.threshold))
+
+
+def _shown(item_id: str, labelled: _Labelled, people: bool, options: JudgeOptions) -> Disagreement:
+    cleaner, limit = options.cleaner, options.text_limit
+
+    def text(value: str | None) -> Text | None:
+        if value is None or not options.show_text:
+            return None
+        if cleaner is None:
+            return cut(value, limit)
+        return Text(cut(cleaner.redact(value[: limit + _BEYOND], limit), 2 * limit).text, max(0, len(value) - limit))
+
+    score, item = labelled.score, labelled.item
+    return Disagreement(
+        line(item_id if cleaner is None else cleaner.name(item_id)),
+        bool(score.passed),
+        people,
+        score.value,
+        text(mask(score.explanation[: 2 * limit])) or Text(""),
+        text(item.query),
+        text(item.actual_output),
+    )
+
+
+def _needs(evidence: Evidence) -> tuple[Need, ...]:
+    found = moments(evidence.labelled) if evidence.by_chance else None
+    if found is None:
+        return ()
+    judged = evidence.labels + evidence.others
+    return tuple(Need(each, labels_needed(found, judged, each)) for each in HALF_WIDTHS)
+
+
+def _maker(ref: MetricRef) -> str:
+    return f"{ref.name} {ref.version}".strip()

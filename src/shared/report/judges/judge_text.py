@@ -1,0 +1,196 @@
+"""Judges against people in words, for a terminal and for the summary of a run."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from shared.report.records.judge_records import AnchorPoint, AnchorView, Correction, JudgeView, Version
+from shared.report.text.formatting import interval, line, moment, number, percent
+from shared.report.text.result_words import many
+from shared.scoring.statistics.agreement import Interval
+
+_SHOWN = 10
+_PASSES = 6
+
+
+def judges_text(views: Sequence[JudgeView], width: int = 100) -> str:
+    """Every judge in a paragraph of its own."""
+    text = "\n\n".join("\n".join(_lines(view, width)) for view in views)
+    return text.replace("\u00a0", " ") + "\n"
+
+
+def judge_line(view: JudgeView) -> str:
+    """A judge in one line, for the summary of a run."""
+    name = line(view.label, 40)
+    if view.agreement is None:
+        return f"{name}: no labels on judged items" if not view.anchors else f"{name}: {_anchors_short(view.anchors)}"
+    kappa = f"kappa {bounds(view.agreement.kappa)}" if view.agreement.kappa else "no kappa: one verdict throughout"
+    rate = ""
+    if view.passes is not None:
+        corrected = f", by {view.trusted} {rates(view.best)}" if view.best else ", no correction to go by"
+        rate = f"; passes {rates(view.passes)} as judged{corrected}"
+    return f"{name}: {many(view.labelled, 'label')}, {kappa}{rate}"
+
+
+def rates(found: Sequence[float | None] | None) -> str:
+    """A rate with its interval in percent; `found` begins with value, low and high."""
+    if found is None:
+        return "–"
+    value, limits = interval(found[0], found[1], found[2], 100)
+    return f"{value}\u00a0%\u00a0{limits}".replace(", ", ",\u00a0")
+
+
+def points(found: Interval) -> str:
+    """A change of a rate in percentage points, with its interval."""
+    value, low, high = (f"{100 * each + 0.0:+.1f}" for each in found)
+    return f"{value} points [{low},\u00a0{high}]"
+
+
+def bounds(found: Interval | None) -> str:
+    """A figure such as kappa with its interval, two decimals."""
+    return "–" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def version_words(at: JudgeView | Version | AnchorPoint) -> str:
+    """Who made verdicts: class, version, digest and threshold."""
+    limit = "" if at.threshold is None else f", threshold {number(at.threshold)}"
+    return f"{line(at.maker, 60)}, {at.digest}{limit}"
+
+
+def correction_words(each: Correction) -> str:
+    """A correction's rate, or why there is none."""
+    return rates(each.found) if each.found is not None else f"none: {each.why}"
+
+
+def need_words(view: JudgeView) -> str:
+    """How many labels would narrow the interval."""
+    parts, beyond = [], []
+    now = next((each.found for each in view.corrections if each.method == "PPI++"), None)
+    for need in view.needs:
+        wish = f"±{100 * need.half_width:g}"
+        if now is not None and now.high - now.low <= 2 * need.half_width:
+            parts.append(f"{wish} points is reached")
+        elif need.labels is None:
+            beyond.append(wish)
+        else:  # the plan is no promise: where it is fulfilled and the width is not there, a few more are
+            more = f"{need.labels - view.labelled:,}" if need.labels > view.labelled else "a few"
+            parts.append(f"{more} more labels on random items for {wish} points")
+    if beyond:
+        wishes = " and ".join(beyond)
+        parts.append(f"{wishes} points cannot be reached with {view.judged:,} judged items, however many are labelled")
+    return "; ".join(parts)
+
+
+def people_words(view: JudgeView) -> str:
+    """How far people agree among themselves, empty where nobody can tell."""
+    if not view.several:
+        return ""
+    undecided = f", split on {view.undecided:,}" if view.undecided else ""
+    kappa = f"kappa {bounds(view.people_kappa)}" if view.people_kappa else "one verdict throughout"
+    return f"people among themselves: {kappa} on {many(view.several, 'item')} that several judged{undecided}"
+
+
+def moves(found: AnchorView) -> Iterator[str]:
+    """What moved between the last two passes, one sentence each."""
+    if found.set_changed:
+        yield "the anchor file was changed before the last pass: it begins a new history"
+    if found.judge is not None:
+        turned = f"{found.judge.to_pass} verdicts turned to pass, {found.judge.to_fail} to fail"
+        yield f"the judge moved by {points(found.judge.moved)} on the same {found.judge.n:,} anchors ({turned})"
+    if found.traffic is not None and found.application is not None:
+        yield f"the traffic as judged moved by {points(found.traffic)}"
+        yield f"so the application moved by about {points(found.application)}, the judge's move taken away"
+    if found.votes is not None:
+        at = found.votes
+        yield (
+            f"{at.votes} votes on each anchor: they differ on {rates(at.split)} of {at.n:,} anchors, two votes differ "
+            f"with a chance of {percent(at.flip)}, standard deviation of the score {number(at.deviation)}"
+        )
+
+
+def point_words(at: AnchorPoint) -> str:
+    """One pass over the anchors."""
+    agreement = f", agrees with people on {rates(at.agreement)} of {at.labelled:,}" if at.agreement else ""
+    failed = f", {many(at.failed, 'vote')} failed" if at.failed else ""
+    who = f"{moment(at.at)}  {version_words(at)} ({at.reason})"
+    return f"{who}: passes {rates(at.passes)} of {at.n:,}{agreement}{failed}"
+
+
+def _anchors_short(found: AnchorView) -> str:
+    return f"anchors judged {many(len(found.points), 'time')}; {next(moves(found), 'nothing to compare yet')}"
+
+
+def _lines(view: JudgeView, width: int) -> Iterator[str]:
+    def wrapped(words: str, indent: str = "  ") -> list[str]:
+        return textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent + "  ")
+
+    yield f"{line(view.label, 60)}  ({version_words(view)})"
+    yield f"  {many(view.judged, 'item')} judged, {view.labelled:,} of them labelled by people"
+    if not view.current:
+        yield "  the version that is configured now has judged no item yet; this is the newest that has"
+    for each in view.others:
+        yield f"  an earlier version, not mixed in: {version_words(each)}, {many(each.n, 'item')}"
+    if view.unscored:
+        yield from wrapped(f"{many(view.unscored, 'label')} on items that this version has not judged: left out")
+    if view.agreement is not None:
+        yield from _agreement(view)
+    if people_words(view):
+        yield from wrapped(people_words(view))
+    yield from _rates(view)
+    yield from wrapped(f"go by {view.trusted}: {view.why}" if view.trusted else f"no rate to go by: {view.why}")
+    if view.needs:
+        yield from wrapped(f"to narrow it: {need_words(view)}")
+    yield from _differing(view, width)
+    yield from _history(view, width)
+
+
+def _agreement(view: JudgeView) -> Iterator[str]:
+    at = view.agreement
+    if at is None:
+        return
+    cells = at.confusion
+    kappa = f"{bounds(at.kappa)} (0: chance, 1: never differ)" if at.kappa else "none, both gave one verdict throughout"
+    yield f"  agreement   {rates(at.agreement)}; kappa {kappa}"
+    yield f"  {'':22}{'people pass':>12}{'people fail':>12}"
+    yield f"  {'judge passes':>22}{cells.both_pass:>12,}{cells.judge_only:>12,}"
+    yield f"  {'judge fails':>22}{cells.people_only:>12,}{cells.both_fail:>12,}"
+    if at.sensitivity is not None:
+        yield f"  of what people pass it passes {rates(at.sensitivity)} (sensitivity)"
+    if at.specificity is not None:
+        yield f"  of what people fail it fails  {rates(at.specificity)} (specificity)"
+
+
+def _rates(view: JudgeView) -> Iterator[str]:
+    if view.passes is None:
+        return
+    yield f"  pass rate     {'as judged':13} {rates(view.passes)}"
+    for at in view.corrections:
+        yield f"              {'*' if at.method == view.trusted else ' '} {at.method:13} {correction_words(at)}"
+
+
+def _differing(view: JudgeView, width: int) -> Iterator[str]:
+    if not view.disagreements:
+        return
+    yield "  where they differ"
+    for each in view.disagreements[:_SHOWN]:
+        judge, people = ("pass" if said else "fail" for said in (each.judge, each.people))
+        said = f"judge {judge} ({number(each.value)}), people {people}"
+        why = f": {line(each.explanation.text, 120)}" if each.explanation.text else ""
+        yield from textwrap.wrap(
+            f"{each.item_id}  {said}{why}", width, initial_indent=" " * 4, subsequent_indent=" " * 6
+        )
+    more = len(view.disagreements) - _SHOWN + view.more_disagreements
+    if more > 0:
+        yield f"    and {more:,} more"
+
+
+def _history(view: JudgeView, width: int) -> Iterator[str]:
+    if view.anchors is None:
+        return
+    yield "  anchors"
+    shown = view.anchors.points[-_PASSES:]
+    if len(shown) < len(view.anchors.points):
+        yield f"    {len(view.anchors.points) - len(shown):,} earlier passes"
+    for words in (*map(point_words, shown), *moves(view.anchors)):
+        yield from textwrap.wrap(words, width, initial_indent=" " * 4, subsequent_indent=" " * 6)

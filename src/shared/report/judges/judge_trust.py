@@ -1,0 +1,147 @@
+"""Which of the corrected pass rates can be gone by, and why, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.report.records.judge_records import Chosen, Correction, Method
+from shared.report.text.formatting import percent
+from shared.report.text.result_words import many
+from shared.scoring.statistics.agreement import Agreement, Interval
+from shared.scoring.statistics.corrected_rates import (
+    Corrected,
+    Judged,
+    by_verdict,
+    classical,
+    ppi,
+    rogan_gladen,
+    shifted,
+)
+
+FEW = 20
+"""Labels below which no corrected rate is vouched for: `benchmarks/judges/judge_correction.py` has been run down to
+there.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one version of a judge. `by_chance` says that every item has a probability."""
+
+    labelled: Judged
+    rest: Judged
+    agreement: Agreement | None
+    by_chance: bool = True
+    chosen: Chosen = "at_random"
+    without_verdict: int = 0
+
+    @property
+    def labels(self) -> int:
+        """Items with a label."""
+        return 0 if self.agreement is None else self.agreement.n
+
+    @property
+    def others(self) -> int:
+        """Judged items without a label."""
+        import numpy as np  # late: importing the monitor must not pull it in
+
+        return int(np.size(self.rest.judge))
+
+
+def corrections(evidence: Evidence) -> tuple[Correction, ...]:
+    """The pass rate by every method, or why a method has none."""
+    agreement = evidence.agreement
+    if agreement is None:
+        return ()
+    if not evidence.by_chance:
+        why = "the items were not drawn by chance"
+        return tuple(Correction(name, None, why) for name in ("people alone", "PPI++", "by verdict", "Rogan-Gladen"))
+    labelled, rest = evidence.labelled, evidence.rest
+    alone = classical(labelled.people, labelled.probabilities)
+    everything = _together(labelled, rest)
+    stratified = by_verdict(labelled, rest)
+    corrected = rogan_gladen(everything.judge, agreement, everything.probabilities)
+    return (
+        Correction("people alone", Corrected(alone.value, alone.low, alone.high, None, 0.0)),
+        Correction("PPI++", ppi(labelled, rest)),
+        Correction("by verdict", stratified, "" if stratified else "nothing is labelled of one of its verdicts"),
+        Correction("Rogan-Gladen", corrected, "" if corrected else _no_correction(agreement)),
+    )
+
+
+def _together(labelled: Judged, rest: Judged) -> Judged:
+    import numpy as np
+
+    parts = [np.concatenate([np.asarray(a), np.asarray(b)]) for a, b in (
+        (labelled.judge, rest.judge), (labelled.probabilities, rest.probabilities))]  # fmt: skip
+    return Judged(parts[0], parts[1])
+
+
+def _no_correction(agreement: Agreement) -> str:
+    if agreement.sensitivity is None or agreement.specificity is None:
+        only = "fail" if agreement.sensitivity is None else "pass"
+        return f"people's labels all say {only}, so only one kind of the judge's errors can be seen"
+    both = f"{percent(agreement.sensitivity.value)} and {percent(agreement.specificity.value)}"
+    return f"sensitivity and specificity ({both}) add up to no more than 1: the judge is no better than chance"
+
+
+def trusted(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Method | None, str]:
+    """The method to go by and why; None where none can be gone by."""
+    none = _nothing_to_say(evidence)
+    if none:
+        return None, none
+    rates = {each.method: each for each in found}
+    if not evidence.others:
+        return "people alone", "every judged item has a label, so the judge is not needed for the rate."
+    if evidence.labels < FEW:
+        return None, f"{many(evidence.labels, 'label')} cannot carry a correction: have at least {FEW}, better 100."
+    if evidence.chosen == "at_random":
+        return _at_random(evidence, rates)
+    method: Method = "by verdict" if evidence.chosen == "by_verdict" else "Rogan-Gladen"
+    if rates[method].found is None:
+        return (
+            None,
+            f"labels were chosen {evidence.chosen.replace('_', ' ')}, and {method} has no answer: {rates[method].why}.",
+        )
+    if method == "by verdict":
+        return (
+            method,
+            "items were chosen for labelling by the judge's verdict: each verdict is weighed by its own labels.",
+        )
+    return method, (
+        "the labelled items have a mix of their own: it holds as long as the judge errs as often on good and on bad "
+        "items here as there."
+    )
+
+
+def _nothing_to_say(evidence: Evidence) -> str:
+    if not evidence.labels:
+        if evidence.without_verdict and not evidence.others:
+            return "the metric has no threshold, so it gives no verdict to compare: set `threshold`."
+        return "no judged item has a label."
+    if not evidence.by_chance:
+        return (
+            "the items were not drawn by chance, so agreement is that of the labelled items and no rate is estimated."
+        )
+    return ""
+
+
+def _at_random(evidence: Evidence, rates: dict[Method, Correction]) -> tuple[Method | None, str]:
+    away = shifted(evidence.labelled, evidence.rest)
+    if away is not None and not away.low <= 0.0 <= away.high:
+        return None, (
+            f"the labelled items are no random part of the judged ones: the judge passes {_points(away)} of them than "
+            "of the others (one time in twenty this is chance). Say how they were chosen (`chosen: by_verdict` or "
+            "`elsewhere` under `labels`), or have a random part labelled."
+        )
+    weight = rates["PPI++"].found.weight if rates["PPI++"].found else 0.0
+    if abs(weight) < 1e-9:
+        return "people alone", "the judge's verdict tells nothing of people's, so the labels stand alone."
+    return "PPI++", (
+        "the labelled items look like a random part of the judged ones (the judge passes about as many of them as of "
+        "the others): the labels take the judge's bias away, and its verdicts on the rest narrow the interval."
+    )
+
+
+def _points(away: Interval) -> str:
+    return f"{abs(100 * away.value):.1f} points {'more' if away.value > 0 else 'less'}"

@@ -1,0 +1,133 @@
+"""The page: one self-contained file without scripts, fonts or pictures from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from shared.core.errors import StoreError
+from shared.report.judges import judge_text
+from shared.report.page import charts, timeline
+from shared.report.page.svg import Html
+from shared.report.records.judge_records import Judges
+from shared.report.records.page_records import MetricView, ReportData
+from shared.report.text import cost_words, formatting, mask
+from shared.report.text.delivery_words import counts_at
+from shared.report.text.result_words import KIND_WORDS, STATUS, counts_of, problem_counts, verdict
+
+
+def render(data: ReportData, judges: Judges | None = None) -> str:
+    """The whole page. All but our own template and charts is escaped, and cleaned of control characters."""
+    import jinja2  # late: importing the house must stay light
+
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({name: _resource(name) for name in ("report.html.j2", "judges.html.j2")}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(_filters())
+    css = _resource("report.css")
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    ends = timeline.days_of(data.metrics)
+    return environment.get_template("report.html.j2").render(
+        data=data,
+        judges=judges or Judges(),
+        run=data.run,
+        css=Html(css),
+        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        status=STATUS[data.run.status],
+        verdict=verdict(data.run),
+        counts=counts_of(data.run),
+        sinks=[(each, counts_at(each)) for each in data.run.published],
+        problems=problem_counts(data.run),
+        kinds=KIND_WORDS,
+        judged=[each for each in data.metrics if each.distribution or data.run.estimates],
+        rates=charts.pass_rates(data.metrics),
+        distributions=_drawn(data, charts.distribution),
+        lines=_drawn(data, partial(timeline.over_time, ends=ends)) if ends else (),
+        days=ends,
+        paid=cost_words.total(data.run.usage),
+        unpriced=cost_words.unpriced(data.run.usage),
+    )
+
+
+def write_report(data: ReportData, path: Path, judges: Judges | None = None) -> None:
+    """Render the page into `path`: whoever reads it sees the old page or the new one, never half of one.
+
+    Raises:
+        StoreError: when the file cannot be written; what stood there before still does.
+    """
+    page = render(data, judges).encode("utf-8")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                file.write(page)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot write the report {str(path)!r}: {error.strerror or error}") from error
+
+
+def _visible(value: Any) -> Any:
+    return formatting.clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+def _resource(name: str) -> str:
+    return resources.files("shared.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _drawn(data: ReportData, draw: Callable[[MetricView], Html | None]) -> list[tuple[MetricView, Html]]:
+    return [(each, chart) for each in data.metrics if (chart := draw(each)) is not None]
+
+
+def _filters() -> Mapping[str, Callable[..., Any]]:
+    def minus(shown: str) -> str:
+        return shown.replace("-", "−")
+
+    def bounded(value: float | None, low: float | None, high: float | None, scale: float = 1.0) -> tuple[str, str]:
+        shown, bounds = formatting.interval(value, low, high, scale)
+        return minus(shown), minus(bounds)
+
+    def number(value: float | None) -> str:
+        return minus(formatting.number(value))
+
+    return {
+        "number": number,
+        "bounded": bounded,
+        "percent": formatting.percent,
+        "probability": formatting.probability,
+        "duration": formatting.duration,
+        "moment": formatting.moment,
+        "dollars": formatting.dollars,
+        "line": formatting.line,
+        "budget": cost_words.budget_words,
+        "told": mask.told,
+        "threshold": charts.threshold_words,
+        "secretless": secretless,
+        "rate": lambda found: minus(judge_text.rates(found)),
+        "figure": lambda found: minus(judge_text.bounds(found)),
+        "change": lambda found: minus(judge_text.points(found)),
+        "version": judge_text.version_words,
+        "needs": judge_text.need_words,
+        "among": lambda view: minus(judge_text.people_words(view)),
+        "moves": lambda found: [minus(each) for each in judge_text.moves(found)],
+    }
+
+
+def secretless(name: str, value: object) -> str:
+    """A setting's value as one line, masked where its name or its words are a secret's."""
+    return formatting.line(mask.mask_yaml(f"{name}: {str(value)[:2000]}").partition(": ")[2], 300)

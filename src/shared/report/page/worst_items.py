@@ -1,0 +1,92 @@
+"""The worst items of a metric: a heap of a few, filled while results stream by."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+
+from shared.core.results import MetricScore, StoredResult
+from shared.report.records.page_records import Cleaner, ReportOptions, ScoreLine, WorstItem
+from shared.report.text.formatting import Text, clean, cut, line
+from shared.report.text.mask import mask
+
+_MOST_SCORES = 40
+_BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see what crosses it
+
+
+class Worst:
+    """Keeps the few items with the lowest `rank`; of equals those that did not pass more metrics, then the earlier."""
+
+    def __init__(self, options: ReportOptions) -> None:
+        self._options = options
+        self._heap: list[tuple[float, int, int, WorstItem]] = []
+        self._seen = 0
+
+    def add(self, score: MetricScore, judged: StoredResult, rank: float) -> None:
+        """Offer an item; texts are cut now, so that nothing large is kept."""
+        self._seen += 1
+        key = (-rank, sum(each.passed is False for each in judged.scores), -self._seen)
+        if len(self._heap) < self._options.worst:
+            heapq.heappush(self._heap, (*key, _card(score, judged, self._options)))
+        elif self._heap and key > self._heap[0][:3]:
+            heapq.heapreplace(self._heap, (*key, _card(score, judged, self._options)))
+
+    def build(self) -> tuple[WorstItem, ...]:
+        """The items kept, worst first."""
+        cards = (entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3], reverse=True))
+        cleaner = self._options.cleaner
+        return tuple(cards) if cleaner is None else tuple(_cleaned(card, cleaner, self._options) for card in cards)
+
+
+def _card(score: MetricScore, judged: StoredResult, options: ReportOptions) -> WorstItem:
+    """The item as it is shown; with a cleaner still raw, as cleaning every card that is pushed out would take long."""
+    item, texts, raw = judged.item, options.show_text, options.cleaner is not None
+
+    def held(value: str) -> Text:
+        limit = options.text_limit
+        return Text(value[: limit + _BEYOND], max(0, len(value) - limit)) if raw else cut(value, limit)
+
+    def text(value: str | None) -> Text | None:
+        return held(value) if value is not None and texts else None
+
+    sources = (item.retrieved_content or ()) if texts else ()
+    return WorstItem(
+        item_id=item.id if raw else line(item.id),
+        value=score.value,
+        passed=score.passed,
+        explanation=held(mask(score.explanation[: 2 * options.text_limit])) if texts else Text(""),
+        query=text(item.query),
+        answer=text(item.actual_output),
+        expected=text(item.expected_output),
+        sources=tuple(held(each) for each in sources[: options.sources]),
+        more_sources=max(0, len(sources) - options.sources),
+        scores=tuple(
+            ScoreLine(line(each.label, 60), each.value, each.passed, each.threshold)
+            for each in judged.scores[:_MOST_SCORES]
+        ),
+        failed=tuple(line(f"{each.metric.label}: {each.kind}") for each in judged.failures[:_MOST_SCORES]),
+        trace_id=item.trace_id if raw else item.trace_id and line(item.trace_id),
+        timestamp=item.source_timestamp,
+        probability=judged.decision.probability,
+        stratum=judged.decision.stratum if raw else line(judged.decision.stratum, 60),
+    )
+
+
+def _cleaned(card: WorstItem, cleaner: Cleaner, options: ReportOptions) -> WorstItem:
+    def shown(text: Text) -> Text:
+        return Text(clean(cleaner.redact(text.text, options.text_limit)), text.more)
+
+    def maybe(text: Text | None) -> Text | None:
+        return None if text is None else shown(text)
+
+    return replace(
+        card,
+        item_id=line(cleaner.name(card.item_id)),
+        trace_id=card.trace_id and line(cleaner.name(card.trace_id)),
+        explanation=shown(card.explanation),
+        query=maybe(card.query),
+        answer=maybe(card.answer),
+        expected=maybe(card.expected),
+        sources=tuple(map(shown, card.sources)),
+        stratum=line(cleaner.redact(card.stratum), 60),
+    )

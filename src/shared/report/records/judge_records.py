@@ -1,0 +1,159 @@
+"""What is shown of a judge against people. Every record is immutable and small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from shared.core.state.human_labels import Reason
+from shared.report.records.page_records import Cleaner
+from shared.report.text.formatting import Text
+from shared.scoring.statistics.agreement import Agreement, Interval
+from shared.scoring.statistics.corrected_rates import Corrected
+from shared.scoring.statistics.stability import Change, Votes
+
+Chosen = Literal["at_random", "by_verdict", "elsewhere"]
+"""How the labelled items were chosen: a random part of the judged ones; by what the judge said of them; in some other
+way, such as a test set with a mix of its own."""
+
+Method = Literal["people alone", "PPI++", "by verdict", "Rogan-Gladen"]
+
+
+VersionKey = tuple[str, float | None]
+"""What makes two verdicts comparable: the metric's digest, and the threshold that they were given by."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeOptions:
+    """How to look at judges. `versions` are the metrics' as configured now, by label. `aggregates` False says that the
+    items' probabilities cannot be used. `show_text` and `cleaner` are those of `ReportOptions`.
+    """
+
+    chosen: Chosen = "at_random"
+    versions: Mapping[str, VersionKey] = field(default_factory=dict)
+    aggregates: bool = True
+    show_text: bool = True
+    cleaner: Cleaner | None = None
+    disagreements: int = 20
+    text_limit: int = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a judge among the stored scores, and how many items it judged."""
+
+    maker: str
+    digest: str
+    threshold: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """A pass rate by one method; `found` None where the method cannot be used, and `why` says why."""
+
+    method: Method
+    found: Corrected | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Labels needed in all for an interval of +-`half_width`; None where the judged items are too few for it."""
+
+    half_width: float
+    labels: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """An item that judge and people see differently."""
+
+    item_id: str
+    judge: bool
+    people: bool
+    value: float
+    explanation: Text
+    query: Text | None
+    answer: Text | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorPoint:
+    """One pass over the anchor set: the judge's first votes, and how they agree with the set's labels."""
+
+    at: datetime
+    reason: Reason
+    maker: str
+    digest: str
+    threshold: float | None
+    anchors: str
+    n: int
+    failed: int
+    passes: Interval | None
+    labelled: int
+    agreement: Interval | None
+    kappa: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorView:
+    """The anchor set's history, oldest first, and what moved between its last two passes over the same set.
+
+    `judge` is the change on the anchors, `traffic` that of the pass rate of the traffic as judged, and `application`
+    their difference: what is left when the judge's own move is taken away. `votes` are those of the last pass.
+    """
+
+    points: tuple[AnchorPoint, ...]
+    judge: Change | None = None
+    traffic: Interval | None = None
+    application: Interval | None = None
+    votes: Votes | None = None
+    set_changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeView:
+    """One metric that people have judged too, or that is asked about anchors.
+
+    `judged` items have a verdict of this version, `labelled` of them also one of people. `unscored` are labels on
+    items that this version has no verdict for, `undecided` items on which people are split. `trusted` is the method
+    to go by, None where none can be; `why` says why in words. `current` says that it is the version configured now.
+    """
+
+    label: str
+    maker: str
+    digest: str
+    threshold: float | None
+    others: tuple[Version, ...]
+    judged: int
+    passes: Interval | None
+    labelled: int
+    unscored: int
+    undecided: int
+    agreement: Agreement | None
+    corrections: tuple[Correction, ...]
+    trusted: Method | None
+    why: str
+    needs: tuple[Need, ...]
+    several: int
+    people_kappa: Interval | None
+    disagreements: tuple[Disagreement, ...]
+    more_disagreements: int = 0
+    anchors: AnchorView | None = None
+    current: bool = True
+
+    @property
+    def best(self) -> Corrected | None:
+        """The pass rate to go by."""
+        return next((each.found for each in self.corrections if each.method == self.trusted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Every judge of a monitor, and what the user must be told of labels and anchors."""
+
+    views: tuple[JudgeView, ...] = ()
+    notes: tuple[str, ...] = ()

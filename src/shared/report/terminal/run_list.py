@@ -1,0 +1,72 @@
+"""Runs in a list, and one run with all that is stored of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared.core.clock import iso
+from shared.core.digests import plain
+from shared.core.results import RunReport, Stream
+from shared.report.terminal.aligned import aligned
+from shared.report.terminal.run_summary import as_json
+from shared.report.text.formatting import dollars, duration, line, moment
+from shared.report.text.result_words import STATUS
+
+_LISTED = (
+    "run_id",
+    "monitor",
+    "stream",
+    "status",
+    "started_at",
+    "finished_at",
+    "seconds",
+    "cost",
+    "counts",
+    "config_digest",
+)
+
+
+def runs_text(runs: Sequence[RunReport], stream: Stream) -> str:
+    """The runs as a table, those outside `stream` marked: they had no memory and left no mark."""
+    head = ("run", "began", "status", "took", "cost", "read", "drawn", "scored", "scores", "failures")
+    rows = [_row(run, stream) for run in runs]
+    lines = aligned(head, rows, left=3)
+    if any(run.stream != stream for run in runs):
+        lines += ["", "*: without memory (--no-dedup): scored for itself, nothing marked"]
+    return "\n".join(lines).replace("\u00a0", " ") + "\n"
+
+
+def _row(run: RunReport, stream: Stream) -> tuple[str, ...]:
+    at = run.counts
+    counts = (f"{n:,}" for n in (at.read, at.drawn, at.scored, at.scores, at.failures))
+    status = STATUS[run.status][1] + (" *" if run.stream != stream else "")
+    return (
+        line(run.run_id, 60),
+        moment(run.started_at)[:-4],
+        status,
+        duration(run.seconds),
+        dollars(run.cost),
+        *counts,
+    )
+
+
+def runs_json(runs: Sequence[RunReport]) -> list[dict[str, Any]]:
+    """The same as plain values."""
+    whole = (as_json(run) for run in runs)
+    return [{key: run[key] for key in _LISTED} for run in whole]
+
+
+def run_facts(run: RunReport) -> dict[str, str]:
+    """What a run's summary leaves out: its ids, times and what travelled with its scores."""
+    facts: Mapping[str, str] = {
+        "run": run.run_id,
+        "stream": str(run.stream),
+        "began": iso(run.started_at),
+        "ended": "" if run.finished_at is None else iso(run.finished_at),
+        "config": run.config_digest,
+        "version": run.version,
+        "environment": run.environment,
+        "published": ", ".join(f"{key} {value}" for key, value in plain(run.publishing).items()),
+    }
+    return {name: value for name, value in facts.items() if value}

@@ -1,0 +1,88 @@
+"""What a run's numbers mean, in words that the terminal and the page share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.core.results import Counts, Kind, RunReport, Status
+from shared.report.text.formatting import percent
+
+STATUS: Mapping[Status, tuple[str, str, str]] = {
+    "running": ("…", "Running", "plain"),
+    "done": ("✓", "Done", "good"),
+    "nothing_new": ("✓", "Nothing new", "good"),
+    "failed": ("✗", "Failed", "bad"),
+    "unpublished": ("✗", "Not all published", "bad"),
+    "too_many_failures": ("✗", "Too many failures", "bad"),
+    "over_budget": ("!", "Over budget", "warn"),
+    "interrupted": ("!", "Interrupted", "warn"),
+    "dry_run": ("○", "Dry run", "plain"),
+}
+"""How a run ended: a sign, its words, and how good that is."""
+
+KIND_WORDS: Mapping[Kind, str] = {"metric": "", "sub_metric": "part", "aggregate": "combined"}
+
+NO_ESTIMATE = "no estimate: not drawn by chance"
+"""Why an inspection queue has no mean."""
+
+
+def many(n: int, one: str, more: str = "") -> str:
+    """A count with its noun."""
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
+
+
+def verdict(run: RunReport) -> str:
+    """One sentence: what the run did."""
+    at = run.counts
+    if run.status == "nothing_new":
+        return f"Nothing new: {_nothing(at)}."
+    origin = [f"{at.drawn:,} drawn from a pool of {at.pool:,}"] if at.drawn or at.pool else []
+    origin += [f"{at.resumed:,} drawn by another run"] if at.resumed else []
+    failed = f", {many(at.failed_items, 'item')} failed some metric" if at.failed_items else ""
+    scored = f"{many(at.scored, 'item')} scored{failed}" + (f" ({', '.join(origin)})" if origin else "")
+    if not at.failures:
+        return f"{scored}; {many(at.scores, 'score')}, no failures."
+    tried = f"{many(at.failures, 'failure')} among {many(at.scores + at.failures, 'score')} tried"
+    return f"{scored}; {tried} ({percent(at.failure_share)})."
+
+
+def _nothing(at: Counts) -> str:
+    if not at.read:
+        return "the source had no records in its window"
+    if at.already_scored:
+        return f"of {many(at.read, 'record')} read, {at.already_scored:,} had been seen before"
+    return f"of {many(at.read, 'record')} read, none was new"
+
+
+def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
+    """The way of the records through the run: name, number, and whether it is one to worry about."""
+    at = run.counts
+    return (
+        ("read", at.read, False),
+        ("broken", at.broken, at.broken > 0),
+        *((("left out", at.filtered, False),) if at.filtered else ()),
+        ("duplicates", at.duplicates, False),
+        ("already scored", at.already_scored, False),
+        ("pool", at.pool, False),
+        ("drawn", at.drawn, False),
+        *((("thinned out", at.thinned, False),) if at.thinned else ()),
+        ("resumed", at.resumed, False),
+        ("scored", at.scored, False),
+        ("failed items", at.failed_items, at.failed_items > 0),
+        ("scores", at.scores, False),
+        ("failures", at.failures, at.failures > 0),
+        ("not applicable", at.not_applicable, False),
+        *((("no metric applies", at.no_metric, False),) if at.no_metric else ()),
+        ("marked", at.marked, False),
+    )
+
+
+def problem_counts(run: RunReport) -> tuple[str, ...]:
+    """What went wrong, as short phrases."""
+    at = run.counts
+    found = []
+    if at.broken:
+        found.append(f"{many(at.broken, 'record')} broken")
+    if at.failures:
+        found.append(f"{many(at.failures, 'failure')} of metrics")
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""Estimates, intervals, agreement and tests."""

@@ -1,0 +1,66 @@
+"""The blocks `labels` and `anchors`: where people's verdicts come from, and the frozen set that judges are held to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.core.ports import LabelSource
+from shared.core.records import DatasetItem
+from shared.core.registry import hint
+from shared.report.records.judge_records import Chosen
+from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.config.monitor_config import MonitorConfig
+from shared.wiring.config.labels_config import LabelsCommon
+from shared.wiring.config.registries import Registries
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """Label sources, how the labelled items were chosen, and what makes items of the anchor file's records."""
+
+    sources: tuple[LabelSource, ...] = ()
+    chosen: Chosen = "at_random"
+    extract: Callable[[Any], DatasetItem] | None = None
+
+
+def build_labelling(config: MonitorConfig, registries: Registries, checker: Checker, root: Path) -> Labelling:
+    """What the two blocks ask for; mistakes are noted in `checker`."""
+    given = config.labels
+    blocks = [] if given is None else given if isinstance(given, list) else [given]
+    sources: list[LabelSource] = []
+    ways: list[Chosen] = []
+    for i, block in enumerate(blocks):
+        where: tuple[str | int, ...] = ("labels", i) if isinstance(given, list) else ("labels",)
+        common = {key: value for key, value in block.items() if key in LabelsCommon.model_fields}
+        checked = checker.model(LabelsCommon, common, where)
+        target = checker.resolve(registries.labels, block["type"], (*where, "type")) if "type" in block else None
+        if checked is None or target is None:
+            continue
+        ways.append(checked.chosen)
+        own = {key: value for key, value in block.items() if key not in LabelsCommon.model_fields}
+        params = checker.model(params_model(target, {}, checked.type), own, where)
+        if params is not None:
+            sources.append(target(params, root))
+    if len(set(ways)) > 1:
+        found = " and ".join(sorted(set(ways)))
+        checker.problem(("labels",), f"found chosen: {found}; labels chosen in different ways cannot be taken together")
+    return Labelling(tuple(sources), ways[0] if ways else "at_random", _extractor(config, registries, checker))
+
+
+def _extractor(config: MonitorConfig, registries: Registries, checker: Checker) -> Callable[[Any], DatasetItem] | None:
+    anchors = config.anchors
+    if anchors is None:
+        return None
+    for i, label in enumerate(anchors.metrics):
+        if label not in config.metrics_config:
+            known = hint(label, config.metrics_config)
+            checker.problem(("anchors", "metrics", i), f"unknown label {label!r}. {known}")
+    extract = checker.resolve(registries.extractors, anchors.extractor, ("anchors", "extractor"))
+    if extract is not None and not callable(extract):
+        checker.problem(("anchors", "extractor"), f"{anchors.extractor!r} cannot be called")
+        return None
+    found: Callable[[Any], DatasetItem] | None = extract
+    return found

@@ -1,0 +1,279 @@
+"""From a YAML file to a monitor that is ready to run. Every mistake in the file is found before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.core.clock import Clock, utc_now
+from shared.core.digests import digest
+from shared.core.errors import ConfigError
+from shared.core.state.outbox import Outlet
+from shared.core.ports import DataSource, SourceContext
+from shared.core.registry import hint
+from shared.core.results import Stream
+from shared.monitoring.candidates import Again
+from shared.monitoring.plan import Limits, MonitorPlan
+from shared.monitoring.sampling.strategies import Stratified
+from shared.privacy.redaction import Redactor
+from shared.report.text.mask import mask_yaml
+from shared.scoring.metric import BoundMetric
+from shared.scoring.runner import Runner, RunnerOptions
+from shared.scoring.tree import Node
+from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
+from shared.wiring.build.build_embeddings import Embeddings
+from shared.wiring.config.find_config import called
+from shared.wiring.build.build_labels import Labelling, build_labelling
+from shared.wiring.build.build_context import Making
+from shared.wiring.build.build_metrics import Parts, build_metrics, build_tree
+from shared.wiring.build.build_models import Models
+from shared.wiring.build.build_budget import Money, build_money, money_notes
+from shared.wiring.build.redacting_sinks import redacting, redactor_of
+from shared.wiring.config.registries import Registries, build_registries
+from shared.wiring.config.settings import Surroundings, surroundings
+from shared.wiring.build.build_sinks import build_sinks, patience_of
+from shared.wiring.build.build_stores import Store
+from shared.wiring.config.yaml_file import Document, read_document
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asks for besides the file."""
+
+    overrides: tuple[str, ...] = ()
+    limit: int | None = None
+    deduplicate: bool = True
+    dry_run: bool = False
+    first_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A checked configuration and everything made of it; nothing has been opened yet.
+
+    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts. With
+    `first_run` the monitor may begin without a memory.
+    """
+
+    config: MonitorConfig
+    document: Document
+    around: Surroundings
+    plan: MonitorPlan
+    store: Store
+    sinks: tuple[Outlet, ...]
+    metrics: tuple[BoundMetric, ...]
+    nodes: tuple[Node, ...]
+    notes: tuple[str, ...]
+    models: Models
+    embeddings: Embeddings
+    money: Money
+    redactor: Redactor | None = None
+    labelling: Labelling = field(default_factory=Labelling)
+    first_run: bool = False
+
+
+def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
+    """Check a configuration and make a monitor of it.
+
+    Raises:
+        ConfigError: with every mistake found, each with file, line and path.
+    """
+    around = surroundings(path)
+    overrides = wishes.overrides if wishes.limit is None else (*wishes.overrides, f"source.limit={wishes.limit}")
+    document = read_document(path, called(path), around.variables, overrides)
+    checker = Checker(document)
+    config = checker.model(MonitorConfig, document.data, ())
+    if config is None:
+        checker.raise_any()
+        raise ConfigError(f"{document.name}: cannot be read")
+    return _Builder(config, document, around, checker, build_registries()).build(wishes, clock)
+
+
+class _Builder:
+    """Makes the parts of one monitor; mistakes are collected and told together."""
+
+    def __init__(
+        self,
+        config: MonitorConfig,
+        document: Document,
+        around: Surroundings,
+        checker: Checker,
+        registries: Registries,
+    ) -> None:
+        self.config, self.document, self.around = config, document, around
+        self.checker, self.registries = checker, registries
+
+    def build(self, wishes: Wishes, clock: Clock) -> Built:
+        config, checker = self.config, self.checker
+        common, source = self._source()
+        strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
+        models = Models(config.models, self.registries.models, checker, self.around.root)
+        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
+        parts = Parts(self.registries.metrics, models, embeddings, self.around.root)
+        metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
+        money = build_money(config, models, embeddings, checker, self.around.root)
+        nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
+        store = self._component(
+            {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
+        )
+        labels = [metric.label for metric in metrics] + [node.label for node in nodes]
+        sinks = build_sinks(Making(config, checker, self.around, labels, source))
+        self._spreads(strategy, labels)
+        labelling = build_labelling(config, self.registries, checker, self.around.root)
+        self._thinning(store)
+        checker.raise_any()
+        assert common is not None and source is not None
+        environment = config.environment or self.around.settings.environment
+        remembers = store.remembers and wishes.deduplicate and self.around.settings.deduplicate
+        plan = MonitorPlan(
+            name=config.name,
+            stream=_stream(source, config.name, None if remembers else clock()),
+            one_off=not remembers,
+            source=source,
+            strategy=strategy,
+            runner=Runner(metrics, nodes, self._runner_options()),
+            again=_again(store, metrics, nodes),
+            limits=Limits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
+            patience=patience_of(config.publishing),
+            version=config.version,
+            environment=environment,
+            publishing=_publishing(common, config),
+            config_digest=digest(self.document.data),
+            config_text=mask_yaml(self.document.text),
+            aggregates=strategy.unbiased and (store.keeps_undrawn or strategy.uniform),
+            population=config.evaluation.interval,
+            publish_only=frozenset(config.publishing.metric_names),
+        )
+        redactor = redactor_of(config.privacy, self.around.settings)
+        notes = self._told(models, money, redactor)
+        sinks = sinks if redactor is None else tuple(redacting(outlet, redactor) for outlet in sinks)
+        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
+        built = Built(config, self.document, self.around, *made, first_run=wishes.first_run)
+        return _dry(built) if wishes.dry_run else built
+
+    def _told(self, models: Models, money: Money, redactor: Redactor | None) -> tuple[str, ...]:
+        """What must be said of the configuration."""
+        evaluation = self.config.evaluation
+        return (
+            *_notes(self.config),
+            *money_notes(money),
+            *models.notes(evaluation.max_concurrent, evaluation.timeout),
+            *(() if redactor is None else models.recordings()),
+        )
+
+    def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:
+        """A part that is its own parameters: a sampling strategy, a store."""
+        if key not in value:
+            known = hint("", [entry.name for entry in registry.entries()])
+            self.checker.problem(where, f"{key!r} is missing; expected the name of a {registry.kind}. {known}")
+            return None
+        target = self.checker.resolve(registry, value[key], (*where, key))
+        if target is None:
+            return None
+        own = {name: inner for name, inner in value.items() if name != key}
+        if isinstance(target, type) and issubclass(target, BaseModel):
+            return self.checker.model(target, own, where)
+        model = params_model(target, dict(signature(target).parameters), str(value[key]))
+        params = self.checker.model(model, own, where)
+        return None if params is None else target(**{name: getattr(params, name) for name in model.model_fields})
+
+    def _source(self) -> tuple[SourceCommon | None, DataSource | None]:
+        raw, checker = self.config.source, self.checker
+        common = {key: value for key, value in raw.items() if key in SourceCommon.model_fields}
+        own = {key: value for key, value in raw.items() if key not in SourceCommon.model_fields}
+        shared = checker.model(SourceCommon, common, ("source",))
+        target = None
+        if "type" in raw:
+            target = checker.resolve(self.registries.sources, raw["type"], ("source", "type"))
+        extractor = raw.get("extractor", "item")
+        extract = checker.resolve(self.registries.extractors, extractor, ("source", "extractor"))
+        if extract is not None and not callable(extract):
+            checker.problem(("source", "extractor"), f"{extractor!r} cannot be called; expected a function of a record")
+            extract = None
+        if target is None or shared is None:
+            return shared, None
+        params = self._source_params(target, own)
+        if params is None or extract is None:
+            return shared, None
+        context = SourceContext(self.around.root, f"{shared.type}:{shared.name}", extract)
+        return shared, target(params, context)
+
+    def _source_params(self, target: Any, own: dict[str, Any]) -> BaseModel | None:
+        model = params_model(target, {}, "source")
+        for key in list(own):
+            if key not in model.model_fields:
+                known = [*model.model_fields, *SourceCommon.model_fields]
+                self.checker.problem(("source", key), f"unknown key {key!r}. {hint(key, known)}")
+                del own[key]
+        return self.checker.model(model, own, ("source",))
+
+    def _spreads(self, strategy: Any, labels: list[str]) -> None:
+        """The label whose past scores a Neyman allocation goes by must be one that is scored."""
+        label = strategy.metric if isinstance(strategy, Stratified) else None
+        if label is not None and labels and label not in labels:
+            self.checker.problem(("sampling", "metric"), f"unknown label {label!r}. {hint(label, labels)}")
+
+    def _thinning(self, store: Any) -> None:
+        """Items that are left out by chance must be remembered: drawn again, they would count twice."""
+        budget = self.config.budget
+        if budget is not None and budget.on_over == "thin" and store is not None and not store.keeps_undrawn:
+            text = "thin needs a memory of what it left out; take scored_store sqlite, or on_over stop or warn"
+            self.checker.problem(("budget", "on_over"), text)
+
+    def _runner_options(self) -> RunnerOptions:
+        evaluation = self.config.evaluation
+        return RunnerOptions(evaluation.max_concurrent, evaluation.throttle_delay, evaluation.timeout)
+
+
+def _stream(source: DataSource, name: str, now: datetime | None) -> Stream:
+    """Without deduplication a run has a stream of its own, so that it meets nothing it knows and leaves no mark."""
+    return Stream(source.key, name if now is None else f"{name}@{now:%Y%m%dT%H%M%S.%f}")
+
+
+def _again(store: Store, metrics: list[BoundMetric], nodes: tuple[Node, ...]) -> Again:
+    reads = tuple(sorted({field for metric in metrics for field in metric.reads}))
+    made = tuple(metric.ref.digest for metric in metrics) + tuple(node.digest for node in nodes)
+    return Again(store.policy, reads, made)
+
+
+def _publishing(common: SourceCommon, config: MonitorConfig) -> dict[str, Any]:
+    """What travels with every row, under the names that users' tables have."""
+    values = {
+        "source_type": common.db_source_type or common.type,
+        "source_name": common.name,
+        "source_component": common.component or common.agent_component,
+        "agent": common.agent,
+        "channel": common.channel,
+        "eval_mode": common.eval_mode,
+        "environment": common.environment,
+        "description": config.evaluation.description or None,
+        "metadata": config.evaluation.metadata or None,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _notes(config: MonitorConfig) -> list[str]:
+    """Keys that are accepted from older files and do nothing: said, never dropped in silence."""
+    given = config.evaluation.model_fields_set
+    idle = [key for key in ("trace_granularity", "flush_per_metric", "cache", "errors") if key in given]
+    notes = [f"evaluation.{key} is accepted and has no effect" for key in idle]
+    if config.publishing.experiment is not None and "flush" in config.publishing.experiment.model_fields_set:
+        notes.append("publishing.experiment.flush is accepted and has no effect: what is sent is confirmed")
+    return notes
+
+
+def _dry(built: Built) -> Built:
+    """The same monitor for a dry run: metrics that may cost money or time are left out, and said."""
+    free = [metric for metric in built.metrics if not (metric.is_async or metric.blocking)]
+    left = [metric.label for metric in built.metrics if metric.is_async or metric.blocking]
+    nodes = () if left else built.nodes
+    note = (f"dry run: not called, as they may cost money or time: {', '.join(left)}",) if left else ()
+    runner = Runner(free, nodes, built.plan.runner.options)
+    return replace(built, plan=replace(built.plan, runner=runner, mode="dry_run"), notes=built.notes + note)

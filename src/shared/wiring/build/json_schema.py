@@ -1,0 +1,155 @@
+"""The JSON Schema of the whole configuration, for editors: the models of `monitor_config.py` with everything that can be
+chosen by name put in their place. `trueline schema` writes it to `configs/trueline.schema.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from inspect import signature
+from typing import Any
+
+from pydantic import BaseModel
+
+from shared.core.registry import Registry
+from shared.files.file_sink import FileSink
+from shared.llm.budget.prices import Price
+from shared.scoring.metric import BoundMetric, parameters, spec_of
+from shared.telemetry.otlp_sink import OpenTelemetrySink
+from shared.wiring.config.checker import Named, params_model
+from shared.wiring.config.monitor_config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.config.labels_config import LabelsCommon
+from shared.wiring.build.build_embeddings import EmbeddingCommon
+from shared.wiring.build.build_context import with_required
+from shared.wiring.build.build_models import ModelCommon
+from shared.wiring.config.registries import Registries
+from shared.wiring.build.sink_langfuse import LangfusePublishing
+
+Schema = dict[str, Any]
+_METRIC: Schema = {"$ref": "#/$defs/Metric"}
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{.+\}", "description": "a variable, ${NAME:-default}"}
+
+
+def config_schema(registries: Registries) -> Schema:
+    """The schema of a monitor's YAML file (JSON Schema 2020-12)."""
+    schema = MonitorConfig.model_json_schema()
+    place = schema["properties"]
+    place["source"] = _choices(registries.sources, "type", _model_schema(SourceCommon)["properties"])
+    place["sampling"] = _choices(registries.sampling, "strategy", {})
+    place["models"] = {
+        "type": "object",
+        "description": "language models by the name that metrics ask for them",
+        "additionalProperties": _choices(registries.models, "type", _model_schema(ModelCommon)["properties"]),
+    }
+    prices = {"type": "object", "additionalProperties": {"$ref": "#/$defs/Price"}}
+    place["prices"] = {**place["prices"], "anyOf": [prices, {"type": "string"}]}
+    schema["$defs"]["Price"] = _model_schema(Price)
+    place["embeddings"] = {
+        "type": "object",
+        "description": "embedding models by the name that metrics ask for them",
+        "additionalProperties": _choices(registries.embeddings, "type", _model_schema(EmbeddingCommon)["properties"]),
+    }
+    place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
+    labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])
+    place["labels"] = {"anyOf": [labels, {"type": "array", "items": labels, "minItems": 1}, {"type": "null"}]}
+    place["metrics_config"] = {
+        "type": "object",
+        "minProperties": 1,
+        "description": "label -> class and its parameters",
+        "additionalProperties": _METRIC,
+    }
+    schema["$defs"]["Metric"] = _metrics(registries.metrics)
+    publishing = schema["$defs"]["Publishing"]["properties"]
+    publishing["files"] = _sink(FileSink.Params)
+    events = _model_schema(OpenTelemetrySink.Params)
+    del events["required"]  # the endpoint may come from a variable
+    publishing["opentelemetry"] = {"anyOf": [events, {"type": "null"}]}
+    reached = ("base_url", "public_key", "secret_key")
+    publishing["langfuse"] = _sink(LangfusePublishing, optional=reached)
+    schema = _with_variables(_hoisted(schema))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
+
+
+def _sink(params: type[BaseModel], optional: Sequence[str] = ()) -> Schema:
+    """A sink's block; `optional` keys are found elsewhere where it does not say them."""
+    found = _model_schema(with_required(params))
+    found["required"] = [name for name in found.get("required", ()) if name not in optional]
+    return {"anyOf": [found, {"type": "null"}]}
+
+
+def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default: str = "") -> Schema:
+    """One branch per known name, and one for dotted paths, whose parameters no schema knows. `default` goes unsaid."""
+    branches = []
+    for entry in registry.entries():
+        target = registry.resolve(entry.name)
+        inner = _model_schema(params_model(target, dict(signature(target).parameters), entry.name))
+        branch = _branch(inner, {**common, key: {"const": entry.name}}, key, target.__doc__)
+        if entry.name == default:
+            branch["required"].remove(key)
+        branches.append(branch)
+    names = [entry.name for entry in registry.entries()]
+    path = {"type": "object", "required": [key], "properties": {key: _path(names)}}
+    return {"oneOf": [*branches, path]}
+
+
+def _metrics(registry: Registry) -> Schema:
+    common = _model_schema(MetricCommon)["properties"]
+    branches = []
+    for entry in registry.entries():
+        target = registry.resolve(entry.name)
+        params = params_model(target, parameters(target), entry.name)
+        inner = _model_schema(params)
+        for name, info in params.model_fields.items():
+            if Named(BoundMetric) in info.metadata:
+                inner["properties"][name] = _METRIC
+        branches.append(_branch(inner, {**common, "class": {"const": entry.name}}, "class", spec_of(target).summary))
+    names = [entry.name for entry in registry.entries()]
+    return {"oneOf": [*branches, {"type": "object", "required": ["class"], "properties": {"class": _path(names)}}]}
+
+
+def _path(names: list[str]) -> Schema:
+    return {"type": "string", "pattern": r"[.:]", "not": {"enum": names}, "description": "package.module:attr"}
+
+
+def _branch(inner: Schema, more: Mapping[str, Schema], key: str, doc: str | None) -> Schema:
+    return {
+        **inner,
+        "title": more[key]["const"],
+        "description": (doc or "").split("\n")[0],
+        "properties": {**more, **inner.get("properties", {})},
+        "required": [key, *(name for name in inner.get("required", []))],
+        "additionalProperties": False,
+    }
+
+
+def _model_schema(model: type[BaseModel]) -> Schema:
+    return model.model_json_schema()
+
+
+def _hoisted(schema: Schema) -> Schema:
+    """The schema with every inner `$defs` moved to the top, where `$ref`s look for them."""
+    found: Schema = {}
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            for name, inner in value.get("$defs", {}).items():
+                found[name] = clean(inner)
+            return {key: clean(inner) for key, inner in value.items() if key != "$defs"}
+        return [clean(each) for each in value] if isinstance(value, list) else value
+
+    cleaned: Schema = clean(schema)
+    return {**cleaned, "$defs": found}
+
+
+def _with_variables(schema: Schema) -> Schema:
+    """The schema in which a number or yes/no may also be a `${VARIABLE}`."""
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, list):
+            return [widen(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        inner = {key: widen(each) for key, each in value.items()}
+        plain = inner.get("type") in ("integer", "number", "boolean") or "enum" in inner
+        return {"anyOf": [inner, _VARIABLE]} if plain else inner
+
+    widened: Schema = widen(schema)
+    return widened

@@ -1,0 +1,149 @@
+"""`check`: what a configuration would do, in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from shared.core.digests import plain
+from shared.core.state.outbox import Outlet
+from shared.llm.budget.prices import FREE
+from shared.scoring.metric import BoundMetric
+from shared.wiring.build.build_budget import Money
+from shared.wiring.build.build_monitor import Built
+
+
+def explained(built: Built, costs: Sequence[str] = ()) -> str:
+    """Lines that say what would be read, drawn, scored, paid, remembered and published."""
+    config, plan = built.config, built.plan
+    lines = [
+        f"{built.document.name} is valid.",
+        f"monitor     {config.name}{f', version {config.version}' if config.version else ''}"
+        f"{f', environment {plan.environment}' if plan.environment else ''}",
+        f"source      {plan.stream.source_key}: {_words(config.source)}",
+        f"sampling    {_words(config.sampling)}; {_aggregates(built)}",
+        "metrics",
+        *(f"  {_metric(metric)}" for metric in built.metrics),
+        *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
+        *_models(built, costs),
+        f"memory      {_words(config.scored_store)}; state in {built.store.shown(built.around.root)}; "
+        f"scored again: {built.store.policy}",
+        f"publishing  {', '.join(map(_sink, built.sinks)) or 'state database only'}",
+        *_verdicts(built),
+        f"report      {config.report.path or 'none'}",
+        f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
+        f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
+    ]
+    if config.schedule is not None:
+        every = config.schedule.cron or f"every {config.schedule.interval_minutes:g} minutes"
+        lines.append(f"schedule    {every} (used by a long-lived scheduler only)")
+    return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
+
+
+def _verdicts(built: Built) -> list[str]:
+    """Where people's verdicts come from, if anywhere."""
+    found, anchors = built.labelling, built.config.anchors
+    sources = ", ".join(source.name for source in found.sources)
+    lines = [f"labels      {sources}, chosen {found.chosen.replace('_', ' ')}"] if sources else []
+    if anchors is not None:
+        every = f" and every {anchors.every}" if anchors.every else ""
+        votes = f", {anchors.repeats} votes each" if anchors.repeats > 1 else ""
+        lines.append(f"anchors     {anchors.path}: judged when a judge changes{every}{votes}")
+    return lines
+
+
+def _models(built: Built, costs: Sequence[str]) -> list[str]:
+    """The models that metrics ask, with their prices, the budget, and what it will cost."""
+    money = built.money
+    if not money.asked:
+        return []
+    lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.asked)]
+    if money.allowance is not None:
+        lines.append(f"budget      {money.allowance}, then {money.allowance.on_over}")
+    return [*lines, *costs]
+
+
+def _model(money: Money, alias: str) -> str:
+    name, price = money.models.names(alias)[0], money.price(alias)
+    if price is None:
+        return f"{name}: no price is known"
+    if price == FREE:
+        return f"{name}: costs nothing"
+    cached = price.input if price.cached_input is None else price.cached_input
+    words = f"${price.input:g} input, ${cached:g} cached input, ${price.output:g} output"
+    return f"{name}: {words}, a million tokens"
+
+
+def explained_json(built: Built, costs: Sequence[str] = ()) -> dict[str, Any]:
+    """The same as plain values."""
+    plan = built.plan
+    return {
+        "valid": True,
+        "file": built.document.name,
+        "monitor": plan.name,
+        "source_key": plan.stream.source_key,
+        "metrics": [
+            {
+                "label": metric.label,
+                "class": metric.spec.name,
+                "version": metric.ref.version,
+                "digest": metric.ref.digest,
+                "threshold": metric.threshold,
+                "inverse": metric.inverse,
+                "params": _params(metric),
+            }
+            for metric in built.metrics
+        ],
+        "models": {alias: _priced(built.money, alias) for alias in built.money.asked},
+        "budget": None if built.money.allowance is None else plain(built.money.allowance),
+        "costs": list(costs),
+        "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
+        "aggregates": plan.aggregates,
+        "state": built.store.shown(built.around.root),
+        "config_digest": plan.config_digest,
+        "notes": built.notes,
+    }
+
+
+def _params(metric: BoundMetric) -> Any:
+    """A metric's parameters as plain values, a metric that is one of them by its class and parameters."""
+    inner = {
+        name: {"class": value.spec.name, **_params(value)} if isinstance(value, BoundMetric) else value
+        for name, value in metric.params.items()
+    }
+    return plain(inner)
+
+
+def _priced(money: Money, alias: str) -> dict[str, Any]:
+    price = money.price(alias)
+    return {"name": money.models.names(alias)[0], "price": None if price is None else price.model_dump()}
+
+
+def _words(part: dict[str, Any]) -> str:
+    """A part's parameters on one line."""
+    told = ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
+    return re.sub(r"://[^/@\s]*@", "://***@", told)
+
+
+def _sink(outlet: Outlet) -> str:
+    return outlet.name if outlet.required else f"{outlet.name} (best effort)"
+
+
+def _secret(key: str) -> bool:
+    return any(word in key.lower() for word in ("key", "secret", "token", "password", "connection"))
+
+
+def _metric(metric: BoundMetric) -> str:
+    sign = "below" if metric.inverse else "at least"
+    passes = "no threshold" if metric.threshold is None else f"passes {sign} {metric.threshold:g}"
+    kind = "coroutine" if metric.is_async else "own process" if metric.blocking else "in place"
+    return f"{metric.label:24} {metric.spec.name} v{metric.ref.version}: {passes}, {kind}"
+
+
+def _aggregates(built: Built) -> str:
+    if built.plan.aggregates:
+        return "means and pass rates with 95 % intervals"
+    if not built.plan.strategy.unbiased:
+        return "an inspection queue: scores are shown, no means or rates (the draw is not by chance)"
+    return "no means or rates: with the CSV store alone only uniform sampling gives them"

@@ -1,0 +1,153 @@
+"""`trueline explain`: the whole story of one item, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shared.core.ports import RunReader
+from shared.core.registry import nearest
+from shared.core.results import RunReport, Stream
+from shared.core.state.item_history import ItemStory, PassedOver
+from shared.privacy.redact_records import redact_failure, redact_item, redact_score
+from shared.privacy.redaction import Redactor
+from shared.report.terminal.aligned import wrapped
+from shared.report.terminal.item_history_text import StoryOptions, left_out_text, missing, story_text, verdict
+from shared.report.text.formatting import line
+from shared.wiring.build.build_monitor import Built
+from shared.wiring.build.build_stores import Opened
+from shared.wiring.commands.report_page import told
+from shared.wiring.commands.stored_state import print_json, print_text, stored_state
+
+_PAST = 100
+"""Runs whose streams and broken records are searched."""
+
+_LOST = "Marked as scored, but its decision and its scores are not in the state any more."
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is stored of an item, by the id that it was found by; where nothing is, `words` say what else is known, and
+    `known` whether it is one of the monitor's.
+    """
+
+    item_id: str
+    stories: Sequence[ItemStory]
+    passed: Sequence[PassedOver]
+    words: Sequence[str] = ()
+    known: bool = True
+
+
+def print_story(built: Built, item_id: str, in_json: bool) -> int:
+    """Print what is stored of an item, given by its id or the only beginning of one, in the monitor's stream and in
+    those of its runs without memory; 1 when it is not known.
+
+    Raises:
+        UsageError: when there is no state yet.
+    """
+    with stored_state(built) as opened:
+        runs = opened.reader.runs(built.plan.name, _PAST)
+        found = _look(built, opened, runs, item_id)
+    stories, passed = found.stories, found.passed
+    if built.redactor is not None:
+        stories = [_redacted(story, built.redactor) for story in stories]
+        passed = [each._replace(item_id=_name(built, found.item_id), detail="") for each in passed]
+    told_by = [(story, _options(built, runs, story)) for story in stories]
+    name = _name(built, found.item_id)
+    if in_json:
+        print_json(
+            {"item_id": name, "stories": [_values(*each) for each in told_by]}
+            | {"notes": found.words, "passed_over": [each._asdict() for each in passed]}
+        )
+    elif found.words:
+        print_text("\n".join(wrapped(f"{line(name, 200)}: {' '.join(found.words)}")) + "\n")
+    else:
+        print_text(
+            "\n".join([*(story_text(*each) for each in told_by), *([left_out_text(name, passed)] * bool(passed))])
+        )
+    return 0 if found.known else 1
+
+
+def _look(built: Built, opened: Opened, runs: Sequence[RunReport], item_id: str) -> _Found:
+    streams = _streams(built, runs)
+    found = _stored(opened.reader, streams, item_id)
+    if found.stories or left_out_text(item_id, found.passed):  # that it once came twice does not say what became of it
+        return found
+    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
+        return _Found(item_id, (), (), [_LOST])
+    near = _near(opened.reader, streams, item_id)
+    begun = [each for each in near if each.startswith(item_id)]
+    if len(begun) == 1:
+        return _stored(opened.reader, streams, begun[0])
+    return _Found(item_id, (), (), _unknown(built, runs, item_id, near), known=False)
+
+
+def _stored(reader: RunReader, streams: Sequence[Stream], item_id: str) -> _Found:
+    stories = [story for stream in streams for story in reader.story(stream, item_id)]
+    passed = [] if stories else [each for stream in streams for each in reader.passed_over(stream, item_id)]
+    return _Found(item_id, stories, passed)
+
+
+def _name(built: Built, item_id: str) -> str:
+    return item_id if built.redactor is None else built.redactor.name(item_id)
+
+
+def _streams(built: Built, runs: Sequence[RunReport]) -> list[Stream]:
+    """The monitor's own stream first, then those of runs without memory, newest first."""
+    own = [] if built.plan.one_off else [built.plan.stream]
+    source = built.plan.stream.source_key
+    return list(dict.fromkeys((*own, *(run.stream for run in runs if run.stream.source_key == source))))
+
+
+def _unknown(built: Built, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
+    """What may be said of an item without a decision."""
+    begun = [_name(built, each) for each in near if each.startswith(item_id)]
+    if begun:
+        return [f"The beginning of several ids, such as {', '.join(map(repr, begun[:3]))}; give more of it."]
+    words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
+    broken = [each for run in runs for each in told(built, run).broken if item_id in each]
+    if broken:
+        words.append(f"A broken record names it: {line(broken[0], 300)}.")
+    close = nearest(item_id, near)
+    if close:
+        words.append(f"Did you mean {_name(built, close)!r}?")
+    return words
+
+
+def _near(reader: RunReader, streams: Sequence[Stream], item_id: str) -> list[str]:
+    return list(dict.fromkeys(each for stream in streams[:5] for each in reader.ids_near(stream, item_id)))
+
+
+def _options(built: Built, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:
+    newest = next((run for run in runs if run.stream == story.stream), None)
+    digests = {metric.label: metric.ref.digest for metric in built.metrics}
+    return StoryOptions(
+        digests=digests | {node.label: node.digest for node in built.nodes},
+        max_attempts=built.plan.limits.max_attempts,
+        policy=built.store.policy,
+        postponing=newest is not None and newest.counts.postponed > 0,
+        show_text=built.redactor is None or built.config.privacy.show_text,
+    )
+
+
+def _redacted(story: ItemStory, redactor: Redactor) -> ItemStory:
+    """The story as it may be shown."""
+    name = redactor.name(story.decision.item_id)
+    return story._replace(
+        decision=replace(story.decision, item_id=name, stratum=redactor.redact(story.decision.stratum)),
+        item=None if story.item is None else redact_item(story.item, redactor),
+        scores=tuple(each._replace(score=redact_score(each.score, redactor)) for each in story.scores),
+        failures=tuple(each._replace(failure=redact_failure(each.failure, redactor)) for each in story.failures),
+        delivered=tuple(each._replace(reason=redactor.redact(each.reason)) for each in story.delivered),
+    )
+
+
+def _values(story: ItemStory, options: StoryOptions) -> dict[str, object]:
+    """The story as values; of the item what it is found by, not its texts."""
+    item = story.item
+    scores = story.scores
+    if not options.show_text:
+        scores = tuple(each._replace(score=each.score._replace(explanation="", signals=None)) for each in scores)
+    about = None if item is None else {"trace_id": item.trace_id, "source_timestamp": item.source_timestamp}
+    values = story._replace(scores=scores, item=None)._asdict()
+    return {"verdict": verdict(story, options), **values, "item": about, "missing": missing(story, options)}

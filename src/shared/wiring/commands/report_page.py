@@ -1,0 +1,80 @@
+"""The HTML page of a run: which run, where it goes, and what is known of its judges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from shared.core.errors import StoreError, UsageError
+from shared.core.ports import RunReader
+from shared.core.results import RunReport
+from shared.monitoring.plan import MonitorPlan
+from shared.privacy.redact_records import redact_report
+from shared.report.records.judge_records import Judges
+from shared.wiring.build.build_monitor import Built
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run, where its rows are, and what is known of its judges."""
+
+    reader: RunReader
+    report: RunReport
+    judges: Judges = field(default_factory=Judges)
+
+
+def try_page(built: Built, stored: Stored) -> tuple[Path | None, RunReport]:
+    """Write the HTML report; a page that cannot be written is said and fails nothing, for the scores are stored."""
+    report = stored.report
+    if built.config.report.path is None:
+        return None, report
+    try:
+        return write_page(built, stored, None), report
+    except StoreError as error:
+        return None, replace(report, notes=(*report.notes, f"the HTML report could not be written: {error}"))
+
+
+def write_page(built: Built, stored: Stored, out: Path | None) -> Path:
+    """Write the HTML report of a run; where it is.
+
+    Raises:
+        StoreError: when it cannot be written.
+    """
+    from shared.report.page.collect import collect  # late: a run that finds nothing needs no page
+    from shared.report.page.html import write_report
+    from shared.report.records.page_records import ReportOptions
+
+    config, report = built.config, stored.report
+    ranges = {metric.label: (metric.spec.low, metric.spec.high) for metric in built.metrics}
+    show_text = built.redactor is None or config.privacy.show_text
+    options = ReportOptions(days=config.report.days, ranges=ranges, show_text=show_text, cleaner=built.redactor)
+    path = out
+    if path is None:
+        own = report.monitor + (
+            "-no-dedup" if built.store.remembers and report.stream.monitor_key != report.monitor else ""
+        )
+        name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
+        path = built.around.root / name.replace("{run_id}", report.run_id)
+    data = collect(stored.reader, told(built, report), built.document.text, options)
+    write_report(data, path, stored.judges)
+    return path
+
+
+def told(built: Built, report: RunReport) -> RunReport:
+    """The report as it may be shown."""
+    return report if built.redactor is None else redact_report(report, built.redactor)
+
+
+def newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:
+    """The run of that id, or the monitor's newest with scores; runs without memory have streams of their own."""
+    if run_id is not None:
+        found = reader.run(run_id)
+        if found is None:
+            known = ", ".join(run.run_id for run in reader.runs(plan.name, limit=5)) or "none"
+            raise UsageError(f"run {run_id!r} is not known. The newest of this monitor: {known}")
+        return found
+    mine = (run for run in reader.runs(plan.name, limit=200) if run.stream.source_key == plan.stream.source_key)
+    newest = next((run for run in mine if run.counts.scored or run.counts.failed_items), None)
+    if newest is None:
+        raise UsageError(f"monitor {plan.name!r} has no run with scores yet; run it first")
+    return newest

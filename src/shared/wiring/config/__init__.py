@@ -1,0 +1,1 @@
+"""The YAML file and the environment: read, checked, and looked up by name."""

@@ -1,0 +1,59 @@
+"""The model of the `privacy:` block."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from shared.privacy.redaction import Redactor
+from shared.wiring.config.checker import Strict
+
+PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key"]
+
+
+class Privacy(Strict):
+    """What is taken out of texts on their way to sinks, report, terminal and logs, when SAFE_MODE is on."""
+
+    always: bool = Field(default=False, description="also without SAFE_MODE=1")
+    redact: list[PrivateKind] = Field(
+        default_factory=lambda: [*get_args(PrivateKind)], description="the kinds that are looked for; default: all"
+    )
+    entities: dict[str, str | list[str]] = Field(
+        default_factory=dict, description="NAME -> a regular expression, or a list of exact words"
+    )
+    allow: list[str] = Field(default_factory=list, description="texts that stay, in any case; * stands for anything")
+    regions: list[str] = Field(
+        default_factory=lambda: ["US"], description="countries whose national phone numbers are known, such as US, DE"
+    )
+    names: bool = Field(default=False, description="names of people too; needs the extra `names` (some 400 MB)")
+    show_text: bool = Field(default=True, description="false: the report shows no texts at all, not even redacted ones")
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self._redactor(b"", {})
+        return self
+
+    def redactor(self, key: bytes) -> Redactor:
+        """What redacts as this block asks; an empty `key` is replaced by a random one.
+
+        Raises:
+            ValueError: when an entity or a region cannot be used.
+            ConfigError: when names are asked for and the extra `names` is not installed.
+        """
+        if not self.names:
+            return self._redactor(key, {})
+        from shared.privacy.names import NameFinder
+
+        return self._redactor(key, {"names": NameFinder()})
+
+    def _redactor(self, key: bytes, more: dict[str, Any]) -> Redactor:
+        wrong = next((each for each in self.regions if not re.fullmatch("[A-Z]{2}", each)), None)
+        if wrong is not None:
+            raise ValueError(f"regions: expected countries of two capital letters such as 'US', found {wrong!r}")
+        entities = {name: tuple(each) if isinstance(each, list) else each for name, each in self.entities.items()}
+        kinds = frozenset(each.upper() for each in self.redact)
+        if key:
+            more = more | {"key": key}
+        return Redactor(kinds, entities, tuple(self.allow), tuple(self.regions), **more)

@@ -1,0 +1,127 @@
+"""What can be chosen by name, in lists that one can read. Nothing here is imported before it is chosen."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.core.errors import ConfigError
+from shared.core.registry import Registry
+from shared.scoring.library import BRIDGES, LIBRARY
+
+SOURCES = {
+    "file": "shared.files.file_source:FileSource",
+    "langfuse": "shared.langfuse.source.trace_source:LangfuseSource",
+    "langfuse_dataset": "shared.langfuse.source.dataset_source:LangfuseDatasetSource",
+}
+
+SAMPLING = {
+    "all": "shared.monitoring.sampling.strategies:All",
+    "random": "shared.monitoring.sampling.strategies:RandomSample",
+    "most_recent": "shared.monitoring.sampling.strategies:MostRecent",
+    "oldest": "shared.monitoring.sampling.strategies:Oldest",
+    "stratified": "shared.monitoring.sampling.strategies:Stratified",
+    "temporal_decay": "shared.monitoring.sampling.strategies:TemporalDecay",
+    "uncertainty": "shared.monitoring.sampling.strategies:Uncertainty",
+}
+
+STORES = {
+    "sqlite": "shared.wiring.build.build_stores:SqliteStore",
+    "postgres": "shared.wiring.build.build_stores:PostgresStore",
+    "csv": "shared.wiring.build.build_stores:CsvStore",
+    "none": "shared.wiring.build.build_stores:NoStore",
+}
+
+LABELS = {
+    "file": "shared.files.file_labels:FileLabels",
+    "langfuse": "shared.langfuse.source.annotation_labels:LangfuseLabels",
+}
+
+MODELS = {
+    "openai_compatible": "shared.llm.adapters.openai_compatible:OpenAICompatibleAdapter",
+    "local": "shared.llm.adapters.local:LocalAdapter",
+    "replay": "shared.llm.adapters.replay:ReplayAdapter",
+    "offline": "shared.llm.adapters.offline:OfflineAdapter",
+}
+
+EMBEDDINGS = {
+    "offline": "shared.llm.adapters.offline_embeddings:OfflineEmbedder",
+    "openai_compatible": "shared.llm.adapters.openai_embeddings:OpenAICompatibleEmbedder",
+}
+
+EXTRACTORS = {"item": "shared.wiring.config.item_extractor:item_from_record"}
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """All registries of one process, frozen."""
+
+    sources: Registry
+    sampling: Registry
+    metrics: Registry
+    stores: Registry
+    extractors: Registry
+    labels: Registry
+    models: Registry
+    embeddings: Registry
+
+
+def build_registries() -> Registries:
+    """The shared names and those of every application, as `<application>.<name>`.
+
+    Raises:
+        ConfigError: when two things claim one name, or an application cannot be imported.
+    """
+    kinds = {
+        "sources": SOURCES,
+        "sampling": SAMPLING,
+        "metrics": LIBRARY,
+        "stores": STORES,
+        "extractors": EXTRACTORS,
+        "models": MODELS,
+        "embeddings": EMBEDDINGS,
+        "labels": LABELS,
+    }
+    words = {
+        "sources": "source",
+        "sampling": "sampling strategy",
+        "metrics": "metric",
+        "stores": "scored_store",
+        "models": "model adapter",
+        "embeddings": "embedder",
+        "labels": "label source",
+    }
+    made = {kind: Registry(words.get(kind, kind.rstrip("s"))) for kind in kinds}
+    for kind, targets in kinds.items():
+        made[kind].add_all(targets)
+    made["metrics"].add_prefixes(BRIDGES)
+    for app in applications():
+        _add_application(app, made)
+    for registry in made.values():
+        registry.freeze()
+    return Registries(**made)
+
+
+def applications() -> list[str]:
+    """The folders under `implementations` that hold an application."""
+    package = importlib.import_module("implementations")
+    folders = [Path(path) for path in package.__path__]
+    return sorted(each.parent.name for folder in folders for each in folder.glob("*/__init__.py"))
+
+
+def _add_application(app: str, registries: Mapping[str, Registry]) -> None:
+    try:
+        module = importlib.import_module(f"implementations.{app}")
+    except ImportError as error:
+        raise ConfigError(f"application {app!r} cannot be imported: {error}") from error
+    for metric in getattr(module, "METRICS", ()):
+        registries["metrics"].add(f"{app}.{metric.__name__}", _path(metric))
+    for name, extractor in getattr(module, "EXTRACTORS", {}).items():
+        registries["extractors"].add(f"{app}.{name}", _path(extractor))
+
+
+def _path(target: Any) -> str:
+    return f"{target.__module__}:{target.__qualname__}"

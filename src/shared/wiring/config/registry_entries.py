@@ -1,0 +1,66 @@
+"""What the entries of `models` and `embeddings` share: keys for all of a block, and those of the type that is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from inspect import signature
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from shared.core.registry import Registry
+from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.config.yaml_file import Where
+
+Common = TypeVar("Common", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[Common]):
+    """An entry whose common keys are in order; `own` are the others, which belong to the type that it names."""
+
+    common: Common
+    own: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What makes the part that an entry asks for."""
+
+    target: Any
+    params: BaseModel
+
+    def made(self, root: Path | None = None) -> Any:
+        """The part; with a `root`, relative paths among its parameters start there."""
+        if getattr(self.target, "Params", None) is type(self.params):
+            return self.target(self.params)
+        given = {name: getattr(self.params, name) for name in type(self.params).model_fields}
+        if root is not None:
+            given |= {name: str(root / value) for name, value in given.items() if _is_path(name, value)}
+        return self.target(**given)
+
+
+def split(checker: Checker, common: type[Common], entry: Mapping[str, Any], where: Where) -> Entry[Common] | None:
+    """An entry of a block, or None after noting what is wrong with its common keys."""
+    shared = checker.model(common, {key: each for key, each in entry.items() if key in common.model_fields}, where)
+    if shared is None:
+        return None
+    return Entry(shared, {key: each for key, each in entry.items() if key not in common.model_fields})
+
+
+def recipe(checker: Checker, registry: Registry, kind: str, own: Mapping[str, Any], where: Where) -> Recipe | None:
+    """What makes a part of that `type` with those parameters, or None after noting what is wrong with them."""
+    target = checker.resolve(registry, kind, (*where, "type"))
+    if target is None:
+        return None
+    model: type[BaseModel] | None
+    model = checker.guard(where, lambda: params_model(target, dict(signature(target).parameters), str(where[-1])))
+    params = None if model is None else checker.model(model, dict(own), where)
+    return None if params is None else Recipe(target, params)
+
+
+def _is_path(name: str, value: object) -> bool:
+    """Whether a parameter names a file."""
+    return isinstance(value, str | Path) and (name == "path" or name.endswith("_path"))

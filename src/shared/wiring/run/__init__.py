@@ -1,0 +1,1 @@
+"""One run of a built monitor, from its stores to its exit code."""

@@ -1,0 +1,129 @@
+"""Judges against people: reads labels and stored scores together, and has the anchor set judged again after a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from shared.core.clock import Clock
+from shared.core.errors import BusyError, ConfigError, FatalError, SourceError
+from shared.core.ports import RunReader
+from shared.core.registry import hint
+from shared.core.results import RunReport, Stream
+from shared.core.state.human_labels import AnchorStore
+from shared.files.anchor_file import read_anchors
+from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
+from shared.monitoring.progress import Progress
+from shared.report.judges.collect_judges import collect_judges
+from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, VersionKey
+from shared.scoring.statistics.label_votes import Verdicts, settle
+
+if TYPE_CHECKING:
+    from shared.wiring.build.build_monitor import Built
+    from shared.wiring.build.build_stores import Opened
+
+
+def read_people(built: Built) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
+    """People's verdicts by claim, and what the user must be told of them.
+
+    Raises:
+        SourceError: when a label source cannot be read.
+    """
+    found = [(source.name, [*source.labels()]) for source in built.labelling.sources]
+    people = settle(label for _, labels in found for label in labels)
+    known = {*built.config.metrics_config, *(node.label for node in built.nodes)}
+    strangers = [claim for claim in people if claim not in known and not _is_part(claim, known)]
+    notes = [
+        f"labels for {_clean(built, claim)!r}, which no metric of this monitor is called. {hint(claim, known)}"
+        for claim in strangers
+    ]
+    notes += [f"{_clean(built, name)}: there are no labels in it" for name, labels in found if not labels]
+    return people, tuple(notes)
+
+
+def _clean(built: Built, text: str) -> str:
+    """A text from a label file as it may be shown."""
+    return text if built.redactor is None else built.redactor.redact(text)
+
+
+def _is_part(claim: str, known: set[str]) -> bool:
+    """Whether it may be the label of a sub-metric, `Label_part`."""
+    return any(claim.startswith(f"{label}_") for label in known)
+
+
+def judge_views(
+    built: Built, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
+) -> tuple[JudgeView, ...]:
+    """Every judge of the monitor, now or once, that there are labels or anchors for. Labels for what never was a metric
+    have been told by `read_people`, and any text may stand there.
+
+    Raises:
+        StoreError: when what is stored cannot be read.
+    """
+    versions: dict[str, VersionKey] = {each.label: (each.ref.digest, each.threshold) for each in built.metrics}
+    options = JudgeOptions(
+        chosen=built.labelling.chosen,
+        versions=versions | {node.label: (node.digest, node.threshold) for node in built.nodes},
+        aggregates=built.plan.aggregates,
+        show_text=built.redactor is None or built.config.privacy.show_text,
+        cleaner=built.redactor,
+    )
+    passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.anchors else []
+    views = collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
+    known = set(options.versions)
+    return tuple(view for view in views if view.maker or view.label in known or _is_part(view.label, known))
+
+
+def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
+    """The judges for the report of a run; labels that cannot be read are said and fail nothing.
+
+    Raises:
+        StoreError: when what is stored cannot be read.
+    """
+    if not built.labelling.sources and built.config.anchors is None:
+        return Judges()
+    try:
+        people, notes = read_people(built)
+    except SourceError as error:
+        return Judges(notes=(f"people's labels are left out: {_clean(built, str(error))}",))
+    return Judges(judge_views(built, reader, anchors, people, stream), notes)
+
+
+def anchor_stream(built: Built) -> Stream:
+    """What passes over the anchors are kept under: the monitor's own stream, also where runs have one each."""
+    return Stream(built.plan.stream.source_key, built.config.name)
+
+
+async def judge_again(
+    built: Built, opened: Opened, report: RunReport, clock: Clock, progress: Progress | None
+) -> tuple[str, ...]:
+    """Have the anchor set judged by every metric that is due; what must be told of it. It fails no run: scores are
+    stored by now."""
+    block, extract = built.config.anchors, built.labelling.extract
+    one_off = built.plan.one_off and built.store.remembers
+    if block is None or extract is None or one_off or report.status == "over_budget":
+        return ()
+    try:
+        file = read_anchors(block.path, built.around.root, extract)
+        chosen = block.metrics or file.labels or built.config.metrics_config
+        metrics = tuple(metric for metric in built.metrics if metric.label in chosen)
+        if not metrics:
+            claim = next(iter(chosen))
+            known = hint(claim, built.config.metrics_config)
+            return (
+                f"the anchors were not judged: no metric is called {_clean(built, claim)!r}, as their labels. {known}",
+            )
+        plan = AnchorPlan(
+            anchor_stream(built),
+            AnchorSet(file.digest, file.items, file.labels),
+            metrics,
+            block.interval,
+            block.repeats,
+            built.plan.runner.options,
+        )
+        with opened.runs.lock(plan.stream, 0.0):
+            return await judge_anchors(plan, opened.anchors, report.run_id, clock, progress)
+    except BusyError:
+        return ("the anchors were not judged: another run of this monitor is at work",)
+    except (ConfigError, FatalError) as error:
+        return (f"the anchors were not judged: {error}",)

@@ -1,0 +1,1 @@
+"""What answers requests: the webhook's application and the prompt manager."""

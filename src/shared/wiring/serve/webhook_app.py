@@ -1,0 +1,193 @@
+"""The receiver of Langfuse's webhook as an ASGI application; `shared.langfuse.webhook:app` builds it at start-up.
+
+It answers requests, so it knows nothing of monitors: what it imports is loaded in a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from shared.core.clock import utc_now
+from shared.core.errors import StoreError
+from shared.core.state.webhook_deliveries import Deliveries, Delivery
+from shared.database.engine.database import Database, open_database
+from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, Channel, message
+from shared.langfuse.receiver.delivery_queue import Intake
+from shared.langfuse.receiver.notify_url import NotifyUrl
+from shared.langfuse.receiver.webhook_receiver import CutOff, Incoming, Receiver, Rules
+from shared.slack.notify import SlackNotifier, SlackSettings
+from shared.telemetry.webhook_metrics import CONTENT_TYPE, WebhookMeters
+from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
+
+_log = logging.getLogger(__name__)
+
+_PROBE_SECONDS = 2.0
+
+_SHARED = (
+    "LANGFUSE_WEBHOOK_NOTIFY_SECRET is not set: what the notify URL is told is signed with LANGFUSE_WEBHOOK_SECRET, so"
+    " whoever checks it could sign deliveries in Langfuse's name. Give it a secret of its own."
+)
+
+
+def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
+    """The application, as the environment describes it, or a mapping of the same variables.
+
+    Raises:
+        ConfigError: without a secret, or for settings that are wrong; StoreError when the database cannot be opened.
+    """
+    settings = webhook_settings(environ)
+    for vendor in ("httpx", "httpcore"):  # they log whole addresses, and the notify URL may hold a token
+        logging.getLogger(vendor).setLevel(logging.WARNING)
+    service = WebhookService(settings, open_database(settings.state))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        try:
+            yield
+        finally:
+            await service.aclose()
+
+    app = FastAPI(title="Trueline: prompts that changed", lifespan=lifespan, openapi_url=None)
+    app.add_route("/webhooks/langfuse", service.langfuse, methods=["POST"])
+    app.add_route("/healthz", service.health)
+    app.add_route("/readyz", service.ready)
+    app.add_route("/metrics", service.metrics)
+    return app
+
+
+class WebhookService:
+    """What the routes do, for one event loop."""
+
+    def __init__(self, settings: WebhookSettings, database: Database) -> None:
+        self._database = database
+        self._meters = WebhookMeters()
+        self._deliveries: Deliveries = SqlDeliveries(database)
+        self._listeners = _Listeners.of(settings)
+        self._announcer = Announcer(
+            self._deliveries,
+            self._listeners.channels,
+            AnnounceSettings(lease=settings.lease, tries=settings.tries, keep=settings.keep),
+            utc_now,
+            self._meters.told,
+        )
+        self._intake = Intake(self._store)
+        rules = Rules(settings.secret.get_secret_value().strip(), settings.older_body, settings.max_bytes)
+        self._receiver = Receiver(rules, self._intake, time.time)
+        self._counting: asyncio.Task[Mapping[str, int] | None] | None = None
+
+    def start(self) -> None:
+        """Begin to tell what is still to be told."""
+        self._announcer.start()
+
+    async def aclose(self) -> None:
+        """The end, after the last request was answered: store what waits, let what is being told end."""
+        await self._intake.aclose()
+        await self._announcer.aclose()
+        await self._listeners.aclose()
+        self._database.close()
+
+    async def langfuse(self, request: Request) -> Response:
+        """A delivery."""
+        self.start()  # a server that asks for no start-up still tells
+        began = time.perf_counter()
+        headers = request.headers
+        incoming = Incoming(headers.get("x-langfuse-signature"), headers.get("content-length"), _body(request))
+        answer = await self._receiver.receive(incoming)
+        if answer.outcome == "accepted":
+            self._announcer.wake()
+        self._meters.answered(answer.outcome, time.perf_counter() - began, time.time())
+        word = {"accepted": "success", "duplicate": "duplicate", "ignored": "ignored"}.get(answer.outcome, "error")
+        closing = {"connection": "close"} if answer.close else None
+        return JSONResponse({"status": word, "message": answer.message}, answer.status, closing)
+
+    async def health(self, _: Request) -> Response:
+        """Alive: the process answers."""
+        return PlainTextResponse("ok\n")
+
+    async def ready(self, _: Request) -> Response:
+        """Whether deliveries would be taken. Without a secret nothing is served, so it is the database that decides."""
+        up = await self._counts() is not None
+        said = {"ready": up, "secret": "configured", "database": "reachable" if up else "not reachable"}
+        return JSONResponse(said, 200 if up else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        """For Prometheus."""
+        return Response(self._meters.page(await self._counts()), media_type=CONTENT_TYPE)
+
+    def _store(self, batch: Sequence[Delivery]) -> list[bool]:
+        return self._deliveries.accept(batch, self._announcer.names, utc_now())
+
+    async def _counts(self) -> Mapping[str, int] | None:
+        """Deliveries by state; None when the database does not say so in time. Of many who ask, one looks."""
+        if self._counting is None or self._counting.done():
+            self._counting = asyncio.create_task(asyncio.to_thread(self._look))
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._counting), _PROBE_SECONDS)
+        except TimeoutError:
+            return None
+
+    def _look(self) -> Mapping[str, int] | None:
+        try:
+            return self._deliveries.counts()
+        except StoreError as error:
+            _log.warning("the database does not answer: %s", error)
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Who is told besides the generations, by the name that stands in a delivery's row."""
+
+    notify: NotifyUrl | None
+    slack: SlackNotifier | None
+
+    @classmethod
+    def of(cls, settings: WebhookSettings) -> _Listeners:
+        notify = slack = None
+        if url := settings.notify_url.get_secret_value():
+            secret = settings.notify_secret.get_secret_value()
+            if not secret:
+                _log.warning(_SHARED)
+                secret = settings.secret.get_secret_value().strip()
+            notify = NotifyUrl(url, secret, time.time)
+        if settings.slack_channel:
+            slack = SlackNotifier(SlackSettings(settings.slack_token, settings.slack_channel, settings.slack_api))
+        return cls(notify, slack)
+
+    @property
+    def channels(self) -> dict[str, Channel]:
+        found: dict[str, Channel] = {}
+        if self.notify is not None:
+            found["notify"] = self.notify
+        if (slack := self.slack) is not None:
+
+            async def post(delivery: Delivery) -> None:
+                await slack.notify(*message(delivery))
+
+            found["slack"] = post
+        return found
+
+    async def aclose(self) -> None:
+        for each in (self.notify, self.slack):
+            if each is not None:
+                await each.aclose()
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for piece in request.stream():
+            if piece:
+                yield piece
+    except ClientDisconnect as error:
+        raise CutOff from error

@@ -1,0 +1,87 @@
+"""What the environment says of the webhook's receiver (docs/webhook.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from shared.core.errors import ConfigError
+from shared.langfuse.receiver.signatures import WINDOW
+from shared.slack.notify import API
+
+_SHORTEST_KEEP = 2 * WINDOW
+"""A delivery may be signed a window ahead of our clock, and sent again until a window after that."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _named(variable: str, default: Any) -> Any:
+    return Field(default, validation_alias=variable)
+
+
+class WebhookSettings(BaseSettings):
+    """The `.env` of the working folder, then the environment; a variable that is empty counts as not set."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    secret: SecretStr = _named("LANGFUSE_WEBHOOK_SECRET", SecretStr(""))
+    older_body: bool = _named("LANGFUSE_WEBHOOK_OLDER_BODY", False)
+    max_bytes: Annotated[int, Field(ge=1024)] = _named("LANGFUSE_WEBHOOK_MAX_BYTES", 1_048_576)
+    keep: Annotated[float, Field(ge=_SHORTEST_KEEP, allow_inf_nan=False)] = _named(
+        "LANGFUSE_WEBHOOK_KEEP_SECONDS", 86_400.0
+    )
+    notify_url: SecretStr = _named("LANGFUSE_WEBHOOK_NOTIFY_URL", SecretStr(""))
+    notify_secret: SecretStr = _named("LANGFUSE_WEBHOOK_NOTIFY_SECRET", SecretStr(""))
+    tries: Annotated[int, Field(ge=1)] = _named("LANGFUSE_WEBHOOK_NOTIFY_TRIES", 10)
+    lease: Positive = _named("LANGFUSE_WEBHOOK_LEASE_SECONDS", 60.0)
+    slack_channel: str = _named("LANGFUSE_SLACK_CHANNEL_ID", "")
+    slack_token: SecretStr = _named("SLACK_BOT_TOKEN", SecretStr(""))
+    slack_api: str = _named("SLACK_API_URL", API)
+    state: str = _named("TRUELINE_STATE", "data/state/trueline.db")
+
+    @field_validator("notify_url")
+    @classmethod
+    def _url_is_usable(cls, value: SecretStr) -> SecretStr:
+        url = urlsplit(value.get_secret_value())
+        if value.get_secret_value() and (url.scheme not in ("http", "https") or not url.hostname):
+            raise ValueError("expected an address such as https://app.example.com/prompts")
+        return value
+
+
+class _Given(WebhookSettings):
+    """The same from values alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *others: Any, **named: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What was handed over, and nothing else."""
+        return (init_settings,)
+
+
+def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSettings:
+    """The settings, complete and right; from the surroundings unless a mapping is given.
+
+    Raises:
+        ConfigError: naming each variable that is wrong, and LANGFUSE_WEBHOOK_SECRET where there is none.
+    """
+    try:
+        given = {name: value for name, value in (environ or {}).items() if value}
+        found = WebhookSettings() if environ is None else _Given(**given)  # type: ignore[arg-type]  # by their aliases
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False)
+        raise ConfigError(*(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)) from None
+    if not found.secret.get_secret_value().strip():
+        raise ConfigError(
+            "LANGFUSE_WEBHOOK_SECRET is not set; without it anybody could send a delivery, so the webhook is not"
+            " served. Langfuse shows the secret (lf-whsec_...) once, when the automation is made."
+        )
+    if found.slack_channel and not found.slack_token.get_secret_value():
+        raise ConfigError("LANGFUSE_SLACK_CHANNEL_ID is set and SLACK_BOT_TOKEN is not; Slack needs both")
+    return found

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.report.page.svg import axis, tag
+from shared.report.text.formatting import clean, cut, duration, interval, line, number, percent, probability
+from shared.report.text.mask import mask, mask_yaml
+
+
+@given(st.text(st.characters()))
+def test_clean_text_can_be_written_and_cannot_mislead(text: str) -> None:
+    """Any text becomes one that UTF-8 holds, without control characters; cleaning twice changes nothing more."""
+    shown = clean(text)
+    shown.encode("utf-8")
+    assert not any((ord(each) < 32 and each not in "\n\t") or 0x7F <= ord(each) < 0xA0 for each in shown)
+    assert clean(shown) == shown
+
+
+@given(st.text(st.characters(), max_size=300), st.integers(1, 50))
+def test_a_line_is_a_line(text: str, limit: int) -> None:
+    """One line, never longer than asked for."""
+    shown = line(text, limit)
+    assert len(shown) <= limit and "\n" not in shown
+
+
+def test_what_was_cut_is_said() -> None:
+    """The beginning stays and the rest is counted."""
+    assert (cut("abcdef", 4).text, cut("abcdef", 4).more) == ("abcd", 2)
+    assert cut("abc", 4).more == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "0"), (-0.0, "0"), (0.5, "0.5"), (0.12345, "0.123"), (1234567.0, "1,234,567"), (-40.53, "-40.5"),
+     (12.0, "12"), (1e12, "1e+12"), (1.234e-07, "1.23e-07"), (None, "–"), (0.9999, "1"), (99.96, "100")],
+)  # fmt: skip
+def test_numbers_have_sensible_digits(value: float | None, words: str) -> None:
+    """Three significant digits at most, thousands separated, no minus zero."""
+    assert number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("given_", "words"),
+    [((0.87341, 0.8512, 0.8951), ("0.873", "[0.851, 0.895]")), ((2.7123, 1.96, 3.46), ("2.71", "[1.96, 3.46]")),
+     ((-40.5, -53.3, -27.7), ("-40", "[-53, -28]")), ((1.0, 1.0, 1.0), ("1", "[1, 1]")),
+     ((0.8, None, None), ("0.8", "")), ((None, None, None), ("–", "")), ((1523.4, 1200.0, 1800.0),
+      ("1,523", "[1,200, 1,800]"))],
+)  # fmt: skip
+def test_intervals_have_the_digits_their_width_deserves(
+    given_: tuple[float | None, float | None, float | None], words: tuple[str, str]
+) -> None:
+    """Two digits of the half-width, the value with as many decimals."""
+    assert interval(*given_) == words
+
+
+def test_small_things_are_not_rounded_away() -> None:
+    """A probability is never shown as 0, nor as 1 unless it is; a share that is not zero is not 0.0 %."""
+    assert (probability(0.00001234), probability(0.999999), probability(1.0)) == ("1.234e-05", "0.9999", "1")
+    assert (percent(0.0), percent(0.0001), percent(1.0)) == ("0.0\u00a0%", "< 0.1\u00a0%", "100.0\u00a0%")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.012, "12 ms"), (3.21, "3.2 s"), (192, "3 min 12 s"), (7300, "2 h 1 min"), (None, "–"), (59.96, "60.0 s")],
+)
+def test_durations(seconds: float | None, words: str) -> None:
+    """Spans of time in the two units that matter."""
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["api_key: hunter2hunter2", '"api-key" : "hunter2"', "postgresql://me:hunter2@db/x", "PASSWORD=hunter2;x=1",
+     "Authorization: Bearer hunter2.hunter2", "https://h/?token=hunter2&x=1", "{'client_secret': 'hunter2'}",
+     "models: {headers: {X-Auth: hunter2, B: 'x'}, model: small}",
+     "postgresql://me:hunter2@hunter2@db/x", "redis://:hunter2@h", "aws_secret_access_key = hunter2"],
+)  # fmt: skip
+def test_secrets_are_masked_in_a_line(text: str) -> None:
+    """Passwords in URLs and values after a secret's name are gone, the name stays."""
+    assert "hunter2" not in mask(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["max_tokens: 256", "monitor_key: desk", "key: ${API_KEY}", "the key was lost", "a: b"]
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    """Masking leaves alone what only looks like a secret."""
+    assert mask_yaml(text) == text
+
+
+def test_secrets_over_several_lines_are_masked() -> None:
+    """What is indented below a secret's name belongs to it; what follows does not."""
+    assert "hunter2" not in mask_yaml("headers:\n  X-Auth: hunter2\n") and mask_yaml("a: 1\n") == "a: 1\n"
+    first = "a:\n  token: >\n    hunter2\n\n    hunter2\n  b: 1\npasswords:\n- hunter2\nc: 2\n"
+    masked = mask_yaml(f"{first}key: hunter2\n- api_key: hunter2\n  d: 3\ntoken: hunter2 # hunter2\n")
+    assert "hunter2" not in masked
+    assert "  b: 1" in masked and "c: 2" in masked and "  d: 3" in masked
+
+
+def test_patterns_are_not_slowed_down_by_hostile_text() -> None:
+    """A long run of letters, keys or spaces is read once, not once per letter: this ends."""
+    for piece in ("A", "key", "key ", "a:", "://", "a://b:", "- ", "token:", "monitor_key:", '"'):
+        mask_yaml(piece * 30_000)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
+def test_an_axis_holds_its_range(low: float, span: float) -> None:
+    """Ticks are round, in order, few, and the range lies between the ends."""
+    found = axis(low, low + span)
+    assert found.low <= low + 1e-6 * span and found.high >= low + (1 - 1e-6) * span
+    assert 2 <= len(found.ticks) <= 12
+    assert all(-1e-9 <= found.at(value) <= 1 + 1e-9 for value, _ in found.ticks)
+
+
+def test_a_tag_refuses_what_cannot_be_drawn() -> None:
+    """Not a number in a chart is a mistake of ours, said at once."""
+    with pytest.raises(ValueError, match="finite"):
+        tag("rect", x=float("nan"))
+    assert tag("text", "<b>", x=1.0) == '<text x="1">&lt;b&gt;</text>'

@@ -1,0 +1,189 @@
+"""Monitors that publish to Langfuse, as processes against a stand-in: every score there once, whatever fails."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.core.clock import iso, utc_now
+from shared.core.errors import ConfigError
+from shared.langfuse.source.trace_source import LangfuseSource
+from shared.wiring.build.build_monitor import build
+from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE, at_random
+from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
+from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.wire import MovableClock
+from tests.langfuse.source.sourcing import athena, rows_of
+from tests.wiring.project import Project
+
+FILE = """\
+name: quality
+environment: prod
+source: {type: file, name: live, path: items.jsonl, window: all}
+metrics_config:
+  Exact: {class: exact_match}
+  Short: {class: length, max_chars: 20}
+publishing:
+  push_to_langfuse: true
+"""
+EXPERIMENT = """\
+  experiment: {dataset_name: folder/set, run_name: nightly, tags: [t], run_metadata: {model: m}}
+"""
+LIVE = """\
+name: live
+source:
+  type: langfuse
+  extractor: athena.chat
+  base_url: ${LANGFUSE_HOST}
+  public_key: ${LANGFUSE_PUBLIC_KEY}
+  secret_key: ${LANGFUSE_SECRET_KEY}
+  hours_back: 1
+metrics_config:
+  Grounding: {class: grounding_score}
+publishing:
+  push_to_langfuse: true
+  experiment: {link_to_traces: false, enabled: true}
+"""
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with standing_in(clock=MovableClock(utc_now())) as found:
+        yield found
+
+
+def project_of(folder: Path, server: StandIn, text: str = FILE) -> Project:
+    made = Project(folder)
+    made.write("m.yaml", text)
+    keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY, "LANGFUSE_HOST": server.url}
+    made.write(".env", "".join(f"{name}={value}\n" for name, value in keys.items()))
+    at = iso(utc_now() - timedelta(hours=2))
+    rows = [
+        {"id": f"i{n}", "query": "q", "actual_output": f"a{n}", "expected_output": "a1", "trace_id": f"{n:032x}"}
+        for n in range(12)
+    ]
+    made.write("items.jsonl", "".join(json.dumps(row | {"source_timestamp": at}) + "\n" for row in rows))
+    return made
+
+
+def names(server: StandIn) -> Counter[str]:
+    return Counter(row["name"] for row in server.scores.rows.values())
+
+
+@pytest.mark.parametrize("version", ["4.60.0", "4.16.0"])
+def test_a_run_puts_every_score_on_its_trace(tmp_path: Path, version: str) -> None:
+    with standing_in(Plan(version), MovableClock(utc_now())) as server:
+        project = project_of(tmp_path, server)
+        counts = project.report()["counts"]
+        assert (counts["scored"], counts["marked"]) == (12, 12)
+        assert names(server) == {"Exact": 12, "Short": 12}
+        assert {row["environment"] for row in server.scores.stored()} == {"prod"}
+        project.report()
+        assert server.scores.posts == 24
+
+
+def test_a_score_and_an_experiment_are_both_made_when_both_are_asked_for(tmp_path: Path, server: StandIn) -> None:
+    project = project_of(tmp_path, server, FILE + EXPERIMENT)
+    assert project.report()["counts"]["marked"] == 12
+    whole = ("Exact mean", "Exact pass rate", "Short mean", "Short pass rate")
+    assert names(server) == {"Exact": 12, "Short": 12, **dict.fromkeys(whole, 1)}
+    assert len(server.otlp.spans) == len(server.datasets.items) == 12
+    assert server.datasets.datasets.keys() == {"folder/set"}
+
+
+def test_a_monitor_does_not_read_the_traces_that_its_experiment_makes(tmp_path: Path, server: StandIn) -> None:
+    for number, record in enumerate(athena("chat", 5)):
+        server.observations.add(*rows_of(record, server.clock() - timedelta(minutes=20 + number)))
+    project = project_of(tmp_path, server, LIVE)
+    first = project.report()["counts"]
+    assert (first["read"], first["marked"]) == (5, 5)
+    assert len(server.otlp.spans) == 5
+    second = project.report()["counts"]
+    assert (second["read"], second["scored"]) == (5, 0)
+
+
+def test_runs_under_faults_leave_every_score_once(tmp_path: Path, server: StandIn) -> None:
+    project = project_of(tmp_path, server, FILE + EXPERIMENT)
+    server.faults.chance = at_random(4, 0.3, BROKEN, CUT_AFTER, UNAVAILABLE)
+    codes = [1]
+    while codes[-1] and len(codes) < 8:
+        done = project.run("m.yaml", "--quiet", "--set", "publishing.verify_seconds=3")
+        assert done.returncode in (0, 1), done.stderr
+        codes.append(done.returncode)
+        server.faults.chance = at_random(5, 0.1, BROKEN)
+    assert codes[-1] == 0
+    found = names(server)
+    assert (found["Exact"], found["Short"]) == (12, 12)
+    assert len({(span["traceId"], span["spanId"]) for span in server.otlp.spans}) == 12
+
+
+def test_a_server_that_is_down_holds_the_items_back_for_the_next_run(tmp_path: Path, server: StandIn) -> None:
+    project = project_of(tmp_path, server)
+    server.faults.chance = lambda request: BROKEN if "scores" in request.path else None
+    done = project.run("m.yaml", "--json", "--quiet", "--set", "publishing.verify_seconds=0.5", "--set",
+                       "publishing.langfuse.tries=1")  # fmt: skip
+    assert done.returncode == 1 and json.loads(done.stdout)["status"] == "unpublished"
+    server.faults.chance = lambda _: None
+    counts = project.report()["counts"]
+    assert (counts["scored"], counts["marked"]) == (0, 12)
+    assert names(server) == {"Exact": 12, "Short": 12}
+
+
+def test_check_says_what_the_server_can_do(tmp_path: Path, server: StandIn) -> None:
+    project = project_of(tmp_path, server, FILE + EXPERIMENT)
+    done = project.run("check", "m.yaml", "--connect")
+    assert done.returncode == 0, done.stderr
+    assert "sink 'langfuse': Langfuse 4.60.0, project proj1: scores are sent in lists of up to 250" in done.stdout
+    assert "experiments are recorded by spans" in done.stdout
+    wrong = project.run("check", "m.yaml", "--connect", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
+    assert wrong.returncode == 1 and "check public_key, secret_key and base_url" in wrong.stderr
+    assert "mistaken" not in wrong.stderr + wrong.stdout
+    away = project.run("check", "m.yaml", "--connect", LANGFUSE_HOST="http://127.0.0.1:9")
+    assert away.returncode == 1 and "cannot be reached" in away.stderr
+
+
+def test_check_asks_the_source_too(tmp_path: Path, server: StandIn) -> None:
+    """A monitor that only reads would otherwise learn of a wrong key by its first run."""
+    project = project_of(tmp_path, server, LIVE)
+    done = project.run("check", "m.yaml", "--connect")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "source 'langfuse:" in done.stdout and "Langfuse 4.60.0, project proj1: read by v2/observations" in done.stdout
+    )
+    wrong = project.run("check", "m.yaml", "--connect", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
+    assert wrong.returncode == 1 and "source 'langfuse:" in wrong.stderr and "mistaken" not in wrong.stderr
+    away = project.run("check", "m.yaml", "--connect", LANGFUSE_HOST="http://127.0.0.1:9")
+    assert away.returncode == 1 and "cannot be reached" in away.stderr
+
+
+def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: StandIn) -> None:
+    project = project_of(tmp_path, server)
+    done = project.run("m.yaml", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
+    assert done.returncode == 1
+    assert "check public_key, secret_key and base_url" in done.stdout + done.stderr
+    assert "mistaken" not in done.stderr + done.stdout
+    assert project.report()["counts"]["marked"] == 12
+
+
+def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Path, server: StandIn) -> None:
+    project = project_of(tmp_path, server, LIVE.replace("hours_back: 1", "hours_back: 1\n  limits_file: limits.json"))
+    built = build(project.folder / "m.yaml")
+    assert isinstance(built.plan.source, LangfuseSource)
+    sinks = {outlet.name: outlet.sink for outlet in built.sinks}
+    clients = [getattr(sinks[name], "_client") for name in ("langfuse", "langfuse-experiment")]  # noqa: B009 - private
+    assert clients[0] is clients[1]
+    assert clients[0]._runtime is built.plan.source.runtime
+    assert clients[0].settings.base_url == server.url
+    assert clients[0].settings.limits_file == str(project.folder / "limits.json")
+
+
+def test_sessions_are_not_scored_where_their_ids_are_hashed(tmp_path: Path, server: StandIn) -> None:
+    text = LIVE.replace("hours_back: 1", "hours_back: 1\n  items: sessions") + "privacy: {always: true}\n"
+    project = project_of(tmp_path, server, text)
+    with pytest.raises(ConfigError, match="hashes the ids of sessions"):
+        build(project.folder / "m.yaml")
