@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from shared.core.ports import ScoredItemsStore
 from shared.core.results import Stream
+from shared.core.state.run_stores import ScoredItemsStore
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems

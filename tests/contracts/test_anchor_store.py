@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.core.human_labels import AnchorPass, AnchorStore, AnchorVerdict
 from shared.core.results import MetricRef, Stream
-from shared.core.state.human_labels import AnchorPass, AnchorStore, AnchorVerdict
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.memory_store import MemoryAnchors

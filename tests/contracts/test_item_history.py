@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.ports import RunReader
 from shared.core.results import MetricFailure
 from shared.core.state.item_history import FailureMade, ScoreMade
+from shared.core.state.run_stores import RunReader
 from shared.database.engine.database import open_database
 from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems

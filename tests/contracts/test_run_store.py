@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import BusyError, StoreError
-from shared.core.ports import RunReader, RunStore
 from shared.core.records import DatasetItem
 from shared.core.results import (
     Counts,
@@ -27,6 +26,7 @@ from shared.core.results import (
     RunReport,
     Stream,
 )
+from shared.core.state.run_stores import RunReader, RunStore
 from shared.core.usage import ModelUsage
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_store import SqlRunStore

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import StoreError
-from shared.core.ports import ScoredItemsStore
 from shared.core.results import Stream
+from shared.core.state.run_stores import ScoredItemsStore
 from tests.contracts.adapters.children import batch
 from tests.contracts.adapters.processes import line, rest, said, started
 from tests.contracts.adapters.served import postgres_at

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import SourceError
+from shared.core.human_labels import Label
 from shared.core.records import DatasetItem
-from shared.core.state.human_labels import Label
 from shared.files.anchor_file import read_anchors
 from shared.files.file_labels import FileLabels, FileLabelsParams
 

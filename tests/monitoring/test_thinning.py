@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, OverBudget
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, RunReport
+from shared.core.results import Decision, RunReport, was_thinned
 from shared.core.state.claims import DrawnItem
 from shared.core.state.outbox import Outlet
-from shared.core.thinning import was_thinned
 from shared.core.usage import BudgetUse, ModelUsage, Purse
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports

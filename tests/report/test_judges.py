@@ -9,9 +9,9 @@ from random import Random
 
 import pytest
 
+from shared.core.human_labels import AnchorPass, AnchorVerdict, Label
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
-from shared.core.state.human_labels import AnchorPass, AnchorVerdict, Label
 from shared.privacy.redaction import Redactor
 from shared.report.judges.collect_judges import collect_judges
 from shared.report.judges.judge_text import judge_line, judges_text

@@ -14,6 +14,9 @@ from shared.core.usage import BudgetUse, ModelUsage
 
 Kind = Literal["metric", "sub_metric", "aggregate"]
 Population = Literal["process", "traffic"]
+THINNED = ", thinned"
+"""What the name of a strategy ends with in a decision that was thinned afterwards to keep a budget; its probability is
+that of both steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,11 @@ class Decision:
     probability: float | None
     strategy: str
     stratum: str = ""
+
+
+def was_thinned(strategy: str) -> bool:
+    """Whether a decision with this strategy was made by thinning a sample."""
+    return strategy.endswith(THINNED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.core.clock import parse_time
 from shared.core.errors import SourceError
+from shared.core.human_labels import Label
 from shared.core.registry import hint
-from shared.core.state.human_labels import Label
 from shared.files.file_source import every_record
 from shared.files.file_source_params import FileSourceParams, Format
 

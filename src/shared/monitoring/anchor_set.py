@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.clock import Clock, iso, utc_now
+from shared.core.human_labels import AnchorPass, AnchorStore, AnchorVerdict, Reason
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, Stream
-from shared.core.state.human_labels import AnchorPass, AnchorStore, AnchorVerdict, Reason
 from shared.monitoring.progress import Progress, Silent
 from shared.scoring.judging.vote_number import REPEAT
 from shared.scoring.metric import BoundMetric

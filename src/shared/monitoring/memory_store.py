@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
+from shared.core.human_labels import AnchorPass
 from shared.core.results import Stream
-from shared.core.state.human_labels import AnchorPass
 
 
 class MemoryScoredItems:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.core.ports import RunReader
+from shared.core.human_labels import AnchorStore
 from shared.core.results import ItemResult, RunReport
-from shared.core.state.human_labels import AnchorStore
+from shared.core.state.run_stores import RunReader
 from shared.scoring.result_tables import EvaluationInfo, EvaluationResult
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from random import Random
 from uuid import uuid4
 
 from shared.core.best_effort import attempt
-from shared.core.catching_up import CatchesUp
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
+from shared.core.ports import CatchesUp
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.state.claims import Claims
 from shared.monitoring.candidates import Intake, Known, Reading, take_in

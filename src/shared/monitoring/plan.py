@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
-from shared.core.ports import DataSource, RunStore, SamplingStrategy, ScoredItemsStore
+from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Population, Stream
 from shared.core.state.outbox import OutboxStore, Outlet
+from shared.core.state.run_stores import RunStore, ScoredItemsStore
 from shared.core.usage import BudgetUse, ModelUsage, Purse
 from shared.monitoring.candidates import Again, Known
 from shared.monitoring.progress import Progress, Silent

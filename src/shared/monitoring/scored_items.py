@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import cast
 
-from shared.core.ports import ScoredItemsStore as Port
 from shared.core.registry import load
+from shared.core.state.run_stores import ScoredItemsStore as Port
 
 
 def ScoredItemsStore(file_path: str | os.PathLike[str] = "data/scored_items.csv") -> Port:

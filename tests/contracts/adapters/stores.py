@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.core.ports import ScoredItemsStore
 from shared.core.results import Stream
+from shared.core.state.run_stores import ScoredItemsStore
 from shared.database.engine.database import open_database
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems

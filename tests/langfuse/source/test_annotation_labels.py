@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from shared.core.errors import ConfigError, SourceError
+from shared.core.human_labels import Label
 from shared.core.ports import Fetched, SourceContext
 from shared.core.records import DatasetItem
-from shared.core.state.human_labels import Label
 from shared.langfuse.api.client import LangfuseClient
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.source.annotation_labels import LangfuseLabels, LangfuseLabelsParams

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.core.results import Candidate, Decision, Estimate, Kind, MetricRef, MetricScore, Population
-from shared.core.thinning import THINNED
+from shared.core.results import THINNED, Candidate, Decision, Estimate, Kind, MetricRef, MetricScore, Population
 from shared.monitoring.sampling.strategies import RandomSample, SamplingParams, Stratified, Uncertainty
 from shared.scoring.statistics.estimates import EstimateBuilder, Facts, Rows, estimate
 from shared.scoring.statistics.hajek import hajek, wilson

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from shared.core.state.human_labels import Label
+from shared.core.human_labels import Label
 from shared.scoring.statistics.label_votes import settle
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from shared.core.results import DailyScore, RunReport, StoredResult, Stream
+from shared.core.results import DailyScore, RunReport, StoredResult, Stream, was_thinned
 from shared.core.state.item_history import ItemStory, PassedOver
-from shared.core.thinning import was_thinned
 from shared.core.usage import ModelUsage
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, decision_of, failure_of, item_of, of, rows_by_item, score_of

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.digests import stable_id
+from shared.core.human_labels import AnchorPass, AnchorVerdict
 from shared.core.results import MetricRef, Stream
-from shared.core.state.human_labels import AnchorPass, AnchorVerdict
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, chunks, insert_new, of
 from shared.database.schema.tables import anchor_passes, anchor_verdicts

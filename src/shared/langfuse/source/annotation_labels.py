@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, SourceError, TransientError
-from shared.core.state.human_labels import Label
+from shared.core.human_labels import Label
 from shared.langfuse.api.client import LangfuseClient
 from shared.langfuse.api.queries import Row, ScoreQuery
 from shared.langfuse.http.connection import Connection, LangfuseSettings, Runtime

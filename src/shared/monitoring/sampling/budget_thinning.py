@@ -23,9 +23,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from shared.core.results import Decision
+from shared.core.results import THINNED, Decision, was_thinned
 from shared.core.state.claims import DrawnItem
-from shared.core.thinning import THINNED, was_thinned
 from shared.core.usage import Purse
 
 ENOUGH = 10

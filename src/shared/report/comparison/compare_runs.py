@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from shared.core.ports import RunReader
 from shared.core.results import Estimate, MetricRef, MetricScore, RunReport
 from shared.core.state.item_history import own_id
+from shared.core.state.run_stores import RunReader
 from shared.scoring.statistics.agreement import Interval
 from shared.scoring.statistics.paired_tests import Passes, Values, compare_passes, compare_values, holm
 from shared.scoring.statistics.stability import difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from shared.core.state.human_labels import AnchorPass, AnchorVerdict
+from shared.core.human_labels import AnchorPass, AnchorVerdict
 from shared.report.records.judge_records import AnchorPoint, AnchorView, VersionKey
 from shared.scoring.statistics.agreement import Interval, agree, share
 from shared.scoring.statistics.stability import Votes, difference, paired_change, votes

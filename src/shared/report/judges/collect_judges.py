@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from shared.core.ports import RunReader
+from shared.core.human_labels import AnchorPass
 from shared.core.records import DatasetItem
 from shared.core.results import MetricRef, MetricScore, StoredResult, Stream
-from shared.core.state.human_labels import AnchorPass
+from shared.core.state.run_stores import RunReader
 from shared.report.judges.anchor_history import anchor_view
 from shared.report.judges.judge_trust import Evidence, corrections, trusted
 from shared.report.records.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey

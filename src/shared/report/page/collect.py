@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from shared.core.ports import RunReader
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, Estimate, MetricFailure, MetricRef, MetricScore, RunReport, StoredResult
+from shared.core.state.run_stores import RunReader
 from shared.report.page.score_history import History
 from shared.report.page.worst_items import Worst
 from shared.report.records.histogram import Histogram

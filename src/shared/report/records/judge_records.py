@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from shared.core.state.human_labels import Reason
+from shared.core.human_labels import Reason
 from shared.report.records.page_records import Cleaner
 from shared.report.text.formatting import Text
 from shared.scoring.statistics.agreement import Agreement, Interval

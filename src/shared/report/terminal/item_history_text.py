@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.core.results import MetricScore
+from shared.core.results import MetricScore, was_thinned
 from shared.core.state.item_history import ItemStory, PassedOver
-from shared.core.thinning import was_thinned
 from shared.report.terminal.aligned import wrapped
 from shared.report.text.delivery_words import delivered_words
 from shared.report.text.formatting import line, moment, number, probability

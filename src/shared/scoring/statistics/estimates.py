@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from shared.core.results import Decision, Estimate, Kind, MetricScore, Population
-from shared.core.thinning import was_thinned
+from shared.core.results import Decision, Estimate, Kind, MetricScore, Population, was_thinned
 from shared.scoring.statistics.hajek import Weighted, hajek, wilson
 from shared.scoring.statistics.two_phase import Chances, Judged, answered, share, two_phase
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared.core.state.human_labels import Label
+from shared.core.human_labels import Label
 from shared.scoring.statistics.agreement import Interval, fleiss_kappa
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

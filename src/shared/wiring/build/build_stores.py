@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, SecretStr, field_validator
 
-from shared.core.state.human_labels import AnchorStore
-from shared.core.ports import RunReader, ScoredItemsStore
+from shared.core.human_labels import AnchorStore
+from shared.core.state.run_stores import RunReader, ScoredItemsStore
 from shared.core.results import Stream
 from shared.database.stores.sql_anchors import SqlAnchors
 from shared.database.engine.database import Database, has_state, open_database, read_database, shown_place

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.core.ports import RunReader
 from shared.core.registry import nearest
 from shared.core.results import RunReport, Stream
 from shared.core.state.item_history import ItemStory, PassedOver
+from shared.core.state.run_stores import RunReader
 from shared.privacy.redact_records import redact_failure, redact_item, redact_score
 from shared.privacy.redaction import Redactor
 from shared.report.terminal.aligned import wrapped

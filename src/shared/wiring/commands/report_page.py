@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from shared.core.errors import StoreError, UsageError
-from shared.core.ports import RunReader
 from shared.core.results import RunReport
+from shared.core.state.run_stores import RunReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
 from shared.report.records.judge_records import Judges

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
-from shared.core.ports import RunReader
 from shared.core.results import RunReport
+from shared.core.state.run_stores import RunReader
 from shared.privacy.redact_records import redact_failure
 from shared.report.comparison.compare_runs import Comparison, LabelPair, compare_runs
 from shared.report.comparison.comparison_text import comparison_text

@@ -12,8 +12,8 @@ from typing import Any
 
 from shared.core.digests import plain
 from shared.core.errors import UsageError
-from shared.core.ports import RunReader
 from shared.core.results import RunReport
+from shared.core.state.run_stores import RunReader
 from shared.report.terminal.run_summary import writable
 from shared.wiring.build.build_monitor import Built
 from shared.wiring.build.build_stores import Opened

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from shared.core.clock import Clock
 from shared.core.errors import BusyError, ConfigError, FatalError, SourceError
-from shared.core.ports import RunReader
+from shared.core.human_labels import AnchorStore
 from shared.core.registry import hint
 from shared.core.results import RunReport, Stream
-from shared.core.state.human_labels import AnchorStore
+from shared.core.state.run_stores import RunReader
 from shared.files.anchor_file import read_anchors
 from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
 from shared.monitoring.progress import Progress

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.core.ports import RunReader
 from shared.core.records import DatasetItem
+from shared.core.state.run_stores import RunReader
 from shared.core.usage import BudgetUse, ModelUsage, Purse
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
 from shared.llm.budget.metered_adapter import Account
