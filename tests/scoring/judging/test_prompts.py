@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError
-from shared.scoring.judging import prompts
+from shared.scoring.judging import prompt_files
 from shared.scoring.judging.prompt_files import Prompt, load_prompt, user_prompt
 
-FOLDER = Path(prompts.__file__).parent / "prompts"
+FOLDER = Path(prompt_files.__file__).parent / "prompts"
 PINNED = json.loads(Path(__file__).with_name("prompt_digests.json").read_text())
 KNOWN = {"query": "", "actual_output": "", "rubric": ""}
 
