@@ -22,8 +22,8 @@ from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.langfuse.source.trace_source import LangfuseSource
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
-from shared.wiring.build.build_monitor import Built, build
-from shared.wiring.run.session import execute
+from shared.wiring.build.build_monitor import BuiltMonitor, build_monitor
+from shared.wiring.run.session import run_once
 from tests.langfuse.clients import SharedTime
 from tests.langfuse.fake_server.faults import (
     BROKEN,
@@ -138,7 +138,7 @@ class Faulty:
 
     def _run(self) -> RunReport | Exception:
         clock = self.server.clock
-        found: RunReport | Exception = asyncio.run(_ran(build(self.folder / "m.yaml", clock=clock), clock))
+        found: RunReport | Exception = asyncio.run(_ran(build_monitor(self.folder / "m.yaml", clock=clock), clock))
         return found
 
     def query(self, text: str) -> list[tuple[Any, ...]]:
@@ -172,8 +172,8 @@ class Faulty:
         return Counter((str(item), str(label)) for item, label in rows)
 
 
-async def _ran(built: Built, clock: MovableClock) -> Any:
-    (done,) = await asyncio.gather(execute(built, clock=clock), return_exceptions=True)
+async def _ran(built: BuiltMonitor, clock: MovableClock) -> Any:
+    (done,) = await asyncio.gather(run_once(built, clock=clock), return_exceptions=True)
     return getattr(done, "report", done)
 
 

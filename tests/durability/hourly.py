@@ -17,8 +17,8 @@ from random import Random
 
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
-from shared.wiring.build.build_monitor import build
-from shared.wiring.run.session import execute
+from shared.wiring.build.build_monitor import build_monitor
+from shared.wiring.run.session import run_once
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
 from tests.langfuse.fake_server.server import StandIn
 from tests.langfuse.fake_server.wire import START, shown
@@ -130,7 +130,7 @@ class Hourly:
         """One run at that moment."""
         clock = self.server.clock
         clock.advance((at - clock()).total_seconds())
-        result = asyncio.run(execute(build(self.folder / "m.yaml", clock=clock), clock=clock))
+        result = asyncio.run(run_once(build_monitor(self.folder / "m.yaml", clock=clock), clock=clock))
         assert result.report.status in ("done", "nothing_new"), result.report
         return result.report
 

@@ -14,19 +14,19 @@ from shared.core.records import FIELDS
 from shared.langfuse.http.connection import Connection
 from shared.llm.budget.prices import Price
 from shared.wiring.build.build_models import ModelCommon
-from shared.wiring.build.build_monitor import build
+from shared.wiring.build.build_monitor import build_monitor
 from shared.wiring.build.json_schema import config_schema
 from shared.wiring.build.sink_langfuse import LangfusePublishing
 from shared.wiring.config.find_config import known_configs
 from shared.wiring.config.labels_config import Anchors, LabelsCommon
 from shared.wiring.config.monitor_config import (
-    Budget,
+    BudgetConfig,
     Evaluation,
     Experiment,
     MetricCommon,
     MonitorConfig,
     Publishing,
-    ResponseCache,
+    ResponseCacheConfig,
     SourceCommon,
 )
 from shared.wiring.config.privacy_config import Privacy
@@ -47,10 +47,10 @@ def test_every_block_has_its_heading() -> None:
     sorted(
         {*Evaluation.model_fields, *MetricCommon.model_fields, *Publishing.model_fields, *SAMPLING, *STORES}
         | {
-            *Budget.model_fields,
+            *BudgetConfig.model_fields,
             *Price.model_fields,
             *Privacy.model_fields,
-            *ResponseCache.model_fields,
+            *ResponseCacheConfig.model_fields,
             *(set(ModelCommon.model_fields) - {"type"}),
         }
         | {*Experiment.model_fields, *(LangfusePublishing.model_fields.keys() - Connection.model_fields.keys())}
@@ -77,7 +77,7 @@ def test_every_shipped_config_is_valid_and_names_its_schema(path: Path, monkeypa
     """Each shipped configuration builds, and its first line points an editor at the schema that is shipped."""
     for name in re.findall(r"\$\{(LANGFUSE_\w+)\}", path.read_text()):
         monkeypatch.setenv(name, "http://127.0.0.1:1" if name == "LANGFUSE_HOST" else "k")
-    assert build(path).metrics
+    assert build_monitor(path).metrics
     first = path.read_text().split("\n")[0]
     assert first.startswith("# yaml-language-server: $schema=")
     assert (path.parent / first.partition("=")[2].strip()).resolve() == ROOT / "configs" / "trueline.schema.json"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from shared.wiring.build.build_monitor import build
+from shared.wiring.build.build_monitor import build_monitor
 from tests.house.houseplan import ROOT
 
 PINNED = Path(__file__).with_name("identities.json")
@@ -29,7 +29,7 @@ VARIABLES = {
 
 def identities(path: Path) -> dict[str, Any]:
     """What a configuration's stored state goes by: stream, metrics, and the nodes above them."""
-    built = build(path)
+    built = build_monitor(path)
     return {
         "stream": [built.plan.stream.source_key, built.plan.stream.monitor_key],
         "metrics": {each.label: each.ref.digest for each in built.metrics},

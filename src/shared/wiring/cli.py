@@ -42,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = load(
             f"shared.wiring.commands.commands:{options.command.replace('-', '_')}"
         )
-        guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load("shared.wiring.run.job:guarded")
-        voice = load("shared.wiring.build.redacting_sinks:Voice")()
+        guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load(
+            "shared.wiring.run.job:run_to_exit_code"
+        )
+        voice = load("shared.wiring.build.redacting_sinks:OutputRedactor")()
     except KeyboardInterrupt:
         return 130
     with voice:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError, UsageError
-from shared.wiring.build.build_monitor import Built, Wishes, build
+from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
 from shared.wiring.config.find_config import find_config
 
 GOOD = """\
@@ -32,11 +32,11 @@ metrics_config:
 LANGFUSE = "{base_url: 'http://127.0.0.1:9', public_key: pk, secret_key: sk}"
 
 
-def made(tmp_path: Path, text: str, overrides: tuple[str, ...] = ()) -> Built:
+def made(tmp_path: Path, text: str, overrides: tuple[str, ...] = ()) -> BuiltMonitor:
     path = tmp_path / "m.yaml"
     path.write_text(text)
     (tmp_path / ".env").touch()  # makes the folder a project of its own
-    return build(path, Wishes(overrides))
+    return build_monitor(path, RunOptions(overrides))
 
 
 def complaint(tmp_path: Path, old: str, new: str) -> str:

@@ -13,7 +13,7 @@ from shared.core.errors import ConfigError
 from shared.core.results import MetricScore
 from shared.scoring.library import LIBRARY
 from shared.scoring.metric import BoundMetric
-from shared.wiring.build.build_monitor import Built, build
+from shared.wiring.build.build_monitor import BuiltMonitor, build_monitor
 from tests.wiring.project import Project
 
 JUDGES = [name for name, target in LIBRARY.items() if ".judge_" in target]
@@ -40,13 +40,13 @@ metrics_config:
 """
 
 
-def made(folder: Path, text: str) -> Built:
+def made(folder: Path, text: str) -> BuiltMonitor:
     (folder / "m.yaml").write_text(text)
     (folder / ".env").touch()
-    return build(folder / "m.yaml")
+    return build_monitor(folder / "m.yaml")
 
 
-def metric(built: Built, label: str) -> BoundMetric:
+def metric(built: BuiltMonitor, label: str) -> BoundMetric:
     return next(each for each in built.metrics if each.label == label)
 
 

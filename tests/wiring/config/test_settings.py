@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError
-from shared.wiring.config.settings import application_of, surroundings
+from shared.wiring.config.settings import application_of, read_environment
 
 
 def project(tmp_path: Path) -> Path:
@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Path:
 def test_later_layers_win(tmp_path: Path) -> None:
     """Root .env, then the application's .env, then the environment."""
     root = project(tmp_path)
-    found = surroundings(root / "configs" / "bot_chat.yaml", {"C": "env"})
+    found = read_environment(root / "configs" / "bot_chat.yaml", {"C": "env"})
     assert (found.variables["A"], found.variables["B"], found.variables["C"]) == ("root", "app", "env")
     assert found.root == root
 
@@ -31,7 +31,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
 def test_another_applications_env_is_not_read(tmp_path: Path) -> None:
     """One deployment's secrets do not reach another's monitor."""
     root = project(tmp_path)
-    assert surroundings(root / "configs" / "other.yaml", {}).variables["B"] == "root"
+    assert read_environment(root / "configs" / "other.yaml", {}).variables["B"] == "root"
 
 
 def test_settings_come_from_the_same_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_settings_come_from_the_same_layers(tmp_path: Path, monkeypatch: pytest.
     root = project(tmp_path)
     monkeypatch.setenv("DEDUPLICATE", "no")
     monkeypatch.delenv("ENVIRONMENT", raising=False)
-    found = surroundings(root / "configs" / "bot_chat.yaml").settings
+    found = read_environment(root / "configs" / "bot_chat.yaml").settings
     assert found.environment == "staging"
     assert found.deduplicate is False
 
@@ -47,7 +47,7 @@ def test_settings_come_from_the_same_layers(tmp_path: Path, monkeypatch: pytest.
 def test_a_setting_of_the_wrong_type_is_named(tmp_path: Path) -> None:
     """A typo in DEDUPLICATE is an error, not a default."""
     with pytest.raises(ConfigError, match="setting DEDUPLICATE: found 'maybe'"):
-        surroundings(project(tmp_path) / "configs" / "x.yaml", {"DEDUPLICATE": "maybe"})
+        read_environment(project(tmp_path) / "configs" / "x.yaml", {"DEDUPLICATE": "maybe"})
 
 
 def test_the_application_is_told_by_folder_or_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from shared.core.clock import iso, utc_now
 from shared.core.errors import ConfigError
 from shared.langfuse.source.trace_source import LangfuseSource
-from shared.wiring.build.build_monitor import build
+from shared.wiring.build.build_monitor import build_monitor
 from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE, at_random
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
 from tests.langfuse.fake_server.server import StandIn, standing_in
@@ -172,7 +172,7 @@ def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: Sta
 
 def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Path, server: StandIn) -> None:
     project = project_of(tmp_path, server, LIVE.replace("hours_back: 1", "hours_back: 1\n  limits_file: limits.json"))
-    built = build(project.folder / "m.yaml")
+    built = build_monitor(project.folder / "m.yaml")
     assert isinstance(built.plan.source, LangfuseSource)
     sinks = {outlet.name: outlet.sink for outlet in built.sinks}
     clients = [getattr(sinks[name], "_client") for name in ("langfuse", "langfuse-experiment")]  # noqa: B009 - private
@@ -186,4 +186,4 @@ def test_sessions_are_not_scored_where_their_ids_are_hashed(tmp_path: Path, serv
     text = LIVE.replace("hours_back: 1", "hours_back: 1\n  items: sessions") + "privacy: {always: true}\n"
     project = project_of(tmp_path, server, text)
     with pytest.raises(ConfigError, match="hashes the ids of sessions"):
-        build(project.folder / "m.yaml")
+        build_monitor(project.folder / "m.yaml")

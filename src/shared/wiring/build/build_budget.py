@@ -15,7 +15,7 @@ from shared.llm.budget.ledger import Allowance
 from shared.llm.budget.metered_adapter import Account, CountingAdapter, Meter, MeteredAdapter
 from shared.llm.budget.metered_embedder import MeteredEmbedder
 from shared.llm.budget.prices import FREE, Price, PriceTable
-from shared.wiring.config.checker import Checker, shown
+from shared.wiring.config.checker import Checker, describe_value
 from shared.wiring.config.monitor_config import MonitorConfig
 from shared.wiring.build.build_embeddings import EmbedderHandle, Embeddings
 from shared.wiring.build.build_models import OFFLINE, ModelHandle, Models
@@ -26,7 +26,7 @@ _UNPAID = ("local", "replay", OFFLINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Money:
+class ModelCosts:
     """What one configuration's models cost, and its budget."""
 
     models: Models
@@ -92,7 +92,7 @@ class Money:
         return around
 
 
-def build_money(config: MonitorConfig, models: Models, embeddings: Embeddings, checker: Checker, root: Path) -> Money:
+def build_model_costs(config: MonitorConfig, models: Models, embeddings: Embeddings, checker: Checker, root: Path) -> ModelCosts:
     """Prices and budget; mistakes are noted with the checker, also a budget in dollars for a model without a price."""
     before = len(checker.problems)
     table = PriceTable(_prices(config.prices, checker, root))
@@ -100,7 +100,7 @@ def build_money(config: MonitorConfig, models: Models, embeddings: Embeddings, c
     allowance = None
     if wanted is not None:
         allowance = Allowance(wanted.usd, wanted.tokens, wanted.on_over, wanted.per)
-    money = Money(models, embeddings, table, allowance)
+    money = ModelCosts(models, embeddings, table, allowance)
     if allowance is not None and allowance.usd is not None and len(checker.problems) == before:
         for name in dict.fromkeys(money.unpriced):
             known = hint(name, table.names) if table.names else "No price is given under `prices`."
@@ -109,7 +109,7 @@ def build_money(config: MonitorConfig, models: Models, embeddings: Embeddings, c
     return money
 
 
-def money_notes(money: Money) -> list[str]:
+def price_notes(money: ModelCosts) -> list[str]:
     """What must be said of a configuration whose costs are only partly known."""
     names = ", ".join(map(repr, dict.fromkeys(money.unpriced)))
     return [f"no price is known for {names}: tokens are counted, the cost is not"] if names else []
@@ -136,6 +136,6 @@ def _read(path: str, checker: Checker, root: Path) -> dict[str, Price]:
         if price is not None:
             found[name] = price
         elif not isinstance(value, dict):
-            inner.problem((name,), f"found {shown(value)}; expected input and output, in US dollars a million tokens")
+            inner.problem((name,), f"found {describe_value(value)}; expected input and output, in US dollars a million tokens")
     checker.problems.extend(inner.problems)
     return found

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, create_model
 from shared.core.ports import DataSource
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import MonitorConfig, Publishing
-from shared.wiring.config.settings import Surroundings
+from shared.wiring.config.settings import RunEnvironment
 
 Params = TypeVar("Params", bound=BaseModel)
 
@@ -23,14 +23,14 @@ def with_required(params: type[Params]) -> type[Params]:
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class BuildContext:
     """What a builder of a sink is given; mistakes go to the checker. `labels` are those that are scored, as far as they
     are known; `source` is the monitor's own; what builders share with one another is in `shared`.
     """
 
     config: MonitorConfig
     checker: Checker
-    around: Surroundings
+    around: RunEnvironment
     labels: Sequence[str] = ()
     source: DataSource | None = None
     shared: dict[str, Any] = field(default_factory=dict)

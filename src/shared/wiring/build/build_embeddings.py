@@ -11,15 +11,15 @@ from shared.core.errors import TruelineError
 from shared.core.model_ports import Embedder
 from shared.core.registry import Registry, hint
 from shared.llm.budget.prices import Price
-from shared.wiring.config.checker import Checker, Strict
-from shared.wiring.config.registry_entries import Recipe, recipe, split
+from shared.wiring.config.checker import Checker, StrictModel
+from shared.wiring.config.registry_entries import PartRecipe, find_recipe, split_entry
 from shared.wiring.config.yaml_file import Where
 
 OFFLINE = "offline"
 """An embedding model that every configuration has: on this machine, from the extra `semantic`."""
 
 
-class EmbeddingCommon(Strict):
+class EmbeddingCommon(StrictModel):
     """What every entry of `embeddings` takes besides its embedder's own parameters."""
 
     type: str = Field(description="the embedder: offline, openai_compatible, or package.module:attr")
@@ -48,7 +48,7 @@ class Embeddings:
         self._made: dict[str, Embedder | None] = {}
         self.common: dict[str, EmbeddingCommon] = {}
         self.handles: list[EmbedderHandle] = []
-        self._recipes: dict[str, Recipe | None] = {}
+        self._recipes: dict[str, PartRecipe | None] = {}
         for alias, entry in entries.items():
             self._check(alias, entry)
 
@@ -96,10 +96,10 @@ class Embeddings:
 
     def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
         where: Where = ("embeddings", alias)
-        found = split(self._checker, EmbeddingCommon, entry, where)
+        found = split_entry(self._checker, EmbeddingCommon, entry, where)
         if found is not None:
             self.common[alias] = found.common
-            self._recipes[alias] = recipe(self._checker, self._registry, found.common.type, found.own, where)
+            self._recipes[alias] = find_recipe(self._checker, self._registry, found.common.type, found.own, where)
 
     def _build(self, alias: str) -> Embedder | None:
         if alias == OFFLINE and alias not in self._entries:

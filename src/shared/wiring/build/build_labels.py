@@ -18,7 +18,7 @@ from shared.wiring.config.registries import Registries
 
 
 @dataclass(frozen=True, slots=True)
-class Labelling:
+class LabelSources:
     """Label sources, how the labelled items were chosen, and what makes items of the anchor file's records."""
 
     sources: tuple[LabelSource, ...] = ()
@@ -26,7 +26,7 @@ class Labelling:
     extract: Callable[[Any], DatasetItem] | None = None
 
 
-def build_labelling(config: MonitorConfig, registries: Registries, checker: Checker, root: Path) -> Labelling:
+def build_label_sources(config: MonitorConfig, registries: Registries, checker: Checker, root: Path) -> LabelSources:
     """What the two blocks ask for; mistakes are noted in `checker`."""
     given = config.labels
     blocks = [] if given is None else given if isinstance(given, list) else [given]
@@ -47,7 +47,7 @@ def build_labelling(config: MonitorConfig, registries: Registries, checker: Chec
     if len(set(ways)) > 1:
         found = " and ".join(sorted(set(ways)))
         checker.problem(("labels",), f"found chosen: {found}; labels chosen in different ways cannot be taken together")
-    return Labelling(tuple(sources), ways[0] if ways else "at_random", _extractor(config, registries, checker))
+    return LabelSources(tuple(sources), ways[0] if ways else "at_random", _extractor(config, registries, checker))
 
 
 def _extractor(config: MonitorConfig, registries: Registries, checker: Checker) -> Callable[[Any], DatasetItem] | None:

@@ -16,7 +16,7 @@ from shared.core.registry import Registry, hint
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
 from shared.scoring.parameter_types import ProjectFile
 from shared.scoring.tree import Child, Node, ordered
-from shared.wiring.config.checker import Checker, Named, params_model, shown
+from shared.wiring.config.checker import Checker, GivenByName, params_model, describe_value
 from shared.wiring.config.monitor_config import Evaluation, MetricCommon
 from shared.wiring.build.build_embeddings import Embeddings
 from shared.wiring.build.build_models import ModelHandle, Models
@@ -28,7 +28,7 @@ _STRATEGIES = ("weighted_average", "min", "max")
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class MetricParts:
     """What metrics are made of besides their own parameters: known names, models, and where files are looked for."""
 
     registry: Registry
@@ -38,7 +38,7 @@ class Parts:
 
 
 def build_metrics(
-    entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, parts: Parts, checker: Checker
+    entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, parts: MetricParts, checker: Checker
 ) -> list[BoundMetric]:
     """A bound metric per label; every mistake is noted with the checker."""
     made = (
@@ -49,7 +49,7 @@ def build_metrics(
 
 
 def _metric(
-    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[Parts, Checker]
+    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[MetricParts, Checker]
 ) -> BoundMetric | None:
     """The metric of an entry at a place, or None after noting what is wrong with it."""
     parts, checker = with_
@@ -60,7 +60,7 @@ def _metric(
     if target is None:
         return None
     if not callable(target):
-        checker.problem((*where, "class"), f"{entry['class']!r} is {shown(target)}, which cannot be called")
+        checker.problem((*where, "class"), f"{entry['class']!r} is {describe_value(target)}, which cannot be called")
         return None
     common = {key: value for key, value in entry.items() if key in MetricCommon.model_fields}
     own = {key: value for key, value in entry.items() if key not in MetricCommon.model_fields and key != "class"}
@@ -82,7 +82,7 @@ def _metric(
 
 
 def _given(
-    params: BaseModel, at: tuple[Where, str], evaluation: Evaluation, parts: Parts, checker: Checker
+    params: BaseModel, at: tuple[Where, str], evaluation: Evaluation, parts: MetricParts, checker: Checker
 ) -> dict[str, Any] | None:
     """The parameters, defaults too (they are part of the digest), with the parts that they name or contain; None after
     noting what is wrong with one.
@@ -90,7 +90,7 @@ def _given(
     where, label = at
     given = {name: getattr(params, name) for name in type(params).model_fields}
     for name, info in type(params).model_fields.items():
-        named = next((mark for mark in info.metadata if isinstance(mark, Named)), None)
+        named = next((mark for mark in info.metadata if isinstance(mark, GivenByName)), None)
         if isinstance(given[name], ProjectFile):
             given[name] = ProjectFile(str(parts.root / given[name]), given[name].identity)
         if named is None or given[name] is None:
@@ -107,7 +107,7 @@ def _given(
 
 
 def _nested(
-    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[Parts, Checker]
+    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[MetricParts, Checker]
 ) -> BoundMetric | None:
     """A metric that is part of another; what only a metric of its own has is a mistake."""
     idle = [key for key in entry if key in MetricCommon.model_fields and key not in _OF_PARTS]
@@ -211,7 +211,7 @@ def _node(label: str, below: Any, evaluation: Evaluation, nodes: list[Node], at:
     if isinstance(below, list) and all(isinstance(each, str) for each in below):
         below = dict.fromkeys(below)
     if not isinstance(below, dict) or not any(not key.startswith("_") for key in below):
-        checker.problem(where, f"expected children (label: ..., or a list of labels), found {shown(below)}")
+        checker.problem(where, f"expected children (label: ..., or a list of labels), found {describe_value(below)}")
         return
     children = [key for key in below if not key.startswith("_")]
     settings = {key: value for key, value in below.items() if key.startswith("_")}
@@ -237,9 +237,9 @@ def _settings_are_right(settings: Mapping[str, Any], checker: Checker, where: Wh
         checker.problem((*where, "_strategy"), f"unknown strategy {strategy!r}. {known}")
     threshold = settings.get("_threshold")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float | None):
-        checker.problem((*where, "_threshold"), f"found {shown(threshold)}; expected a number")
+        checker.problem((*where, "_threshold"), f"found {describe_value(threshold)}; expected a number")
     if not isinstance(settings.get("_exclude_failed", False), bool):
         checker.problem(
-            (*where, "_exclude_failed"), f"found {shown(settings['_exclude_failed'])}; expected true or false"
+            (*where, "_exclude_failed"), f"found {describe_value(settings['_exclude_failed'])}; expected true or false"
         )
     return len(checker.problems) == before

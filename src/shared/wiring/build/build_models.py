@@ -25,8 +25,8 @@ from shared.llm.adapters.plain import PlainAdapter
 from shared.llm.budget.prices import Price
 from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.http.server_settings import BatchSettings, OpenAISettings
-from shared.wiring.config.checker import Checker, Strict
-from shared.wiring.config.registry_entries import Recipe, recipe, split
+from shared.wiring.config.checker import Checker, StrictModel
+from shared.wiring.config.registry_entries import PartRecipe, find_recipe, split_entry
 from shared.wiring.config.yaml_file import Where
 
 OFFLINE = "offline"
@@ -35,7 +35,7 @@ OFFLINE = "offline"
 _NOT_REMEMBERED = (OFFLINE, "replay")
 
 
-class ModelCommon(Strict):
+class ModelCommon(StrictModel):
     """What every entry of `models` takes besides its adapter's own parameters."""
 
     type: str = Field(description="the adapter: openai_compatible, local, replay, offline, or package.module:attr")
@@ -111,7 +111,7 @@ class Models:
         self.common: dict[str, ModelCommon] = {}
         self._adapters: dict[str, LMAdapter | None] = {}
         self.handles: list[ModelHandle] = []
-        self._recipes: dict[str, Recipe | None] = {}
+        self._recipes: dict[str, PartRecipe | None] = {}
         self._under_way = UnderWay()  # metrics ask equal questions at once, and each has adapters of its own
         for alias, entry in entries.items():
             self._check(alias, entry)
@@ -241,7 +241,7 @@ class Models:
 
     def _check(self, alias: str, entry: Mapping[str, Any]) -> None:
         where: Where = ("models", alias)
-        found = split(self._checker, ModelCommon, entry, where)
+        found = split_entry(self._checker, ModelCommon, entry, where)
         if found is None:
             return
         common = self.common[alias] = found.common
@@ -249,7 +249,7 @@ class Models:
             self._checker.problem((*where, "lane"), f"'batch' is for type openai_compatible, found {common.type!r}")
         if common.batch is not None and common.lane != "batch":
             self._checker.problem((*where, "batch"), "has an effect with lane: batch only; add it or take this away")
-        self._recipes[alias] = recipe(self._checker, self._registry, common.type, found.own, where)
+        self._recipes[alias] = find_recipe(self._checker, self._registry, common.type, found.own, where)
 
     def _check_chain(self, alias: str, common: ModelCommon) -> None:
         for at, other in enumerate(common.fallback):

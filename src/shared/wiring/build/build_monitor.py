@@ -29,22 +29,22 @@ from shared.scoring.tree import Node
 from shared.wiring.config.checker import Checker, params_model
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
 from shared.wiring.build.build_embeddings import Embeddings
-from shared.wiring.config.find_config import called
-from shared.wiring.build.build_labels import Labelling, build_labelling
-from shared.wiring.build.build_context import Making
-from shared.wiring.build.build_metrics import Parts, build_metrics, build_tree
+from shared.wiring.config.find_config import display_path
+from shared.wiring.build.build_labels import LabelSources, build_label_sources
+from shared.wiring.build.build_context import BuildContext
+from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
 from shared.wiring.build.build_models import Models
-from shared.wiring.build.build_budget import Money, build_money, money_notes
-from shared.wiring.build.redacting_sinks import redacting, redactor_of
+from shared.wiring.build.build_budget import ModelCosts, build_model_costs, price_notes
+from shared.wiring.build.redacting_sinks import redact_outlet, build_redactor
 from shared.wiring.config.registries import Registries, build_registries
-from shared.wiring.config.settings import Surroundings, surroundings
+from shared.wiring.config.settings import RunEnvironment, read_environment
 from shared.wiring.build.build_sinks import build_sinks, patience_of
-from shared.wiring.build.build_stores import Store
+from shared.wiring.build.build_stores import ScoredStoreConfig
 from shared.wiring.config.yaml_file import Document, read_document
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RunOptions:
     """What the command line asks for besides the file."""
 
     overrides: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuiltMonitor:
     """A checked configuration and everything made of it; nothing has been opened yet.
 
     `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts. With
@@ -64,30 +64,30 @@ class Built:
 
     config: MonitorConfig
     document: Document
-    around: Surroundings
+    around: RunEnvironment
     plan: MonitorPlan
-    store: Store
+    store: ScoredStoreConfig
     sinks: tuple[Outlet, ...]
     metrics: tuple[BoundMetric, ...]
     nodes: tuple[Node, ...]
     notes: tuple[str, ...]
     models: Models
     embeddings: Embeddings
-    money: Money
+    money: ModelCosts
     redactor: Redactor | None = None
-    labelling: Labelling = field(default_factory=Labelling)
+    labelling: LabelSources = field(default_factory=LabelSources)
     first_run: bool = False
 
 
-def build(path: Path, wishes: Wishes = Wishes(), clock: Clock = utc_now) -> Built:
+def build_monitor(path: Path, wishes: RunOptions = RunOptions(), clock: Clock = utc_now) -> BuiltMonitor:
     """Check a configuration and make a monitor of it.
 
     Raises:
         ConfigError: with every mistake found, each with file, line and path.
     """
-    around = surroundings(path)
+    around = read_environment(path)
     overrides = wishes.overrides if wishes.limit is None else (*wishes.overrides, f"source.limit={wishes.limit}")
-    document = read_document(path, called(path), around.variables, overrides)
+    document = read_document(path, display_path(path), around.variables, overrides)
     checker = Checker(document)
     config = checker.model(MonitorConfig, document.data, ())
     if config is None:
@@ -103,30 +103,30 @@ class _Builder:
         self,
         config: MonitorConfig,
         document: Document,
-        around: Surroundings,
+        around: RunEnvironment,
         checker: Checker,
         registries: Registries,
     ) -> None:
         self.config, self.document, self.around = config, document, around
         self.checker, self.registries = checker, registries
 
-    def build(self, wishes: Wishes, clock: Clock) -> Built:
+    def build(self, wishes: RunOptions, clock: Clock) -> BuiltMonitor:
         config, checker = self.config, self.checker
         common, source = self._source()
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
         models = Models(config.models, self.registries.models, checker, self.around.root)
         embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
-        parts = Parts(self.registries.metrics, models, embeddings, self.around.root)
+        parts = MetricParts(self.registries.metrics, models, embeddings, self.around.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
-        money = build_money(config, models, embeddings, checker, self.around.root)
+        money = build_model_costs(config, models, embeddings, checker, self.around.root)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         store = self._component(
             {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
         )
         labels = [metric.label for metric in metrics] + [node.label for node in nodes]
-        sinks = build_sinks(Making(config, checker, self.around, labels, source))
+        sinks = build_sinks(BuildContext(config, checker, self.around, labels, source))
         self._spreads(strategy, labels)
-        labelling = build_labelling(config, self.registries, checker, self.around.root)
+        labelling = build_label_sources(config, self.registries, checker, self.around.root)
         self._thinning(store)
         checker.raise_any()
         assert common is not None and source is not None
@@ -151,19 +151,19 @@ class _Builder:
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
         )
-        redactor = redactor_of(config.privacy, self.around.settings)
+        redactor = build_redactor(config.privacy, self.around.settings)
         notes = self._told(models, money, redactor)
-        sinks = sinks if redactor is None else tuple(redacting(outlet, redactor) for outlet in sinks)
+        sinks = sinks if redactor is None else tuple(redact_outlet(outlet, redactor) for outlet in sinks)
         made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
-        built = Built(config, self.document, self.around, *made, first_run=wishes.first_run)
+        built = BuiltMonitor(config, self.document, self.around, *made, first_run=wishes.first_run)
         return _dry(built) if wishes.dry_run else built
 
-    def _told(self, models: Models, money: Money, redactor: Redactor | None) -> tuple[str, ...]:
+    def _told(self, models: Models, money: ModelCosts, redactor: Redactor | None) -> tuple[str, ...]:
         """What must be said of the configuration."""
         evaluation = self.config.evaluation
         return (
             *_notes(self.config),
-            *money_notes(money),
+            *price_notes(money),
             *models.notes(evaluation.max_concurrent, evaluation.timeout),
             *(() if redactor is None else models.recordings()),
         )
@@ -237,7 +237,7 @@ def _stream(source: DataSource, name: str, now: datetime | None) -> Stream:
     return Stream(source.key, name if now is None else f"{name}@{now:%Y%m%dT%H%M%S.%f}")
 
 
-def _again(store: Store, metrics: list[BoundMetric], nodes: tuple[Node, ...]) -> Again:
+def _again(store: ScoredStoreConfig, metrics: list[BoundMetric], nodes: tuple[Node, ...]) -> Again:
     reads = tuple(sorted({field for metric in metrics for field in metric.reads}))
     made = tuple(metric.ref.digest for metric in metrics) + tuple(node.digest for node in nodes)
     return Again(store.policy, reads, made)
@@ -269,7 +269,7 @@ def _notes(config: MonitorConfig) -> list[str]:
     return notes
 
 
-def _dry(built: Built) -> Built:
+def _dry(built: BuiltMonitor) -> BuiltMonitor:
     """The same monitor for a dry run: metrics that may cost money or time are left out, and said."""
     free = [metric for metric in built.metrics if not (metric.is_async or metric.blocking)]
     left = [metric.label for metric in built.metrics if metric.is_async or metric.blocking]

@@ -12,7 +12,7 @@ from shared.files.file_sink import FileSink
 from shared.monitoring.sink_delivery import Patience
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import Publishing
-from shared.wiring.build.build_context import Making
+from shared.wiring.build.build_context import BuildContext
 from shared.wiring.build.sink_database import database_sink
 from shared.wiring.build.sink_langfuse import experiment_sink, langfuse_sink
 from shared.wiring.build.sink_otel import opentelemetry_sink
@@ -25,11 +25,11 @@ class Kind:
     """
 
     block: str
-    build: Callable[[Making], Sink | MessageSink | None]
+    build: Callable[[BuildContext], Sink | MessageSink | None]
     required: bool | None = True
 
 
-def build_sinks(making: Making) -> tuple[Outlet, ...]:
+def build_sinks(making: BuildContext) -> tuple[Outlet, ...]:
     """Every sink that the block asks for. What cannot be fulfilled is noted with the checker."""
     check_publishing(making.publishing, making.labels, making.checker)
     made = ((kind, kind.build(making)) for kind in _KINDS)
@@ -41,7 +41,7 @@ def patience_of(publishing: Publishing) -> Patience:
     return Patience(verify=publishing.verify_seconds, tries=publishing.max_tries, hours=publishing.give_up_hours)
 
 
-def _required(making: Making, kind: Kind) -> bool:
+def _required(making: BuildContext, kind: Kind) -> bool:
     block = getattr(making.publishing, kind.block, None)
     said = block.get("required") if isinstance(block, Mapping) else getattr(block, "required", None)
     if kind.required is None:
@@ -60,16 +60,16 @@ def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Che
             checker.problem(("publishing", "metric_names", i), f"unknown label {name!r}. {hint(name, labels)}")
 
 
-def _files(making: Making) -> Sink | None:
+def _files(making: BuildContext) -> Sink | None:
     params = making.params("files", FileSink.Params)
     return None if params is None else FileSink(params, making.around.root)
 
 
-def _database(making: Making) -> Sink | None:
+def _database(making: BuildContext) -> Sink | None:
     return database_sink(making.config, making.checker, making.around)
 
 
-def _events(making: Making) -> Sink | None:
+def _events(making: BuildContext) -> Sink | None:
     return opentelemetry_sink(making.config, making.checker, making.around)
 
 

@@ -20,8 +20,8 @@ from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.candidates import Policy
 from shared.monitoring.plan import State
-from shared.wiring.config.checker import Strict
-from shared.wiring.config.find_config import called
+from shared.wiring.config.checker import StrictModel
+from shared.wiring.config.find_config import display_path
 
 if TYPE_CHECKING:
     from shared.files.scored_csv import CsvScoredItems
@@ -30,7 +30,7 @@ STATE = "data/state/trueline.db"
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenStores:
     """The stores of one monitor; `reader` reads what `runs` has written; all are in the one `database`."""
 
     scored: ScoredItemsStore
@@ -44,7 +44,7 @@ class Opened:
         self.database.close()
 
 
-class Forgetful:
+class NoScoredItems:
     """Marks nothing and knows nothing: every item is new each time."""
 
     def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
@@ -63,7 +63,7 @@ class Forgetful:
         return {}
 
 
-class Store(Strict):
+class ScoredStoreConfig(StrictModel):
     """What every choice has in common."""
 
     # What the choice means for a monitor: whether it remembers, and whether undrawn items are remembered too.
@@ -83,7 +83,7 @@ class Store(Strict):
 
     def shown(self, root: Path) -> str:
         """Where the state is, as it may be shown."""
-        return called(Path(self.address(root)))
+        return display_path(Path(self.address(root)))
 
     def exists(self, root: Path) -> bool:
         """Whether there is a state already.
@@ -115,7 +115,7 @@ class Store(Strict):
     def begin(self, root: Path) -> None:
         """Leave a sign that there was a run, where opening the stores does not."""
 
-    def open(self, root: Path) -> Opened:
+    def open(self, root: Path) -> OpenStores:
         """Open the stores, creating what is not there yet.
 
         Raises:
@@ -123,7 +123,7 @@ class Store(Strict):
         """
         return self._opened(root, open_database(self.address(root)))
 
-    def look(self, root: Path) -> Opened:
+    def look(self, root: Path) -> OpenStores:
         """Open the stores to read what is there, also where nothing can be written.
 
         Raises:
@@ -131,11 +131,11 @@ class Store(Strict):
         """
         return self._opened(root, read_database(self.address(root)))
 
-    def _opened(self, root: Path, database: Database) -> Opened:
+    def _opened(self, root: Path, database: Database) -> OpenStores:
         scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
-        return Opened(scored, runs, reader, database, SqlAnchors(database))
+        return OpenStores(scored, runs, reader, database, SqlAnchors(database))
 
-    def peek(self, root: Path) -> tuple[ScoredItemsStore, Opened | None]:
+    def peek(self, root: Path) -> tuple[ScoredItemsStore, OpenStores | None]:
         """What is marked already, and the stores where they exist; creates nothing."""
         opened = self.open(root) if self.exists(root) else None
         return (self._unopened(root) if opened is None else opened.scored), opened
@@ -144,10 +144,10 @@ class Store(Strict):
         return SqlScoredItems(database)
 
     def _unopened(self, root: Path) -> ScoredItemsStore:
-        return Forgetful()
+        return NoScoredItems()
 
 
-class SqliteStore(Store):
+class SqliteStore(ScoredStoreConfig):
     """One SQLite file holds runs, items, decisions, scores and marks."""
 
     shared: ClassVar[bool] = True
@@ -159,7 +159,7 @@ class SqliteStore(Store):
         return str(root / self.file_path)
 
 
-class PostgresStore(Store):
+class PostgresStore(ScoredStoreConfig):
     """A Postgres database holds runs, items, decisions, scores and marks; several machines may share it."""
 
     shared: ClassVar[bool] = True
@@ -179,7 +179,7 @@ class PostgresStore(Store):
         return has_state(self.address(root))
 
 
-class CsvStore(Store):
+class CsvStore(ScoredStoreConfig):
     """Marks in an append-only CSV, for cron jobs whose only memory is a cached file; the rest in SQLite beside it."""
 
     keeps_undrawn: ClassVar[bool] = False
@@ -194,7 +194,7 @@ class CsvStore(Store):
     def lacks(self, root: Path, stream: Stream) -> str:
         """Whether the CSV is not there, in words; the database may be lost."""
         path = root / self.file_path
-        return "" if path.exists() else f"{called(path)} is not there"
+        return "" if path.exists() else f"{display_path(path)} is not there"
 
     def half(self, root: Path, stream: Stream) -> str:
         """Whether the CSV is not there though the database knows of items that it would name."""
@@ -208,7 +208,7 @@ class CsvStore(Store):
         if not marked:
             return ""
         return (
-            f"{called(root / self.file_path)} is not there, though {self.shown(root)} knows of {marked:,} items of it"
+            f"{display_path(root / self.file_path)} is not there, though {self.shown(root)} knows of {marked:,} items of it"
         )
 
     def begin(self, root: Path) -> None:
@@ -227,7 +227,7 @@ class CsvStore(Store):
         return CsvScoredItems(root / self.file_path)
 
 
-class NoStore(Store):
+class NoStore(ScoredStoreConfig):
     """No deduplication: each run scores its whole window anew. Runs and scores are still written down."""
 
     remembers: ClassVar[bool] = False
@@ -250,4 +250,4 @@ class NoStore(Store):
         return str(root / self.state_path)
 
     def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
-        return Forgetful()
+        return NoScoredItems()

@@ -14,7 +14,7 @@ from shared.files.file_sink import FileSink
 from shared.llm.budget.prices import Price
 from shared.scoring.metric import BoundMetric, parameters, spec_of
 from shared.telemetry.otlp_sink import OpenTelemetrySink
-from shared.wiring.config.checker import Named, params_model
+from shared.wiring.config.checker import GivenByName, params_model
 from shared.wiring.config.monitor_config import MetricCommon, MonitorConfig, SourceCommon
 from shared.wiring.config.labels_config import LabelsCommon
 from shared.wiring.build.build_embeddings import EmbeddingCommon
@@ -98,7 +98,7 @@ def _metrics(registry: Registry) -> Schema:
         params = params_model(target, parameters(target), entry.name)
         inner = _model_schema(params)
         for name, info in params.model_fields.items():
-            if Named(BoundMetric) in info.metadata:
+            if GivenByName(BoundMetric) in info.metadata:
                 inner["properties"][name] = _METRIC
         branches.append(_branch(inner, {**common, "class": {"const": entry.name}}, "class", spec_of(target).summary))
     names = [entry.name for entry in registry.entries()]

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from shared.wiring.config.privacy_config import Privacy
 
 
-def redactor_of(privacy: Privacy, settings: Settings) -> Redactor | None:
+def build_redactor(privacy: Privacy, settings: Settings) -> Redactor | None:
     """What redacts all that leaves the process; None where raw text may leave it."""
     if not (settings.safe_mode or privacy.always):
         return None
     return privacy.redactor(settings.privacy_key.get_secret_value().encode())
 
 
-def redacting(outlet: Outlet, redactor: Redactor) -> Outlet:
+def redact_outlet(outlet: Outlet, redactor: Redactor) -> Outlet:
     """The outlet with a sink that is given nothing but redacted batches."""
     sink = outlet.sink
     behind = RedactingMessages(sink, redactor) if isinstance(sink, MessageSink) else RedactingSink(sink, redactor)
@@ -96,7 +96,7 @@ def _redacted(batch: Batch, redactor: Redactor) -> Batch:
     return replace(batch, results=results, run=redact_report(batch.run, redactor))
 
 
-class Voice:
+class OutputRedactor:
     """What the command line says and logs: as it is until `use` is called, redacted from then on."""
 
     def __init__(self) -> None:

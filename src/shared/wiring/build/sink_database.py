@@ -12,10 +12,10 @@ from shared.core.ports import Sink
 from shared.database.engine.database import open_as_it_is, shown_place
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import DatabaseTarget, MonitorConfig
-from shared.wiring.config.settings import Surroundings
+from shared.wiring.config.settings import RunEnvironment
 
 
-def database_sink(config: MonitorConfig, checker: Checker, around: Surroundings) -> Sink | None:
+def database_sink(config: MonitorConfig, checker: Checker, around: RunEnvironment) -> Sink | None:
     """The sink, when rows are to be pushed; nothing is connected yet. Mistakes go to the checker."""
     publishing = config.publishing
     if not publishing.push_to_db:
@@ -47,7 +47,7 @@ def database_sink(config: MonitorConfig, checker: Checker, around: Surroundings)
     return DatabaseSink("database", partial(open_as_it_is, address), target.on_conflict, target.chunk_size)
 
 
-def target_address(target: DatabaseTarget, store: Mapping[str, Any], around: Surroundings) -> str | None:
+def target_address(target: DatabaseTarget, store: Mapping[str, Any], around: RunEnvironment) -> str | None:
     """Where rows are pushed to: the block's own database, else the state's when that is a server, else the variable
     DATABASE_URL; None when there is none of them. A relative path starts from the project's root.
     """

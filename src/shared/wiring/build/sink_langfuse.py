@@ -19,7 +19,7 @@ from shared.langfuse.http.connection import Connection, LangfuseSettings, Second
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
 from shared.langfuse.source.trace_source import LangfuseSource
 from shared.wiring.config.monitor_config import Experiment
-from shared.wiring.build.build_context import Making
+from shared.wiring.build.build_context import BuildContext
 
 _KEYS = ("base_url", "public_key", "secret_key")
 _SOURCES = ("langfuse", "langfuse_dataset")
@@ -49,7 +49,7 @@ class Connecting(Protocol):
         """
 
 
-def langfuse_sink(making: Making) -> LangfuseSink | None:
+def langfuse_sink(making: BuildContext) -> LangfuseSink | None:
     """The sink of scores, where the block asks for it."""
     if not making.publishing.push_to_langfuse:
         return None
@@ -61,7 +61,7 @@ def langfuse_sink(making: Making) -> LangfuseSink | None:
     return LangfuseSink(client, _marking(making, params), params.lost_after_minutes * 60)
 
 
-def experiment_sink(making: Making) -> LangfuseExperiments | None:
+def experiment_sink(making: BuildContext) -> LangfuseExperiments | None:
     """The sink of experiments, where the block asks for it."""
     asked = _asked(making)
     found = None if asked is None else _open(making)
@@ -87,7 +87,7 @@ def experiment_sink(making: Making) -> LangfuseExperiments | None:
     return LangfuseExperiments(client, Packer(plan, _marking(making, params)), params.lost_after_minutes * 60)
 
 
-def _asked(making: Making) -> Experiment | None:
+def _asked(making: BuildContext) -> Experiment | None:
     """The experiment that is asked for: a block that is not switched off, or `trace_experiment` alone."""
     block, traced = making.publishing.experiment, making.publishing.trace_experiment
     if block is None:
@@ -99,7 +99,7 @@ def _asked(making: Making) -> Experiment | None:
     return block if block.enabled else None
 
 
-def _open(making: Making) -> tuple[LangfuseClient, LangfusePublishing] | None:
+def _open(making: BuildContext) -> tuple[LangfuseClient, LangfusePublishing] | None:
     """The one client of both sinks, and what was said of it; None after noting what is wrong."""
     if "langfuse" not in making.shared:
         params = _params(making)
@@ -113,7 +113,7 @@ def _open(making: Making) -> tuple[LangfuseClient, LangfusePublishing] | None:
     return found
 
 
-def _params(making: Making) -> LangfusePublishing | None:
+def _params(making: BuildContext) -> LangfusePublishing | None:
     own = {name: value for name, value in (making.publishing.langfuse or {}).items() if name != "required"}
     given = {**_reached(making, own), **own}
     missing = [name for name in _KEYS if name not in given]
@@ -129,7 +129,7 @@ def _params(making: Making) -> LangfusePublishing | None:
     return making.checker.model(LangfusePublishing, given, ("publishing", "langfuse"))
 
 
-def _reached(making: Making, own: dict[str, Any]) -> dict[str, Any]:
+def _reached(making: BuildContext, own: dict[str, Any]) -> dict[str, Any]:
     """How Langfuse is reached when the block does not say it: as the monitor's own source does, else by variables."""
     source, variables = making.config.source, making.around.variables
     if source.get("type") in _SOURCES and not any(name in own for name in _KEYS):
@@ -142,7 +142,7 @@ def _reached(making: Making, own: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def _marking(making: Making, params: LangfusePublishing) -> Marking:
+def _marking(making: BuildContext, params: LangfusePublishing) -> Marking:
     """What all scores carry: the same for both sinks, because they may put the same score on a trace."""
     asked = making.publishing.experiment
     environment = params.environment or making.config.environment or making.around.settings.environment or None
@@ -156,7 +156,7 @@ def _marking(making: Making, params: LangfusePublishing) -> Marking:
     return Marking(params.project, environment, tuple(asked.tags) if asked is not None and asked.enabled else ())
 
 
-def _sessions(making: Making) -> None:
+def _sessions(making: BuildContext) -> None:
     """Where texts are redacted, ids of sessions are hashed: scores would be put on sessions that are not there."""
     redacted = making.config.privacy.always or making.around.settings.safe_mode
     if redacted and making.config.source.get("items") == "sessions":

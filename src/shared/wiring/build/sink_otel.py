@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from shared.core.ports import Sink
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import MonitorConfig
-from shared.wiring.config.settings import Surroundings
+from shared.wiring.config.settings import RunEnvironment
 
 
-def opentelemetry_sink(config: MonitorConfig, checker: Checker, around: Surroundings) -> Sink | None:
+def opentelemetry_sink(config: MonitorConfig, checker: Checker, around: RunEnvironment) -> Sink | None:
     """The sink, where the block asks for it; what is not said there comes from OpenTelemetry's variables."""
     block, where = config.publishing.opentelemetry, ("publishing", "opentelemetry")
     if block is None:

@@ -10,11 +10,11 @@ from shared.core.digests import plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
 from shared.scoring.metric import BoundMetric
-from shared.wiring.build.build_budget import Money
-from shared.wiring.build.build_monitor import Built
+from shared.wiring.build.build_budget import ModelCosts
+from shared.wiring.build.build_monitor import BuiltMonitor
 
 
-def explained(built: Built, costs: Sequence[str] = ()) -> str:
+def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
     """Lines that say what would be read, drawn, scored, paid, remembered and published."""
     config, plan = built.config, built.plan
     lines = [
@@ -41,7 +41,7 @@ def explained(built: Built, costs: Sequence[str] = ()) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
 
 
-def _verdicts(built: Built) -> list[str]:
+def _verdicts(built: BuiltMonitor) -> list[str]:
     """Where people's verdicts come from, if anywhere."""
     found, anchors = built.labelling, built.config.anchors
     sources = ", ".join(source.name for source in found.sources)
@@ -53,7 +53,7 @@ def _verdicts(built: Built) -> list[str]:
     return lines
 
 
-def _models(built: Built, costs: Sequence[str]) -> list[str]:
+def _models(built: BuiltMonitor, costs: Sequence[str]) -> list[str]:
     """The models that metrics ask, with their prices, the budget, and what it will cost."""
     money = built.money
     if not money.asked:
@@ -64,7 +64,7 @@ def _models(built: Built, costs: Sequence[str]) -> list[str]:
     return [*lines, *costs]
 
 
-def _model(money: Money, alias: str) -> str:
+def _model(money: ModelCosts, alias: str) -> str:
     name, price = money.models.names(alias)[0], money.price(alias)
     if price is None:
         return f"{name}: no price is known"
@@ -75,7 +75,7 @@ def _model(money: Money, alias: str) -> str:
     return f"{name}: {words}, a million tokens"
 
 
-def explained_json(built: Built, costs: Sequence[str] = ()) -> dict[str, Any]:
+def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]:
     """The same as plain values."""
     plan = built.plan
     return {
@@ -115,7 +115,7 @@ def _params(metric: BoundMetric) -> Any:
     return plain(inner)
 
 
-def _priced(money: Money, alias: str) -> dict[str, Any]:
+def _priced(money: ModelCosts, alias: str) -> dict[str, Any]:
     price = money.price(alias)
     return {"name": money.models.names(alias)[0], "price": None if price is None else price.model_dump()}
 
@@ -141,7 +141,7 @@ def _metric(metric: BoundMetric) -> str:
     return f"{metric.label:24} {metric.spec.name} v{metric.ref.version}: {passes}, {kind}"
 
 
-def _aggregates(built: Built) -> str:
+def _aggregates(built: BuiltMonitor) -> str:
     if built.plan.aggregates:
         return "means and pass rates with 95 % intervals"
     if not built.plan.strategy.unbiased:

@@ -16,18 +16,24 @@ from shared.database.engine.database import state_at
 from shared.report.terminal.run_summary import as_json, show
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS
-from shared.wiring.build.build_monitor import Built, Wishes, build
+from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
 from shared.wiring.build.redacting_sinks import RedactingMessages, RedactingSink
 from shared.wiring.build.sink_langfuse import Connecting
-from shared.wiring.commands.check import explained, explained_json
-from shared.wiring.commands.report_page import Stored, newest_run, told, try_page, write_page
-from shared.wiring.config.find_config import called, find_config, known_configs
+from shared.wiring.commands.check import check_json, check_text
+from shared.wiring.commands.report_page import (
+    StoredRun,
+    find_newest_run,
+    redact_for_display,
+    try_write_page,
+    write_page,
+)
+from shared.wiring.config.find_config import display_path, find_config, known_configs
 from shared.wiring.config.registries import build_registries
 from shared.wiring.config.settings import project_root
 from shared.wiring.run.job import run_until_done
-from shared.wiring.run.judge_drift import safe_views
-from shared.wiring.run.progress_bar import metrics_print_to_stderr, shown_progress
-from shared.wiring.run.session import execute, foretold
+from shared.wiring.run.judge_drift import try_judge_views
+from shared.wiring.run.progress_bar import choose_progress_display, metrics_print_to_stderr
+from shared.wiring.run.session import forecast_lines, run_once
 
 EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1, "unpublished": 1}
 
@@ -35,16 +41,16 @@ EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1, "unpublishe
 def run(options: Namespace) -> int:
     """Run a monitor once, write its HTML report and print the summary."""
     asked = (options.limit, not options.no_dedup, options.dry_run, options.first_run)
-    built = _built(options, Wishes(tuple(options.overrides), *asked))
+    built = _built(options, RunOptions(tuple(options.overrides), *asked))
     quiet = options.quiet or not built.config.evaluation.show_progress
-    with metrics_print_to_stderr(), shown_progress(quiet) as progress:
-        result = run_until_done(execute(built, progress))
-    report = told(built, result.report)
-    stored, page = Stored(result.reader, report), None
+    with metrics_print_to_stderr(), choose_progress_display(quiet) as progress:
+        result = run_until_done(run_once(built, progress))
+    report = redact_for_display(built, result.report)
+    stored, page = StoredRun(result.reader, report), None
     if not options.dry_run and (report.counts.scored or report.counts.failed_items):
-        stored = replace(stored, judges=safe_views(built, result.reader, result.anchors, report.stream))
-        page, report = try_page(built, stored)
-    places = {} if page is None else {"report": called(page)}
+        stored = replace(stored, judges=try_judge_views(built, result.reader, result.anchors, report.stream))
+        page, report = try_write_page(built, stored)
+    places = {} if page is None else {"report": display_path(page)}
     if not options.dry_run:
         places["state"] = built.store.shown(built.around.root)
     if options.json:
@@ -57,30 +63,30 @@ def run(options: Namespace) -> int:
     return EXIT_CODES.get(report.status, 0)
 
 
-def _built(options: Namespace, wishes: Wishes) -> Built:
+def _built(options: Namespace, wishes: RunOptions) -> BuiltMonitor:
     """The monitor of the command line. Modules beside the project's files can be named in dotted paths."""
     path = find_config(options.config)
     for folder in (project_root(path.resolve().parent, Path.cwd()), Path.cwd()):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
-    built = build(path, wishes)
+    built = build_monitor(path, wishes)
     options.voice.use(built.redactor)
     return built
 
 
 def check(options: Namespace) -> int:
     """Validate a configuration and explain what it would do."""
-    built = _built(options, Wishes(tuple(options.overrides)))
+    built = _built(options, RunOptions(tuple(options.overrides)))
     with metrics_print_to_stderr():
-        costs = run_until_done(foretold(built))
+        costs = run_until_done(forecast_lines(built))
     if options.json:
-        print(json.dumps(explained_json(built, costs), ensure_ascii=False, indent=2))
+        print(json.dumps(check_json(built, costs), ensure_ascii=False, indent=2))
     else:
-        print(explained(built, costs))
+        print(check_text(built, costs))
     return _connected(built) if options.connect else 0
 
 
-def _connected(built: Built) -> int:
+def _connected(built: BuiltMonitor) -> int:
     """Ask the state how far it is, models for a word, source and sinks what their servers can do, and say it; 1 when
     one does not answer.
     """
@@ -92,7 +98,7 @@ def _connected(built: Built) -> int:
     return 0 if there and not any(found.values()) and not failed else 1
 
 
-def _state_reached(built: Built) -> bool:
+def _state_reached(built: BuiltMonitor) -> bool:
     """Say how far the state database is; whether it can be used."""
     try:
         found = state_at(built.store.address(built.around.root))
@@ -103,7 +109,7 @@ def _state_reached(built: Built) -> bool:
     return True
 
 
-async def _all_reached(built: Built) -> bool:
+async def _all_reached(built: BuiltMonitor) -> bool:
     """Ask the source and every sink that can be asked; whether one of them failed."""
     source = built.plan.source
     failed = isinstance(source, Connecting) and not await _reached(f"source {source.key!r}", source)
@@ -136,7 +142,7 @@ def list(options: Namespace) -> int:
     if options.kind in (None, "configs"):
         print("configs:")
         for name, path in sorted(known_configs().items()):
-            print(f"  {name:28} {called(path)}")
+            print(f"  {name:28} {display_path(path)}")
     return 0
 
 
@@ -161,14 +167,14 @@ def schema(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """Write the HTML report of a past run again."""
-    built = _built(options, Wishes(tuple(options.overrides)))
+    built = _built(options, RunOptions(tuple(options.overrides)))
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     opened = built.store.look(built.around.root)
-    chosen = newest_run(opened.reader, built.plan, options.run)
-    stored = Stored(opened.reader, chosen, safe_views(built, opened.reader, opened.anchors, chosen.stream))
+    chosen = find_newest_run(opened.reader, built.plan, options.run)
+    stored = StoredRun(opened.reader, chosen, try_judge_views(built, opened.reader, opened.anchors, chosen.stream))
     path = write_page(built, stored, None if options.out is None else Path(options.out))
-    print(f"report of run {chosen.run_id} ({iso(chosen.started_at)[:19]}Z): {called(path)}")
+    print(f"report of run {chosen.run_id} ({iso(chosen.started_at)[:19]}Z): {display_path(path)}")
     return 0
 
 
@@ -176,14 +182,14 @@ def judge_report(options: Namespace) -> int:
     """Say how far each judge can be trusted, by people's labels and the anchor set."""
     from shared.wiring.commands.judge_report import print_judges  # late: only this command needs it
 
-    return print_judges(_built(options, Wishes(tuple(options.overrides))), options.json)
+    return print_judges(_built(options, RunOptions(tuple(options.overrides))), options.json)
 
 
 def runs(options: Namespace) -> int:
     """List past runs, or show one."""
     from shared.wiring.commands.runs import print_run, print_runs  # late: only this command needs it
 
-    built = _built(options, Wishes(tuple(options.overrides)))
+    built = _built(options, RunOptions(tuple(options.overrides)))
     if options.show is None:
         return print_runs(built, options.limit, options.json)
     return print_run(built, options.id, options.json)
@@ -193,7 +199,7 @@ def compare(options: Namespace) -> int:
     """Compare two runs, item by item where both scored the same."""
     from shared.wiring.commands.runs import print_comparison  # late, as above
 
-    built = _built(options, Wishes(tuple(options.overrides)))
+    built = _built(options, RunOptions(tuple(options.overrides)))
     return print_comparison(built, options.run_a, options.run_b, options.json)
 
 
@@ -201,7 +207,7 @@ def explain(options: Namespace) -> int:
     """Tell the whole story of one item."""
     from shared.wiring.commands.explain import print_story  # late, as above
 
-    return print_story(_built(options, Wishes(tuple(options.overrides))), options.item, options.json)
+    return print_story(_built(options, RunOptions(tuple(options.overrides))), options.item, options.json)
 
 
 def publish(options: Namespace) -> int:
@@ -210,7 +216,7 @@ def publish(options: Namespace) -> int:
 
     if not (options.pending or options.failed or options.list):
         raise UsageError("publish: say what: --pending sends what waits, --failed tries failed ones too, --list shows")
-    built = _built(options, Wishes(tuple(options.overrides)))
+    built = _built(options, RunOptions(tuple(options.overrides)))
     return publish_left(built, options.failed, options.list, options.json)
 
 
@@ -218,7 +224,7 @@ def tables(options: Namespace) -> int:
     """Make, or check, the tables that push_to_db writes."""
     from shared.wiring.commands.tables_command import print_tables, tables_at  # late, as above
 
-    built = None if options.config is None else _built(options, Wishes(tuple(options.overrides)))
+    built = None if options.config is None else _built(options, RunOptions(tuple(options.overrides)))
     return print_tables(tables_at(built, options.url), options.action, options.json)
 
 
@@ -227,7 +233,7 @@ def cache(options: Namespace) -> int:
     from shared.database.engine.database import open_database, read_database
     from shared.database.stores.sql_responses import SqlResponses
 
-    built = _built(options, Wishes(tuple(options.overrides)))
+    built = _built(options, RunOptions(tuple(options.overrides)))
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
     opening = open_database if options.action == "clear" else read_database

@@ -14,9 +14,9 @@ from shared.privacy.redaction import Redactor
 from shared.report.terminal.aligned import wrapped
 from shared.report.terminal.item_history_text import StoryOptions, left_out_text, missing, story_text, verdict
 from shared.report.text.formatting import line
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.build.build_stores import Opened
-from shared.wiring.commands.report_page import told
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.build_stores import OpenStores
+from shared.wiring.commands.report_page import redact_for_display
 from shared.wiring.commands.stored_state import print_json, print_text, stored_state
 
 _PAST = 100
@@ -38,7 +38,7 @@ class _Found:
     known: bool = True
 
 
-def print_story(built: Built, item_id: str, in_json: bool) -> int:
+def print_story(built: BuiltMonitor, item_id: str, in_json: bool) -> int:
     """Print what is stored of an item, given by its id or the only beginning of one, in the monitor's stream and in
     those of its runs without memory; 1 when it is not known.
 
@@ -68,7 +68,7 @@ def print_story(built: Built, item_id: str, in_json: bool) -> int:
     return 0 if found.known else 1
 
 
-def _look(built: Built, opened: Opened, runs: Sequence[RunReport], item_id: str) -> _Found:
+def _look(built: BuiltMonitor, opened: OpenStores, runs: Sequence[RunReport], item_id: str) -> _Found:
     streams = _streams(built, runs)
     found = _stored(opened.reader, streams, item_id)
     if found.stories or left_out_text(item_id, found.passed):  # that it once came twice does not say what became of it
@@ -88,24 +88,24 @@ def _stored(reader: RunReader, streams: Sequence[Stream], item_id: str) -> _Foun
     return _Found(item_id, stories, passed)
 
 
-def _name(built: Built, item_id: str) -> str:
+def _name(built: BuiltMonitor, item_id: str) -> str:
     return item_id if built.redactor is None else built.redactor.name(item_id)
 
 
-def _streams(built: Built, runs: Sequence[RunReport]) -> list[Stream]:
+def _streams(built: BuiltMonitor, runs: Sequence[RunReport]) -> list[Stream]:
     """The monitor's own stream first, then those of runs without memory, newest first."""
     own = [] if built.plan.one_off else [built.plan.stream]
     source = built.plan.stream.source_key
     return list(dict.fromkeys((*own, *(run.stream for run in runs if run.stream.source_key == source))))
 
 
-def _unknown(built: Built, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
+def _unknown(built: BuiltMonitor, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
     """What may be said of an item without a decision."""
     begun = [_name(built, each) for each in near if each.startswith(item_id)]
     if begun:
         return [f"The beginning of several ids, such as {', '.join(map(repr, begun[:3]))}; give more of it."]
     words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
-    broken = [each for run in runs for each in told(built, run).broken if item_id in each]
+    broken = [each for run in runs for each in redact_for_display(built, run).broken if item_id in each]
     if broken:
         words.append(f"A broken record names it: {line(broken[0], 300)}.")
     close = nearest(item_id, near)
@@ -118,7 +118,7 @@ def _near(reader: RunReader, streams: Sequence[Stream], item_id: str) -> list[st
     return list(dict.fromkeys(each for stream in streams[:5] for each in reader.ids_near(stream, item_id)))
 
 
-def _options(built: Built, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:
+def _options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:
     newest = next((run for run in runs if run.stream == story.stream), None)
     digests = {metric.label: metric.ref.digest for metric in built.metrics}
     return StoryOptions(

@@ -7,13 +7,13 @@ import json
 from shared.core.errors import UsageError
 from shared.report.judges.judge_text import judges_text
 from shared.report.records.judge_records import Judges
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.commands.report_page import newest_run
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.commands.report_page import find_newest_run
 from shared.wiring.commands.stored_state import json_values
-from shared.wiring.run.judge_drift import judge_views, read_people
+from shared.wiring.run.judge_drift import collect_judge_views, read_human_labels
 
 
-def print_judges(built: Built, as_json: bool) -> int:
+def print_judges(built: BuiltMonitor, as_json: bool) -> int:
     """Print the report; 0 also where there is nothing to say yet, which is said.
 
     Raises:
@@ -27,18 +27,18 @@ def print_judges(built: Built, as_json: bool) -> int:
         )
     if not built.store.exists(built.around.root):
         raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    people, notes = read_people(built)
+    people, notes = read_human_labels(built)
     opened = built.store.look(built.around.root)
     try:
-        stream = built.plan.stream if not built.plan.one_off else newest_run(opened.reader, built.plan).stream
-        judges = Judges(judge_views(built, opened.reader, opened.anchors, people, stream), notes)
+        stream = built.plan.stream if not built.plan.one_off else find_newest_run(opened.reader, built.plan).stream
+        judges = Judges(collect_judge_views(built, opened.reader, opened.anchors, people, stream), notes)
     finally:
         opened.close()
     print(json.dumps(json_values(judges), ensure_ascii=False, indent=2) if as_json else _text(built, judges), end="")
     return 0
 
 
-def _text(built: Built, judges: Judges) -> str:
+def _text(built: BuiltMonitor, judges: Judges) -> str:
     sources = ", ".join(source.name for source in built.labelling.sources) or "no labels, anchors only"
     head = f"Judges against people: {built.config.name}, {sources}\n"
     notes = "".join(f"! {note}\n" for note in judges.notes)

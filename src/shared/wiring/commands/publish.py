@@ -11,8 +11,8 @@ from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, Rest, closing, publish_rest
 from shared.report.text.delivery_words import published_lines
 from shared.report.text.mask import told
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.build.build_stores import Forgetful, Opened
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.build_stores import NoScoredItems, OpenStores
 from shared.wiring.commands.stored_state import json_values, print_json, print_text, stored_state
 from shared.wiring.run.job import run_until_done
 
@@ -20,7 +20,7 @@ _PAST = 100
 """Runs whose streams are looked at: those without memory have one each."""
 
 
-def publish(built: Built, failed: bool, only_list: bool, in_json: bool) -> int:
+def publish(built: BuiltMonitor, failed: bool, only_list: bool, in_json: bool) -> int:
     """Publish what is left, or only list it; 1 when something required still waits or has failed.
 
     Raises:
@@ -42,12 +42,14 @@ def publish(built: Built, failed: bool, only_list: bool, in_json: bool) -> int:
     return 0 if all(rest.all_there for rest in rests) else 1
 
 
-async def _published(built: Built, work: Sequence[tuple[MonitorPlan, Ports, RunReport]], failed: bool) -> list[Rest]:
+async def _published(
+    built: BuiltMonitor, work: Sequence[tuple[MonitorPlan, Ports, RunReport]], failed: bool
+) -> list[Rest]:
     async with closing(built.sinks):
         return [await publish_rest(plan, ports, run, failed) for plan, ports, run in work]
 
 
-def _work(built: Built, opened: Opened) -> list[tuple[MonitorPlan, Ports, RunReport]]:
+def _work(built: BuiltMonitor, opened: OpenStores) -> list[tuple[MonitorPlan, Ports, RunReport]]:
     """The monitor's own stream and those of its runs without memory, each with its newest run."""
     newest: dict[Stream, RunReport] = {}
     for run in opened.reader.runs(built.plan.name, _PAST):
@@ -57,14 +59,14 @@ def _work(built: Built, opened: Opened) -> list[tuple[MonitorPlan, Ports, RunRep
     return [
         (
             replace(built.plan, stream=stream, one_off=stream != remembered),
-            Ports(opened.scored if stream == remembered else Forgetful(), opened.runs, built.sinks),
+            Ports(opened.scored if stream == remembered else NoScoredItems(), opened.runs, built.sinks),
             run,
         )
         for stream, run in newest.items()
     ]
 
 
-def _lines(built: Built, rests: Sequence[Rest], only_list: bool) -> list[str]:
+def _lines(built: BuiltMonitor, rests: Sequence[Rest], only_list: bool) -> list[str]:
     lines = []
     for rest in rests:
         busy = rest.marked or any(each.verified or each.sent or each.pending for each in rest.published)
@@ -74,12 +76,12 @@ def _lines(built: Built, rests: Sequence[Rest], only_list: bool) -> list[str]:
     return lines or [f"nothing waits, in {len(rests):,} stream(s)"]
 
 
-def _cleaned(built: Built, rest: Rest) -> list[str]:
+def _cleaned(built: BuiltMonitor, rest: Rest) -> list[str]:
     lines = published_lines(rest.published)
     return lines if built.redactor is None else [built.redactor.redact(each) for each in lines]
 
 
-def _values(built: Built, rest: Rest) -> dict[str, object]:
+def _values(built: BuiltMonitor, rest: Rest) -> dict[str, object]:
     published = rest.published
     if built.redactor is not None:
         clean = built.redactor.redact

@@ -11,11 +11,11 @@ from shared.core.state.run_stores import RunReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
 from shared.report.records.judge_records import Judges
-from shared.wiring.build.build_monitor import Built
+from shared.wiring.build.build_monitor import BuiltMonitor
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredRun:
     """A run, where its rows are, and what is known of its judges."""
 
     reader: RunReader
@@ -23,7 +23,7 @@ class Stored:
     judges: Judges = field(default_factory=Judges)
 
 
-def try_page(built: Built, stored: Stored) -> tuple[Path | None, RunReport]:
+def try_write_page(built: BuiltMonitor, stored: StoredRun) -> tuple[Path | None, RunReport]:
     """Write the HTML report; a page that cannot be written is said and fails nothing, for the scores are stored."""
     report = stored.report
     if built.config.report.path is None:
@@ -34,7 +34,7 @@ def try_page(built: Built, stored: Stored) -> tuple[Path | None, RunReport]:
         return None, replace(report, notes=(*report.notes, f"the HTML report could not be written: {error}"))
 
 
-def write_page(built: Built, stored: Stored, out: Path | None) -> Path:
+def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path:
     """Write the HTML report of a run; where it is.
 
     Raises:
@@ -55,17 +55,17 @@ def write_page(built: Built, stored: Stored, out: Path | None) -> Path:
         )
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.around.root / name.replace("{run_id}", report.run_id)
-    data = collect(stored.reader, told(built, report), built.document.text, options)
+    data = collect(stored.reader, redact_for_display(built, report), built.document.text, options)
     write_report(data, path, stored.judges)
     return path
 
 
-def told(built: Built, report: RunReport) -> RunReport:
+def redact_for_display(built: BuiltMonitor, report: RunReport) -> RunReport:
     """The report as it may be shown."""
     return report if built.redactor is None else redact_report(report, built.redactor)
 
 
-def newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:
+def find_newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:
     """The run of that id, or the monitor's newest with scores; runs without memory have streams of their own."""
     if run_id is not None:
         found = reader.run(run_id)

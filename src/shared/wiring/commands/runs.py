@@ -14,14 +14,14 @@ from shared.report.comparison.compare_runs import Comparison, LabelPair, compare
 from shared.report.comparison.comparison_text import comparison_text
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
 from shared.report.terminal.run_summary import as_json, show
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.commands.report_page import told
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.commands.report_page import redact_for_display
 from shared.wiring.commands.stored_state import find_run, json_values, print_json, print_text, stored_state
 
 _EXAMPLES = 10
 
 
-def print_runs(built: Built, limit: int, in_json: bool) -> int:
+def print_runs(built: BuiltMonitor, limit: int, in_json: bool) -> int:
     """Print the newest runs of the monitor, newest first.
 
     Raises:
@@ -38,7 +38,7 @@ def print_runs(built: Built, limit: int, in_json: bool) -> int:
     return 0
 
 
-def print_run(built: Built, run_id: str | None, in_json: bool) -> int:
+def print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> int:
     """Print all that is stored of one run, without an id of the newest.
 
     Raises:
@@ -47,7 +47,7 @@ def print_run(built: Built, run_id: str | None, in_json: bool) -> int:
     with stored_state(built) as opened:
         newest = next(iter(opened.reader.runs(built.plan.name, 1)), None)
         run = newest if run_id is None and newest is not None else find_run(built, opened.reader, run_id or "")
-        run = replace(told(built, run), examples=_failures(built, opened.reader, run))
+        run = replace(redact_for_display(built, run), examples=_failures(built, opened.reader, run))
     if in_json:
         print_json(as_json(run))
     else:
@@ -55,7 +55,7 @@ def print_run(built: Built, run_id: str | None, in_json: bool) -> int:
     return 0
 
 
-def _failures(built: Built, reader: RunReader, run: RunReport) -> tuple[str, ...]:
+def _failures(built: BuiltMonitor, reader: RunReader, run: RunReport) -> tuple[str, ...]:
     """Some of the run's failures in its metrics' own words."""
     stored = (each for result in reader.results(run.stream, run.run_id) for each in result.failures)
     found = [
@@ -64,7 +64,7 @@ def _failures(built: Built, reader: RunReader, run: RunReport) -> tuple[str, ...
     return tuple(f"{each.metric.label} on {each.item_id}: {each.kind}: {each.message}" for each in found)
 
 
-def print_comparison(built: Built, before: str, after: str, in_json: bool) -> int:
+def print_comparison(built: BuiltMonitor, before: str, after: str, in_json: bool) -> int:
     """Print two runs beside one another.
 
     Raises:

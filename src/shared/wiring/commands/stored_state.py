@@ -15,15 +15,15 @@ from shared.core.errors import UsageError
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
 from shared.report.terminal.run_summary import writable
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.build.build_stores import Opened
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.build_stores import OpenStores
 
 PAST = 1000
 """Runs looked at to complete the beginning of an id."""
 
 
 @contextmanager
-def stored_state(built: Built) -> Iterator[Opened]:
+def stored_state(built: BuiltMonitor) -> Iterator[OpenStores]:
     """The stores of a monitor that has run, closed afterwards.
 
     Raises:
@@ -38,7 +38,7 @@ def stored_state(built: Built) -> Iterator[Opened]:
         opened.close()
 
 
-def find_run(built: Built, reader: RunReader, given: str) -> RunReport:
+def find_run(built: BuiltMonitor, reader: RunReader, given: str) -> RunReport:
     """The run of that id, or the only one of this monitor whose id begins so.
 
     Raises:

@@ -8,7 +8,7 @@ import os
 from shared.core.errors import UsageError
 from shared.database.engine.database import open_as_it_is
 from shared.database.evaluation.table_setup import create, look
-from shared.wiring.build.build_monitor import Built
+from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.sink_database import target_address
 from shared.wiring.config.monitor_config import DatabaseTarget
 
@@ -20,7 +20,7 @@ _SAID = {
 }
 
 
-def tables_at(built: Built | None, url: str | None) -> str:
+def tables_at(built: BuiltMonitor | None, url: str | None) -> str:
     """Where the tables are: the URL, else the configuration's target, else the variable DATABASE_URL.
 
     Raises:

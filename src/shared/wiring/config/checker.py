@@ -22,14 +22,14 @@ from shared.wiring.config.yaml_file import Document, Where
 Model = TypeVar("Model", bound=BaseModel)
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """Base of every model of the configuration: unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class GivenByName:
     """Marks a parameter that the YAML gives by the name of a part of this `kind`, declared elsewhere in the file; a
     metric it gives by an entry of its own, `class` and parameters.
     """
@@ -69,7 +69,7 @@ class Checker:
     def resolve(self, registry: Registry, name: Any, where: Where) -> Any:
         """What a name or dotted path stands for, or None after noting why it stands for nothing."""
         if not isinstance(name, str) or not name:
-            self.problem(where, f"expected the name of a {registry.kind}, found {shown(name)}")
+            self.problem(where, f"expected the name of a {registry.kind}, found {describe_value(name)}")
             return None
         try:
             return registry.resolve(name)
@@ -100,11 +100,11 @@ class Checker:
             self.problem(place, details["msg"].removeprefix("Value error, "))
         else:
             found = details["input"]
-            told = _kind(found) if _is_secret(model, loc) else shown(found)
+            told = _kind(found) if _is_secret(model, loc) else describe_value(found)
             self.problem(place, f"found {told}; {_sentence(details)}")
 
 
-def shown(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """A value as an error shows it, with what it is: `'ten' (a text)`."""
     if value is None:
         return "nothing"
@@ -224,7 +224,7 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
             name: (_by_name(hints.get(name, Any)), ... if each.default is inspect.Parameter.empty else each.default)
             for name, each in parameters.items()
         }
-        return create_model(f"{owner}_params", __base__=Strict, **fields)
+        return create_model(f"{owner}_params", __base__=StrictModel, **fields)
     except (NameError, TypeError, AttributeError, SyntaxError, PydanticUserError) as error:
         reason = str(error).split("\n")[0]
         raise ConfigError(f"{owner}: the types of its parameters cannot be given in YAML: {reason}") from error
@@ -235,12 +235,12 @@ def _by_name(hint: Any) -> Any:
     a mapping in place of a metric that is part of another.
     """
     if hint is BoundMetric:
-        return Annotated[dict[str, Any], Named(BoundMetric)]
+        return Annotated[dict[str, Any], GivenByName(BoundMetric)]
     for kind in (LMAdapter, Embedder):
         if hint is kind:
-            return Annotated[str, Named(kind)]
+            return Annotated[str, GivenByName(kind)]
         if kind in get_args(hint):
-            return Annotated[str | None, Named(kind)]
+            return Annotated[str | None, GivenByName(kind)]
     return hint
 
 

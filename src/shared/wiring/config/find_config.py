@@ -9,7 +9,7 @@ from shared.core.registry import hint
 from shared.wiring.config.settings import project_root
 
 
-def roots() -> list[Path]:
+def config_roots() -> list[Path]:
     """The project around the working directory, then the checkout that this code runs from."""
     here, checkout = project_root(Path.cwd(), Path.cwd()), Path(__file__).resolve().parents[4]
     return [here] if here == checkout or not (checkout / "configs").is_dir() else [here, checkout]
@@ -18,7 +18,7 @@ def roots() -> list[Path]:
 def known_configs() -> dict[str, Path]:
     """Every configuration that can be called by name; the first place wins."""
     found: dict[str, Path] = {}
-    for root in roots():
+    for root in config_roots():
         for pattern in ("configs/*.y*ml", "src/implementations/*/config/*.y*ml"):
             for path in sorted(root.glob(pattern)):
                 found.setdefault(path.stem, path)
@@ -43,9 +43,9 @@ def find_config(name: str) -> Path:
     raise UsageError(f"config {name!r}: {what}, and no name in configs/. {order}{hint(stem, known)}")
 
 
-def called(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A configuration's file as errors and reports call it: relative to the project where that is shorter."""
-    for root in [*roots(), Path.cwd()]:
+    for root in [*config_roots(), Path.cwd()]:
         if root.parent == root:  # "/" would only lose the slash
             continue
         try:

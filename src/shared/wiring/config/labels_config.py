@@ -8,10 +8,10 @@ from datetime import timedelta
 from pydantic import Field, field_validator
 
 from shared.report.records.judge_records import Chosen
-from shared.wiring.config.checker import Strict
+from shared.wiring.config.checker import StrictModel
 
 
-class LabelsCommon(Strict):
+class LabelsCommon(StrictModel):
     """What every label source takes."""
 
     type: str = Field(description="the kind of label source, such as file")
@@ -23,7 +23,7 @@ class LabelsCommon(Strict):
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Anchors(Strict):
+class Anchors(StrictModel):
     """A frozen file of items with people's labels, judged again when a judge changes and on a schedule."""
 
     path: str = Field(min_length=1, description="one file of items, each with labels: {metric's label: value}")

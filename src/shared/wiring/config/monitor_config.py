@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_va
 
 from shared.core.usage import BudgetPeriod
 from shared.llm.budget.ledger import OnOver
-from shared.wiring.config.checker import Strict
+from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
 
@@ -24,7 +24,7 @@ Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string",
 NAME = re.compile(r"^[^\s/\\:][^/\\:\x00-\x1f]{0,99}$")
 
 
-class SourceCommon(Strict):
+class SourceCommon(StrictModel):
     """What every source takes. All but `type`, `name` and `extractor` travels with the rows when they are published."""
 
     type: str = Field(description="the kind of source, such as file")
@@ -44,7 +44,7 @@ class SourceCommon(Strict):
         return checked_name(value)
 
 
-class MetricCommon(Strict):
+class MetricCommon(StrictModel):
     """What every metric takes besides its own parameters."""
 
     threshold: float | None = Field(default=None, description="passes at or above it (inverse metrics: below)")
@@ -55,7 +55,7 @@ class MetricCommon(Strict):
     sub_thresholds: dict[str, float] = Field(default_factory=dict, description="threshold of each sub-metric")
 
 
-class LegacyCache(Strict):
+class LegacyCache(StrictModel):
     """Accepted from older files; the state database does this work."""
 
     enabled: bool = True
@@ -66,14 +66,14 @@ class LegacyCache(Strict):
     cache_task: bool = True
 
 
-class LegacyErrors(Strict):
+class LegacyErrors(StrictModel):
     """Accepted from older files; failures are always values, and missing inputs always "not applicable"."""
 
     ignore_errors: bool = True
     skip_on_missing_params: bool = False
 
 
-class Evaluation(Strict):
+class Evaluation(StrictModel):
     """How items are scored."""
 
     max_concurrent: int = Field(default=5, ge=1, le=10_000, description="calls of slow metrics at once")
@@ -98,7 +98,7 @@ class Evaluation(Strict):
     errors: LegacyErrors | None = Field(default=None, description="accepted, without effect")
 
 
-class Experiment(Strict):
+class Experiment(StrictModel):
     """A Langfuse experiment. Without the block there is none."""
 
     enabled: bool = Field(default=True, description="false: none, though the block is there")
@@ -116,7 +116,7 @@ class Experiment(Strict):
     metrics: list[str] = Field(default_factory=list, description="only these labels; empty: all")
 
 
-class DatabaseTarget(Strict):
+class DatabaseTarget(StrictModel):
     """Where rows are pushed."""
 
     connection_string: SecretStr | None = Field(
@@ -129,7 +129,7 @@ class DatabaseTarget(Strict):
     required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
 
 
-class ResponseCache(Strict):
+class ResponseCacheConfig(StrictModel):
     """What is kept of models' answers, in the state database."""
 
     enabled: bool = Field(default=True, description="false: every question is asked anew")
@@ -138,7 +138,7 @@ class ResponseCache(Strict):
     max_mb: float = Field(default=2000, gt=0, description="the newest are kept")
 
 
-class Budget(Strict):
+class BudgetConfig(StrictModel):
     """How much may be spent on models. What a call may cost at most is reserved before it is made."""
 
     usd: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="US dollars")
@@ -155,7 +155,7 @@ class Budget(Strict):
         return self
 
 
-class Publishing(Strict):
+class Publishing(StrictModel):
     """Where scores go besides the state database."""
 
     opentelemetry: dict[str, Any] | None = Field(
@@ -180,7 +180,7 @@ class Publishing(Strict):
     database: DatabaseTarget | None = Field(default=None, description="where push_to_db pushes to")
 
 
-class Schedule(Strict):
+class Schedule(StrictModel):
     """When a long-lived scheduler runs the monitor; a cron job needs none."""
 
     interval_minutes: float | None = Field(default=None, gt=0)
@@ -196,7 +196,7 @@ class Schedule(Strict):
         return self
 
 
-class Report(Strict):
+class Report(StrictModel):
     """The HTML file that a run writes."""
 
     path: str | None = Field(
@@ -205,7 +205,7 @@ class Report(Strict):
     days: int = Field(default=30, ge=1, le=3650, description="days of history in the charts over time")
 
 
-class MonitorConfig(Strict):
+class MonitorConfig(StrictModel):
     """One monitor."""
 
     name: str = Field(default="online_monitoring", description="names the monitor in stored state")
@@ -219,11 +219,11 @@ class MonitorConfig(Strict):
     prices: dict[str, Any] | str = Field(
         default_factory=dict, description="model or pattern -> its price in US dollars per million tokens; or a file"
     )
-    budget: Budget | None = None
+    budget: BudgetConfig | None = None
     embeddings: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="embedding models by the name that metrics ask for them"
     )
-    response_cache: ResponseCache = Field(default_factory=ResponseCache)
+    response_cache: ResponseCacheConfig = Field(default_factory=ResponseCacheConfig)
     metrics_config: dict[str, dict[str, Any]] = Field(description="label -> class and its parameters")
     evaluation: Evaluation = Field(default_factory=Evaluation)
     scored_store: dict[str, Any] = Field(default_factory=lambda: {"type": "sqlite"}, description="the memory of runs")

@@ -8,12 +8,12 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from shared.privacy.redaction import Redactor
-from shared.wiring.config.checker import Strict
+from shared.wiring.config.checker import StrictModel
 
 PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key"]
 
 
-class Privacy(Strict):
+class Privacy(StrictModel):
     """What is taken out of texts on their way to sinks, report, terminal and logs, when SAFE_MODE is on."""
 
     always: bool = Field(default=False, description="also without SAFE_MODE=1")

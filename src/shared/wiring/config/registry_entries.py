@@ -18,7 +18,7 @@ Common = TypeVar("Common", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[Common]):
+class SplitEntry(Generic[Common]):
     """An entry whose common keys are in order; `own` are the others, which belong to the type that it names."""
 
     common: Common
@@ -26,7 +26,7 @@ class Entry(Generic[Common]):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class PartRecipe:
     """What makes the part that an entry asks for."""
 
     target: Any
@@ -42,15 +42,19 @@ class Recipe:
         return self.target(**given)
 
 
-def split(checker: Checker, common: type[Common], entry: Mapping[str, Any], where: Where) -> Entry[Common] | None:
+def split_entry(
+    checker: Checker, common: type[Common], entry: Mapping[str, Any], where: Where
+) -> SplitEntry[Common] | None:
     """An entry of a block, or None after noting what is wrong with its common keys."""
     shared = checker.model(common, {key: each for key, each in entry.items() if key in common.model_fields}, where)
     if shared is None:
         return None
-    return Entry(shared, {key: each for key, each in entry.items() if key not in common.model_fields})
+    return SplitEntry(shared, {key: each for key, each in entry.items() if key not in common.model_fields})
 
 
-def recipe(checker: Checker, registry: Registry, kind: str, own: Mapping[str, Any], where: Where) -> Recipe | None:
+def find_recipe(
+    checker: Checker, registry: Registry, kind: str, own: Mapping[str, Any], where: Where
+) -> PartRecipe | None:
     """What makes a part of that `type` with those parameters, or None after noting what is wrong with them."""
     target = checker.resolve(registry, kind, (*where, "type"))
     if target is None:
@@ -58,7 +62,7 @@ def recipe(checker: Checker, registry: Registry, kind: str, own: Mapping[str, An
     model: type[BaseModel] | None
     model = checker.guard(where, lambda: params_model(target, dict(signature(target).parameters), str(where[-1])))
     params = None if model is None else checker.model(model, dict(own), where)
-    return None if params is None else Recipe(target, params)
+    return None if params is None else PartRecipe(target, params)
 
 
 def _is_path(name: str, value: object) -> bool:

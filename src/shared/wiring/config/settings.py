@@ -29,7 +29,7 @@ class Settings(BaseSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunEnvironment:
     """Where a run takes place: the folder that relative paths start from, all variables, and the settings."""
 
     root: Path
@@ -45,7 +45,7 @@ def project_root(start: Path, fallback: Path) -> Path:
     return fallback
 
 
-def surroundings(config_path: Path, environ: Mapping[str, str] | None = None) -> Surroundings:
+def read_environment(config_path: Path, environ: Mapping[str, str] | None = None) -> RunEnvironment:
     """Read the layers for a configuration file; later layers win.
 
     Raises:
@@ -71,7 +71,7 @@ def surroundings(config_path: Path, environ: Mapping[str, str] | None = None) ->
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
         raise ConfigError(f"setting {name}: found {first['input']!r}, expected: {first['msg']}") from error
-    return Surroundings(root, layers, settings)
+    return RunEnvironment(root, layers, settings)
 
 
 def application_of(config_path: Path, root: Path) -> str | None:

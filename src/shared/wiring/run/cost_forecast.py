@@ -18,7 +18,7 @@ from shared.llm.budget.ledger import dollars
 from shared.llm.budget.prices import PICO
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
-from shared.wiring.build.build_budget import Money
+from shared.wiring.build.build_budget import ModelCosts
 from shared.wiring.build.build_models import ModelHandle
 
 LOOKED_AT = 30
@@ -26,7 +26,7 @@ LOOKED_AT = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class CallForecast:
     """What one metric needs of one model for an item, on average. `cost` in US dollars, None without a price."""
 
     metric: str
@@ -38,10 +38,10 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class CostForecast:
     """What an item will need, and by what that was found."""
 
-    needs: tuple[Need, ...]
+    needs: tuple[CallForecast, ...]
     by: str
     at_most: bool = False
 
@@ -66,16 +66,16 @@ class Outlook:
         return f"cost: {most} {money}{self.tokens * n:,.0f} tokens for {about}{each}{part}, {self.by}"
 
 
-async def outlook(
-    money: Money, metrics: Sequence[BoundMetric], past: Iterable[RunReport], items: Sequence[DatasetItem]
-) -> Outlook | None:
+async def forecast_cost(
+    money: ModelCosts, metrics: Sequence[BoundMetric], past: Iterable[RunReport], items: Sequence[DatasetItem]
+) -> CostForecast | None:
     """What an item will need: by past runs of the same metrics where there are any for all of them, else by tokens;
     None when no metric asks a model, or there is nothing to go by.
     """
     asking = [metric for metric in metrics if _handles(metric)]
     if not asking:
         return None
-    found = _by_past(money, digests_of(asking), past)
+    found = _by_past(money, metric_digests(asking), past)
     return found if found is not None else await _by_tokens(money, asking, items)
 
 
@@ -86,12 +86,12 @@ def _handles(metric: BoundMetric) -> list[ModelHandle]:
     return own + [each for value in values if isinstance(value, BoundMetric) for each in _handles(value)]
 
 
-def digests_of(metrics: Iterable[BoundMetric]) -> dict[str, str]:
+def metric_digests(metrics: Iterable[BoundMetric]) -> dict[str, str]:
     """The metric's digest by the name under which its calls are counted: its label, or `label.part` of a part."""
     return {handle.metric: metric.ref.digest for metric in metrics for handle in _handles(metric)}
 
 
-def _by_past(money: Money, digests: Mapping[str, str], past: Iterable[RunReport]) -> Outlook | None:
+def _by_past(money: ModelCosts, digests: Mapping[str, str], past: Iterable[RunReport]) -> CostForecast | None:
     """The averages of past runs of these very metrics; None when one of them has none."""
     items = dict.fromkeys(digests, 0)
     rows: dict[tuple[str, str], list[ModelUsage]] = {}
@@ -109,21 +109,23 @@ def _by_past(money: Money, digests: Mapping[str, str], past: Iterable[RunReport]
     if not all(items.values()):
         return None
     needs = [_average(money, *key, found, items[key[0]]) for key, found in rows.items()]
-    return Outlook(tuple(needs), f"by {runs:,} past runs with {most:,} items")
+    return CostForecast(tuple(needs), f"by {runs:,} past runs with {most:,} items")
 
 
-def _average(money: Money, metric: str, model: str, rows: Sequence[ModelUsage], items: int) -> Need:
+def _average(money: ModelCosts, metric: str, model: str, rows: Sequence[ModelUsage], items: int) -> CallForecast:
     read, cached, said = (sum(getattr(row, name) for row in rows) for name in ("input", "cached_input", "output"))
     price = money.price_of(model)
     cost = None if price is None else price.picodollars(read, cached, said) / PICO / items
-    return Need(metric, model, sum(row.calls for row in rows) / items, read / items, said / items, cost)
+    return CallForecast(metric, model, sum(row.calls for row in rows) / items, read / items, said / items, cost)
 
 
-async def _by_tokens(money: Money, metrics: Sequence[BoundMetric], items: Sequence[DatasetItem]) -> Outlook | None:
+async def _by_tokens(
+    money: ModelCosts, metrics: Sequence[BoundMetric], items: Sequence[DatasetItem]
+) -> CostForecast | None:
     """The tokens of what the metrics ask about these items; nothing is sent, and the scores are thrown away."""
     if not items:
         return None
-    needs: list[Need] = []
+    needs: list[CallForecast] = []
     for metric in metrics:
         handles = _handles(metric)
         counting = [EstimatingAdapter(money.models.names(handle.alias)[0]) for handle in handles]
@@ -133,12 +135,12 @@ async def _by_tokens(money: Money, metrics: Sequence[BoundMetric], items: Sequen
             price, n = money.price(handle.alias), len(items)
             cost = None if price is None else price.most(counted.input, counted.output) / PICO / n
             sizes = (counted.calls / n, counted.input / n, counted.output / n)
-            needs.append(Need(handle.metric, counted.name, *sizes, cost))
+            needs.append(CallForecast(handle.metric, counted.name, *sizes, cost))
     by = (
         f"by counting what would be asked about {len(items):,} of them, with the longest answers; what the response "
         "cache has is not taken off"
     )
-    return Outlook(tuple(needs), by, at_most=True)
+    return CostForecast(tuple(needs), by, at_most=True)
 
 
 async def _walked(metric: BoundMetric, items: Sequence[DatasetItem]) -> None:
@@ -169,7 +171,7 @@ class _Answering:
             handle.attach(inner)
 
 
-def first_items(source: DataSource, now: datetime) -> list[DatasetItem] | Exception:
+def read_first_items(source: DataSource, now: datetime) -> list[DatasetItem] | Exception:
     """Some items of a source, or why it cannot be read."""
 
     def first(at: datetime) -> list[DatasetItem]:

@@ -21,7 +21,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: like Ctrl-C, with an exit code of its own."""
 
 
-def guarded(command: Callable[[], int], debug: bool = False, clean: Callable[[str], str] = str) -> int:
+def run_to_exit_code(command: Callable[[], int], debug: bool = False, clean: Callable[[str], str] = str) -> int:
     """Run a command and turn whatever it raises into a message and an exit code. `clean` redacts what is said."""
     try:
         return command()

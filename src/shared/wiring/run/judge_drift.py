@@ -19,11 +19,11 @@ from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView,
 from shared.scoring.statistics.label_votes import Verdicts, settle
 
 if TYPE_CHECKING:
-    from shared.wiring.build.build_monitor import Built
-    from shared.wiring.build.build_stores import Opened
+    from shared.wiring.build.build_monitor import BuiltMonitor
+    from shared.wiring.build.build_stores import OpenStores
 
 
-def read_people(built: Built) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
+def read_human_labels(built: BuiltMonitor) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
     """People's verdicts by claim, and what the user must be told of them.
 
     Raises:
@@ -41,7 +41,7 @@ def read_people(built: Built) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
     return people, tuple(notes)
 
 
-def _clean(built: Built, text: str) -> str:
+def _clean(built: BuiltMonitor, text: str) -> str:
     """A text from a label file as it may be shown."""
     return text if built.redactor is None else built.redactor.redact(text)
 
@@ -51,11 +51,11 @@ def _is_part(claim: str, known: set[str]) -> bool:
     return any(claim.startswith(f"{label}_") for label in known)
 
 
-def judge_views(
-    built: Built, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
+def collect_judge_views(
+    built: BuiltMonitor, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
 ) -> tuple[JudgeView, ...]:
     """Every judge of the monitor, now or once, that there are labels or anchors for. Labels for what never was a metric
-    have been told by `read_people`, and any text may stand there.
+    have been told by `read_human_labels`, and any text may stand there.
 
     Raises:
         StoreError: when what is stored cannot be read.
@@ -74,7 +74,7 @@ def judge_views(
     return tuple(view for view in views if view.maker or view.label in known or _is_part(view.label, known))
 
 
-def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
+def try_judge_views(built: BuiltMonitor, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
     """The judges for the report of a run; labels that cannot be read are said and fail nothing.
 
     Raises:
@@ -83,19 +83,19 @@ def safe_views(built: Built, reader: RunReader, anchors: AnchorStore | None, str
     if not built.labelling.sources and built.config.anchors is None:
         return Judges()
     try:
-        people, notes = read_people(built)
+        people, notes = read_human_labels(built)
     except SourceError as error:
         return Judges(notes=(f"people's labels are left out: {_clean(built, str(error))}",))
-    return Judges(judge_views(built, reader, anchors, people, stream), notes)
+    return Judges(collect_judge_views(built, reader, anchors, people, stream), notes)
 
 
-def anchor_stream(built: Built) -> Stream:
+def anchor_stream(built: BuiltMonitor) -> Stream:
     """What passes over the anchors are kept under: the monitor's own stream, also where runs have one each."""
     return Stream(built.plan.stream.source_key, built.config.name)
 
 
-async def judge_again(
-    built: Built, opened: Opened, report: RunReport, clock: Clock, progress: Progress | None
+async def judge_anchors_if_due(
+    built: BuiltMonitor, opened: OpenStores, report: RunReport, clock: Clock, progress: Progress | None
 ) -> tuple[str, ...]:
     """Have the anchor set judged by every metric that is due; what must be told of it. It fails no run: scores are
     stored by now."""

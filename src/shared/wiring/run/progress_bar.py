@@ -15,7 +15,7 @@ from shared.monitoring.progress import Silent
 _EVERY = 10.0  # seconds between lines in a log
 
 
-class Shown(Protocol):
+class ProgressDisplay(Protocol):
     """Progress that is shown while the `with` block runs."""
 
     def __enter__(self) -> Self:
@@ -37,7 +37,7 @@ class Shown(Protocol):
         ...
 
 
-class Quiet(Silent):
+class HiddenProgress(Silent):
     """Shows nothing."""
 
     def __enter__(self) -> Self:
@@ -49,7 +49,7 @@ class Quiet(Silent):
         """Nothing to stop."""
 
 
-class Lines(Quiet):
+class ProgressLines(HiddenProgress):
     """A line per stage, and one every ten seconds within it."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Lines(Quiet):
             print(f"{self._name}: {self._done:,}{of}", file=sys.stderr, flush=True)
 
 
-class Bar(Quiet):
+class ProgressBar(HiddenProgress):
     """One bar that changes with the stages and goes away in the end."""
 
     def __init__(self) -> None:
@@ -116,8 +116,8 @@ def metrics_print_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def shown_progress(quiet: bool) -> Shown:
+def choose_progress_display(quiet: bool) -> ProgressDisplay:
     """The progress that fits where standard error goes."""
     if quiet:
-        return Quiet()
-    return Bar() if sys.stderr.isatty() else Lines()
+        return HiddenProgress()
+    return ProgressBar() if sys.stderr.isatty() else ProgressLines()

@@ -22,13 +22,13 @@ from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
-from shared.wiring.build.build_monitor import Built, Wishes, build
-from shared.wiring.build.build_stores import Forgetful, Opened, SqliteStore
+from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
+from shared.wiring.build.build_stores import NoScoredItems, OpenStores, SqliteStore
 from shared.wiring.config.find_config import find_config
-from shared.wiring.run.cost_forecast import LOOKED_AT, first_items, outlook
-from shared.wiring.run.judge_drift import judge_again
+from shared.wiring.run.cost_forecast import LOOKED_AT, forecast_cost, read_first_items
+from shared.wiring.run.judge_drift import judge_anchors_if_due
 from shared.wiring.run.spending import PAST, RunSpending, budget_outlook
-from shared.wiring.run.state_check import begin_state, lost_state
+from shared.wiring.run.state_check import check_and_begin_state, describe_lost_state
 
 
 class Session:
@@ -36,14 +36,14 @@ class Session:
 
     def __init__(self, path: Path, overrides: tuple[str, ...]) -> None:
         self._path, self._overrides = path, overrides
-        build(path, Wishes(overrides))  # mistakes are told when the monitor is made, not when it runs
+        build_monitor(path, RunOptions(overrides))  # mistakes are told when the monitor is made, not when it runs
 
     async def run(self, deduplicate: bool = True, publish: bool = False) -> MonitorResult:
         """Run once."""
-        built = build(self._path, Wishes(self._overrides, deduplicate=deduplicate))
+        built = build_monitor(self._path, RunOptions(self._overrides, deduplicate=deduplicate))
         if not publish and built.sinks:  # what the sinks have not had is not marked: a later run publishes it
             built = replace(built, plan=replace(built.plan, mode="hold"))
-        return await execute(built)
+        return await run_once(built)
 
 
 def open_session(name: str, overrides: Mapping[str, Any]) -> Session:
@@ -53,7 +53,7 @@ def open_session(name: str, overrides: Mapping[str, Any]) -> Session:
     )
 
 
-async def execute(built: Built, progress: Progress | None = None, clock: Clock = utc_now) -> MonitorResult:
+async def run_once(built: BuiltMonitor, progress: Progress | None = None, clock: Clock = utc_now) -> MonitorResult:
     """Run a built monitor once.
 
     Raises:
@@ -61,22 +61,22 @@ async def execute(built: Built, progress: Progress | None = None, clock: Clock =
     """
     if built.plan.mode == "dry_run":
         return await _dry(built, progress or Silent(), clock)
-    begin_state(built)
+    check_and_begin_state(built)
     opened = built.store.open(built.around.root)
-    scored = Forgetful() if built.plan.one_off else opened.scored
+    scored = NoScoredItems() if built.plan.one_off else opened.scored
     money = RunSpending(built, opened.reader, clock())
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
     parts = replace(parts, progress=progress or Silent(), shared=built.store.shared)
     parts = replace(parts, last_read=opened.reader.last_read)
-    async with models_open(built, opened.database, money.account) as told:
+    async with open_models(built, opened.database, money.account) as told:
         report = await run_monitor(built.plan, parts)
-        more = await judge_again(built, opened, report, clock, progress)
+        more = await judge_anchors_if_due(built, opened, report, clock, progress)
         report = _paid(opened, report, money)
     notes = (*built.notes, *report.notes, *more, *told)
     return MonitorResult(replace(report, notes=notes), opened.reader, opened.anchors)
 
 
-def _paid(opened: Opened, report: RunReport, money: RunSpending) -> RunReport:
+def _paid(opened: OpenStores, report: RunReport, money: RunSpending) -> RunReport:
     """The report with what was asked after the run's own scores, stored where that was anything."""
     usage = money.usage()
     more = sum(each.cost or 0.0 for each in usage) - sum(each.cost or 0.0 for each in report.usage)
@@ -88,7 +88,9 @@ def _paid(opened: Opened, report: RunReport, money: RunSpending) -> RunReport:
 
 
 @asynccontextmanager
-async def models_open(built: Built, database: Database, account: Account | None = None) -> AsyncIterator[list[str]]:
+async def open_models(
+    built: BuiltMonitor, database: Database, account: Account | None = None
+) -> AsyncIterator[list[str]]:
     """While it is entered, the metrics' models answer, with what the database remembers of earlier answers; what they
     are asked is counted and paid for in the account. Afterwards the list that it gave says what went wrong at the end.
     """
@@ -116,7 +118,7 @@ async def models_open(built: Built, database: Database, account: Account | None 
         responses.close()
 
 
-async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
+async def _dry(built: BuiltMonitor, progress: Progress, clock: Clock) -> MonitorResult:
     """The same pipeline over a database that is thrown away; what is known already is only read."""
     with tempfile.TemporaryDirectory(prefix="trueline-dry-run-") as folder:
         scratch = SqliteStore(file_path="state.db").open(Path(folder))
@@ -125,14 +127,16 @@ async def _dry(built: Built, progress: Progress, clock: Clock) -> MonitorResult:
         past = (real or scratch).reader
         parts = Ports(scored, scratch.runs, (), known, past.spreads, clock=clock, progress=progress)
         report = await run_monitor(built.plan, replace(parts, last_read=past.last_read))
-        lost = lost_state(built)
+        lost = describe_lost_state(built)
         told = (f"a run would fail: {lost}",) if lost else ()
         notes = (*built.notes, *told, *report.notes, *(await _outlook(built, report, scratch, real, clock())))
         scratch.close()
         return MonitorResult(replace(report, notes=notes), scratch.reader)
 
 
-async def _outlook(built: Built, report: RunReport, scratch: Opened, real: Opened | None, now: datetime) -> list[str]:
+async def _outlook(
+    built: BuiltMonitor, report: RunReport, scratch: OpenStores, real: OpenStores | None, now: datetime
+) -> list[str]:
     """What a real run would do, and what it would cost."""
     drawn, metrics = report.counts.drawn, len(built.metrics)
     notes = [
@@ -150,7 +154,7 @@ async def _outlook(built: Built, report: RunReport, scratch: Opened, real: Opene
         return ()
 
     scratch.runs.pack(report, LOOKED_AT, look, now)
-    found = await outlook(built.money, built.metrics, past, items)
+    found = await forecast_cost(built.money, built.metrics, past, items)
     if found is None:
         notes.append(_own_costs(scored, drawn + waiting))
     else:
@@ -172,7 +176,7 @@ def _own_costs(past: Sequence[RunReport], items: int) -> str:
     return f"cost: about ${each * items:.2f} (${each:.5f} an item), by {len(past)} past runs with {scored:,} items"
 
 
-async def foretold(built: Built, clock: Clock = utc_now) -> list[str]:
+async def forecast_lines(built: BuiltMonitor, clock: Clock = utc_now) -> list[str]:
     """What a run's models will cost, an item; nothing is stored, and no model is asked."""
     if not built.models.handles:
         return []
@@ -180,13 +184,13 @@ async def foretold(built: Built, clock: Clock = utc_now) -> list[str]:
     _, opened = built.store.peek(built.around.root)
     try:
         past = [] if opened is None else opened.reader.runs(built.plan.name, limit=PAST)
-        found = await outlook(built.money, built.metrics, past, ())
+        found = await forecast_cost(built.money, built.metrics, past, ())
         if found is not None:
             return [found.words(None)]
-        items = first_items(built.plan.source, now)
+        items = read_first_items(built.plan.source, now)
         if isinstance(items, Exception):
             return [f"cost: no past run to estimate it from, and the source cannot be read ({items})"]
-        found = await outlook(built.money, built.metrics, (), items)
+        found = await forecast_cost(built.money, built.metrics, (), items)
         return [
             "cost: no past run to estimate it from, and no items in the source" if found is None else found.words(None)
         ]

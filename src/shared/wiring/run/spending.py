@@ -12,8 +12,8 @@ from shared.core.usage import BudgetUse, ModelUsage, Purse
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
 from shared.llm.budget.metered_adapter import Account
 from shared.llm.budget.prices import PICO
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.run.cost_forecast import Outlook, digests_of, outlook
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.run.cost_forecast import CostForecast, forecast_cost, metric_digests
 
 PAST = 20
 """Past runs that an estimate goes by."""
@@ -22,12 +22,12 @@ PAST = 20
 class RunSpending:
     """`Spending` of one run of a built monitor."""
 
-    def __init__(self, built: Built, reader: RunReader, now: datetime) -> None:
+    def __init__(self, built: BuiltMonitor, reader: RunReader, now: datetime) -> None:
         self._built, self._reader = built, reader
         allowance = built.money.allowance or Allowance()
         self.account = Account(Ledger(allowance, spent_before(allowance, reader, built.plan.name, now)))
-        self._digests = digests_of(built.metrics)
-        self._outlook: Outlook | None = None
+        self._digests = metric_digests(built.metrics)
+        self._outlook: CostForecast | None = None
 
     def usage(self) -> tuple[ModelUsage, ...]:
         """What was asked so far; each row with the digest of its metric."""
@@ -56,7 +56,7 @@ class RunSpending:
         """Estimate what an item costs, by past runs or by the tokens of these items."""
         built = self._built
         past = [run for run in self._reader.runs(built.plan.name, limit=PAST) if run.usage]
-        self._outlook = await outlook(built.money, built.metrics, past, items)
+        self._outlook = await forecast_cost(built.money, built.metrics, past, items)
 
 
 def spent_before(allowance: Allowance, reader: RunReader, monitor: str, now: datetime) -> Amount:
@@ -69,7 +69,9 @@ def spent_before(allowance: Allowance, reader: RunReader, monitor: str, now: dat
     return Amount(sum(round((each.cost or 0.0) * PICO) for each in rows), sum(each.tokens for each in rows))
 
 
-def budget_outlook(built: Built, found: Outlook, items: int, reader: RunReader | None, now: datetime) -> list[str]:
+def budget_outlook(
+    built: BuiltMonitor, found: CostForecast, items: int, reader: RunReader | None, now: datetime
+) -> list[str]:
     """What a run of so many items would take of the budget, and what happens when that is too much."""
     allowance = built.money.allowance
     if allowance is None:

@@ -4,11 +4,11 @@ it fails instead, and says what to do."""
 from __future__ import annotations
 
 from shared.core.errors import StoreError
-from shared.wiring.build.build_monitor import Built
-from shared.wiring.config.settings import Surroundings
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.config.settings import RunEnvironment
 
 
-def begin_state(built: Built) -> None:
+def check_and_begin_state(built: BuiltMonitor) -> None:
     """See that the memory is there that must be, and leave a sign of this run in it.
 
     Raises:
@@ -16,13 +16,13 @@ def begin_state(built: Built) -> None:
     """
     if built.plan.one_off:  # it neither looks at the memory nor adds to it
         return
-    lost = lost_state(built)
+    lost = describe_lost_state(built)
     if lost:
         raise StoreError(lost)
     built.store.begin(built.around.root)
 
 
-def lost_state(built: Built) -> str:
+def describe_lost_state(built: BuiltMonitor) -> str:
     """What is missing of the memory and what to do; empty where nothing is, or nothing need be.
 
     Raises:
@@ -39,7 +39,7 @@ def lost_state(built: Built) -> str:
     return _told(built, lacks, f"it must be there: {reason}") if lacks else ""
 
 
-def _told(built: Built, what: str, why: str) -> str:
+def _told(built: BuiltMonitor, what: str, why: str) -> str:
     return (
         f"the memory of monitor {built.plan.name!r} is lost: {what} ({why}). Most likely a cache that kept it was "
         "evicted, or it was stored under another name. A run without it would score and publish every item again. "
@@ -48,7 +48,7 @@ def _told(built: Built, what: str, why: str) -> str:
     )
 
 
-def _reason(asked: bool | None, around: Surroundings) -> str:
+def _reason(asked: bool | None, around: RunEnvironment) -> str:
     """Why the memory must be there; empty where it need not. The file goes before the environment."""
     if asked is not None:
         return "scored_store.must_exist is true" if asked else ""
