@@ -15,10 +15,10 @@ from shared.llm.budget.ledger import Allowance
 from shared.llm.budget.metered_adapter import Account, CountingAdapter, Meter, MeteredAdapter
 from shared.llm.budget.metered_embedder import MeteredEmbedder
 from shared.llm.budget.prices import FREE, Price, PriceTable
-from shared.wiring.config.checker import Checker, describe_value
-from shared.wiring.config.monitor_config import MonitorConfig
 from shared.wiring.build.build_embeddings import EmbedderHandle, Embeddings
 from shared.wiring.build.build_models import OFFLINE, ModelHandle, Models
+from shared.wiring.config.checker import Checker, describe_value
+from shared.wiring.config.monitor_config import MonitorConfig
 from shared.wiring.config.yaml_file import read_document
 
 _UNPAID = ("local", "replay", OFFLINE)
@@ -92,7 +92,9 @@ class ModelCosts:
         return around
 
 
-def build_model_costs(config: MonitorConfig, models: Models, embeddings: Embeddings, checker: Checker, root: Path) -> ModelCosts:
+def build_model_costs(
+    config: MonitorConfig, models: Models, embeddings: Embeddings, checker: Checker, root: Path
+) -> ModelCosts:
     """Prices and budget; mistakes are noted with the checker, also a budget in dollars for a model without a price."""
     before = len(checker.problems)
     table = PriceTable(_prices(config.prices, checker, root))
@@ -136,6 +138,8 @@ def _read(path: str, checker: Checker, root: Path) -> dict[str, Price]:
         if price is not None:
             found[name] = price
         elif not isinstance(value, dict):
-            inner.problem((name,), f"found {describe_value(value)}; expected input and output, in US dollars a million tokens")
+            inner.problem(
+                (name,), f"found {describe_value(value)}; expected input and output, in US dollars a million tokens"
+            )
     checker.problems.extend(inner.problems)
     return found

@@ -12,8 +12,8 @@ from shared.core.records import DatasetItem
 from shared.core.registry import hint
 from shared.report.records.judge_records import Chosen
 from shared.wiring.config.checker import Checker, params_model
-from shared.wiring.config.monitor_config import MonitorConfig
 from shared.wiring.config.labels_config import LabelsCommon
+from shared.wiring.config.monitor_config import MonitorConfig
 from shared.wiring.config.registries import Registries
 
 

@@ -16,10 +16,10 @@ from shared.core.registry import Registry, hint
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
 from shared.scoring.parameter_types import ProjectFile
 from shared.scoring.tree import Child, Node, ordered
-from shared.wiring.config.checker import Checker, GivenByName, params_model, describe_value
-from shared.wiring.config.monitor_config import Evaluation, MetricCommon
 from shared.wiring.build.build_embeddings import Embeddings
 from shared.wiring.build.build_models import ModelHandle, Models
+from shared.wiring.config.checker import Checker, GivenByName, describe_value, params_model
+from shared.wiring.config.monitor_config import Evaluation, MetricCommon
 from shared.wiring.config.yaml_file import Where
 
 _NODE_KEYS = ("_strategy", "_threshold", "_exclude_failed")

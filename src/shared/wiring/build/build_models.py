@@ -13,17 +13,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared.core.state.batch_store import BatchStore
 from shared.core.errors import ConfigError, TruelineError
 from shared.core.model_ports import Forgets, ResponseCache
 from shared.core.ports import LMAdapter, Prompt
 from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
-from shared.llm.cache.caching_adapter import CachingAdapter, UnderWay
+from shared.core.state.batch_store import BatchStore
 from shared.llm.adapters.fallback import FallbackAdapter
 from shared.llm.adapters.plain import PlainAdapter
-from shared.llm.budget.prices import Price
 from shared.llm.adapters.recording import RecordingAdapter
+from shared.llm.budget.prices import Price
+from shared.llm.cache.caching_adapter import CachingAdapter, UnderWay
 from shared.llm.http.server_settings import BatchSettings, OpenAISettings
 from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.registry_entries import PartRecipe, find_recipe, split_entry

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
 from shared.core.errors import ConfigError
-from shared.core.state.outbox import Outlet
 from shared.core.ports import DataSource, SourceContext
 from shared.core.registry import hint
 from shared.core.results import Stream
+from shared.core.state.outbox import Outlet
 from shared.monitoring.candidates import Again
 from shared.monitoring.plan import Limits, MonitorPlan
 from shared.monitoring.sampling.strategies import Stratified
@@ -26,20 +26,20 @@ from shared.report.text.mask import mask_yaml
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
-from shared.wiring.config.checker import Checker, params_model
-from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
-from shared.wiring.build.build_embeddings import Embeddings
-from shared.wiring.config.find_config import display_path
-from shared.wiring.build.build_labels import LabelSources, build_label_sources
+from shared.wiring.build.build_budget import ModelCosts, build_model_costs, price_notes
 from shared.wiring.build.build_context import BuildContext
+from shared.wiring.build.build_embeddings import Embeddings
+from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
 from shared.wiring.build.build_models import Models
-from shared.wiring.build.build_budget import ModelCosts, build_model_costs, price_notes
-from shared.wiring.build.redacting_sinks import redact_outlet, build_redactor
-from shared.wiring.config.registries import Registries, build_registries
-from shared.wiring.config.settings import RunEnvironment, read_environment
 from shared.wiring.build.build_sinks import build_sinks, patience_of
 from shared.wiring.build.build_stores import ScoredStoreConfig
+from shared.wiring.build.redacting_sinks import build_redactor, redact_outlet
+from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.config.find_config import display_path
+from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
+from shared.wiring.config.registries import Registries, build_registries
+from shared.wiring.config.settings import RunEnvironment, read_environment
 from shared.wiring.config.yaml_file import Document, read_document
 
 

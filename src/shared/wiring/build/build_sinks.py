@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.core.state.outbox import MessageSink, Outlet
 from shared.core.ports import Sink
 from shared.core.registry import hint
+from shared.core.state.outbox import MessageSink, Outlet
 from shared.files.file_sink import FileSink
 from shared.monitoring.sink_delivery import Patience
-from shared.wiring.config.checker import Checker
-from shared.wiring.config.monitor_config import Publishing
 from shared.wiring.build.build_context import BuildContext
 from shared.wiring.build.sink_database import database_sink
 from shared.wiring.build.sink_langfuse import experiment_sink, langfuse_sink
 from shared.wiring.build.sink_otel import opentelemetry_sink
+from shared.wiring.config.checker import Checker
+from shared.wiring.config.monitor_config import Publishing
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field, SecretStr, field_validator
 
 from shared.core.human_labels import AnchorStore
-from shared.core.state.run_stores import RunReader, ScoredItemsStore
 from shared.core.results import Stream
-from shared.database.stores.sql_anchors import SqlAnchors
+from shared.core.state.run_stores import RunReader, ScoredItemsStore
 from shared.database.engine.database import Database, has_state, open_database, read_database, shown_place
 from shared.database.runs.run_reader import SqlRunReader
 from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
+from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.candidates import Policy
 from shared.monitoring.plan import State
 from shared.wiring.config.checker import StrictModel
@@ -207,9 +207,8 @@ class CsvStore(ScoredStoreConfig):
             database.close()
         if not marked:
             return ""
-        return (
-            f"{display_path(root / self.file_path)} is not there, though {self.shown(root)} knows of {marked:,} items of it"
-        )
+        csv = display_path(root / self.file_path)
+        return f"{csv} is not there, though {self.shown(root)} knows of {marked:,} items of it"
 
     def begin(self, root: Path) -> None:
         """Make the CSV, where it is not there, also when the run will have nothing to mark."""

@@ -1,5 +1,5 @@
-"""The JSON Schema of the whole configuration, for editors: the models of `monitor_config.py` with everything that can be
-chosen by name put in their place. `trueline schema` writes it to `configs/trueline.schema.json`."""
+"""The JSON Schema of the whole configuration, for editors: the models of `monitor_config.py` with every choice by name
+in its place. `trueline schema` writes it to `configs/trueline.schema.json`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from shared.files.file_sink import FileSink
 from shared.llm.budget.prices import Price
 from shared.scoring.metric import BoundMetric, parameters, spec_of
 from shared.telemetry.otlp_sink import OpenTelemetrySink
-from shared.wiring.config.checker import GivenByName, params_model
-from shared.wiring.config.monitor_config import MetricCommon, MonitorConfig, SourceCommon
-from shared.wiring.config.labels_config import LabelsCommon
-from shared.wiring.build.build_embeddings import EmbeddingCommon
 from shared.wiring.build.build_context import with_required
+from shared.wiring.build.build_embeddings import EmbeddingCommon
 from shared.wiring.build.build_models import ModelCommon
-from shared.wiring.config.registries import Registries
 from shared.wiring.build.sink_langfuse import LangfusePublishing
+from shared.wiring.config.checker import GivenByName, params_model
+from shared.wiring.config.labels_config import LabelsCommon
+from shared.wiring.config.monitor_config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.config.registries import Registries
 
 Schema = dict[str, Any]
 _METRIC: Schema = {"$ref": "#/$defs/Metric"}

@@ -8,11 +8,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from shared.core.state.outbox import Message, MessageSink, Outlet, Packed, Receipt, RunSink
 from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport
-from shared.privacy.redact_records import redact_report, redact_result
+from shared.core.state.outbox import Message, MessageSink, Outlet, Packed, Receipt, RunSink
 from shared.privacy.redact_logs import redacted_logs
+from shared.privacy.redact_records import redact_report, redact_result
 from shared.privacy.redaction import Redactor
 from shared.wiring.config.settings import Settings
 

@@ -10,16 +10,16 @@ from pydantic import Field
 
 from shared.core.registry import hint
 from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.source.dataset_source import LangfuseDatasetSource
+from shared.langfuse.api.score_body import wrong_environment
+from shared.langfuse.http.connection import Connection, LangfuseSettings, Seconds
 from shared.langfuse.sink.experiment_messages import ExperimentPlan, Packer
 from shared.langfuse.sink.experiment_sink import LangfuseExperiments
 from shared.langfuse.sink.score_messages import Marking
-from shared.langfuse.api.score_body import wrong_environment
-from shared.langfuse.http.connection import Connection, LangfuseSettings, Seconds
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
+from shared.langfuse.source.dataset_source import LangfuseDatasetSource
 from shared.langfuse.source.trace_source import LangfuseSource
-from shared.wiring.config.monitor_config import Experiment
 from shared.wiring.build.build_context import BuildContext
+from shared.wiring.config.monitor_config import Experiment
 
 _KEYS = ("base_url", "public_key", "secret_key")
 _SOURCES = ("langfuse", "langfuse_dataset")

@@ -19,8 +19,8 @@ def opentelemetry_sink(config: MonitorConfig, checker: Checker, around: RunEnvir
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
         checker.problem(where, "needs the extra otel: pip install 'trueline[otel]'")
         return None
-    from shared.telemetry.otlp_sink import OpenTelemetrySink  # late: only this sink needs an HTTP client
     from shared.telemetry.otlp_params import with_environment
+    from shared.telemetry.otlp_sink import OpenTelemetrySink  # late: only this sink needs an HTTP client
 
     filled = with_environment(given, around.variables)
     if "endpoint" not in filled:
