@@ -1,6 +1,6 @@
 """Run one monitor: `python scripts/run_monitoring.py <config>.yaml`. The same as `trueline run`; see --help."""
 
-from shared.wiring.cli import main
+from trueline_main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

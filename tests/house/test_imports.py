@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import trueline
 from tests.house.houseplan import SRC, module_name, python_files, short, tree
 
 PROBE = Path(__file__).with_name("import_probe.py")
@@ -89,6 +90,18 @@ def test_core_imports_the_standard_library_only() -> None:
         if name.split(".")[0] not in allowed
     ]
     assert not strangers, "\n".join(strangers)
+
+
+def test_type_checkers_see_the_names_that_run() -> None:
+    """The imports for type checkers and the table for the interpreter name the same things."""
+    imports = [node for node in ast.walk(tree(SRC / "trueline" / "__init__.py")) if isinstance(node, ast.ImportFrom)]
+    seen = {
+        alias.asname: f"{node.module}:{alias.name}"
+        for node in imports
+        for alias in node.names
+        if node.module and alias.asname
+    }
+    assert seen == vars(trueline)["_TARGETS"]
 
 
 def test_the_monitor_imports_light() -> None:

@@ -91,6 +91,28 @@ class Portal:
             return self._loop
 
 
+def run_blocking(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end and return what it returns. Where a loop is running, as in a notebook, it runs in a
+    thread with a loop of its own, under the caller's context variables.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    portal = Portal("trueline-run")
+    try:
+        return portal.run(work)
+    finally:
+        portal.close(_shut_down)
+
+
+async def _shut_down() -> None:
+    """What `asyncio.run` does at its end."""
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
 async def _ended(last: Callable[[], Awaitable[None]] | None, patience: float = 5.0) -> None:
     """Cancel every other task of the running loop and let it end: nobody may wait for what never comes."""
     if others := asyncio.all_tasks() - {asyncio.current_task()}:

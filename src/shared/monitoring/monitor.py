@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from shared.core.event_loops import run_blocking
 from shared.core.registry import load
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class OnlineMonitor:
         return result
 
     def run(self, deduplicate: bool = True, publish: bool = False) -> MonitorResult:
-        """`run_async` for callers without a loop."""
-        return asyncio.run(self.run_async(deduplicate, publish))
+        """`run_async` for synchronous callers; also inside a running event loop, as in a notebook."""
+        return run_blocking(self.run_async(deduplicate, publish))
 
     def run_and_publish(self, deduplicate: bool = True) -> MonitorResult:
         """`run` with publishing."""

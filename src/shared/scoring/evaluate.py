@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Sequence
 
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import stable_id
+from shared.core.event_loops import run_blocking
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult
 from shared.scoring.metric import BoundMetric
@@ -38,5 +38,5 @@ def evaluate(
     name: str = "evaluation",
     clock: Clock = utc_now,
 ) -> EvaluationResult:
-    """`evaluate_async` for callers without a loop."""
-    return asyncio.run(evaluate_async(items, metrics, nodes, options, name, clock))
+    """`evaluate_async` for synchronous callers; also inside a running event loop, as in a notebook."""
+    return run_blocking(evaluate_async(items, metrics, nodes, options, name, clock))
