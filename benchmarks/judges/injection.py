@@ -16,7 +16,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from shared.scoring.judging.ask_judge import ask
+from shared.scoring.judging.ask_judge import ask_judge
 from shared.scoring.judging.judge_errors import JudgeError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ def main() -> None:
     def ours(attack: Attack, script: Script) -> int | str:
         judge = ScriptedJudge(lambda seen: script(seen, attack))
         try:
-            return int(asyncio.run(ask(judge, asked(attack.text))).verdict["score"])
+            return int(asyncio.run(ask_judge(judge, asked(attack.text))).verdict["score"])
         except JudgeError as error:
             return type(error).__name__
 

@@ -11,8 +11,8 @@ the labels alone (`corrected.classical`); `PPI++`, `Rogan-Gladen` and `by verdic
 * `mix shift`: the labelled items are half good, half bad, whatever the traffic is;
 * `by verdict`: people labelled what the judge failed three times as often as what it passed.
 
-`none` counts repeats in which a method had no answer; `differs` is how often `shifted` saw that the labelled items are
-no random part of the judged ones, which is 5 % by chance.
+`none` counts repeats in which a method had no answer; `differs` is how often `selection_shift` saw that the labelled
+items are no random part of the judged ones, which is 5 % by chance.
 """
 
 from __future__ import annotations
@@ -24,8 +24,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.scoring.statistics.agreement import agree
-from shared.scoring.statistics.corrected_rates import Judged, by_verdict, classical, ppi, rogan_gladen, shifted
+from shared.scoring.statistics.agreement import measure_agreement
+from shared.scoring.statistics.corrected_rates import (
+    JudgedSample,
+    ppi_rate,
+    rogan_gladen,
+    selection_shift,
+    stratified_rate,
+    uncorrected_rate,
+)
 from shared.scoring.statistics.hajek import hajek, wilson
 
 Floats = NDArray[np.float64]
@@ -100,22 +107,22 @@ def repeat(case: Case, judged: int, labels: int, rng: np.random.Generator) -> tu
     truth, pi = drawn(case, judged + labels, rng)
     judge = (rng.random(len(truth)) < np.where(truth == 1, case.passes_good, case.passes_bad)).astype(float)
     mask = picked(case, truth, judge, labels, rng)
-    labelled, rest = Judged(judge[mask], pi[mask], truth[mask]), Judged(judge[~mask], pi[~mask])
+    labelled, rest = JudgedSample(judge[mask], pi[mask], truth[mask]), JudgedSample(judge[~mask], pi[~mask])
     alone = hajek(judge, pi)
-    agreement = agree(judge[mask], truth[mask], pi[mask])
+    agreement = measure_agreement(judge[mask], truth[mask], pi[mask])
     assert agreement is not None
     corrected = rogan_gladen(judge, agreement, pi)
     found: dict[str, tuple[float, ...]] = {
         "judge": (alone.mean, *wilson(alone.mean, alone.effective_n)),
-        "people": classical(truth[mask], pi[mask]),
-        "PPI++": ppi(labelled, rest)[:3],
+        "people": uncorrected_rate(truth[mask], pi[mask]),
+        "PPI++": ppi_rate(labelled, rest)[:3],
     }
     if corrected is not None:
         found["Rogan-Gladen"] = corrected[:3]
-    stratified = by_verdict(labelled, rest)
+    stratified = stratified_rate(labelled, rest)
     if stratified is not None:
         found["by verdict"] = stratified[:3]
-    away = shifted(labelled, rest)
+    away = selection_shift(labelled, rest)
     return found, away is not None and not away.low <= 0.0 <= away.high
 
 

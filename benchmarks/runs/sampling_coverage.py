@@ -33,7 +33,7 @@ from shared.monitoring.sampling.strategies import (
     TemporalDecay,
     Uncertainty,
 )
-from shared.scoring.statistics.estimates import Facts, Rows, estimate
+from shared.scoring.statistics.estimates import MetricContext, MetricRows, estimate_metric
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
@@ -152,8 +152,8 @@ def estimated(values: Sequence[float], decisions: Sequence[Decision], weighted: 
     chances = [each.probability if weighted and each.probability else same for each in decisions]
     codes: dict[str, int] = {}
     groups = [codes.setdefault(each.stratum, len(codes)) for each in decisions] if weighted else None
-    rows, facts = Rows(values, chances, None, groups), Facts(low=0.0, high=1.0)
-    return {each: estimate("", rows, facts, each) for each in POPULATIONS}
+    rows, facts = MetricRows(values, chances, None, groups), MetricContext(low=0.0, high=1.0)
+    return {each: estimate_metric("", rows, facts, each) for each in POPULATIONS}
 
 
 def salted(rule_sampler: Sampler, repeat: int) -> Sampler:

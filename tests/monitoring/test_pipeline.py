@@ -31,7 +31,7 @@ from shared.monitoring.sampling.strategies import All, MostRecent, RandomSample,
 from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.metrics.judges.cascade import Cascade
 from shared.scoring.runner import Runner
-from shared.scoring.tree import Child, Node, ordered
+from shared.scoring.tree import Child, Node, order_nodes
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
@@ -433,7 +433,7 @@ def test_a_node_is_not_stored_half_made(tmp_path: Path) -> None:
     house = House(tmp_path, ListSource(items(4)))
     metric = bind(house.counting.metric, "Odd")
     other = bind(Counting().metric, "Other")
-    nodes = ordered(
+    nodes = order_nodes(
         [Node("Both", (Child("Odd"), Child("Other")), exclude_failed=True)],
         {"Odd": metric.ref.digest, "Other": other.ref.digest},
     )
@@ -611,7 +611,7 @@ def test_a_judge_that_fails_leaves_a_cascade_its_aggregate(tmp_path: Path) -> No
 
     parts = {"cheap": bind(unsure, "C.cheap"), "judge": bind(ask, "C.judge"), "low": 0.4, "high": 0.6}
     found = bind(Cascade, "C", parts | {"audit": 1e-9})
-    nodes = ordered([Node("All", (Child("C"),))], {"C": found.ref.digest})
+    nodes = order_nodes([Node("All", (Child("C"),))], {"C": found.ref.digest})
     report = House(tmp_path, ListSource(items(40)), runner=Runner([found], nodes)).run()
     assert [(each.label, each.n, each.failed) for each in report.estimates] == [("C", 30, 10), ("All", 30, 10)]
     assert [each.mean for each in report.estimates] == pytest.approx([0.5, 0.5])

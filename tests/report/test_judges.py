@@ -18,7 +18,7 @@ from shared.report.judges.judge_text import judge_line, judges_text
 from shared.report.page.html import render
 from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, Need
 from shared.report.terminal.run_summary import summary
-from shared.scoring.statistics.label_votes import settle
+from shared.scoring.statistics.label_votes import settle_labels
 from tests.report.memory import MemoryReader, Row
 from tests.report.samples import HOSTILE, START, STREAM, data_of, ordinary, run_of
 
@@ -46,7 +46,7 @@ def views(
     results: Iterable[StoredResult], truth: Mapping[str, bool], options: JudgeOptions | None = None,
     passes: Iterable[AnchorPass] = (),
 ) -> tuple[JudgeView, ...]:  # fmt: skip
-    people = settle(Label(item, "Judge", float(good)) for item, good in truth.items())
+    people = settle_labels(Label(item, "Judge", float(good)) for item, good in truth.items())
     reader = MemoryReader([], [Row("run", each) for each in results])
     return collect_judges(reader, STREAM, people, options or JudgeOptions(), list(passes))
 
@@ -162,7 +162,7 @@ def test_an_item_that_was_scored_again_is_judged_once(hours: tuple[int, int]) ->
     """Also without a label: the same item twice would make every interval too narrow."""
     again = [stored(n, passed=at == 2, hours=at) for n in range(30) for at in hours]
     lots = [each._replace(item=replace(each.item, id=f"{each.item.id}@{n % 2}")) for n, each in enumerate(again)]
-    people = settle([Label("i1", "Judge", 1.0)])
+    people = settle_labels([Label("i1", "Judge", 1.0)])
     reader = MemoryReader([], [Row("run", each) for each in lots])
     (view,) = collect_judges(reader, STREAM, people, JudgeOptions(), (), lambda item: item.id.partition("@")[0])
     assert (view.judged, view.labelled) == (30, 1)
@@ -262,7 +262,7 @@ def test_people_who_differ_are_the_ceiling() -> None:
         for who in ("ann", "ben")
     ]
     reader = MemoryReader([], [Row("run", each) for each in results])
-    (view,) = collect_judges(reader, STREAM, settle(labels), JudgeOptions())
+    (view,) = collect_judges(reader, STREAM, settle_labels(labels), JudgeOptions())
     assert (view.labelled, view.undecided, view.several) == (90, 10, 100)
     assert view.people_kappa is not None and 0.5 < view.people_kappa.value < 0.9
     text = judges_text((view,))
@@ -312,7 +312,7 @@ def test_hostile_words_stay_words() -> None:
     item = DatasetItem(id="x<script>", query=HOSTILE, actual_output=HOSTILE)
     score = MetricScore(judge, 0.9, True, 0.5, HOSTILE)
     result = StoredResult(item, Decision(item.id, True, 0.5, "random"), (score,), (), START)
-    people = settle([Label(item.id, HOSTILE, 0.0)])
+    people = settle_labels([Label(item.id, HOSTILE, 0.0)])
     found = collect_judges(
         MemoryReader([], [Row("run", result)]), STREAM, people, JudgeOptions(), [anchored(1, 20, judge)]
     )

@@ -24,11 +24,11 @@ from shared.core.errors import BadAnswer, ConfigError, OverBudget
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged
-from shared.scoring.bridges.bridged_model import Judge, inlined, unfenced
-from shared.scoring.bridges.import_guard import shielded
+from shared.scoring.bridges.bridged_metric import BridgedMetric, BridgeSpec, Vendor, make_bridged_metric
+from shared.scoring.bridges.bridged_model import BridgeJudge, inline_references, strip_fence
+from shared.scoring.bridges.import_guard import vendor_guard
 from shared.scoring.judging.vote_number import REPEAT
-from shared.scoring.metric import bind, parameters
+from shared.scoring.metric import bind, user_parameters
 from shared.wiring.config.registries import build_registries
 from tests.bridges.helping import results
 from tests.bridges.scripted import Scripted
@@ -194,15 +194,15 @@ class Theirs:
         self.score = 0.0
 
 
-class Ours(Bridged):
+class Ours(BridgedMetric):
     """A bridge as the vendors' are."""
 
     vendor: ClassVar[Vendor] = Vendor("t", "tests", "tests", "tests", {"QUIET": "1"}, frozenset({"threshold"}))
 
-    def build(self, judge: Judge) -> Any:
+    def build(self, judge: BridgeJudge) -> Any:
         return self.theirs(**self._params)
 
-    async def measure(self, metric: Any, item: DatasetItem, judge: Judge) -> Score | None:
+    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         if item.query == "ask":
             metric.score = float((await judge.record("how much?", Answer)).value)
         metric.score = metric.score or float(item.actual_output or "nan")
@@ -226,13 +226,13 @@ class Answer:
 
 
 def ours(need: Literal["required", "optional"] | None = None, **params: Any) -> Any:
-    return bind(bridged(Ours, Theirs, "Theirs", Facts(need)), "T", {"words": ["a"], **params})
+    return bind(make_bridged_metric(Ours, Theirs, "Theirs", BridgeSpec(need)), "T", {"words": ["a"], **params})
 
 
 def test_their_parameters_are_ours_by_name_and_type() -> None:
     """Choices are given by their values; objects, hidden and private ones are not for the YAML."""
-    made = bridged(Ours, Theirs, "Theirs", Facts("required"))
-    kinds = {name: each.annotation for name, each in parameters(made).items()}
+    made = make_bridged_metric(Ours, Theirs, "Theirs", BridgeSpec("required"))
+    kinds = {name: each.annotation for name, each in user_parameters(made).items()}
     assert kinds == {
         "words": list[str],
         "mode": Literal["loud", "soft"],
@@ -240,7 +240,7 @@ def test_their_parameters_are_ours_by_name_and_type() -> None:
         "share": float | None,
         "model": LMAdapter,
     }
-    assert parameters(made)["mode"].default == "loud"
+    assert user_parameters(made)["mode"].default == "loud"
 
 
 def test_their_objects_get_their_own_choices() -> None:
@@ -263,7 +263,7 @@ def test_a_parameter_that_no_yaml_can_give_refuses_the_class() -> None:
             """Theirs."""
 
     with pytest.raises(ConfigError, match="its parameter 'graph' is an object"):
-        bridged(Ours, NeedsAnObject, "NeedsAnObject", Facts())
+        make_bridged_metric(Ours, NeedsAnObject, "NeedsAnObject", BridgeSpec())
 
 
 def test_every_item_has_an_object_of_its_own() -> None:
@@ -284,9 +284,9 @@ def test_telemetry_is_off_while_theirs_runs_and_the_environment_is_as_before_aft
 def test_a_call_that_patches_the_loop_is_undone() -> None:
     """Also when calls overlap: the state before the first of them is what comes back."""
     hook, run = sys.excepthook, asyncio.run
-    with shielded({"A_VARIABLE": "1"}):
+    with vendor_guard({"A_VARIABLE": "1"}):
         sys.excepthook = print
-        with shielded({}):
+        with vendor_guard({}):
             asyncio.run = None  # type: ignore[assignment]  # as nest_asyncio does
         assert asyncio.run is None
     assert (sys.excepthook, asyncio.run) == (hook, run)
@@ -339,7 +339,7 @@ def test_an_ended_budget_is_raised_though_theirs_caught_it() -> None:
     """A judge remembers what is final."""
 
     async def caught() -> None:
-        judge = Judge(Scripted([("", OverBudget("spent"))]))
+        judge = BridgeJudge(Scripted([("", OverBudget("spent"))]))
         with pytest.raises(OverBudget):
             await judge.answer("one")
         judge.bad("and then something else")
@@ -359,12 +359,12 @@ def test_a_rounding_error_is_not_out_of_range() -> None:
 def test_references_of_a_schema_are_put_in_their_place() -> None:
     """Adapters that know no `$ref` can keep to it; one that refers to itself stays as it is."""
     schema = {"$defs": {"V": {"type": "string"}}, "type": "array", "items": {"$ref": "#/$defs/V", "title": "v"}}
-    assert inlined(schema) == {"type": "array", "items": {"type": "string", "title": "v"}}
+    assert inline_references(schema) == {"type": "array", "items": {"type": "string", "title": "v"}}
     endless = {"$defs": {"V": {"items": {"$ref": "#/$defs/V"}}}, "$ref": "#/$defs/V"}
-    assert inlined(endless) == endless
+    assert inline_references(endless) == endless
 
 
 def test_a_fence_is_taken_off() -> None:
     """With or without a language."""
-    assert unfenced('```json\n{"a": 1}\n```') == '{"a": 1}'
-    assert unfenced(' {"a": 1} ') == '{"a": 1}'
+    assert strip_fence('```json\n{"a": 1}\n```') == '{"a": 1}'
+    assert strip_fence(' {"a": 1} ') == '{"a": 1}'

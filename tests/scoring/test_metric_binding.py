@@ -6,7 +6,7 @@ import pytest
 
 from shared.core.errors import ConfigError
 from shared.core.records import CONTENT_FIELDS, DatasetItem
-from shared.scoring.metric import BoundMetric, MetricOptions, bind, metric, parameters, spec_of
+from shared.scoring.metric import BoundMetric, MetricOptions, bind, metric, spec_of, user_parameters
 from shared.scoring.metrics.text import exact_match
 from tests.scoring import sample_metrics as sample
 
@@ -139,10 +139,10 @@ def test_thresholds() -> None:
 
 def test_parameters_are_what_may_be_set() -> None:
     """Keyword-only arguments of a function, those of a class's constructor, and nothing of `**kwargs`."""
-    assert list(parameters(exact_match)) == ["strip", "ignore_case", "normalize"]
-    assert list(parameters(sample.AtLeast)) == ["n"]
-    assert list(parameters(sample.Count)) == ["letter"]
-    assert list(parameters(sample.plain)) == []
+    assert list(user_parameters(exact_match)) == ["strip", "ignore_case", "normalize"]
+    assert list(user_parameters(sample.AtLeast)) == ["n"]
+    assert list(user_parameters(sample.Count)) == ["letter"]
+    assert list(user_parameters(sample.plain)) == []
 
 
 def test_a_timeout_that_cannot_be_kept_is_refused() -> None:

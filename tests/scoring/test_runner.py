@@ -11,7 +11,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
 from shared.scoring.metric import BoundMetric, MetricOptions, bind
 from shared.scoring.runner import Runner, RunnerOptions
-from shared.scoring.tree import Child, Node, ordered
+from shared.scoring.tree import Child, Node, order_nodes
 from tests.scoring import sample_metrics as sample
 from tests.scoring.scored import run
 
@@ -497,7 +497,7 @@ def test_a_postponed_answer_is_no_failure(slow_too: bool) -> None:
         return 1.0
 
     metrics = [bind(waits, "Later"), *([slow("Waits")] if slow_too else [])]
-    nodes = ordered([Node("All", (Child("Later"),))], {each.label: each.ref.digest for each in metrics})
+    nodes = order_nodes([Node("All", (Child("Later"),))], {each.label: each.ref.digest for each in metrics})
     results = sorted(run(items(3), metrics, nodes), key=lambda each: each.item.id)
     assert [each.postponed for each in results] == [(), ("Later",), ()]
     assert all(not each.failures for each in results)

@@ -10,8 +10,8 @@ from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore
 from shared.scoring.metric import bind
-from shared.scoring.tree import Child, Node, Strategy, add_nodes, ordered
-from shared.scoring.verdict_rows import Verdicts
+from shared.scoring.tree import Child, Node, Strategy, add_nodes, order_nodes
+from shared.scoring.verdict_rows import ItemVerdicts
 from tests.core.items import repeatably
 from tests.scoring import sample_metrics as sample
 from tests.scoring.scored import run
@@ -27,14 +27,14 @@ def node(label: str, *children: str | tuple[str, float], strategy: Strategy = "w
 
 def judged(nodes: tuple[Node, ...], values: Mapping[str, float | None]) -> ItemResult:
     """What nodes make of these values; None stands for a metric that failed."""
-    verdicts = Verdicts(DatasetItem(id="i"))
+    verdicts = ItemVerdicts(DatasetItem(id="i"))
     for label, value in values.items():
         ref = MetricRef(label, label, "1", DIGESTS.get(label, "0"))
         if value is None:
             verdicts.failures.append(MetricFailure(ref, "i", "Broken", ""))
         else:
             verdicts.scores.append(MetricScore(ref, value, None, None))
-    add_nodes(ordered(nodes, dict.fromkeys(values, "0") | DIGESTS), verdicts)
+    add_nodes(order_nodes(nodes, dict.fromkeys(values, "0") | DIGESTS), verdicts)
     return verdicts.result()
 
 
@@ -78,7 +78,7 @@ def test_a_weighted_average() -> None:
 def test_nodes_over_nodes() -> None:
     """Children come before their parents whatever the order in the config."""
     tree = (node("top", "low", "c"), node("low", "a", "b", strategy="max"))
-    assert [each.label for each in ordered(tree, DIGESTS)] == ["low", "top"]
+    assert [each.label for each in order_nodes(tree, DIGESTS)] == ["low", "top"]
     assert value_of(tree, {"a": 0.0, "b": 1.0, "c": 0.0}) == 0.5
 
 
@@ -128,7 +128,7 @@ WRONG = [
 def test_trees_that_cannot_be(nodes: tuple[Node, ...], why: str) -> None:
     """A wrong tree is refused before any work."""
     with pytest.raises(ConfigError) as error:
-        ordered(nodes, DIGESTS)
+        order_nodes(nodes, DIGESTS)
     assert str(error.value) == why
 
 
@@ -139,15 +139,15 @@ def test_a_digest_covers_all_below() -> None:
     strict = (base[0], node("low", "a", "b", strategy="min"))
     tolerant = (base[0], replace(base[1], exclude_failed=True))
     renamed = (node("top", "other", "c"), node("other", "a", "b"))
-    digests = [ordered(each, DIGESTS)[-1].digest for each in (base, deep, strict, tolerant, renamed)]
+    digests = [order_nodes(each, DIGESTS)[-1].digest for each in (base, deep, strict, tolerant, renamed)]
     assert len(set(digests[:4])) == 4
     assert digests[0] == digests[4]
-    assert ordered(base, DIGESTS | {"b": "9"})[-1].digest != digests[0]
+    assert order_nodes(base, DIGESTS | {"b": "9"})[-1].digest != digests[0]
 
 
 def test_a_tree_in_a_run() -> None:
     """The runner adds the nodes to each item, after its metrics."""
     metrics = [bind(sample.plain, "yes"), bind(sample.AtLeast, "long", {"n": 3})]
-    nodes = ordered((node("top", ("yes", 3.0), "long"),), {each.label: each.ref.digest for each in metrics})
+    nodes = order_nodes((node("top", ("yes", 3.0), "long"),), {each.label: each.ref.digest for each in metrics})
     result = run([DatasetItem(query="yes")], metrics, nodes)[0]
     assert [(each.label, each.value) for each in result.scores] == [("yes", 1.0), ("long", 0.0), ("top", 0.75)]

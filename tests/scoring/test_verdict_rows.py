@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from shared.core.records import DatasetItem
 from shared.core.results import Part, Score
 from shared.scoring.metric import MetricOptions, bind, metric
-from shared.scoring.verdict_rows import Verdicts, judge
+from shared.scoring.verdict_rows import ItemVerdicts, record_answer
 from tests.core.items import repeatably
 from tests.scoring import sample_metrics as sample
 from tests.scoring.scored import run
 
 
-def judged(answer: Any, options: MetricOptions | None = None) -> Verdicts:
+def judged(answer: Any, options: MetricOptions | None = None) -> ItemVerdicts:
     """What is recorded of a metric's answer, by a metric of any range."""
-    verdicts = Verdicts(DatasetItem(id="i"))
-    judge(bind(sample.answers, "L", {}, options), answer, verdicts)
+    verdicts = ItemVerdicts(DatasetItem(id="i"))
+    record_answer(bind(sample.answers, "L", {}, options), answer, verdicts)
     return verdicts
 
 
@@ -71,10 +71,10 @@ def test_a_score_is_in_range_and_judged_by_its_threshold(value: Any, low: float 
     def any_value(item: DatasetItem) -> float:
         return 0.0
 
-    verdicts = Verdicts(DatasetItem(id="i"))
+    verdicts = ItemVerdicts(DatasetItem(id="i"))
     bound = bind(any_value, "L", {}, MetricOptions(threshold=0.5))
     try:
-        judge(bound, value, verdicts)
+        record_answer(bound, value, verdicts)
     except OverflowError:  # an integer larger than any float: the runner records it
         return
     assert len(verdicts.scores) + len(verdicts.failures) == 1

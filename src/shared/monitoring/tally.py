@@ -11,7 +11,7 @@ from shared.core.state.claims import DrawnItem, DrawResult
 from shared.core.usage import ModelUsage
 from shared.monitoring.plan import MonitorPlan
 from shared.scoring.statistics.estimates import EstimateBuilder
-from shared.scoring.tree import CHILD_FAILED, ranges
+from shared.scoring.tree import CHILD_FAILED, value_ranges
 
 _EXAMPLES = 5
 
@@ -36,7 +36,7 @@ class Tally:
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
         metrics = {metric.label: (metric.spec.low, metric.spec.high) for metric in plan.runner.metrics}
-        self._ranges = ranges(plan.runner.nodes, metrics)
+        self._ranges = value_ranges(plan.runner.nodes, metrics)
         self.forget()
 
     def forget(self) -> None:

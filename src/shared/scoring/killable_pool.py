@@ -23,7 +23,7 @@ from shared.scoring.metric import BoundMetric, MetricOptions, bind
 _START = 60.0  # seconds in which a process must have started
 
 
-class Reported(Exception):
+class RemoteMetricError(Exception):
     """What a metric raised in its process, in words: the error itself may not survive the way back."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -56,8 +56,8 @@ class KillablePool:
             worker.kill()
             raise
         self._idle.append(worker)
-        if isinstance(answer, _Raised):
-            raise Reported(answer.kind, answer.message)
+        if isinstance(answer, _PickledError):
+            raise RemoteMetricError(answer.kind, answer.message)
         return answer
 
     def close(self) -> None:
@@ -104,19 +104,19 @@ class _Worker:
             self._process.kill()
         try:
             if not self._pipe.poll(_START):
-                raise Reported("ProcessDied", f"its process did not start within {_START:g} s")
+                raise RemoteMetricError("ProcessDied", f"its process did not start within {_START:g} s")
             self._pipe.recv()
         except (EOFError, ConnectionError):
             raise self._died() from None
 
-    def _died(self) -> Reported:
+    def _died(self) -> RemoteMetricError:
         assert self._process is not None
         self._process.join(1.0)
-        return Reported("ProcessDied", f"its process ended with exit code {self._process.exitcode}")
+        return RemoteMetricError("ProcessDied", f"its process ended with exit code {self._process.exitcode}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Raised:
+class _PickledError:
     """An error on its way between processes, in words, for pickling the error itself may fail."""
 
     kind: str
@@ -132,13 +132,13 @@ def _serve(pipe: Connection) -> None:
             question = pipe.recv()
         except EOFError:
             return
-        answer = _answer(*question)
+        answer = _call_metric(*question)
         sent = attempt(pipe.send, answer)
         if isinstance(sent, Exception):  # the answer cannot be pickled
-            pipe.send(_Raised(type(sent).__name__, f"its answer cannot be brought back: {sent}"))
+            pipe.send(_PickledError(type(sent).__name__, f"its answer cannot be brought back: {sent}"))
 
 
-def _answer(target: Callable[..., Any], params: dict[str, Any], mapping: dict[str, str], item: DatasetItem) -> Any:
+def _call_metric(target: Callable[..., Any], params: dict[str, Any], mapping: dict[str, str], item: DatasetItem) -> Any:
     def answer(item: DatasetItem) -> Any:
         return bind(target, "blocking", params, MetricOptions(blocking=True, field_mapping=mapping)).call(item)
 
@@ -146,4 +146,4 @@ def _answer(target: Callable[..., Any], params: dict[str, Any], mapping: dict[st
     if not isinstance(found, Exception):
         return found
     text = attempt(str, found)
-    return _Raised(type(found).__name__, text if isinstance(text, str) else "its message cannot be read")
+    return _PickledError(type(found).__name__, text if isinstance(text, str) else "its message cannot be read")

@@ -28,8 +28,8 @@ from shared.core.records import CONTENT_FIELDS, FIELDS, DatasetItem, coerce
 from shared.core.registry import hint
 from shared.core.results import MetricRef, Score
 
-Answer = Score | float | None
-Call = Callable[[DatasetItem], Answer | Awaitable[Answer]]
+MetricAnswer = Score | float | None
+MetricCall = Callable[[DatasetItem], MetricAnswer | Awaitable[MetricAnswer]]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -71,7 +71,7 @@ def metric(**facts: Any) -> Callable[[F], F]:
         raise ConfigError(f"@metric: unknown fact {unknown[0]!r}. {hint(unknown[0], MetricSpec.__dataclass_fields__)}")
 
     def label(target: F) -> F:
-        target.__metric__ = _spec(target, facts)  # type: ignore[attr-defined]  # a label on a function
+        target.__metric__ = _make_spec(target, facts)  # type: ignore[attr-defined]  # a label on a function
         return target
 
     return label
@@ -86,10 +86,10 @@ def spec_of(target: Any) -> MetricSpec:
     if not callable(target) or not hasattr(target, "__qualname__"):
         raise ConfigError(f"expected a metric (a function or class), found {type(target).__name__} {target!r}")
     found = getattr(target, "__metric__", None)
-    return found if isinstance(found, MetricSpec) else _spec(target, {})
+    return found if isinstance(found, MetricSpec) else _make_spec(target, {})
 
 
-def _spec(target: Any, facts: Mapping[str, Any]) -> MetricSpec:
+def _make_spec(target: Any, facts: Mapping[str, Any]) -> MetricSpec:
     fields: Mapping[str, str] | None = facts.get("fields")
     paths = tuple((fields or {}).values()) + tuple(facts.get("needs", ()))
     roots = tuple(dict.fromkeys(path.split(".")[0] for path in paths))
@@ -123,7 +123,7 @@ class BoundMetric:
 
     ref: MetricRef
     spec: MetricSpec
-    call: Call
+    call: MetricCall
     threshold: float | None
     inverse: bool
     timeout: float | None
@@ -152,7 +152,7 @@ class BoundMetric:
         return value < self.threshold if self.inverse else value >= self.threshold
 
 
-def parameters(target: Any) -> dict[str, inspect.Parameter]:
+def user_parameters(target: Any) -> dict[str, inspect.Parameter]:
     """The parameters a user may set: keyword-only arguments of a function, arguments of a class's constructor."""
     if inspect.isclass(target):
         found = list(inspect.signature(target).parameters.values())
@@ -175,7 +175,7 @@ def bind(
     wrong = next((name for name in options.field_mapping if name not in FIELDS), None)
     if wrong is not None:
         raise ConfigError(f"metric {label!r}: field_mapping: an item has no field {wrong!r}. {hint(wrong, FIELDS)}")
-    ready = _ready(target, params)
+    ready = _build_callable(target, params)
     call = _with_mapping(_with_needs(_on_fields(ready, target, spec), spec), options.field_mapping)
     body = target.__call__ if inspect.isclass(target) else target
     is_async = inspect.iscoroutinefunction(body)
@@ -185,11 +185,11 @@ def bind(
             f"metric {label!r}: a timeout cannot stop a synchronous metric; add 'blocking: true' to run it in a "
             "process that can be killed, or take the timeout away"
         )
-    identity = {name: _identity(value) for name, value in params.items()} | dict(getattr(ready, "identity", {}))
+    identity = {name: _digest_value(value) for name, value in params.items()} | dict(getattr(ready, "identity", {}))
     identity |= {"field_mapping": dict(options.field_mapping)} if options.field_mapping else {}
     return BoundMetric(
         ref=MetricRef(
-            label, spec.name, spec.version, metric_digest(spec.path or _path(target), spec.version, identity)
+            label, spec.name, spec.version, metric_digest(spec.path or _dotted_path(target), spec.version, identity)
         ),
         spec=spec,
         call=call,
@@ -198,7 +198,7 @@ def bind(
         timeout=options.timeout,
         is_async=is_async,
         blocking=blocking and not is_async,
-        reads=_reads(getattr(ready, "reads", spec.reads), options.field_mapping),
+        reads=_mapped_reads(getattr(ready, "reads", spec.reads), options.field_mapping),
         sub_thresholds=dict(spec.parts) | dict(options.sub_thresholds),
         target=target,
         params=params,
@@ -206,14 +206,14 @@ def bind(
     )
 
 
-def _identity(value: Any) -> Any:
+def _digest_value(value: Any) -> Any:
     """What a parameter adds to the digest: a model its name, what has an `identity` that, the rest itself."""
     if hasattr(value, "complete_with_logprobs") or hasattr(value, "embed"):
         return value.name
     return getattr(value, "identity", value)
 
 
-def _ready(target: Any, params: Mapping[str, Any]) -> Callable[..., Any]:
+def _build_callable(target: Any, params: Mapping[str, Any]) -> Callable[..., Any]:
     """The target with its parameters given: an object of a class, a function with them filled in, or as it is."""
     build: Callable[..., Any] = target
     if inspect.isclass(target):
@@ -221,17 +221,17 @@ def _ready(target: Any, params: Mapping[str, Any]) -> Callable[..., Any]:
     return partial(build, **params) if params else build
 
 
-def _reads(reads: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...]:
+def _mapped_reads(reads: Sequence[str], mapping: Mapping[str, str]) -> tuple[str, ...]:
     """The fields looked at, those that a mapping stands in for replaced by the roots of its paths."""
     kept = [name for name in reads if name not in mapping]
     return tuple(dict.fromkeys([*kept, *(path.split(".")[0] for path in mapping.values())]))
 
 
-def _path(target: Any) -> str:
+def _dotted_path(target: Any) -> str:
     return f"{target.__module__}:{target.__qualname__}"
 
 
-def _on_fields(ready: Callable[..., Any], target: Any, spec: MetricSpec) -> Call:
+def _on_fields(ready: Callable[..., Any], target: Any, spec: MetricSpec) -> MetricCall:
     """A call on an item for a function on values; values that the function cannot do without must be there."""
     if spec.fields is None:
         return ready
@@ -241,7 +241,7 @@ def _on_fields(ready: Callable[..., Any], target: Any, spec: MetricSpec) -> Call
     if wrong is not None:
         raise ConfigError(f"@metric: {target.__qualname__} has no argument {wrong!r}. {hint(wrong, defaults)}")
     required = tuple(i for i, name in enumerate(names) if defaults[name].default is inspect.Parameter.empty)
-    read = _reader(tuple(spec.fields.values()))
+    read = _make_reader(tuple(spec.fields.values()))
     first = names == tuple(defaults)[: len(names)] and not inspect.isclass(target)
 
     def positional(item: DatasetItem) -> Any:
@@ -260,21 +260,21 @@ def _on_fields(ready: Callable[..., Any], target: Any, spec: MetricSpec) -> Call
     return positional if first else by_name
 
 
-def _reader(paths: tuple[str, ...]) -> Callable[[DatasetItem], tuple[Any, ...]]:
+def _make_reader(paths: tuple[str, ...]) -> Callable[[DatasetItem], tuple[Any, ...]]:
     if all("." not in path for path in paths):
         get = attrgetter(*paths)
         return get if len(paths) > 1 else lambda item: (get(item),)
     return lambda item: tuple(item.get(path) for path in paths)
 
 
-def _with_needs(call: Call, spec: MetricSpec) -> Call:
+def _with_needs(call: MetricCall, spec: MetricSpec) -> MetricCall:
     if not spec.needs:
         return call
-    read = _reader(spec.needs)
+    read = _make_reader(spec.needs)
     return lambda item: None if None in read(item) else call(item)
 
 
-def _with_mapping(call: Call, mapping: Mapping[str, str]) -> Call:
+def _with_mapping(call: MetricCall, mapping: Mapping[str, str]) -> MetricCall:
     if not mapping:
         return call
     pairs = tuple(mapping.items())

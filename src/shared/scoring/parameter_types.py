@@ -14,7 +14,7 @@ from shared.core.registry import hint
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ValueCheck:
     """A check that pydantic makes after its own; pydantic is imported only then."""
 
     check: Callable[[Any], Any]
@@ -44,7 +44,7 @@ class ProjectFile(str):
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
 
 
-def _regex(pattern: str) -> str:
+def _check_regex(pattern: str) -> str:
     try:
         re.compile(pattern)
     except re.error as error:
@@ -52,19 +52,19 @@ def _regex(pattern: str) -> str:
     return pattern
 
 
-def _bounds(found: list[int]) -> list[int]:
+def _check_bounds(found: list[int]) -> list[int]:
     if len(found) != 2 or not 0 <= found[0] <= found[1]:
         raise ValueError(f"found {found!r}; expected [lowest, highest] with 0 <= lowest <= highest")
     return found
 
 
-def _not_blank(text: str) -> str:
+def _check_not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError(f"found {text!r}; expected a text that is not blank")
     return text
 
 
-def _timed_regex(pattern: str) -> str:
+def _check_timed_regex(pattern: str) -> str:
     import regex
 
     try:
@@ -74,14 +74,14 @@ def _timed_regex(pattern: str) -> str:
     return pattern
 
 
-def _words(words: list[str]) -> list[str]:
+def _check_words(words: list[str]) -> list[str]:
     wrong = next((each for each in words if not each.strip()), None)
     if not words or wrong is not None:
         raise ValueError(f"found {words!r}; expected at least one word or phrase, none of them blank")
     return words
 
 
-def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+def _check_json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """Checked against the meta-schema that it names, 2020-12 where it names none; nothing is fetched."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
@@ -90,7 +90,7 @@ def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
         validator_for(schema).check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"this is no JSON schema: at {error.json_path}: {error.message[:200]}") from error
-    far = next((each for each in _references(schema) if not each.startswith("#")), None)
+    far = next((each for each in _find_references(schema) if not each.startswith("#")), None)
     if far is not None:
         raise ValueError(
             f"found the reference {far!r}; expected references inside the schema only, such as '#/$defs/x'"
@@ -98,14 +98,14 @@ def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _references(value: Any) -> list[str]:
+def _find_references(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         own = [each for key, each in value.items() if key in ("$ref", "$dynamicRef") and isinstance(each, str)]
-        return own + [found for each in value.values() for found in _references(each)]
-    return [found for each in value for found in _references(each)] if isinstance(value, list) else []
+        return own + [found for each in value.values() for found in _find_references(each)]
+    return [found for each in value for found in _find_references(each)] if isinstance(value, list) else []
 
 
-def _item_path(path: str) -> str:
+def _check_item_path(path: str) -> str:
     root = path.split(".")[0]
     if root not in FIELDS or not all(path.split(".")):
         raise ValueError(
@@ -114,16 +114,16 @@ def _item_path(path: str) -> str:
     return path
 
 
-def _language(code: str) -> str:
-    from shared.scoring.text.language_detection import codes, primary
+def _check_language(code: str) -> str:
+    from shared.scoring.text.language_detection import language_codes, primary_language
 
-    if primary(code) not in codes():
+    if primary_language(code) not in language_codes():
         raise ValueError(f"found {code!r}; expected the code (ISO 639) of a known language, such as 'en' or 'pt-BR'")
-    return primary(code)
+    return primary_language(code)
 
 
-def _languages(found: list[str]) -> list[str]:
-    made = sorted({_language(each) for each in found})
+def _check_languages(found: list[str]) -> list[str]:
+    made = sorted({_check_language(each) for each in found})
     if len(made) < 2:
         raise ValueError(f"found {found!r}; expected at least two languages to choose from")
     return made
@@ -132,13 +132,13 @@ def _languages(found: list[str]) -> list[str]:
 AtLeastOne = Annotated[int, Ge(1)]
 Temperature = Annotated[float, Ge(0), Le(2)]
 NotNegative = Annotated[int, Ge(0)]
-Regex = Annotated[str, Checked(_regex)]
-Bounds = Annotated[list[int], Checked(_bounds)]
-NotBlank = Annotated[str, Checked(_not_blank)]
+Regex = Annotated[str, ValueCheck(_check_regex)]
+Bounds = Annotated[list[int], ValueCheck(_check_bounds)]
+NotBlank = Annotated[str, ValueCheck(_check_not_blank)]
 Positive = Annotated[float, Gt(0)]
-TimedRegex = Annotated[str, Checked(_timed_regex)]
-Words = Annotated[list[str], Checked(_words)]
-JsonSchema = Annotated[dict[str, Any], Checked(_json_schema)]
-ItemPath = Annotated[str, Checked(_item_path)]
-Language = Annotated[str, Checked(_language)]
-Languages = Annotated[list[str], Checked(_languages)]
+TimedRegex = Annotated[str, ValueCheck(_check_timed_regex)]
+Words = Annotated[list[str], ValueCheck(_check_words)]
+JsonSchema = Annotated[dict[str, Any], ValueCheck(_check_json_schema)]
+ItemPath = Annotated[str, ValueCheck(_check_item_path)]
+Language = Annotated[str, ValueCheck(_check_language)]
+Languages = Annotated[list[str], ValueCheck(_check_languages)]

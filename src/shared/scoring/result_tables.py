@@ -97,7 +97,7 @@ class EvaluationResult:
         """One row per item and metric; a failure has no score and says why under `failure` and `explanation`."""
         import pandas as pd  # late: pandas takes half a second to import
 
-        rows = [self._flat(result.item, row) for result in self.results for row in _rows(result)]
+        rows = [self._flat(result.item, row) for result in self.results for row in _all_rows(result)]
         return pd.DataFrame(rows, columns=list(_FLAT_COLUMNS))
 
     def to_normalized_dataframes(self) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -109,7 +109,7 @@ class EvaluationResult:
         import pandas as pd
 
         items = {result.item.id: self._dataset_row(result.item) for result in self.results}
-        metrics = [self._metric_row(result.item, row) for result in self.results for row in _rows(result)]
+        metrics = [self._metric_row(result.item, row) for result in self.results for row in _all_rows(result)]
         return (
             pd.DataFrame(list(items.values()), columns=list(DATASET_COLUMNS)),
             pd.DataFrame(metrics, columns=list(METRIC_COLUMNS)),
@@ -124,13 +124,13 @@ class EvaluationResult:
 
     def _dataset_row(self, item: DatasetItem) -> dict[str, Any]:
         published = self.info.publishing
-        structured = {name: _json(getattr(item, name)) for name in _STRUCTURED}
+        structured = {name: _to_json(getattr(item, name)) for name in _STRUCTURED}
         return structured | {
             "dataset_id": item.id,
             "query": item.query,
             "expected_output": item.expected_output,
             "actual_output": item.actual_output,
-            "dataset_metadata": _json(item.metadata),
+            "dataset_metadata": _to_json(item.metadata),
             "created_at": item.source_timestamp or self.info.timestamp,
             "source_type": published.get("source_type"),
             "environment": published.get("environment") or self.info.environment,
@@ -138,8 +138,8 @@ class EvaluationResult:
             "source_component": published.get("source_component"),
             "critique": item.critique,
             "document_text": item.document_text,
-            "actual_reference": _json(item.actual_ranking),
-            "expected_reference": _json(item.expected_ranking),
+            "actual_reference": _to_json(item.actual_ranking),
+            "expected_reference": _to_json(item.expected_ranking),
             "latency": item.latency,
             "trace_id": item.trace_id,
             "observation_id": item.observation_id,
@@ -157,8 +157,10 @@ class EvaluationResult:
             "source": ref.name,
             "timestamp": item.source_timestamp or info.timestamp,
             "version": info.version,
-            "evaluation_metadata": _json({**info.metadata, **info.publishing}),
-            "metric_metadata": _json({"class": ref.name, "version": ref.version, "digest": ref.digest} | _chance(row)),
+            "evaluation_metadata": _to_json({**info.metadata, **info.publishing}),
+            "metric_metadata": _to_json(
+                {"class": ref.name, "version": ref.version, "digest": ref.digest} | _chance_columns(row)
+            ),
             "llm_provider": None,
         }
         return shared | (_score_columns(row) if isinstance(row, MetricScore) else _failure_columns(row))
@@ -181,18 +183,18 @@ _RENAMED = {"metric_name": "metric", "metric_score": "score", "dataset_id": "ite
 _FLAT_COLUMNS = (*(_RENAMED.get(name, name) for name in METRIC_COLUMNS), *_TEXT_COLUMNS, "failure")
 
 
-def _chance(row: MetricScore | MetricFailure) -> dict[str, Any]:
+def _chance_columns(row: MetricScore | MetricFailure) -> dict[str, Any]:
     """What an aggregate of these rows needs besides the value, where the metric judged by chance."""
     if isinstance(row, MetricScore) and row.chance is not None:
         return {"proxy": row.proxy, "chance": row.chance}
     return {}
 
 
-def _rows(result: ItemResult) -> list[MetricScore | MetricFailure]:
+def _all_rows(result: ItemResult) -> list[MetricScore | MetricFailure]:
     return [*result.scores, *result.failures]
 
 
-def _json(value: Any) -> str | None:
+def _to_json(value: Any) -> str | None:
     return None if value is None or value == () or value == {} else canonical_json(plain(value))
 
 
@@ -204,7 +206,7 @@ def _score_columns(row: MetricScore) -> dict[str, Any]:
         "passed": row.passed,
         "explanation": row.explanation,
         "threshold": row.threshold,
-        "signals": _json(row.signals),
+        "signals": _to_json(row.signals),
         "parent": row.parent,
         "weight": row.weight,
         "cost_estimate": row.cost,

@@ -19,9 +19,9 @@ from shared.core.errors import ConfigError, FatalError, Postponed
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
 from shared.scoring.metric import BoundMetric
-from shared.scoring.time_limits import bounded, close, ended, kind, message
+from shared.scoring.time_limits import await_with_limit, cancel_all, error_kind, error_message, signal_end
 from shared.scoring.tree import Node, add_nodes
-from shared.scoring.verdict_rows import Verdicts, judge
+from shared.scoring.verdict_rows import ItemVerdicts, record_answer
 
 if TYPE_CHECKING:
     from shared.scoring.killable_pool import KillablePool
@@ -30,7 +30,7 @@ Earlier = Callable[[DatasetItem], Sequence[MetricScore]]
 """Scores that an item has from an earlier try, by the same metrics: they are not made again."""
 
 _ENDS = (ConfigError, FatalError)  # what every later item would meet again
-_BREATH = 0.02  # seconds of synchronous work after which the loop may do something else
+_YIELD_SECONDS = 0.02  # seconds of synchronous work after which the loop may do something else
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +83,14 @@ class Runner:
         self, items: Iterable[DatasetItem], earlier: Earlier | None
     ) -> AsyncGenerator[ItemResult, None]:
         metrics, now = self._inline, time.perf_counter
-        breath = now() + _BREATH
+        breath = now() + _YIELD_SECONDS
         for item in items:
-            verdicts = Verdicts(item)
-            _call_inline(metrics if earlier is None else _missing(metrics, verdicts, earlier), verdicts)
+            verdicts = ItemVerdicts(item)
+            _call_inline(metrics if earlier is None else _metrics_to_run(metrics, verdicts, earlier), verdicts)
             yield self._result(verdicts)
             if now() > breath:
                 await asyncio.sleep(0)
-                breath = now() + _BREATH
+                breath = now() + _YIELD_SECONDS
 
     async def _run_workers(
         self,
@@ -99,11 +99,11 @@ class Runner:
         leftover: list[ItemResult],
     ) -> AsyncGenerator[ItemResult, None]:
         feed = _Feed(self, items, earlier)
-        finished: asyncio.Queue[Verdicts | None] = asyncio.Queue(self.options.max_concurrent * 2)
+        finished: asyncio.Queue[ItemVerdicts | None] = asyncio.Queue(self.options.max_concurrent * 2)
         pool = self._pool()
         count = self.options.max_concurrent if self._slow else 1  # one keeps the items' order
         workers = [asyncio.ensure_future(self._work(feed, finished, pool)) for _ in range(count)]
-        closer = asyncio.ensure_future(close(workers, finished))
+        closer = asyncio.ensure_future(signal_end(workers, finished))
         try:
             while (verdicts := await finished.get()) is not None:
                 yield self._result(verdicts)
@@ -112,19 +112,19 @@ class Runner:
                 raise feed.ended_by
         finally:
             feed.close()
-            await ended((closer, *workers))
+            await cancel_all((closer, *workers))
             leftover.extend(self._rest(finished))
             if pool is not None:
                 pool.close()
 
-    def _rest(self, finished: asyncio.Queue[Verdicts | None]) -> Iterator[ItemResult]:
+    def _rest(self, finished: asyncio.Queue[ItemVerdicts | None]) -> Iterator[ItemResult]:
         """What is finished and was not taken."""
         while not finished.empty():
             verdicts = finished.get_nowait()
             if verdicts is not None:
                 yield self._result(verdicts)
 
-    def _result(self, verdicts: Verdicts) -> ItemResult:
+    def _result(self, verdicts: ItemVerdicts) -> ItemResult:
         if self.nodes and not verdicts.postponed:
             add_nodes(self.nodes, verdicts)
         return verdicts.result()
@@ -136,7 +136,7 @@ class Runner:
 
         return KillablePool(self.options.max_concurrent)
 
-    async def _work(self, feed: _Feed, finished: asyncio.Queue[Verdicts | None], pool: KillablePool | None) -> None:
+    async def _work(self, feed: _Feed, finished: asyncio.Queue[ItemVerdicts | None], pool: KillablePool | None) -> None:
         while (unit := await feed.next()) is not None:
             verdicts, metric = unit
             if metric is not None:
@@ -149,7 +149,7 @@ class Runner:
             if not verdicts.pending and not feed.closed:
                 await finished.put(verdicts)
 
-    async def _call(self, metric: BoundMetric, verdicts: Verdicts, pool: KillablePool | None) -> None:
+    async def _call(self, metric: BoundMetric, verdicts: ItemVerdicts, pool: KillablePool | None) -> None:
         limit = self.options.timeout if metric.timeout is None else metric.timeout
         deadline = asyncio.timeout(limit)
         try:
@@ -158,8 +158,8 @@ class Runner:
             else:
                 async with deadline:
                     answer = metric.call(verdicts.item)
-                    answer = None if answer is None else await bounded(answer, limit)
-            judge(metric, answer, verdicts)
+                    answer = None if answer is None else await await_with_limit(answer, limit)
+            record_answer(metric, answer, verdicts)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -174,23 +174,23 @@ class Runner:
             if over and limit is not None:
                 verdicts.fail(metric, "Timeout", f"took longer than its limit of {limit:g} s")
             else:
-                verdicts.fail(metric, kind(error), message(error))
+                verdicts.fail(metric, error_kind(error), error_message(error))
 
 
-def _call_inline(metrics: Sequence[BoundMetric], verdicts: Verdicts) -> None:
+def _call_inline(metrics: Sequence[BoundMetric], verdicts: ItemVerdicts) -> None:
     item = verdicts.item
     for metric in metrics:
         try:
-            judge(metric, metric.call(item), verdicts)
+            record_answer(metric, metric.call(item), verdicts)
         except Postponed:
             verdicts.postponed.append(metric.label)
         except _ENDS:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a metric's failure is a value (design, promise 2)
-            verdicts.fail(metric, type(error).__name__, message(error))
+            verdicts.fail(metric, type(error).__name__, error_message(error))
 
 
-def _missing(metrics: Sequence[BoundMetric], verdicts: Verdicts, earlier: Earlier) -> Sequence[BoundMetric]:
+def _metrics_to_run(metrics: Sequence[BoundMetric], verdicts: ItemVerdicts, earlier: Earlier) -> Sequence[BoundMetric]:
     """Take over the earlier scores of these metrics; the metrics that have none yet."""
     there = earlier(verdicts.item)
     if not there:
@@ -214,7 +214,7 @@ class _Feed:
         self._sync: Iterator[DatasetItem] = iter(items) if isinstance(items, Iterable) else iter(())
         self._async = None if isinstance(items, Iterable) else aiter(items)
         self._earlier: Earlier = earlier or (lambda item: ())
-        self._units: list[tuple[Verdicts, BoundMetric]] = []
+        self._units: list[tuple[ItemVerdicts, BoundMetric]] = []
         self._lock = asyncio.Lock()
         self._next_start = 0.0
         self._ended = False
@@ -229,7 +229,7 @@ class _Feed:
         """Hand out nothing more: nobody takes results any longer."""
         self.closed = True
 
-    async def next(self) -> tuple[Verdicts, BoundMetric | None] | None:
+    async def next(self) -> tuple[ItemVerdicts, BoundMetric | None] | None:
         """The next unit; None when the items have come to an end."""
         if self._over():
             return None
@@ -250,9 +250,9 @@ class _Feed:
     def _over(self) -> bool:
         return self.closed or self.ended_by is not None
 
-    def _open(self, item: DatasetItem) -> tuple[Verdicts, BoundMetric | None]:
-        verdicts = Verdicts(item)
-        missing = set(id(metric) for metric in _missing(self._runner.metrics, verdicts, self._earlier))
+    def _open(self, item: DatasetItem) -> tuple[ItemVerdicts, BoundMetric | None]:
+        verdicts = ItemVerdicts(item)
+        missing = set(id(metric) for metric in _metrics_to_run(self._runner.metrics, verdicts, self._earlier))
         _call_inline([m for m in self._runner._inline if id(m) in missing], verdicts)
         slow = [m for m in self._runner._slow if id(m) in missing]
         verdicts.pending = len(slow)

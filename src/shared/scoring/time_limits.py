@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from shared.core.best_effort import attempt
 
 if TYPE_CHECKING:
-    from shared.scoring.verdict_rows import Verdicts
+    from shared.scoring.verdict_rows import ItemVerdicts
 
 _GRACE = 1.0  # seconds
-_PATIENCE = 6  # half seconds that a metric has to take note of its cancellation
+_CANCEL_ROUNDS = 6  # half seconds that a metric has to take note of its cancellation
 
 
-async def bounded(answer: Any, limit: float | None) -> Any:
+async def await_with_limit(answer: Any, limit: float | None) -> Any:
     """Await an answer; one that goes on `_GRACE` after its limit, deaf to its cancellation, is left behind."""
     if limit is None:
         return await answer
@@ -28,27 +28,27 @@ async def bounded(answer: Any, limit: float | None) -> Any:
         raise
 
 
-def kind(error: BaseException) -> str:
+def error_kind(error: BaseException) -> str:
     """The name of an error; of one that was raised in another process, the name it had there."""
-    told = getattr(error, "kind", None) if type(error).__name__ == "Reported" else None
-    return told or type(error).__name__
+    remote = getattr(error, "kind", None) if type(error).__name__ == "RemoteMetricError" else None
+    return remote or type(error).__name__
 
 
-def message(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """What an error says, also when it cannot say it."""
     text = attempt(str, error)
     return text if isinstance(text, str) else "its message cannot be read"
 
 
-async def ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+async def cancel_all(tasks: Sequence[asyncio.Future[None]]) -> None:
     """Cancel tasks until they have ended: a metric may swallow the first cancellation, or the second.
 
-    After `_PATIENCE` looks the rest are left behind, so that one metric cannot keep a run from ending.
+    After `_CANCEL_ROUNDS` looks the rest are left behind, so that one metric cannot keep a run from ending.
     """
     for task in tasks:
         task.cancel()
     waiting = set(tasks)
-    for _ in range(_PATIENCE):
+    for _ in range(_CANCEL_ROUNDS):
         if not waiting:
             return
         done, waiting = await asyncio.wait(waiting, timeout=0.5)
@@ -59,7 +59,7 @@ async def ended(tasks: Sequence[asyncio.Future[None]]) -> None:
                 task.exception()  # seen, so that asyncio does not complain about it
 
 
-async def close(workers: Sequence[asyncio.Future[None]], finished: asyncio.Queue[Verdicts | None]) -> None:
+async def signal_end(workers: Sequence[asyncio.Future[None]], finished: asyncio.Queue[ItemVerdicts | None]) -> None:
     """Say that nothing more comes, once every worker has ended or one of them has failed."""
     await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
     await finished.put(None)

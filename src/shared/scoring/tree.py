@@ -11,7 +11,7 @@ from shared.core.digests import metric_digest
 from shared.core.errors import ConfigError
 from shared.core.registry import hint
 from shared.core.results import MetricFailure, MetricRef, MetricScore
-from shared.scoring.verdict_rows import Verdicts
+from shared.scoring.verdict_rows import ItemVerdicts
 
 CHILD_FAILED = "ChildFailed"
 """The kind of a node's failure."""
@@ -51,7 +51,7 @@ def is_node(ref: MetricRef) -> bool:
     return ref.name.startswith("tree.")
 
 
-def ordered(nodes: Sequence[Node], digests: Mapping[str, str]) -> tuple[Node, ...]:
+def order_nodes(nodes: Sequence[Node], digests: Mapping[str, str]) -> tuple[Node, ...]:
     """The nodes, children before parents, each with a digest that covers all below it.
 
     `digests` are those of the metrics, by label.
@@ -97,8 +97,8 @@ def _with_digest(node: Node, known: Mapping[str, str]) -> Node:
     return Node(node.label, node.children, node.strategy, node.threshold, node.exclude_failed, mine)
 
 
-def add_nodes(nodes: Sequence[Node], verdicts: Verdicts) -> None:
-    """Add the value of every node, in the order of `ordered`, to what has been said of an item.
+def add_nodes(nodes: Sequence[Node], verdicts: ItemVerdicts) -> None:
+    """Add the value of every node, in the order of `order_nodes`, to what has been said of an item.
 
     A node above one metric that judges by chance does so too: its proxy is its value with that of the metric's.
     """
@@ -118,7 +118,7 @@ def add_nodes(nodes: Sequence[Node], verdicts: Verdicts) -> None:
             continue
         value = _combine(node.strategy, pairs)
         values[node.label] = value
-        row = _row(node, value, len(pairs))
+        row = _make_row(node, value, len(pairs))
         child = next((by_chance[child.label] for child in node.children if child.label in by_chance), None)
         if child is not None:
             proxies = {**values, child.label: child.value if child.proxy is None else child.proxy}
@@ -136,7 +136,7 @@ def _combine(strategy: Strategy, pairs: Sequence[tuple[float, float]]) -> float:
     return min(max(mean, _combine("min", pairs)), _combine("max", pairs))  # rounding must not lead out of the values
 
 
-def _row(node: Node, value: float, used: int) -> MetricScore:
+def _make_row(node: Node, value: float, used: int) -> MetricScore:
     passed = None if node.threshold is None else value >= node.threshold
     why = f"{node.strategy} of {used} of {len(node.children)}: {', '.join(child.label for child in node.children)}"
     return MetricScore(node.ref, value, passed, node.threshold, why, None, "aggregate")
@@ -145,7 +145,7 @@ def _row(node: Node, value: float, used: int) -> MetricScore:
 Range = tuple[float | None, float | None]
 
 
-def ranges(nodes: Sequence[Node], metrics: Mapping[str, Range]) -> dict[str, Range]:
+def value_ranges(nodes: Sequence[Node], metrics: Mapping[str, Range]) -> dict[str, Range]:
     """The lowest and highest value of every metric and node, None where unbounded; nodes lie between their children."""
     found = dict(metrics)
     for node in nodes:

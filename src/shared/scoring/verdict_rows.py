@@ -12,7 +12,7 @@ from shared.scoring.metric import BoundMetric
 
 
 @dataclass(slots=True)
-class Verdicts:
+class ItemVerdicts:
     """What has been said of one item so far. `pending` counts metrics that have not answered yet."""
 
     item: DatasetItem
@@ -32,7 +32,7 @@ class Verdicts:
         return ItemResult(self.item, tuple(self.scores), tuple(self.failures), not_applicable, postponed)
 
 
-def judge(metric: BoundMetric, answer: Any, verdicts: Verdicts) -> None:
+def record_answer(metric: BoundMetric, answer: Any, verdicts: ItemVerdicts) -> None:
     """Record a metric's answer: a score, a number, or None for "does not apply".
 
     An answer of another type, NaN, infinity, or a value out of the metric's range is a failure, never a score.
@@ -42,7 +42,7 @@ def judge(metric: BoundMetric, answer: Any, verdicts: Verdicts) -> None:
         return
     score = answer if answer.__class__ is Score else None
     value = score.value if score is not None else answer
-    wrong = _wrong(value, metric)
+    wrong = _find_wrong_value(value, metric)
     if wrong is not None:
         verdicts.fail(metric, *wrong)
         return
@@ -50,10 +50,10 @@ def judge(metric: BoundMetric, answer: Any, verdicts: Verdicts) -> None:
         value = float(value)
         verdicts.scores.append(MetricScore(metric.ref, value, metric.passed(value), metric.threshold))
     else:
-        _record(metric, score, verdicts)
+        _record_score(metric, score, verdicts)
 
 
-def _wrong(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
+def _find_wrong_value(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
     """The kind and message of what is wrong with a value, None when it is a number in the metric's range."""
     answer = value
     if value.__class__ is not float:
@@ -72,9 +72,9 @@ def _wrong(value: Any, metric: BoundMetric) -> tuple[str, str] | None:
     return None
 
 
-def _record(metric: BoundMetric, score: Score, verdicts: Verdicts) -> None:
+def _record_score(metric: BoundMetric, score: Score, verdicts: ItemVerdicts) -> None:
     """Take a score with its parts, all of it or nothing of it."""
-    wrong = _malformed(score) or _by_chance(score, metric)
+    wrong = _find_malformed(score) or _find_wrong_chance(score, metric)
     if wrong is not None:
         verdicts.fail(metric, *wrong)
         return
@@ -92,10 +92,10 @@ def _record(metric: BoundMetric, score: Score, verdicts: Verdicts) -> None:
         proxy=score.proxy,
         chance=score.chance,
     )
-    verdicts.scores.extend([row, *(_part(metric, part) for part in score.parts)])
+    verdicts.scores.extend([row, *(_sub_metric_row(metric, part) for part in score.parts)])
 
 
-def _malformed(score: Score) -> tuple[str, str] | None:
+def _find_malformed(score: Score) -> tuple[str, str] | None:
     """The kind and message of what is wrong with the rest of a score, so that it could not be stored."""
     texts = {"explanation": score.explanation} | ({} if score.model is None else {"model": score.model})
     texts |= {
@@ -116,17 +116,17 @@ def _malformed(score: Score) -> tuple[str, str] | None:
     return None if twice is None else ("Malformed", f"two sub-metrics are named {twice!r}")
 
 
-def _by_chance(score: Score, metric: BoundMetric) -> tuple[str, str] | None:
+def _find_wrong_chance(score: Score, metric: BoundMetric) -> tuple[str, str] | None:
     """The kind and message of what is wrong with a proxy and its chance, of which there are both or none."""
     proxy, chance = score.proxy, score.chance
     if proxy is None and chance is None:
         return None
     if proxy is None or chance is None or not 0.0 < chance <= 1.0:
         return "Malformed", f"proxy {proxy!r} with chance {chance!r}; expected both, the chance in (0, 1]"
-    return _wrong(proxy, metric)
+    return _find_wrong_value(proxy, metric)
 
 
-def _part(metric: BoundMetric, part: Part) -> MetricScore:
+def _sub_metric_row(metric: BoundMetric, part: Part) -> MetricScore:
     """A sub-metric's row, `Parent_sub`, passed by its own threshold (configured, else its own, else none)."""
     ref = metric.ref
     threshold = metric.sub_thresholds.get(part.name, part.threshold)

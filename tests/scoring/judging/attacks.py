@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.scoring.judging.ask_judge import Question, question
-from shared.scoring.judging.prompt_files import Prompt
+from shared.scoring.judging.ask_judge import JudgeQuestion, make_question
+from shared.scoring.judging.prompt_files import JudgePrompt
 from tests.scoring.judging.scripted import Seen
 
-PROMPT = Prompt("p", 1, "{% block system %}Judge.{% endblock %}{% block user %}{{ data }}{% endblock %}")
+PROMPT = JudgePrompt("p", 1, "{% block system %}Judge.{% endblock %}{% block user %}{{ data }}{% endblock %}")
 SHAPE: Mapping[str, Any] = {
     "reason": {"type": "string"},
     "score": {"type": "integer", "minimum": 1, "maximum": 10},
@@ -32,9 +32,9 @@ class Attack:
     payload: str
 
 
-def asked(text: str) -> Question:
+def asked(text: str) -> JudgeQuestion:
     """The question about a judged text."""
-    return question(PROMPT, SHAPE, {"query": "Is it so?", "actual_output": text})
+    return make_question(PROMPT, SHAPE, {"query": "Is it so?", "actual_output": text})
 
 
 def _in(frame: str, payload: str) -> Attack:

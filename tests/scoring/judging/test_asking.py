@@ -14,13 +14,20 @@ from shared.core.results import LMResult
 from shared.llm.adapters.offline import OfflineAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.llm.cache.memory_cache import MemoryResponses
-from shared.scoring.judging.ask_judge import PLAIN, Asked, Manner, Question, ask, question
+from shared.scoring.judging.ask_judge import (
+    DEFAULT_OPTIONS,
+    JudgeOptions,
+    JudgeQuestion,
+    JudgeResponse,
+    ask_judge,
+    make_question,
+)
 from shared.scoring.judging.judge_errors import JudgeError
-from shared.scoring.judging.prompt_files import Prompt
+from shared.scoring.judging.prompt_files import JudgePrompt
 from shared.scoring.judging.vote_number import REPEAT
 from tests.scoring.judging.scripted import Reply, ScriptedJudge, Seen, in_turn
 
-PROMPT = Prompt(
+PROMPT = JudgePrompt(
     "p", 1, "{% block system %}Judge by {{ rubric }}.{% endblock %}{% block user %}{{ data }}{% endblock %}"
 )
 SHAPE: dict[str, Any] = {
@@ -29,12 +36,12 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def asked(query: str = "Why?", manner: Manner = PLAIN) -> Question:
-    return question(PROMPT, SHAPE, {"query": query, "actual_output": "Because."}, {"rubric": "truth"}, manner)
+def asked(query: str = "Why?", manner: JudgeOptions = DEFAULT_OPTIONS) -> JudgeQuestion:
+    return make_question(PROMPT, SHAPE, {"query": query, "actual_output": "Because."}, {"rubric": "truth"}, manner)
 
 
-def run(judge: Any, made: Question | None = None, vote: int = 0) -> Asked:
-    return asyncio.run(ask(judge, made or asked(), vote))
+def run(judge: Any, made: JudgeQuestion | None = None, vote: int = 0) -> JudgeResponse:
+    return asyncio.run(ask_judge(judge, made or asked(), vote))
 
 
 def good(seen: Seen) -> str:
@@ -67,7 +74,7 @@ def test_the_judge_is_sent_rules_schema_and_fenced_data() -> None:
 
 def test_a_manner_changes_what_is_sent() -> None:
     judge = ScriptedJudge(good)
-    run(judge, asked(manner=Manner(max_tokens=7, temperature=None, structured=False, top_logprobs=3)))
+    run(judge, asked(manner=JudgeOptions(max_tokens=7, temperature=None, structured=False, top_logprobs=3)))
     assert judge.seen[0].params == {"max_tokens": 7, "top_logprobs": 3}
 
 
@@ -192,7 +199,7 @@ def test_who_answered_is_told_by_its_own_name() -> None:
 
 def test_a_verdict_cannot_have_a_key_of_ours() -> None:
     with pytest.raises(ConfigError, match="'check'"):
-        question(PROMPT, {"check": {"type": "string"}}, {})
+        make_question(PROMPT, {"check": {"type": "string"}}, {})
 
 
 def test_a_repair_that_fails_leaves_no_unusable_answer_behind() -> None:

@@ -17,7 +17,7 @@ from shared.core.results import ItemResult, LMResult, MetricScore, Score
 from shared.llm.adapters.offline import OfflineAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.llm.cache.memory_cache import MemoryResponses
-from shared.scoring.judging.named_judge import Found
+from shared.scoring.judging.named_judge import EntryVerdict
 from shared.scoring.library import LIBRARY
 from shared.scoring.metric import bind
 from shared.scoring.metrics.judges.judge_context import average_precision
@@ -163,14 +163,14 @@ def test_a_closed_fence_in_a_passage_is_text() -> None:
     assert model.seen[1].data["retrieved_content"] == attack
 
 
-def test_sources_are_cut_by_passages_and_it_is_told() -> None:
+def test_sources_are_cut_by_passages_and_the_rest_is_counted() -> None:
     """The passages in front that fit are shown whole, the others are counted; one that never fits is a failure."""
     model = judge(["It is tall."], ["supported"])
     passages = ["x" * 60, "y" * 60, "z" * 10]
     found = scored("faithfulness", model, whole(retrieved_content=passages), max_chars=100)
     assert model.seen[1].data["retrieved_content"] == passages[0]
     assert signals(found)["passages_left_out"] == 2
-    assert "2 passages left out" in found.explanation
+    assert "2 passages skipped" in found.explanation
     late = scored("faithfulness", model, whole(retrieved_content=passages), max_entries=2)
     assert signals(late)["passages_left_out"] == 1
     over = ran("faithfulness", model, whole(retrieved_content=["x" * 101]), max_chars=100)
@@ -309,7 +309,7 @@ def test_contextual_precision_looks_at_the_order() -> None:
 def test_average_precision_by_hand() -> None:
     """As scikit-learn has it for a ranking: 1 when all relevant ones are on top."""
     words = ("relevant", "relevant", "irrelevant")
-    assert average_precision([Found(n, "", word, "") for n, word in enumerate(words, 1)]) == 1.0
+    assert average_precision([EntryVerdict(n, "", word, "") for n, word in enumerate(words, 1)]) == 1.0
     assert average_precision([]) == 0.0
 
 
@@ -372,11 +372,11 @@ def test_each_message_is_fenced_with_the_role_of_the_trace() -> None:
 
 
 def test_a_long_conversation_is_judged_at_its_end_or_not_at_all() -> None:
-    """Flow shows the newest messages and says how many it left out; the outcome cannot be told from a part."""
+    """Flow shows the newest messages and counts those that it skipped; the outcome cannot be judged from a part."""
     model = judge(words={"1": "follows", "3": "repeats"})
     found = scored("conversation_flow", model, whole(), max_chars=80)
     assert (found.value, signals(found)["messages_left_out"]) == (0.5, 1)
-    assert "1 messages left out" in found.explanation
+    assert "1 messages skipped" in found.explanation
     over = ran("goal_completion", model, whole(), max_chars=80)
     assert [each.kind for each in over.failures] == ["JudgeTooLong"]
 

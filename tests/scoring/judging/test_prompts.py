@@ -7,7 +7,7 @@ import pytest
 
 from shared.core.errors import ConfigError
 from shared.scoring.judging import prompt_files
-from shared.scoring.judging.prompt_files import Prompt, load_prompt, user_prompt
+from shared.scoring.judging.prompt_files import JudgePrompt, load_prompt, load_user_prompt
 
 FOLDER = Path(prompt_files.__file__).parent / "prompts"
 PINNED = json.loads(Path(__file__).with_name("prompt_digests.json").read_text())
@@ -50,12 +50,12 @@ def written(folder: Path, text: str) -> str:
 )
 def test_a_bad_template_of_the_users_is_told_when_it_is_read(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        user_prompt(written(tmp_path, text), "t.j2", KNOWN)
+        load_user_prompt(written(tmp_path, text), "t.j2", KNOWN)
 
 
 def test_every_unknown_variable_of_a_template_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
-        user_prompt(written(tmp_path, "{{ qury }} {{ rubrik }} {{ query }}"), "t.j2", KNOWN)
+        load_user_prompt(written(tmp_path, "{{ qury }} {{ rubrik }} {{ query }}"), "t.j2", KNOWN)
     assert [each.partition(". Known")[0] for each in sorted(error.value.problems)] == [
         "template 't.j2' has an unknown variable 'qury'",
         "template 't.j2' has an unknown variable 'rubrik'",
@@ -64,13 +64,13 @@ def test_every_unknown_variable_of_a_template_is_told_at_once(tmp_path: Path) ->
 
 def test_a_template_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"template 'no\.j2' cannot be read: No such file"):
-        user_prompt(str(tmp_path / "no.j2"), "no.j2", KNOWN)
+        load_user_prompt(str(tmp_path / "no.j2"), "no.j2", KNOWN)
     (tmp_path / "t.j2").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="not UTF-8"):
-        user_prompt(str(tmp_path / "t.j2"), "t.j2", KNOWN)
+        load_user_prompt(str(tmp_path / "t.j2"), "t.j2", KNOWN)
 
 
 def test_values_are_never_templates() -> None:
     """Jinja syntax in a value is text."""
-    made = Prompt("x", 1, "{% block user %}{{ query }}{% endblock %}").blocks({"query": "{{ 7 * 7 }}{% raw %}"})
+    made = JudgePrompt("x", 1, "{% block user %}{{ query }}{% endblock %}").blocks({"query": "{{ 7 * 7 }}{% raw %}"})
     assert made == {"user": "{{ 7 * 7 }}{% raw %}"}

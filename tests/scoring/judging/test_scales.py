@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.scoring.judging.scales import scale_of
+from shared.scoring.judging.scales import parse_scale
 
 CATEGORIES = {"wrong": 0.0, "partly": 0.3, "right": 1.0}
 
@@ -31,7 +31,7 @@ CATEGORIES = {"wrong": 0.0, "partly": 0.3, "right": 1.0}
     ],
 )
 def test_a_verdict_has_its_worth(given_scale: Any, raw: Any, value: float) -> None:
-    assert scale_of(given_scale).value(raw) == pytest.approx(value)
+    assert parse_scale(given_scale).value(raw) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_a_verdict_has_its_worth(given_scale: Any, raw: Any, value: float) -> No
 )
 def test_a_wrong_scale_is_told(wrong: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        scale_of(wrong)
+        parse_scale(wrong)
 
 
 @given(st.integers(0, 50), st.integers(1, 50))
 def test_whole_numbers_rise_from_0_to_1(low: int, more: int) -> None:
     """Monotone, and its ends are 0 and 1."""
-    scale = scale_of(f"{low}-{low + more}")
+    scale = parse_scale(f"{low}-{low + more}")
     found = [scale.value(raw) for raw in range(low, low + more + 1)]
     assert found == sorted(found)
     assert (found[0], found[-1]) == (0.0, 1.0)
@@ -67,19 +67,19 @@ def test_whole_numbers_rise_from_0_to_1(low: int, more: int) -> None:
 
 @given(st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), min_size=2, max_size=8, unique=True))
 def test_names_rise_in_their_order(names: list[str]) -> None:
-    scale = scale_of(names)
+    scale = parse_scale(names)
     found = [scale.value(name) for name in names]
     assert found == sorted(set(found))
     assert (found[0], found[-1], scale.named) == (0.0, 1.0, True)
 
 
 def test_literals_are_what_a_judge_can_write() -> None:
-    assert scale_of("1-3").literals == {"1": 0.0, "2": 0.5, "3": 1.0}
-    assert scale_of("pass_fail").literals == {'"fail"': 0.0, '"pass"': 1.0}
-    assert {"0", "0.5", "0.50", "0.05", "1", "1.0"} <= set(scale_of("0-1").literals)
+    assert parse_scale("1-3").literals == {"1": 0.0, "2": 0.5, "3": 1.0}
+    assert parse_scale("pass_fail").literals == {'"fail"': 0.0, '"pass"': 1.0}
+    assert {"0", "0.5", "0.50", "0.05", "1", "1.0"} <= set(parse_scale("0-1").literals)
 
 
 def test_few_whole_numbers_are_named_one_by_one() -> None:
     """For servers that keep to a list of values and not to bounds."""
-    assert scale_of("1-3").schema == {"type": "integer", "minimum": 1, "maximum": 3, "enum": [1, 2, 3]}
-    assert "enum" not in scale_of("0-100").schema
+    assert parse_scale("1-3").schema == {"type": "integer", "minimum": 1, "maximum": 3, "enum": [1, 2, 3]}
+    assert "enum" not in parse_scale("0-100").schema

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.scoring.judging.judge_errors import JudgeError
-from shared.scoring.judging.verdicts import closed, read_verdict
+from shared.scoring.judging.verdicts import object_schema, read_verdict
 
-SHAPE = closed(
+SHAPE = object_schema(
     {
         "reason": {"type": "string"},
         "score": {"type": "integer", "minimum": 1, "maximum": 10},
@@ -20,7 +20,7 @@ SHAPE = closed(
         "claims": {
             "type": "array",
             "maxItems": 2,
-            "items": closed({"text": {"type": "string"}, "is": {"type": "string", "enum": ["true", "false"]}}),
+            "items": object_schema({"text": {"type": "string"}, "is": {"type": "string", "enum": ["true", "false"]}}),
         },
         "part": {"type": "number", "minimum": 0, "maximum": 1},
     }

@@ -20,8 +20,8 @@ from shared.scoring.runner import Runner
 from shared.scoring.statistics.estimates import EstimateBuilder
 from shared.scoring.statistics.hajek import hajek
 from shared.scoring.statistics.two_phase import proxy_passed, two_phase
-from shared.scoring.tree import Child, Node, add_nodes, ordered
-from shared.scoring.verdict_rows import Verdicts, judge
+from shared.scoring.tree import Child, Node, add_nodes, order_nodes
+from shared.scoring.verdict_rows import ItemVerdicts, record_answer
 
 REF = MetricRef("C", "cascade", "1", "")
 repeatably = settings(deadline=None, derandomize=True, max_examples=50)
@@ -167,8 +167,8 @@ def test_the_digest_covers_both_parts_and_not_their_labels() -> None:
     ],
 )
 def test_a_wrong_chance_is_a_failure(score: Score, kind: str) -> None:
-    verdicts = Verdicts(item(1, 0.5))
-    judge(cascade(), score, verdicts)
+    verdicts = ItemVerdicts(item(1, 0.5))
+    record_answer(cascade(), score, verdicts)
     assert [each.kind for each in verdicts.failures] == [kind]
 
 
@@ -300,8 +300,8 @@ def test_the_whole_way_is_unbiased_and_covers() -> None:
 def test_a_node_above_a_cascade_is_unbiased_too() -> None:
     """Its proxy is its own value with the cheap one in it; the chance is the cascade's."""
     node = Node("All", (Child("C", 1.0), Child("D", 3.0)), "weighted_average", None, False)
-    (node,) = ordered([node], {"C": "1", "D": "2"})
-    verdicts = Verdicts(item(1, 0.9))
+    (node,) = order_nodes([node], {"C": "1", "D": "2"})
+    verdicts = ItemVerdicts(item(1, 0.9))
     verdicts.scores.append(row(0.2, 0.9, 0.1))
     verdicts.scores.append(MetricScore(MetricRef("D", "d", "1", ""), 0.6, None, None))
     add_nodes([node], verdicts)

@@ -8,7 +8,7 @@ import pytest
 
 from shared.core.results import Decision, MetricRef, MetricScore
 from shared.scoring.statistics.estimates import EstimateBuilder
-from shared.scoring.statistics.two_phase import answered
+from shared.scoring.statistics.two_phase import answer_probabilities
 
 REF = MetricRef("C", "cascade", "1", "")
 
@@ -26,13 +26,13 @@ def test_a_cascade_that_always_asks_is_as_unsure_as_its_judge() -> None:
 
 def test_the_share_of_answers_by_hand() -> None:
     """Always asked and 8 of 10 answered: r is 0.8. Asked by half, 9 there and 1 failed: 9 / (1 - (1 - r) / 2) = 10."""
-    there, judged = answered([1.0] * 8, 2) or ([], [])
+    there, judged = answer_probabilities([1.0] * 8, 2) or ([], [])
     assert there == pytest.approx([0.8] * 8)
     assert judged == pytest.approx([1.0] * 8)
-    there, judged = answered([0.5] * 9, 1) or ([], [])
+    there, judged = answer_probabilities([0.5] * 9, 1) or ([], [])
     assert there == pytest.approx([0.9] * 9)
     assert judged == pytest.approx([0.4 / 0.9] * 9)
-    there, judged = answered([0.1, 1.0], 0) or ([], [])
+    there, judged = answer_probabilities([0.1, 1.0], 0) or ([], [])
     assert there == pytest.approx([1.0, 1.0])
     assert judged == pytest.approx([0.1, 1.0])
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.scoring.metrics.grounding import STOP_WORDS, grounding, grounding_score
-from shared.scoring.text.figures import Number, figures, unsupported
+from shared.scoring.text.figures import Number, find_figures, find_unsupported
 from tests.core.items import repeatably
 from tests.scoring.scored import applies, score_of
 
@@ -156,7 +156,7 @@ FIGURES = [
 @pytest.mark.parametrize(("text", "expected"), FIGURES)
 def test_numbers_are_read(text: str, expected: list[tuple[str, str]]) -> None:
     """What stands as number in a text, in digits or words, and what it counts."""
-    found = [(each.value, each.unit) for each in figures(text)[0] if isinstance(each, Number)]
+    found = [(each.value, each.unit) for each in find_figures(text)[0] if isinstance(each, Number)]
     assert found == [(Decimal(value), unit) for value, unit in expected]
 
 
@@ -176,7 +176,7 @@ DATES = [
 @pytest.mark.parametrize(("text", "date"), DATES)
 def test_dates_are_read(text: str, date: tuple[int | None, int, int | None]) -> None:
     """The usual spellings of a date, day and month exchanged where only that can be."""
-    found, rest = figures(f"due {text} at noon")
+    found, rest = find_figures(f"due {text} at noon")
     assert [each[1:4] for each in found] == [date]
     assert rest.split() == ["due", "at", "noon"]
 
@@ -184,18 +184,20 @@ def test_dates_are_read(text: str, date: tuple[int | None, int, int | None]) -> 
 @pytest.mark.parametrize("text", ["2024-13-45", "35 March", "0/0/2024"])
 def test_what_is_no_date_is_numbers(text: str) -> None:
     """An impossible date is still checked, number by number."""
-    assert all(isinstance(each, Number) for each in figures(text)[0])
-    assert figures(text)[0]
+    assert all(isinstance(each, Number) for each in find_figures(text)[0])
+    assert find_figures(text)[0]
 
 
 def test_dates_that_may_be_read_two_ways() -> None:
     """05/03/2024 is borne out by either reading, on both sides; 13/03/2024 by one."""
-    claim, spelled, other, sure = (figures(text)[0] for text in ("5/3/2024", "3 May 2024", "5 March 2024", "13/3/2024"))
-    assert not unsupported(claim, spelled)
-    assert not unsupported(claim, other)
-    assert not unsupported(spelled, claim)
-    assert not unsupported(figures("May 2024")[0], claim)
-    assert unsupported(sure, claim)
+    claim, spelled, other, sure = (
+        find_figures(text)[0] for text in ("5/3/2024", "3 May 2024", "5 March 2024", "13/3/2024")
+    )
+    assert not find_unsupported(claim, spelled)
+    assert not find_unsupported(claim, other)
+    assert not find_unsupported(spelled, claim)
+    assert not find_unsupported(find_figures("May 2024")[0], claim)
+    assert find_unsupported(sure, claim)
 
 
 HOSTILE = [

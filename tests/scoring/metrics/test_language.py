@@ -2,7 +2,7 @@ import pytest
 
 import shared.scoring.text.language_detection as detection
 from shared.core.errors import ConfigError
-from shared.scoring.text.language_detection import codes, detect, primary
+from shared.scoring.text.language_detection import detect_language, language_codes, primary_language
 from tests.scoring.scored import applies, result_of, score_of
 
 SAID = {
@@ -79,17 +79,23 @@ def test_a_megabyte_is_read_at_its_beginning() -> None:
     """The first 10,000 characters tell; hostile signs cost no more."""
     assert score_of("language", {"actual_output": SAID["en"] * 17_000}, expected="en").value == 1.0
     assert not applies("language", {"actual_output": "`" * 1_000_000}, expected="en")
-    assert detect("http://" * 100_000) is None
+    assert detect_language("http://" * 100_000) is None
 
 
 def test_codes_have_other_names() -> None:
     """Regions, scripts and older codes are understood."""
-    assert [primary(each) for each in ("EN_us", "zh-Hans", "nb", "iw", "fil")] == ["en", "zh", "no", "he", "tl"]
-    assert {"en", "de", "zh"} < set(codes())
+    assert [primary_language(each) for each in ("EN_us", "zh-Hans", "nb", "iw", "fil")] == [
+        "en",
+        "zh",
+        "no",
+        "he",
+        "tl",
+    ]
+    assert {"en", "de", "zh"} < set(language_codes())
 
 
 def test_another_model_is_not_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file must be the one that was looked at."""
     monkeypatch.setattr(detection, "SHA256", "0" * 64)
     with pytest.raises(ConfigError, match="it is not loaded"):
-        detection._identifier.__wrapped__(())
+        detection._load_identifier.__wrapped__(())

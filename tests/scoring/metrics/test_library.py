@@ -13,7 +13,7 @@ from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import load
 from shared.scoring.library import LIBRARY
-from shared.scoring.metric import BoundMetric, MetricSpec, parameters, spec_of
+from shared.scoring.metric import BoundMetric, MetricSpec, spec_of, user_parameters
 from shared.scoring.parameter_types import ProjectFile
 from tests.scoring.scored import score_of
 
@@ -74,7 +74,7 @@ def test_docs_say_parameters_and_defaults(name: str) -> None:
     text = same_target(name)
     group = DOCS[: DOCS.index(f"### {name}\n")].rpartition("\n## ")[2].partition("\n### ")[0]
     spec = spec_of(load(LIBRARY[name]))
-    for each in parameters(load(LIBRARY[name])).values():
+    for each in user_parameters(load(LIBRARY[name])).values():
         shown = WORDS.get(repr(each.default), each.default)
         shown = "required" if each.default is inspect.Parameter.empty and each.name != "model" else shown
         assert re.search(rf"`{each.name}` \({re.escape(str(shown))}", text), each.name
@@ -116,7 +116,7 @@ def test_a_metric_is_what_the_config_can_check(name: str) -> None:
     assert isinstance(vars(target)["__metric__"], MetricSpec)
     assert spec.version == "1"
     assert spec.summary.endswith((".", "0")) or ";" in spec.summary
-    given = parameters(target)
+    given = user_parameters(target)
     kinds = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
     longest = LONGEST["class" if inspect.isclass(target) else "function"] + len(given)
     assert len(inspect.getsource(target).splitlines()) <= longest

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.scoring.metrics.text import citation_presence, contains, exact_match, length, sentences
+from shared.scoring.metrics.text import citation_presence, contains, exact_match, length, split_sentences
 from tests.core.items import repeatably
 from tests.scoring.scored import applies, result_of, score_of
 
@@ -92,7 +92,7 @@ SENTENCES = [
 @pytest.mark.parametrize(("text", "count"), SENTENCES)
 def test_sentences(text: str, count: int) -> None:
     """The stated rule of splitting, on its corner cases."""
-    assert len(sentences(text)) == count
+    assert len(split_sentences(text)) == count
 
 
 @repeatably
@@ -101,7 +101,7 @@ def test_length_is_one_exactly_within_the_bounds(text: str, least: int, more: in
     """1 within all bounds; outside a share above 0 and below 1, so the threshold of 1 tells them apart."""
     bounds = [few, few + many]
     value = length(text, max_chars=least + more, min_chars=least, sentence_range=bounds).value
-    inside = least <= len(text) <= least + more and bounds[0] <= len(sentences(text)) <= bounds[1]
+    inside = least <= len(text) <= least + more and bounds[0] <= len(split_sentences(text)) <= bounds[1]
     assert value == 1.0 if inside else 0 < value < 1
 
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.scoring.statistics.agreement import agree, clopper_pearson, fleiss_kappa, kappa, share
+from shared.scoring.statistics.agreement import (
+    clopper_pearson,
+    cohen_kappa,
+    fleiss_kappa,
+    measure_agreement,
+    share_interval,
+)
 from shared.scoring.statistics.hajek import hajek
 
 repeatably = settings(deadline=None, derandomize=True, max_examples=100)
@@ -41,7 +47,7 @@ def published_error(cells: tuple[int, int, int, int]) -> float:
 
 def test_the_textbook_example_gives_the_textbook_kappa() -> None:
     """20, 5, 10 and 15 of 50: agreement .7, by chance .5, kappa .4 (the example of most introductions)."""
-    found = agree(*of_counts(20, 5, 10, 15))
+    found = measure_agreement(*of_counts(20, 5, 10, 15))
     assert found is not None and found.kappa is not None
     assert found.confusion == (20, 5, 10, 15)
     assert found.agreement.value == pytest.approx(0.7)
@@ -69,11 +75,11 @@ def test_kappas_error_is_the_published_one(cells: tuple[int, int, int, int]) -> 
 def test_kappa_is_symmetric_and_bounded(pairs: Pairs) -> None:
     """Judge and people change places; passing and failing change places: the same kappa, in [-1, 1]."""
     a, b = [x for x, _ in pairs], [y for _, y in pairs]
-    found = kappa(a, b)
+    found = cohen_kappa(a, b)
     if found is None:
         assert len({*a, *b}) == 1
         return
-    for other in (kappa(b, a), kappa([1 - x for x in a], [1 - y for y in b])):
+    for other in (cohen_kappa(b, a), cohen_kappa([1 - x for x in a], [1 - y for y in b])):
         assert other is not None
         assert other == pytest.approx(found, abs=1e-9)
     assert -1 <= found.low <= found.value <= found.high <= 1
@@ -83,7 +89,7 @@ def test_kappa_is_symmetric_and_bounded(pairs: Pairs) -> None:
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), CHANCES), min_size=1, max_size=40))
 def test_every_figure_lies_in_its_interval(rows: list[tuple[int, int, float]]) -> None:
     """Whatever the verdicts and the weights are, no bound passes its value or leaves [0, 1]."""
-    found = agree([a for a, _, _ in rows], [b for _, b, _ in rows], [p for _, _, p in rows])
+    found = measure_agreement([a for a, _, _ in rows], [b for _, b, _ in rows], [p for _, _, p in rows])
     assert found is not None
     for each in (found.agreement, found.sensitivity, found.specificity):
         assert each is None or (0 <= each.low <= each.value + 1e-12 and each.value <= each.high + 1e-12 <= 1 + 1e-9)
@@ -91,14 +97,14 @@ def test_every_figure_lies_in_its_interval(rows: list[tuple[int, int, float]]) -
 
 def test_perfect_agreement_on_few_items_is_no_certainty() -> None:
     """Five of five agree: kappa is 1, and its interval goes far down."""
-    found = kappa([1, 1, 1, 0, 0], [1, 1, 1, 0, 0])
+    found = cohen_kappa([1, 1, 1, 0, 0], [1, 1, 1, 0, 0])
     assert found is not None and found.value == 1.0 and found.low < 0.3
 
 
 @pytest.mark.parametrize("verdict", [0, 1])
 def test_one_verdict_throughout_has_no_kappa(verdict: int) -> None:
     """When both always say the same thing, chance alone explains it; the raw agreement is still told."""
-    found = agree([verdict] * 6, [verdict] * 6)
+    found = measure_agreement([verdict] * 6, [verdict] * 6)
     assert found is not None and found.kappa is None and found.agreement.value == 1.0
     assert (found.sensitivity is None) == (verdict == 0)
     assert (found.specificity is None) == (verdict == 1)
@@ -106,33 +112,33 @@ def test_one_verdict_throughout_has_no_kappa(verdict: int) -> None:
 
 def test_a_judge_that_never_varies_has_a_kappa_of_nothing() -> None:
     """It agrees as often as chance would."""
-    found = kappa([1, 1, 1, 1], [1, 0, 1, 0])
+    found = cohen_kappa([1, 1, 1, 1], [1, 0, 1, 0])
     assert found is not None and found.value == pytest.approx(0.0)
 
 
 def test_no_labels_give_no_agreement() -> None:
     """Nothing is made up for nothing."""
-    assert agree([], []) is None
+    assert measure_agreement([], []) is None
 
 
 def test_verdicts_must_be_verdicts() -> None:
     """A score where a verdict is expected, or lists of two lengths, are mistakes of the caller."""
     with pytest.raises(ValueError, match="0 or 1"):
-        agree([0.5], [1])
+        measure_agreement([0.5], [1])
     with pytest.raises(ValueError, match="per item"):
-        agree([1, 0], [1])
+        measure_agreement([1, 0], [1])
 
 
 def test_the_exact_interval_is_clopper_and_pearsons() -> None:
     """15 of 20: the tabulated exact interval; 0 of 10: the rule of 1 - .025^(1/10)."""
-    assert share([1] * 15 + [0] * 5, [0.1] * 20) == pytest.approx((0.75, 0.50895, 0.91343), abs=1e-5)
+    assert share_interval([1] * 15 + [0] * 5, [0.1] * 20) == pytest.approx((0.75, 0.50895, 0.91343), abs=1e-5)
     assert clopper_pearson(0.0, 10) == pytest.approx((0.0, 1 - 0.025**0.1))
 
 
 def test_weights_count() -> None:
     """An item that stands for nine others weighs nine times as much, and the effective sample is smaller."""
-    plain = share([1, 1, 0, 0] * 10, [0.5] * 40)
-    heavy = share([1, 1, 0, 0] * 10, [0.9, 0.9, 0.1, 0.1] * 10)
+    plain = share_interval([1, 1, 0, 0] * 10, [0.5] * 40)
+    heavy = share_interval([1, 1, 0, 0] * 10, [0.9, 0.9, 0.1, 0.1] * 10)
     assert plain.value == 0.5 and heavy.value == pytest.approx(0.1)
     assert heavy.high - heavy.value > 0.05
 

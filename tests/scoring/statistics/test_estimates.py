@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.core.results import THINNED, Candidate, Decision, Estimate, Kind, MetricRef, MetricScore, Population
 from shared.monitoring.sampling.strategies import RandomSample, SamplingParams, Stratified, Uncertainty
-from shared.scoring.statistics.estimates import EstimateBuilder, Facts, Rows, estimate
+from shared.scoring.statistics.estimates import EstimateBuilder, MetricContext, MetricRows, estimate_metric
 from shared.scoring.statistics.hajek import hajek, wilson
 
 repeatably = settings(deadline=None, derandomize=True, max_examples=100)
@@ -62,7 +62,7 @@ def test_a_census_has_no_error_against_its_traffic() -> None:
         found = hajek([0, 0, 1, 1], [1.0] * 4, groups)
         assert found.se_traffic == 0
         assert found.se_process is not None and found.se_process > 0.2
-    exact = estimate("m", Rows([0, 0.5, 1, 1], [1.0] * 4, [1, 1, 1, 1]), population="traffic")
+    exact = estimate_metric("m", MetricRows([0, 0.5, 1, 1], [1.0] * 4, [1, 1, 1, 1]), population="traffic")
     assert (exact.mean_low, exact.mean_high) == (exact.mean, exact.mean)
     assert (exact.pass_low, exact.pass_high) == (1.0, 1.0)
 
@@ -105,7 +105,7 @@ def test_wilson_by_hand() -> None:
 
 def test_the_mean_has_a_t_interval() -> None:
     """1, 2, 3: s/sqrt(3) times the quantile 4.3027 of two degrees of freedom."""
-    found = estimate("m", Rows([1, 2, 3], [0.01] * 3))
+    found = estimate_metric("m", MetricRows([1, 2, 3], [0.01] * 3))
     half = 4.302653 / math.sqrt(3)
     assert (found.mean_low, found.mean, found.mean_high) == pytest.approx((2 - half, 2, 2 + half))
 
@@ -113,35 +113,38 @@ def test_the_mean_has_a_t_interval() -> None:
 def test_bounds_stay_in_the_range() -> None:
     """A share of 1.2 in a report is nonsense; an unbounded metric is not cut."""
     values = [0.1, 0.9, 1.0, 0.8]
-    cut, free = estimate("m", Rows(values, [0.1] * 4), Facts(low=0, high=1)), estimate("m", Rows(values, [0.1] * 4))
+    cut, free = (
+        estimate_metric("m", MetricRows(values, [0.1] * 4), MetricContext(low=0, high=1)),
+        estimate_metric("m", MetricRows(values, [0.1] * 4)),
+    )
     assert cut.mean_high == 1.0 < (free.mean_high or 0)
     assert cut.mean_low == free.mean_low
 
 
 def test_a_mean_of_zeros_and_ones_is_a_proportion() -> None:
     """Five perfect scores of an all-or-nothing metric do not show a mean of 1 [1, 1]."""
-    found = estimate("m", Rows([1, 1, 1, 1, 1], [0.1] * 5), Facts(low=0, high=1))
+    found = estimate_metric("m", MetricRows([1, 1, 1, 1, 1], [0.1] * 5), MetricContext(low=0, high=1))
     assert (found.mean_low, found.mean_high) == pytest.approx((0.5655, 1.0), abs=1e-4)
-    scaled = estimate("m", Rows([5, 5, 5, 5, 5], [0.1] * 5), Facts(low=1, high=5))
+    scaled = estimate_metric("m", MetricRows([5, 5, 5, 5, 5], [0.1] * 5), MetricContext(low=1, high=5))
     assert scaled.mean_low == pytest.approx(1 + 4 * 0.5655, abs=1e-3)
 
 
 def test_the_pass_rate_of_all_passed_is_not_certain() -> None:
     """Where all passed the effective n is Kish's: weights 1 and 4 count like 25/17 items, not two."""
-    found = estimate("m", Rows([0.9, 0.8], [1.0, 0.25], [1, 1]), Facts(threshold=0.5))
+    found = estimate_metric("m", MetricRows([0.9, 0.8], [1.0, 0.25], [1, 1]), MetricContext(threshold=0.5))
     assert (found.pass_rate, found.pass_low) == pytest.approx((1.0, wilson(1.0, 25 / 17)[0]))
 
 
 def test_traffic_that_was_half_seen_is_known_better() -> None:
     """All of 5 drawn from 10 passed: against those 10 they count double, against the process as they are."""
-    rows = Rows([0.9] * 5, [0.5] * 5, [1] * 5)
-    assert estimate("m", rows, population="traffic").pass_low == pytest.approx(wilson(1.0, 10)[0])
-    assert estimate("m", rows, population="process").pass_low == pytest.approx(wilson(1.0, 5)[0])
+    rows = MetricRows([0.9] * 5, [0.5] * 5, [1] * 5)
+    assert estimate_metric("m", rows, population="traffic").pass_low == pytest.approx(wilson(1.0, 10)[0])
+    assert estimate_metric("m", rows, population="process").pass_low == pytest.approx(wilson(1.0, 5)[0])
 
 
 def test_the_pass_rate_has_the_effective_size_of_its_error() -> None:
     """p = 3/7 with the error of the first test: n_eff = p (1 - p) / se^2, and Wilson's interval for it."""
-    found = estimate("m", Rows([0.9, 0.1, 0.8], [0.5, 0.25, 1.0], [1, 0, 1]))
+    found = estimate_metric("m", MetricRows([0.9, 0.1, 0.8], [0.5, 0.25, 1.0], [1, 0, 1]))
     expected = wilson(3 / 7, (12 / 49) / (1.5 * 224 / 2401))
     assert (found.pass_low, found.pass_high) == pytest.approx(expected)
 
@@ -149,35 +152,35 @@ def test_the_pass_rate_has_the_effective_size_of_its_error() -> None:
 def test_a_lucky_error_does_not_make_the_sample_larger_than_it_is() -> None:
     """Few failures, all of small weight, have a tiny error by chance: n_eff is cut at n."""
     probabilities = [1.0] * 10 + [0.05] * 30
-    found = estimate("m", Rows([0.5] * 40, probabilities, [0] * 2 + [1] * 38))
+    found = estimate_metric("m", MetricRows([0.5] * 40, probabilities, [0] * 2 + [1] * 38))
     assert found.pass_low == pytest.approx(wilson(found.pass_rate or 0, 40)[0])
 
 
 def test_one_score_has_a_pass_rate_but_no_bounds_of_the_mean() -> None:
     """One verdict says little, and Wilson says how little; one value says nothing of a mean's error."""
-    found = estimate("m", Rows([0.9], [0.3], [1]))
+    found = estimate_metric("m", MetricRows([0.9], [0.3], [1]))
     assert (found.mean, found.mean_low, found.mean_high) == (0.9, None, None)
     assert (found.pass_rate, found.pass_low, found.pass_high) == pytest.approx((1.0, 0.2065, 1.0), abs=1e-4)
 
 
 def test_only_judged_rows_make_the_pass_rate() -> None:
     """A score without a threshold neither passed nor failed."""
-    found = estimate("m", Rows([0.9, 0.1, 0.5], [0.1] * 3, [1, 0, -1], [0, 0, 1]))
+    found = estimate_metric("m", MetricRows([0.9, 0.1, 0.5], [0.1] * 3, [1, 0, -1], [0, 0, 1]))
     assert (found.n, found.pass_rate) == (3, 0.5)
-    without = estimate("m", Rows([0.9, 0.1], [0.1] * 2, [-1, -1]))
+    without = estimate_metric("m", MetricRows([0.9, 0.1], [0.1] * 2, [-1, -1]))
     assert (without.pass_rate, without.pass_low, without.pass_high) == (None, None, None)
 
 
 def test_a_queue_is_counted_and_not_averaged() -> None:
     """What was not drawn by chance has no mean to show."""
-    facts = Facts(threshold=0.5, kind="aggregate", failed=2, not_applicable=1)
+    facts = MetricContext(threshold=0.5, kind="aggregate", failed=2, not_applicable=1)
     expected = Estimate("m", 3, threshold=0.5, kind="aggregate", failed=2, not_applicable=1, inspection=True)
-    assert estimate("m", Rows([1, 2, 3], None, [1, 1, 1]), facts) == expected
+    assert estimate_metric("m", MetricRows([1, 2, 3], None, [1, 1, 1]), facts) == expected
 
 
 def test_no_rows_give_an_estimate_without_numbers() -> None:
     """A metric that failed everywhere is still listed."""
-    assert estimate("m", Rows([], []), Facts(failed=4)) == Estimate("m", 0, failed=4)
+    assert estimate_metric("m", MetricRows([], []), MetricContext(failed=4)) == Estimate("m", 0, failed=4)
 
 
 rows = st.lists(
@@ -214,7 +217,9 @@ def test_intervals_hold_their_estimate_and_stay_in_range(
 ) -> None:
     """low <= estimate <= high, all within [0, 1], whatever was drawn."""
     values, chances, passed, groups = map(list, zip(*drawn, strict=True))
-    found = estimate("m", Rows(values, chances, passed, groups if strata else None), Facts(0.0, 1.0), population)
+    found = estimate_metric(
+        "m", MetricRows(values, chances, passed, groups if strata else None), MetricContext(0.0, 1.0), population
+    )
     assert 0 <= (found.pass_low or 0) <= (found.pass_rate or 0) <= (found.pass_high or 0) <= 1
     if len(drawn) > 1:
         assert 0 <= (found.mean_low or 0) <= (found.mean or 0) <= (found.mean_high or 0) <= 1
@@ -260,9 +265,9 @@ def test_the_builder_gives_what_the_rows_give() -> None:
         builder.add(score_of(value, threshold=0.5), drawn_with(chance, stratum))
     builder.failed("m")
     builder.not_applicable("m")
-    sequence = Rows([each[0] for each in parts], [each[1] for each in parts], [0, 1, 1, 1], [0, 0, 1, 1])
-    facts = Facts(0.0, 1.0, 0.5, failed=1, not_applicable=1)
-    assert builder.build() == (estimate("m", sequence, facts, "traffic"),)
+    sequence = MetricRows([each[0] for each in parts], [each[1] for each in parts], [0, 1, 1, 1], [0, 0, 1, 1])
+    facts = MetricContext(0.0, 1.0, 0.5, failed=1, not_applicable=1)
+    assert builder.build() == (estimate_metric("m", sequence, facts, "traffic"),)
 
 
 def test_the_builder_keeps_labels_apart_and_in_order() -> None:

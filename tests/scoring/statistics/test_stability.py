@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.scoring.statistics.agreement import Interval
-from shared.scoring.statistics.stability import difference, paired_change, votes
+from shared.scoring.statistics.stability import interval_difference, measure_stability, paired_change
 
 repeatably = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -45,14 +45,16 @@ def test_a_judge_that_did_not_move_still_has_an_interval() -> None:
 
 def test_the_difference_carries_both_uncertainties() -> None:
     """Errors add in squares, each side by its own bound."""
-    found = difference(Interval(0.5, 0.4, 0.6), Interval(0.2, 0.2, 0.2))
+    found = interval_difference(Interval(0.5, 0.4, 0.6), Interval(0.2, 0.2, 0.2))
     assert found == pytest.approx((0.3, 0.2, 0.4))
-    assert difference(Interval(0.5, 0.2, 0.6), Interval(0.2, 0.1, 0.6)) == pytest.approx((0.3, -0.2, 0.44142), abs=1e-5)
+    assert interval_difference(Interval(0.5, 0.2, 0.6), Interval(0.2, 0.1, 0.6)) == pytest.approx(
+        (0.3, -0.2, 0.44142), abs=1e-5
+    )
 
 
 def test_votes_count_items_that_split_and_pairs_that_differ() -> None:
     """Three votes each: one item splits 2 to 1, so two votes on it differ with 2/3; over three items 2/9."""
-    found = votes(
+    found = measure_stability(
         [[True, True, False], [True] * 3, [False] * 3, [True]], [[0.8, 0.7, 0.2], [1.0] * 3, [0.0] * 3, [1.0]]
     )
     assert found is not None
@@ -60,4 +62,4 @@ def test_votes_count_items_that_split_and_pairs_that_differ() -> None:
     assert found.split.value == pytest.approx(1 / 3)
     assert found.flip == pytest.approx(2 / 9)
     assert found.deviation == pytest.approx((0.1033333 / 3) ** 0.5, abs=1e-6)
-    assert votes([[True], [False]], [[1.0], [0.0]]) is None
+    assert measure_stability([[True], [False]], [[1.0], [0.0]]) is None

@@ -11,8 +11,8 @@ from shared.core.results import Estimate, MetricRef, MetricScore, RunReport
 from shared.core.state.item_history import own_id
 from shared.core.state.run_stores import RunReader
 from shared.scoring.statistics.agreement import Interval
-from shared.scoring.statistics.paired_tests import Passes, Values, compare_passes, compare_values, holm
-from shared.scoring.statistics.stability import difference
+from shared.scoring.statistics.paired_tests import PairedPasses, PairedValues, compare_passes, compare_values, holm
+from shared.scoring.statistics.stability import interval_difference
 
 _Side = Mapping[str, MetricScore]
 """One label's scores by the id that an item's source gave it."""
@@ -36,8 +36,8 @@ class LabelPair:
     """
 
     label: str
-    values: Values | None
-    passes: Passes | None
+    values: PairedValues | None
+    passes: PairedPasses | None
     inverse: bool = False
     only_before: int = 0
     only_after: int = 0
@@ -212,4 +212,4 @@ def _bounds(each: Estimate, of: str) -> Interval | None:
 
 
 def _less(one: Interval | None, other: Interval | None) -> Interval | None:
-    return None if one is None or other is None else difference(one, other)
+    return None if one is None or other is None else interval_difference(one, other)

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from shared.core.human_labels import AnchorPass, AnchorVerdict
 from shared.report.records.judge_records import AnchorPoint, AnchorView, VersionKey
-from shared.scoring.statistics.agreement import Interval, agree, share
-from shared.scoring.statistics.stability import Votes, difference, paired_change, votes
+from shared.scoring.statistics.agreement import Interval, measure_agreement, share_interval
+from shared.scoring.statistics.stability import VoteStability, interval_difference, measure_stability, paired_change
 
 Window = Callable[[VersionKey, str, datetime | None], Interval | None]
 """The pass rate of the traffic that one version of a metric judged from the beginning of a run until a moment."""
@@ -26,8 +26,8 @@ def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
     # for the judge may have moved behind its name at any time between them.
     old = window((before.metric.digest, before.threshold), before.run_id, before.judged_at)
     new = window((last.metric.digest, last.threshold), last.run_id, None)
-    traffic = None if old is None or new is None else difference(new, old)
-    application = None if traffic is None or judge is None else difference(traffic, judge.moved)
+    traffic = None if old is None or new is None else interval_difference(new, old)
+    application = None if traffic is None or judge is None else interval_difference(traffic, judge.moved)
     return AnchorView(points, judge, traffic, application, _votes(last))
 
 
@@ -42,7 +42,7 @@ def _first_votes(judged: AnchorPass) -> dict[str, bool]:
 def _point(judged: AnchorPass) -> AnchorPoint:
     said = [each for each in _first(judged) if each.passed is not None]
     both = [each for each in said if each.people is not None and each.people != 0.5]
-    found = agree([bool(each.passed) for each in both], [(each.people or 0.0) > 0.5 for each in both])
+    found = measure_agreement([bool(each.passed) for each in both], [(each.people or 0.0) > 0.5 for each in both])
     return AnchorPoint(
         at=judged.judged_at,
         reason=judged.reason,
@@ -52,14 +52,14 @@ def _point(judged: AnchorPass) -> AnchorPoint:
         anchors=judged.anchors[:12],
         n=len(said),
         failed=sum(bool(each.failure) for each in judged.verdicts),
-        passes=share([float(bool(each.passed)) for each in said], [0.5] * len(said)) if said else None,
+        passes=share_interval([float(bool(each.passed)) for each in said], [0.5] * len(said)) if said else None,
         labelled=len(both),
         agreement=found.agreement if found else None,
         kappa=found.kappa if found else None,
     )
 
 
-def _votes(judged: AnchorPass) -> Votes | None:
+def _votes(judged: AnchorPass) -> VoteStability | None:
     passed: dict[str, list[bool]] = {}
     values: dict[str, list[float]] = {}
     for each in judged.verdicts:
@@ -67,4 +67,4 @@ def _votes(judged: AnchorPass) -> Votes | None:
             values.setdefault(each.item_id, []).append(each.value)
         if each.passed is not None:
             passed.setdefault(each.item_id, []).append(each.passed)
-    return votes(list(passed.values()), list(values.values()))
+    return measure_stability(list(passed.values()), list(values.values()))

@@ -17,9 +17,9 @@ from shared.report.judges.judge_trust import Evidence, corrections, trusted
 from shared.report.records.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey
 from shared.report.text.formatting import Text, cut, line
 from shared.report.text.mask import mask
-from shared.scoring.statistics.agreement import Interval, agree
-from shared.scoring.statistics.corrected_rates import Judged, classical, labels_needed, moments
-from shared.scoring.statistics.label_votes import Verdicts
+from shared.scoring.statistics.agreement import Interval, measure_agreement
+from shared.scoring.statistics.corrected_rates import JudgedSample, label_moments, labels_needed, uncorrected_rate
+from shared.scoring.statistics.label_votes import HumanVerdicts
 
 HALF_WIDTHS = (0.05, 0.02)
 _BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see what crosses it
@@ -28,7 +28,7 @@ _BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see
 def collect_judges(
     reader: RunReader,
     stream: Stream,
-    people: Mapping[str, Verdicts],
+    people: Mapping[str, HumanVerdicts],
     options: JudgeOptions,
     passes: Sequence[AnchorPass] = (),
     own_id: Callable[[DatasetItem], str] = lambda item: item.id,
@@ -40,7 +40,7 @@ def collect_judges(
     that labels know a stored item by.
     """
     anchored = {each.metric.label for each in passes}
-    columns = {label: _Column(people.get(label, Verdicts()), options) for label in sorted({*people, *anchored})}
+    columns = {label: _Column(people.get(label, HumanVerdicts()), options) for label in sorted({*people, *anchored})}
     for result in reader.results(stream):
         item_id = own_id(result.item)
         for score in result.scores:
@@ -103,7 +103,7 @@ class _Rows:
 class _Column:
     """All versions of one metric."""
 
-    def __init__(self, people: Verdicts, options: JudgeOptions) -> None:
+    def __init__(self, people: HumanVerdicts, options: JudgeOptions) -> None:
         self._people, self._options = people, options
         self._versions: dict[VersionKey, _Rows] = {}
 
@@ -129,7 +129,7 @@ class _Column:
         found = found or max(self._versions.values(), key=lambda rows: rows.newest, default=None)
         rows = found or _Rows(passes[-1].metric if passes else MetricRef(label, "", "", ""), None)
         labelled, rest = self._parts(rows)
-        agreement = agree(labelled.judge, labelled.people, labelled.probabilities)
+        agreement = measure_agreement(labelled.judge, labelled.people, labelled.probabilities)
         evidence = Evidence(labelled, rest, agreement, rows.by_chance, self._options.chosen, rows.without_verdict)
         found_rates = corrections(evidence)
         method, why = trusted(evidence, found_rates)
@@ -145,7 +145,7 @@ class _Column:
                 if each is not rows
             ),
             judged=len(rows.passed),
-            passes=classical(rows.passed, rows.chances) if rows.passed and rows.by_chance else None,
+            passes=uncorrected_rate(rows.passed, rows.chances) if rows.passed and rows.by_chance else None,
             labelled=len(rows.labelled),
             unscored=len(self._people.passed) - len(rows.labelled),
             undecided=len(self._people.undecided),
@@ -162,7 +162,7 @@ class _Column:
             current=current,
         )
 
-    def _parts(self, rows: _Rows) -> tuple[Judged, Judged]:
+    def _parts(self, rows: _Rows) -> tuple[JudgedSample, JudgedSample]:
         """The labelled items and the others, each with the judge's verdicts and the items' probabilities."""
         import numpy as np  # late: importing the monitor must not pull it in
 
@@ -172,7 +172,7 @@ class _Column:
         people = np.array([self._people.passed[each] for each in rows.labelled], dtype=np.float64)
         others = np.ones(len(verdicts), dtype=bool)
         others[places] = False
-        return Judged(verdicts[places], pi[places], people), Judged(verdicts[others], pi[others])
+        return JudgedSample(verdicts[places], pi[places], people), JudgedSample(verdicts[others], pi[others])
 
     def _window(
         self, began: Callable[[str], datetime | None], version: VersionKey, run_id: str, until: datetime | None
@@ -187,7 +187,7 @@ class _Column:
         inside = (times >= start.timestamp()) & (times <= (until.timestamp() if until else np.inf))
         if np.count_nonzero(inside) < 2:
             return None
-        return classical(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
+        return uncorrected_rate(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
 
     def _disagreements(self, rows: _Rows) -> tuple[tuple[Disagreement, ...], int]:
         """What the two see differently: first what the judge let pass, then by how sure of itself the judge was."""
@@ -228,7 +228,7 @@ def _shown(item_id: str, labelled: _Labelled, people: bool, options: JudgeOption
 
 
 def _needs(evidence: Evidence) -> tuple[Need, ...]:
-    found = moments(evidence.labelled) if evidence.by_chance else None
+    found = label_moments(evidence.labelled) if evidence.by_chance else None
     if found is None:
         return ()
     judged = evidence.labels + evidence.others

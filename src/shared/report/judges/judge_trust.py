@@ -9,13 +9,13 @@ from shared.report.text.formatting import percent
 from shared.report.text.result_words import many
 from shared.scoring.statistics.agreement import Agreement, Interval
 from shared.scoring.statistics.corrected_rates import (
-    Corrected,
-    Judged,
-    by_verdict,
-    classical,
-    ppi,
+    CorrectedRate,
+    JudgedSample,
+    ppi_rate,
     rogan_gladen,
-    shifted,
+    selection_shift,
+    stratified_rate,
+    uncorrected_rate,
 )
 
 FEW = 20
@@ -28,8 +28,8 @@ there.
 class Evidence:
     """What is known of one version of a judge. `by_chance` says that every item has a probability."""
 
-    labelled: Judged
-    rest: Judged
+    labelled: JudgedSample
+    rest: JudgedSample
     agreement: Agreement | None
     by_chance: bool = True
     chosen: Chosen = "at_random"
@@ -57,24 +57,24 @@ def corrections(evidence: Evidence) -> tuple[Correction, ...]:
         why = "the items were not drawn by chance"
         return tuple(Correction(name, None, why) for name in ("people alone", "PPI++", "by verdict", "Rogan-Gladen"))
     labelled, rest = evidence.labelled, evidence.rest
-    alone = classical(labelled.people, labelled.probabilities)
+    alone = uncorrected_rate(labelled.people, labelled.probabilities)
     everything = _together(labelled, rest)
-    stratified = by_verdict(labelled, rest)
+    stratified = stratified_rate(labelled, rest)
     corrected = rogan_gladen(everything.judge, agreement, everything.probabilities)
     return (
-        Correction("people alone", Corrected(alone.value, alone.low, alone.high, None, 0.0)),
-        Correction("PPI++", ppi(labelled, rest)),
+        Correction("people alone", CorrectedRate(alone.value, alone.low, alone.high, None, 0.0)),
+        Correction("PPI++", ppi_rate(labelled, rest)),
         Correction("by verdict", stratified, "" if stratified else "nothing is labelled of one of its verdicts"),
         Correction("Rogan-Gladen", corrected, "" if corrected else _no_correction(agreement)),
     )
 
 
-def _together(labelled: Judged, rest: Judged) -> Judged:
+def _together(labelled: JudgedSample, rest: JudgedSample) -> JudgedSample:
     import numpy as np
 
     parts = [np.concatenate([np.asarray(a), np.asarray(b)]) for a, b in (
         (labelled.judge, rest.judge), (labelled.probabilities, rest.probabilities))]  # fmt: skip
-    return Judged(parts[0], parts[1])
+    return JudgedSample(parts[0], parts[1])
 
 
 def _no_correction(agreement: Agreement) -> str:
@@ -127,7 +127,7 @@ def _nothing_to_say(evidence: Evidence) -> str:
 
 
 def _at_random(evidence: Evidence, rates: dict[Method, Correction]) -> tuple[Method | None, str]:
-    away = shifted(evidence.labelled, evidence.rest)
+    away = selection_shift(evidence.labelled, evidence.rest)
     if away is not None and not away.low <= 0.0 <= away.high:
         return None, (
             f"the labelled items are no random part of the judged ones: the judge passes {_points(away)} of them than "

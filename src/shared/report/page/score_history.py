@@ -9,8 +9,8 @@ from datetime import date
 
 from shared.core.results import DailyScore
 from shared.report.records.page_records import DayPoint, ReportOptions
-from shared.scoring.statistics.estimates import Facts, Rows, estimate
-from shared.scoring.statistics.two_phase import Chances
+from shared.scoring.statistics.estimates import MetricContext, MetricRows, estimate_metric
+from shared.scoring.statistics.two_phase import ProxyData
 
 _LARGEST = 1e100
 
@@ -61,13 +61,13 @@ class History:
         if low is None and high is None and all(value in (0.0, 1.0) for each in days.values() for value in each.values):
             low, high = 0.0, 1.0  # a mean of noughts and ones is a proportion, and gets a proportion's interval
         newest = sorted(days)[-self._options.days :]
-        return tuple(_point(day, days[day], Facts(low, high)) for day in newest)
+        return tuple(_point(day, days[day], MetricContext(low, high)) for day in newest)
 
 
-def _point(day: date, found: _Day, facts: Facts) -> DayPoint:
+def _point(day: date, found: _Day, facts: MetricContext) -> DayPoint:
     if not found.values:
         return DayPoint(day, found.queued)
     strata = None if found.thinned else found.strata  # see `scoring/statistics/estimates.py` on thinned draws
-    judged = Chances(found.proxies, found.chances, ())
-    at = estimate("", Rows(found.values, found.probabilities, groups=strata, judged=judged), facts)
+    judged = ProxyData(found.proxies, found.chances, ())
+    at = estimate_metric("", MetricRows(found.values, found.probabilities, groups=strata, judged=judged), facts)
     return DayPoint(day, at.n, at.mean, at.mean_low, at.mean_high)

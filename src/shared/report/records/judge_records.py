@@ -11,8 +11,8 @@ from shared.core.human_labels import Reason
 from shared.report.records.page_records import Cleaner
 from shared.report.text.formatting import Text
 from shared.scoring.statistics.agreement import Agreement, Interval
-from shared.scoring.statistics.corrected_rates import Corrected
-from shared.scoring.statistics.stability import Change, Votes
+from shared.scoring.statistics.corrected_rates import CorrectedRate
+from shared.scoring.statistics.stability import PassRateChange, VoteStability
 
 Chosen = Literal["at_random", "by_verdict", "elsewhere"]
 """How the labelled items were chosen: a random part of the judged ones; by what the judge said of them; in some other
@@ -55,7 +55,7 @@ class Correction:
     """A pass rate by one method; `found` None where the method cannot be used, and `why` says why."""
 
     method: Method
-    found: Corrected | None
+    found: CorrectedRate | None
     why: str = ""
 
 
@@ -107,10 +107,10 @@ class AnchorView:
     """
 
     points: tuple[AnchorPoint, ...]
-    judge: Change | None = None
+    judge: PassRateChange | None = None
     traffic: Interval | None = None
     application: Interval | None = None
-    votes: Votes | None = None
+    votes: VoteStability | None = None
     set_changed: bool = False
 
 
@@ -146,7 +146,7 @@ class JudgeView:
     current: bool = True
 
     @property
-    def best(self) -> Corrected | None:
+    def best(self) -> CorrectedRate | None:
         """The pass rate to go by."""
         return next((each.found for each in self.corrections if each.method == self.trusted), None)
 

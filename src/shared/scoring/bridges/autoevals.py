@@ -15,8 +15,15 @@ from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError, ItemError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, first, texts
-from shared.scoring.bridges.bridged_model import Judge, unfenced
+from shared.scoring.bridges.bridged_metric import (
+    BridgedMetric,
+    BridgeSpec,
+    Vendor,
+    as_text_list,
+    first_present,
+    make_bridged_metric,
+)
+from shared.scoring.bridges.bridged_model import BridgeJudge, strip_fence
 
 AUTOEVALS = Vendor(
     "autoevals",
@@ -39,7 +46,7 @@ _LACKS = re.compile(r"\brequires (?:an? )?\w+ value")
 _VARIABLE = re.compile(r"\{\{\{?\s*[#&^]?\s*(\w+)")
 
 
-def metric_class(name: str) -> type[Bridged]:
+def metric_class(name: str) -> type[BridgedMetric]:
     """The metric for one of autoevals' scorers, by its name or dotted path.
 
     Raises:
@@ -57,18 +64,18 @@ def metric_class(name: str) -> type[Bridged]:
     llm = AUTOEVALS.imported("autoevals.llm")
     asks = issubclass(theirs, llm.OpenAIScorer)
     client = staticmethod(_client_class(AUTOEVALS.imported("autoevals.oai").LLMClient))
-    facts = Facts("required" if asks else None, extra={"client": client, "asks": asks})
-    return bridged(Autoevals, theirs, theirs.__name__, facts)
+    facts = BridgeSpec("required" if asks else None, extra={"client": client, "asks": asks})
+    return make_bridged_metric(Autoevals, theirs, theirs.__name__, facts)
 
 
-class Autoevals(Bridged):
+class Autoevals(BridgedMetric):
     """One of autoevals' scorers; `asks` for those that ask a model."""
 
     vendor: ClassVar[Vendor] = AUTOEVALS
     asks: ClassVar[bool]
     client: ClassVar[Any]
 
-    def build(self, judge: Judge) -> Any:
+    def build(self, judge: BridgeJudge) -> Any:
         """A new object of theirs that asks this judge."""
         given = {"client": self.client(judge), "model": judge.name} if self.asks else {}
         if "name" in self.takes:
@@ -76,13 +83,13 @@ class Autoevals(Bridged):
         params = {name: value for name, value in self._params.items() if value is not None}
         return self.theirs(**given, **params)
 
-    async def measure(self, metric: Any, item: DatasetItem, judge: Judge) -> Score | None:
+    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         """Their score and rationale; None where an input is missing, or where they skip the item."""
-        values = _values(item)
-        if values["output"] is None or any(values.get(name) is None for name in _variables(metric)):
+        values = _read_inputs(item)
+        if values["output"] is None or any(values.get(name) is None for name in _prompt_variables(metric)):
             return None
         if type(self).__name__ in ("NumericDiff", "ListContains"):
-            values |= {name: _parsed(values[name], name) for name in ("output", "expected")}
+            values |= {name: _parse_value(values[name], name) for name in ("output", "expected")}
         try:
             found = await metric.eval_async(**{name: value for name, value in values.items() if value is not None})
         except ValueError as error:
@@ -90,11 +97,13 @@ class Autoevals(Bridged):
                 return None
             raise
         notes = {name: value for name, value in found.metadata.items() if name != "rationale"}
-        reason = first(found.metadata.get("rationale"), found.metadata.get("reason"), found.metadata.get("choice"))
+        reason = first_present(
+            found.metadata.get("rationale"), found.metadata.get("reason"), found.metadata.get("choice")
+        )
         return None if found.score is None else judge.score(found.score, reason, notes or None)
 
 
-def _values(item: DatasetItem) -> dict[str, Any]:
+def _read_inputs(item: DatasetItem) -> dict[str, Any]:
     """The inputs by the names that their templates and scorers use; an item's own additional input comes on top."""
     criteria = "\n".join(item.acceptance_criteria) if item.acceptance_criteria else None
     return {
@@ -102,19 +111,19 @@ def _values(item: DatasetItem) -> dict[str, Any]:
         "expected": item.expected_output,
         "input": item.query,
         "instructions": item.query,
-        "context": texts(item.retrieved_content),
+        "context": as_text_list(item.retrieved_content),
         "criteria": criteria,
     } | {name: value for name, value in item.additional_input.items() if name != "output"}
 
 
-def _variables(metric: Any) -> set[str]:
+def _prompt_variables(metric: Any) -> set[str]:
     """What the prompt of a model-graded scorer must be filled with."""
     prompts = [str(each.get("content", "")) for each in getattr(metric, "messages", None) or ()]
     found = {name for prompt in prompts for name in _VARIABLE.findall(prompt)}
     return found - set(getattr(metric, "render_args", ()))
 
 
-def _parsed(text: Any, name: str) -> Any:
+def _parse_value(text: Any, name: str) -> Any:
     """The number or list that a text holds."""
     found = attempt(json.loads, text) if isinstance(text, str) else text
     if isinstance(found, Exception):
@@ -123,13 +132,13 @@ def _parsed(text: Any, name: str) -> Any:
 
 
 def _client_class(base: Any) -> Any:
-    """A client of autoevals' kind that asks a `Judge`; made here, because its base is theirs."""
+    """A client of autoevals' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
 
     class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their client over our judge. The one tool that they force a model to call is asked for as JSON."""
 
-        def __init__(self, judge: Judge) -> None:
-            super().__init__(openai=None, complete=_completing(judge), RateLimitError=_NeverRaised)
+        def __init__(self, judge: BridgeJudge) -> None:
+            super().__init__(openai=None, complete=_make_completion(judge), RateLimitError=_NeverRaised)
 
         def __post_init__(self) -> None:
             """Theirs imports `openai` and wraps its client; there is none."""
@@ -141,19 +150,19 @@ class _NeverRaised(Exception):
     """What autoevals tries again on, up to a hundred times; our adapters have their own limits and tries."""
 
 
-def _completing(judge: Judge) -> Any:
+def _make_completion(judge: BridgeJudge) -> Any:
     async def complete(messages: Any, tools: Any = None, **kwargs: Any) -> dict[str, Any]:
         params = {name: kwargs[name] for name in ("temperature", "max_tokens", "reasoning_effort") if name in kwargs}
         if not tools:
-            return _message({"role": "assistant", "content": await judge.answer(messages, **params)})
+            return _wrap_message({"role": "assistant", "content": await judge.answer(messages, **params)})
         function = tools[0]["function"]
         text = await judge.answer(messages, function["parameters"], **params)
         judge.loads(text)
-        call = {"id": "1", "type": "function", "function": {"name": function["name"], "arguments": unfenced(text)}}
-        return _message({"role": "assistant", "content": None, "tool_calls": [call]})
+        call = {"id": "1", "type": "function", "function": {"name": function["name"], "arguments": strip_fence(text)}}
+        return _wrap_message({"role": "assistant", "content": None, "tool_calls": [call]})
 
     return complete
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def _wrap_message(message: dict[str, Any]) -> dict[str, Any]:
     return {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}

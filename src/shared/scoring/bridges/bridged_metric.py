@@ -23,8 +23,8 @@ from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.registry import hint, load
 from shared.core.results import Score
-from shared.scoring.bridges.bridged_model import Judge
-from shared.scoring.bridges.import_guard import guarded_import, shielded
+from shared.scoring.bridges.bridged_model import BridgeJudge
+from shared.scoring.bridges.import_guard import guarded_import, vendor_guard
 from shared.scoring.metric import MetricSpec
 
 EMPTY = inspect.Parameter.empty
@@ -90,11 +90,11 @@ class Vendor:
         return found
 
 
-class Bridged(ABC):
+class BridgedMetric(ABC):
     """A vendor's metric as ours. Theirs is built anew for each item: vendors keep results on their objects.
 
-    A class of this kind is made for each of their classes by `bridged`; its parameters are theirs, and `model` and
-    `embedder` where theirs ask one. `takes` names everything that the constructor of theirs takes.
+    A class of this kind is made for each of their classes by `make_bridged_metric`; its parameters are theirs, and
+    `model` and `embedder` where theirs ask one. `takes` names everything that the constructor of theirs takes.
     """
 
     vendor: ClassVar[Vendor]
@@ -106,13 +106,13 @@ class Bridged(ABC):
         self._model: LMAdapter | None = params.pop("model", None)
         self._embedder: Embedder | None = params.pop("embedder", None)
         self._params = {name: self.readers[name](value) for name, value in params.items()}
-        with shielded(self.vendor.quiet):
-            self.build(Judge(self._model, self._embedder))  # what theirs refuses is refused before any work
+        with vendor_guard(self.vendor.quiet):
+            self.build(BridgeJudge(self._model, self._embedder))  # what theirs refuses is refused before any work
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """Judge the item with an object of theirs; None where the item lacks what it needs."""
-        judge = Judge(self._model, self._embedder)
-        with shielded(self.vendor.quiet):
+        judge = BridgeJudge(self._model, self._embedder)
+        with vendor_guard(self.vendor.quiet):
             try:
                 score = await self.measure(self.build(judge), item, judge)
             except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -128,23 +128,23 @@ class Bridged(ABC):
 
     def _unrounded(self, value: Any) -> Any:
         """A value without what floating point has added: a cosine of 1.0000000000000002 is 1."""
-        spec: MetricSpec = type(self).__metric__  # type: ignore[attr-defined]  # put there by `bridged`
+        spec: MetricSpec = type(self).__metric__  # type: ignore[attr-defined]  # put there by `make_bridged_metric`
         for limit in (spec.low, spec.high):
             if limit is not None and isinstance(value, float) and abs(value - limit) < 1e-9:
                 return limit
         return value
 
     @abstractmethod
-    def build(self, judge: Judge) -> Any:
+    def build(self, judge: BridgeJudge) -> Any:
         """A new object of theirs that asks this judge."""
 
     @abstractmethod
-    async def measure(self, metric: Any, item: DatasetItem, judge: Judge) -> Score | None:
+    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         """What their object says of the item."""
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BridgeSpec:
     """What a bridge knows of a class of its vendor's; `model` and `embedder` None ask none."""
 
     model: Literal["required", "optional"] | None = None
@@ -156,20 +156,20 @@ class Facts:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def bridged(base: type[Bridged], theirs: Any, name: str, facts: Facts) -> type[Bridged]:
+def make_bridged_metric(base: type[BridgedMetric], theirs: Any, name: str, facts: BridgeSpec) -> type[BridgedMetric]:
     """The metric class for one of theirs: labelled, with their parameters as its signature.
 
     Raises:
         ConfigError: when one of theirs cannot do without a parameter that no YAML can give.
     """
-    given = _parameters(theirs, base.vendor.hidden)
+    given = _read_parameters(theirs, base.vendor.hidden)
     signature = [each for each, _ in given.values()]
     asked: tuple[tuple[str, Any, str | None], ...]
     asked = (("model", LMAdapter, facts.model), ("embedder", Embedder, facts.embedder))
     for part, port, need in asked:
         if need is not None:
             required = need == "required"
-            signature.append(_parameter(part, port if required else port | None, EMPTY if required else None))
+            signature.append(_make_parameter(part, port if required else port | None, EMPTY if required else None))
     doc = (inspect.getdoc(theirs) or "").split("\n")[0]
     spec = MetricSpec(
         f"{base.vendor.prefix}:{name}",
@@ -193,31 +193,31 @@ def bridged(base: type[Bridged], theirs: Any, name: str, facts: Facts) -> type[B
     return type(name, (base,), body)
 
 
-def _parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
+def _make_parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
-def _parameters(theirs: Any, hidden: frozenset[str]) -> dict[str, tuple[inspect.Parameter, Callable[[Any], Any]]]:
+def _read_parameters(theirs: Any, hidden: frozenset[str]) -> dict[str, tuple[inspect.Parameter, Callable[[Any], Any]]]:
     """Their parameters that a YAML can give, each with what turns the YAML's value into theirs."""
     found: dict[str, tuple[inspect.Parameter, Callable[[Any], Any]]] = {}
     for name, each in inspect.signature(theirs).parameters.items():
         if name in hidden or name.startswith("_") or each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL):
             continue
-        kind, read = _plain(_annotation(theirs, each))
+        kind, read = _find_yaml_type(_read_annotation(theirs, each))
         if kind is None:
             if each.default is EMPTY:
-                raise ConfigError(f"{_called(theirs)} cannot be given in YAML: its parameter {name!r} is an object")
+                raise ConfigError(f"{_class_name(theirs)} cannot be given in YAML: its parameter {name!r} is an object")
             continue
         default = each.default.value if isinstance(each.default, enum.Enum) else each.default
-        found[name] = (_parameter(name, kind, default), read)
+        found[name] = (_make_parameter(name, kind, default), read)
     return found
 
 
-def _called(theirs: Any) -> str:
+def _class_name(theirs: Any) -> str:
     return str(getattr(theirs, "__name__", theirs))
 
 
-def _annotation(theirs: Any, each: inspect.Parameter) -> Any:
+def _read_annotation(theirs: Any, each: inspect.Parameter) -> Any:
     """What type a parameter has; text is read in its module, and what cannot be read there is an object."""
     kind = each.annotation
     if isinstance(kind, str):
@@ -227,57 +227,59 @@ def _annotation(theirs: Any, each: inspect.Parameter) -> Any:
     return Any if kind is EMPTY else kind
 
 
-def _as_is(value: Any) -> Any:
+def _keep_value(value: Any) -> Any:
     return value
 
 
-def _plain(kind: Any) -> tuple[Any, Callable[[Any], Any]]:
+def _find_yaml_type(kind: Any) -> tuple[Any, Callable[[Any], Any]]:
     """A type as a YAML can give it and the way back to theirs; None where it cannot."""
     if kind in (Any, bool, int, float, str, list, dict, type(None)):
-        return kind, _as_is
+        return kind, _keep_value
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return Literal[tuple(each.value for each in kind)], kind
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return kind, _as_is
+        return kind, _keep_value
     if origin in (Union, types.UnionType):
-        return _either(inner)
+        return _find_union_type(inner)
     if origin in (list, tuple, dict):
-        read = [_plain(each) for each in inner if each is not ...]
-        return _collected(origin, read)
-    return None, _as_is
+        read = [_find_yaml_type(each) for each in inner if each is not ...]
+        return _find_collection_type(origin, read)
+    return None, _keep_value
 
 
-def _either(kinds: tuple[Any, ...]) -> tuple[Any, Callable[[Any], Any]]:
-    usable = [found for found in map(_plain, kinds) if found[0] is not None]
+def _find_union_type(kinds: tuple[Any, ...]) -> tuple[Any, Callable[[Any], Any]]:
+    usable = [found for found in map(_find_yaml_type, kinds) if found[0] is not None]
     if not [kind for kind, _ in usable if kind is not type(None)]:
-        return None, _as_is
-    readers = [read for kind, read in usable if read is not _as_is]
-    read = readers[0] if readers else _as_is
+        return None, _keep_value
+    readers = [read for kind, read in usable if read is not _keep_value]
+    read = readers[0] if readers else _keep_value
     joined = reduce(or_, [None if kind is type(None) else kind for kind, _ in usable])
     return joined, lambda value: None if value is None else read(value)
 
 
-def _collected(origin: type, read: list[tuple[Any, Callable[[Any], Any]]]) -> tuple[Any, Callable[[Any], Any]]:
+def _find_collection_type(
+    origin: type, read: list[tuple[Any, Callable[[Any], Any]]]
+) -> tuple[Any, Callable[[Any], Any]]:
     if any(kind is None for kind, _ in read) or not read:
-        return None, _as_is
+        return None, _keep_value
     if origin is dict:
-        return dict[read[0][0], read[1][0]], _as_is  # type: ignore[misc]  # made of what was found
+        return dict[read[0][0], read[1][0]], _keep_value  # type: ignore[misc]  # made of what was found
     inner = read[0][1]
     return list[read[0][0]], lambda values: [inner(each) for each in values]  # type: ignore[misc]
 
 
-def first(*values: Any) -> Any:
+def first_present(*values: Any) -> Any:
     """The first value that is there: neither None nor empty."""
     return next((each for each in values if each is not None and each not in ("", (), [])), None)
 
 
-def texts(values: tuple[str, ...] | None) -> list[str] | None:
+def as_text_list(values: tuple[str, ...] | None) -> list[str] | None:
     """Texts as vendors take them; an empty list is none."""
     return list(values) if values else None
 
 
-def transcript(item: DatasetItem) -> str | None:
+def format_transcript(item: DatasetItem) -> str | None:
     """The conversation as text, a line a message; None where there is none."""
     if item.conversation is None:
         return None

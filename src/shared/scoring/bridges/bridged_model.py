@@ -23,7 +23,7 @@ _FINAL = (ConfigError, FatalError, Postponed)
 Messages = str | Sequence[Mapping[str, Any]]
 
 
-class Judge:
+class BridgeJudge:
     """The models as one item's metric asks them; `adapter` and `embedder` None: it was given none.
 
     `cost` is in US dollars, None as soon as one answer's price is unknown. `last` is the last answer, `error` the last
@@ -51,7 +51,7 @@ class Judge:
             params["input_data"] = {"repeat": REPEAT.get()}
         asked = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(each) for each in prompt]
         with self._noting():
-            result = await _ask(self._adapter, asked, schema, params)
+            result = await _complete(self._adapter, asked, schema, params)
             self._count(result)
             if result.finish_reason == "length":
                 raise BadAnswer(f"the judge's answer was cut off after {params['max_tokens']} tokens")
@@ -77,7 +77,7 @@ class Judge:
         Raises:
             BadAnswer: showing the beginning of what came instead.
         """
-        found = attempt(json.loads, unfenced(text))
+        found = attempt(json.loads, strip_fence(text))
         if isinstance(found, Exception):
             raise self.bad(f"the judge answered with {text[:80]!r}; expected JSON") from found
         return found
@@ -128,7 +128,7 @@ class Judge:
         self.cost = None if self.cost is None or paid is None else self.cost + paid
 
 
-async def _ask(
+async def _complete(
     adapter: LMAdapter | None,
     prompt: list[dict[str, Any]],
     schema: Mapping[str, Any] | None,
@@ -138,7 +138,7 @@ async def _ask(
         raise ConfigError("the metric asks a language model and has none: give it `model`, a name of `models`")
     if schema is None:
         return await adapter.complete(prompt, **params)
-    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": inlined(schema)}}
+    wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": inline_references(schema)}}
     try:
         return await adapter.complete(prompt, **params, response_format=wanted)
     except ConfigError as error:
@@ -147,7 +147,7 @@ async def _ask(
         return await adapter.complete(prompt, **params)
 
 
-def inlined(schema: Mapping[str, Any]) -> Any:
+def inline_references(schema: Mapping[str, Any]) -> Any:
     """A JSON schema with its `$defs` put where they are referred to, for adapters that know no references; as it is
     where one refers to itself.
     """
@@ -169,7 +169,7 @@ def inlined(schema: Mapping[str, Any]) -> Any:
     return dict(schema) if isinstance(found, Exception) else found
 
 
-def unfenced(text: str) -> str:
+def strip_fence(text: str) -> str:
     """A text without the Markdown fence around it."""
     body = text.strip()
     if not body.startswith("```"):

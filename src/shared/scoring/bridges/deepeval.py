@@ -16,9 +16,16 @@ from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, first, texts
-from shared.scoring.bridges.bridged_model import Judge
-from shared.scoring.bridges.import_guard import shielded
+from shared.scoring.bridges.bridged_metric import (
+    BridgedMetric,
+    BridgeSpec,
+    Vendor,
+    as_text_list,
+    first_present,
+    make_bridged_metric,
+)
+from shared.scoring.bridges.bridged_model import BridgeJudge
+from shared.scoring.bridges.import_guard import vendor_guard
 
 DEEPEVAL = Vendor(
     "deepeval",
@@ -38,7 +45,7 @@ _NEEDS_NO_MODEL = ("ToolCorrectnessMetric",)
 """These ask a model only for a part that is optional."""
 
 
-def metric_class(name: str) -> type[Bridged]:
+def metric_class(name: str) -> type[BridgedMetric]:
     """The metric for one of deepeval's classes, by its name or dotted path.
 
     Raises:
@@ -51,27 +58,27 @@ def metric_class(name: str) -> type[Bridged]:
         raise ConfigError(f"deepeval's {theirs.__name__} judges sound, pictures or MCP servers; an item has none")
     signature = inspect.signature(theirs).parameters
     threshold = getattr(signature.get("threshold"), "default", None)
-    facts = Facts(
-        _need(theirs) if "model" in signature else None,
+    facts = BridgeSpec(
+        _model_requirement(theirs) if "model" in signature else None,
         threshold=float(threshold) if isinstance(threshold, int | float) else None,
         inverse=_lower_is_better(theirs),
         extra={"talks": issubclass(theirs, home.BaseConversationalMetric), "llm": staticmethod(_llm_class())},
     )
-    return bridged(Deepeval, theirs, theirs.__name__, facts)
+    return make_bridged_metric(Deepeval, theirs, theirs.__name__, facts)
 
 
-def _need(theirs: Any) -> Literal["required", "optional"]:
+def _model_requirement(theirs: Any) -> Literal["required", "optional"]:
     return "optional" if theirs.__name__ in _NEEDS_NO_MODEL else "required"
 
 
-class Deepeval(Bridged):
+class Deepeval(BridgedMetric):
     """One of deepeval's metrics; `talks` for those that judge a conversation."""
 
     vendor: ClassVar[Vendor] = DEEPEVAL
     talks: ClassVar[bool]
     llm: ClassVar[Any]
 
-    def build(self, judge: Judge) -> Any:
+    def build(self, judge: BridgeJudge) -> Any:
         """A new object of theirs that asks this judge."""
         given = {"model": self.llm(judge), "eval_mode": "llm", "async_mode": True, "name": type(self).__name__}
         metric = self.theirs(**{name: value for name, value in given.items() if name in self.takes}, **self._params)
@@ -79,14 +86,14 @@ class Deepeval(Bridged):
             raise ConfigError(f"deepeval's {type(self).__name__} judges a live trace of deepeval's; an item has none")
         return metric
 
-    async def measure(self, metric: Any, item: DatasetItem, judge: Judge) -> Score | None:
+    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         """Their score and reason; None where their test case lacks what they ask for."""
-        case = _conversation(item) if self.talks else _case(item, _needed(metric))
+        case = _make_conversation_case(item) if self.talks else _make_test_case(item, _required_fields(metric))
         if case is None:
             return None
         missing = self.vendor.imported("deepeval.errors").MissingTestCaseParamsError
         try:
-            with _counted_by_nobody():
+            with _discard_telemetry():
                 await metric.a_measure(case, _show_indicator=False)
         except missing:
             return None
@@ -95,7 +102,7 @@ class Deepeval(Bridged):
 
 
 @contextmanager
-def _counted_by_nobody() -> Iterator[None]:
+def _discard_telemetry() -> Iterator[None]:
     """Let deepeval count the call in a scope that is thrown away. Otherwise it starts a timer and registers an exit
     hook for its telemetry even where telemetry is off, and sends when the variable that says so is gone again.
     """
@@ -107,22 +114,22 @@ def _counted_by_nobody() -> Iterator[None]:
         context.pop_run(token)
 
 
-def _needed(metric: Any) -> set[str]:
+def _required_fields(metric: Any) -> set[str]:
     """The names of the test case's fields that a metric asks for."""
     declared = [getattr(metric, name, None) for name in ("_required_params", "evaluation_params")]
     return {each.value for params in declared if isinstance(params, list) for each in params}
 
 
-def _case(item: DatasetItem, needed: set[str]) -> Any:
+def _make_test_case(item: DatasetItem, needed: set[str]) -> Any:
     cases = DEEPEVAL.imported("deepeval.test_case")
     values = {
         "input": item.query,
         "actual_output": item.actual_output,
         "expected_output": item.expected_output,
-        "retrieval_context": texts(item.retrieved_content),
-        "context": [item.document_text] if item.document_text else texts(item.retrieved_content),
-        "tools_called": _tools(item.tools_called),
-        "expected_tools": _tools(item.expected_tools),
+        "retrieval_context": as_text_list(item.retrieved_content),
+        "context": [item.document_text] if item.document_text else as_text_list(item.retrieved_content),
+        "tools_called": _convert_tool_calls(item.tools_called),
+        "expected_tools": _convert_tool_calls(item.expected_tools),
         "metadata": dict(item.metadata) or None,
     }
     if any(values.get(name) is None for name in needed):
@@ -130,40 +137,41 @@ def _case(item: DatasetItem, needed: set[str]) -> Any:
     return cases.LLMTestCase(**(values | {"input": item.query or "", "completion_time": item.latency}))
 
 
-def _tools(calls: Any) -> Any:
+def _convert_tool_calls(calls: Any) -> Any:
     tool = DEEPEVAL.imported("deepeval.test_case").ToolCall
     return None if calls is None else [tool(name=each.name, input_parameters=dict(each.args)) for each in calls]
 
 
-def _conversation(item: DatasetItem) -> Any:
+def _make_conversation_case(item: DatasetItem) -> Any:
     cases = DEEPEVAL.imported("deepeval.test_case")
     talk = item.conversation
     said = [each for each in talk.messages if each.role in ("user", "assistant")] if talk is not None else []
     turns = [
-        cases.Turn(role=each.role, content=each.content, tools_called=_tools(each.tool_calls) or None) for each in said
+        cases.Turn(role=each.role, content=each.content, tools_called=_convert_tool_calls(each.tool_calls) or None)
+        for each in said
     ]
     if not turns:
         return None
     answers = [turn for turn in turns if turn.role == "assistant"]
     if answers:  # an item's sources are those of its last answer
-        answers[-1].retrieval_context = texts(item.retrieved_content)
+        answers[-1].retrieval_context = as_text_list(item.retrieved_content)
     return cases.ConversationalTestCase(
         turns=turns,
         expected_outcome=item.expected_output,
-        scenario=first(item.additional_input.get("scenario"), item.metadata.get("scenario")),
-        chatbot_role=first(item.additional_input.get("chatbot_role"), item.metadata.get("chatbot_role")),
+        scenario=first_present(item.additional_input.get("scenario"), item.metadata.get("scenario")),
+        chatbot_role=first_present(item.additional_input.get("chatbot_role"), item.metadata.get("chatbot_role")),
         context=[item.document_text] if item.document_text else None,
     )
 
 
 def _llm_class() -> Any:
-    """A model of deepeval's kind that asks a `Judge`; made here, because its base is theirs."""
+    """A model of deepeval's kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = DEEPEVAL.imported("deepeval.models").DeepEvalBaseLLM
 
     class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model interface over our judge. Temperature 0, as their own models are asked."""
 
-        def __init__(self, judge: Judge) -> None:
+        def __init__(self, judge: BridgeJudge) -> None:
             self._judge = judge
             super().__init__(judge.name)
 
@@ -175,7 +183,7 @@ def _llm_class() -> Any:
 
         async def a_generate(self, prompt: str, schema: Any = None) -> Any:
             wanted = None if schema is None else schema.model_json_schema()
-            return _read(await self._judge.answer(prompt, wanted, temperature=0.0), schema)
+            return _read_answer(await self._judge.answer(prompt, wanted, temperature=0.0), schema)
 
         def generate(self, prompt: str, schema: Any = None) -> Any:
             return asyncio.run(self.a_generate(prompt, schema))
@@ -183,7 +191,7 @@ def _llm_class() -> Any:
     return Asking
 
 
-def _read(text: str, schema: Any) -> Any:
+def _read_answer(text: str, schema: Any) -> Any:
     """The answer as the schema's record; as text where it does not fit, for their own more lenient reading."""
     if schema is None:
         return text
@@ -199,5 +207,5 @@ def _lower_is_better(theirs: Any) -> bool:
         probe.threshold, probe.score, probe.error = 0.5, value, None
         return bool(probe.is_successful())
 
-    with shielded(DEEPEVAL.quiet):
+    with vendor_guard(DEEPEVAL.quiet):
         return attempt(passes, 0.0) is True and attempt(passes, 1.0) is False

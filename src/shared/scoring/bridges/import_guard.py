@@ -40,13 +40,13 @@ _PROVIDERS = (
 """OpenTelemetry's global providers; beside each stands `<name>_SET_ONCE`, which lets nobody set it twice."""
 
 
-class Hooks:
+class HookSnapshot:
     """What nobody changes while a metric runs: hooks of the interpreter, asyncio, OpenTelemetry's providers."""
 
     def __init__(self) -> None:
         self._values = [(owner, name, getattr(owner, name)) for owner, names in _HOOKS for name in names]
         self._asyncio = [(owner, dict(vars(owner))) for owner in _asyncio_parts()]
-        self._providers = {path: _provider(*path) for path in _PROVIDERS}
+        self._providers = {path: _get_provider(*path) for path in _PROVIDERS}
 
     def restore(self) -> None:
         """Put everything back as it was."""
@@ -54,14 +54,14 @@ class Hooks:
             if getattr(owner, name) is not value:
                 setattr(owner, name, value)
         for owner, before in self._asyncio:
-            _put_back(owner, before)
+            _restore_names(owner, before)
         for (module, name), provider in self._providers.items():
-            if _provider(module, name) is not provider:
+            if _get_provider(module, name) is not provider:
                 setattr(sys.modules[module], name, provider)
                 getattr(sys.modules[module], f"{name}_SET_ONCE")._done = provider is not None
 
 
-class Everything(Hooks):
+class ProcessSnapshot(HookSnapshot):
     """The same with all that an import may touch besides: environment, streams, logging, signals."""
 
     def __init__(self) -> None:
@@ -94,11 +94,11 @@ def _asyncio_parts() -> list[Any]:
     return [*modules, *dict.fromkeys(classes), *([type(policy)] if policy is not None else [])]
 
 
-def _provider(module: str, name: str) -> Any:
+def _get_provider(module: str, name: str) -> Any:
     return getattr(sys.modules.get(module), name, None)
 
 
-def _put_back(owner: Any, before: Mapping[str, Any]) -> None:
+def _restore_names(owner: Any, before: Mapping[str, Any]) -> None:
     """Make the names of a module or class what they were; names that came are taken away again."""
     if vars(owner) == before:  # the values are the same objects, which compares fast
         return
@@ -129,7 +129,7 @@ def guarded_import(package: str, quiet: Mapping[str, str]) -> Iterator[None]:
     they do is to stop threads that send telemetry, and to send the rest.
     """
     with _LOCK:
-        before, hooks = Everything(), list[Callable[..., Any]]()
+        before, hooks = ProcessSnapshot(), list[Callable[..., Any]]()
         register = atexit.register
 
         def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
@@ -151,7 +151,7 @@ def guarded_import(package: str, quiet: Mapping[str, str]) -> Iterator[None]:
             before.restore()
 
 
-class Shield:
+class VendorGuard:
     """What holds while any vendor's metric runs: the first that enters takes the snapshot, the last one restores it.
 
     Calls overlap, so a snapshot of each would save what another has changed. Hooks and environment are put back, not
@@ -160,14 +160,14 @@ class Shield:
 
     def __init__(self) -> None:
         self._inside = 0
-        self._before: tuple[Hooks, dict[str, str]] | None = None
+        self._before: tuple[HookSnapshot, dict[str, str]] | None = None
 
     @contextmanager
     def __call__(self, quiet: Mapping[str, str]) -> Iterator[None]:
         """Run a call of a vendor's metric, with the variables `quiet` set."""
         with _LOCK:
             if self._before is None:
-                self._before = (Hooks(), dict(os.environ))
+                self._before = (HookSnapshot(), dict(os.environ))
             self._inside += 1
             set_environment(quiet)
         try:
@@ -183,5 +183,5 @@ class Shield:
 
 
 _LOCK = threading.RLock()
-shielded = Shield()
+vendor_guard = VendorGuard()
 """One for the process, because what it guards is the process's."""

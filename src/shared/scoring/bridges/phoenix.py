@@ -12,8 +12,14 @@ from typing import Any, ClassVar
 from shared.core.errors import ItemError
 from shared.core.records import DatasetItem
 from shared.core.results import Part, Score
-from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, transcript
-from shared.scoring.bridges.bridged_model import Judge
+from shared.scoring.bridges.bridged_metric import (
+    BridgedMetric,
+    BridgeSpec,
+    Vendor,
+    format_transcript,
+    make_bridged_metric,
+)
+from shared.scoring.bridges.bridged_model import BridgeJudge
 
 PHOENIX = Vendor(
     "phoenix",
@@ -25,7 +31,7 @@ PHOENIX = Vendor(
 )
 
 
-def metric_class(name: str) -> type[Bridged]:
+def metric_class(name: str) -> type[BridgedMetric]:
     """The metric for one of Phoenix's evaluators (a class, or a function such as `exact_match`), by name or path.
 
     Raises:
@@ -40,18 +46,18 @@ def metric_class(name: str) -> type[Bridged]:
     single = not inspect.isclass(found)
     called = found.name if single else found.__name__
     direction = found.direction if single else getattr(found, "DIRECTION", "maximize")
-    low, high = _range(getattr(found, "CHOICES", None))
-    facts = Facts(
+    low, high = _score_range(getattr(found, "CHOICES", None))
+    facts = BridgeSpec(
         "required" if not single and "llm" in inspect.signature(found).parameters else None,
         inverse=direction == "minimize",
         low=low,
         high=high,
         extra={"llm": staticmethod(_llm_class())},
     )
-    return bridged(Phoenix, _always(found) if single else found, called, facts)
+    return make_bridged_metric(Phoenix, _make_factory(found) if single else found, called, facts)
 
 
-def _always(evaluator: Any) -> Any:
+def _make_factory(evaluator: Any) -> Any:
     """A function of theirs is an evaluator already, and keeps nothing of an item."""
 
     def same() -> Any:
@@ -61,28 +67,28 @@ def _always(evaluator: Any) -> Any:
     return same
 
 
-def _range(choices: Any) -> tuple[float | None, float | None]:
+def _score_range(choices: Any) -> tuple[float | None, float | None]:
     """The lowest and highest score of a classification; 0 to 1 where there are no choices."""
     values = list(choices.values()) if isinstance(choices, dict) else []
     numbers = [each[0] if isinstance(each, tuple) else each for each in values]
     return (float(min(numbers)), float(max(numbers))) if numbers else (0.0, 1.0)
 
 
-class Phoenix(Bridged):
+class Phoenix(BridgedMetric):
     """One of Phoenix's evaluators."""
 
     vendor: ClassVar[Vendor] = PHOENIX
     llm: ClassVar[Any]
 
-    def build(self, judge: Judge) -> Any:
+    def build(self, judge: BridgeJudge) -> Any:
         """A new object of theirs that asks this judge."""
         given = {"llm": self.llm(judge)} if "llm" in self.takes else {}
         return self.theirs(**given, **self._params)
 
-    async def measure(self, metric: Any, item: DatasetItem, judge: Judge) -> Score | None:
+    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         """Their score, label and explanation; None where an input is missing. Several scores become sub-metrics."""
         fields = metric.input_schema.model_fields if metric.input_schema is not None else {}
-        known = _values(item, type(self).__name__)
+        known = _read_inputs(item, type(self).__name__)
         values = {name: known.get(name, item.additional_input.get(name)) for name in fields}
         if any(each.is_required() and values[name] is None for name, each in fields.items()):
             return None
@@ -99,7 +105,7 @@ class Phoenix(Bridged):
         return Score(score.value, score.explanation, score.signals, parts, score.cost, score.model)
 
 
-def _values(item: DatasetItem, called: str) -> dict[str, Any]:
+def _read_inputs(item: DatasetItem, called: str) -> dict[str, Any]:
     """The inputs by the names that their evaluators use; retrieval measures compare rankings, the others texts."""
     ranked = called == "PrecisionRecallFScore"
     found = [each["id"] for each in item.actual_ranking] if item.actual_ranking else None
@@ -114,7 +120,7 @@ def _values(item: DatasetItem, called: str) -> dict[str, Any]:
         "context": "\n\n".join(item.retrieved_content) if item.retrieved_content else None,
         "text": item.actual_output,
         "document_text": item.document_text,
-        "conversation": transcript(item),
+        "conversation": format_transcript(item),
         "user_message": item.query,
         "tool_selection": str(calls) if calls else None,
         "tool_call": str(calls) if calls else None,
@@ -123,23 +129,23 @@ def _values(item: DatasetItem, called: str) -> dict[str, Any]:
 
 
 def _llm_class() -> Any:
-    """A model of Phoenix's kind that asks a `Judge`; made here, because its base is theirs."""
+    """A model of Phoenix's kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     wrapper = PHOENIX.imported("phoenix.evals.llm.wrapper")
     base: Any = wrapper.LLM
 
     class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model over our judge; everything that they ask of it awaits."""
 
-        def __init__(self, judge: Judge) -> None:
+        def __init__(self, judge: BridgeJudge) -> None:
             self._judge = judge
             self.provider, self.model = "trueline", judge.name
 
         async def async_generate_text(self, prompt: Any, tracer: Any = None, **kwargs: Any) -> str:
-            return await self._judge.answer(_messages(prompt), **kwargs)
+            return await self._judge.answer(_convert_messages(prompt), **kwargs)
 
         async def async_generate_object(self, prompt: Any, schema: Any, tracer: Any = None, **kwargs: Any) -> Any:
             kwargs.pop("method", None)
-            found = self._judge.loads(await self._judge.answer(_messages(prompt), schema, **kwargs))
+            found = self._judge.loads(await self._judge.answer(_convert_messages(prompt), schema, **kwargs))
             if not isinstance(found, dict):
                 raise self._judge.bad(f"the judge answered with {str(found)[:80]!r}; expected a JSON object")
             return found
@@ -156,17 +162,17 @@ def _llm_class() -> Any:
     return Asking
 
 
-def _messages(prompt: Any) -> str | Sequence[dict[str, Any]]:
+def _convert_messages(prompt: Any) -> str | Sequence[dict[str, Any]]:
     """Their prompt as ours: a text, or messages with plain roles and texts."""
     if isinstance(prompt, str):
         return prompt
     return [
-        {"role": str(getattr(each["role"], "value", each["role"])), "content": _text(each["content"])}
+        {"role": str(getattr(each["role"], "value", each["role"])), "content": _join_content(each["content"])}
         for each in prompt
     ]
 
 
-def _text(content: Any) -> str:
+def _join_content(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(part.get("text", "")) if isinstance(part, dict) else str(part) for part in content)

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Literal
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.bridges.bridged_metric import Bridged, Facts, Vendor, bridged, texts
-from shared.scoring.bridges.bridged_model import Judge
+from shared.scoring.bridges.bridged_metric import BridgedMetric, BridgeSpec, Vendor, as_text_list, make_bridged_metric
+from shared.scoring.bridges.bridged_model import BridgeJudge
 
 RAGAS = Vendor(
     "ragas",
@@ -31,7 +31,7 @@ _AWAITS_NOTHING = ("SemanticSimilarity",)
 _PICTURES = ("MultiModalFaithfulness", "MultiModalRelevance")
 
 
-def metric_class(name: str) -> type[Bridged]:
+def metric_class(name: str) -> type[BridgedMetric]:
     """The metric for one of ragas' classes, by its name or dotted path.
 
     Raises:
@@ -45,33 +45,33 @@ def metric_class(name: str) -> type[Bridged]:
         raise ConfigError(f"ragas' {theirs.__name__} judges pictures; an item has none")
     if theirs.__name__ in _AWAITS_NOTHING:
         raise ConfigError(f"ragas' {theirs.__name__} would stop the event loop; use class: embedding_similarity")
-    facts = Facts(
-        _need(takes.get("llm")),
-        _need(takes.get("embeddings")),
+    facts = BridgeSpec(
+        _requirement(takes.get("llm")),
+        _requirement(takes.get("embeddings")),
         inverse=theirs.__name__ in _LOWER_IS_BETTER,
         high=None if "ubric" in theirs.__name__ else 1.0,  # rubrics are graded from 1 up
         extra={"asking": {"llm": _llm_class(), "embeddings": _embeddings_class()}},
     )
-    return bridged(Ragas, theirs, theirs.__name__, facts)
+    return make_bridged_metric(Ragas, theirs, theirs.__name__, facts)
 
 
-class Ragas(Bridged):
+class Ragas(BridgedMetric):
     """One of ragas' metrics."""
 
     vendor: ClassVar[Vendor] = RAGAS
     asking: ClassVar[Mapping[str, Any]]
 
-    def build(self, judge: Judge) -> Any:
+    def build(self, judge: BridgeJudge) -> Any:
         """A new object of theirs that asks this judge."""
         has = {"llm": True, "embeddings": judge.embeds}
         given = {name: made(judge) for name, made in self.asking.items() if name in self.takes and has[name]}
         return self.theirs(**given, **self._params)
 
-    async def measure(self, metric: Any, item: DatasetItem, judge: Judge) -> Score | None:
+    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         """Their value and reason; None where an input is missing that they cannot do without."""
         takes = inspect.signature(metric.ascore).parameters
         talk = "HumanMessage" in str(getattr(takes.get("user_input"), "annotation", ""))
-        known = _values(item, talk)
+        known = _read_inputs(item, talk)
         values = {name: known.get(name, item.additional_input.get(name)) for name in takes}
         there = {name: value for name, value in values.items() if value not in (None, "", [], {})}
         if not there or any(each.default is each.empty and name not in there for name, each in takes.items()):
@@ -80,26 +80,26 @@ class Ragas(Bridged):
         return judge.score(found.value, found.reason)
 
 
-def _need(parameter: inspect.Parameter | None) -> Literal["required", "optional"] | None:
+def _requirement(parameter: inspect.Parameter | None) -> Literal["required", "optional"] | None:
     if parameter is None:
         return None
     return "required" if parameter.default is inspect.Parameter.empty else "optional"
 
 
-def _values(item: DatasetItem, talk: bool) -> dict[str, Any]:
+def _read_inputs(item: DatasetItem, talk: bool) -> dict[str, Any]:
     """The inputs by ragas' names; `talk`: the metric takes a conversation where others take a question."""
     return {
-        "user_input": _messages(item) if talk else item.query,
+        "user_input": _convert_messages(item) if talk else item.query,
         "response": item.actual_output,
         "reference": item.expected_output,
-        "retrieved_contexts": texts(item.retrieved_content),
+        "retrieved_contexts": as_text_list(item.retrieved_content),
         "reference_contexts": [item.document_text] if item.document_text else None,
-        "reference_tool_calls": _calls(item.expected_tools) if talk else None,
+        "reference_tool_calls": _convert_tool_calls(item.expected_tools) if talk else None,
         "rubrics": dict(item.conversation.rubrics) if item.conversation is not None else None,
     }
 
 
-def _messages(item: DatasetItem) -> list[Any] | None:
+def _convert_messages(item: DatasetItem) -> list[Any] | None:
     if item.conversation is None:
         return None
     kinds = RAGAS.imported("ragas.messages")
@@ -108,25 +108,25 @@ def _messages(item: DatasetItem) -> list[Any] | None:
         if each.role == "user":
             made.append(kinds.HumanMessage(content=each.content))
         elif each.role == "assistant":
-            made.append(kinds.AIMessage(content=each.content, tool_calls=_calls(each.tool_calls)))
+            made.append(kinds.AIMessage(content=each.content, tool_calls=_convert_tool_calls(each.tool_calls)))
         elif each.role == "tool":
             made.append(kinds.ToolMessage(content=each.content))
     return made
 
 
-def _calls(calls: Any) -> list[Any] | None:
+def _convert_tool_calls(calls: Any) -> list[Any] | None:
     tool = RAGAS.imported("ragas.messages").ToolCall
     return [tool(name=each.name, args=dict(each.args)) for each in calls] if calls else None
 
 
 def _llm_class() -> Any:
-    """A model of ragas' kind that asks a `Judge`; made here, because its base is theirs."""
+    """A model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = RAGAS.imported("ragas.llms.base").InstructorBaseRagasLLM
 
     class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model interface over our judge. Temperature 0.01, as their own models are asked."""
 
-        def __init__(self, judge: Judge) -> None:
+        def __init__(self, judge: BridgeJudge) -> None:
             self._judge = judge
 
         async def agenerate(self, prompt: str, response_model: Any) -> Any:
@@ -139,13 +139,13 @@ def _llm_class() -> Any:
 
 
 def _embeddings_class() -> Any:
-    """An embedding model of ragas' kind that asks a `Judge`; made here, because its base is theirs."""
+    """An embedding model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = RAGAS.imported("ragas.embeddings.base").BaseRagasEmbedding
 
     class Embedding(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their embedding interface over our embedder."""
 
-        def __init__(self, judge: Judge) -> None:
+        def __init__(self, judge: BridgeJudge) -> None:
             super().__init__()
             self._judge = judge
 

@@ -22,10 +22,10 @@ from shared.core.errors import ConfigError, TruelineError
 from shared.core.model_ports import Forgets
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
-from shared.scoring.judging.fencing import Fence, cleaned, fence, own_verdict
-from shared.scoring.judging.judge_errors import JudgeEmpty, JudgeError, JudgeRefused, JudgeTruncated, shown
-from shared.scoring.judging.prompt_files import Prompt, load_prompt
-from shared.scoring.judging.verdicts import Schema, closed, read_verdict
+from shared.scoring.judging.fencing import Fence, clean_text, make_fence, verify_verdict
+from shared.scoring.judging.judge_errors import JudgeEmpty, JudgeError, JudgeRefused, JudgeTruncated, quote_excerpt
+from shared.scoring.judging.prompt_files import JudgePrompt, load_prompt
+from shared.scoring.judging.verdicts import Schema, object_schema, read_verdict
 from shared.scoring.judging.vote_number import REPEAT
 
 CHECK = "check"
@@ -40,7 +40,7 @@ Messages = tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class JudgeOptions:
     """How a judge is asked. `structured` asks the server to keep to the schema (`response_format`); `top_logprobs`
     above 0 asks for so many alternatives per token; `most` characters at most are shown of each judged field.
     """
@@ -52,21 +52,21 @@ class Manner:
     most: int = 100_000
 
 
-PLAIN = Manner()
+DEFAULT_OPTIONS = JudgeOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class JudgeQuestion:
     """Messages, the verdict's schema (with the check value) and the fence around the judged texts."""
 
     messages: Messages
     schema: Schema
     fence: Fence
-    manner: Manner = PLAIN
+    manner: JudgeOptions = DEFAULT_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JudgeResponse:
     """A verdict (without the check value) and what it took: tokens and US dollars of all calls, also the repair.
 
     `answer` is the answer that was accepted. `cost` is None where no call has a price; calls answered from memory
@@ -87,19 +87,19 @@ class Asked:
         return self.calls > 1
 
 
-def identity(*prompts: Prompt) -> dict[str, Any]:
+def prompt_identity(*prompts: JudgePrompt) -> dict[str, Any]:
     """What a judge's metric digest must cover of its prompts, together with those that are added here."""
     every = [*prompts, load_prompt(*_RULES), load_prompt(*_REPAIR)]
     return {f"prompt {each.name}": f"{each.version} {each.sha256}" for each in every}
 
 
-def question(
-    prompt: Prompt,
+def make_question(
+    prompt: JudgePrompt,
     properties: Mapping[str, Schema],
     judged: Mapping[str, Any],
     values: Mapping[str, Any] | None = None,
-    manner: Manner = PLAIN,
-) -> Question:
+    manner: JudgeOptions = DEFAULT_OPTIONS,
+) -> JudgeQuestion:
     """A question about the judged texts (see `fencing.texts_of` for what they may be).
 
     `properties` are the verdict's keys and their schemas (see `verdicts.checked`), in the order in which the judge is
@@ -111,9 +111,9 @@ def question(
     """
     if CHECK in properties:
         raise ConfigError(f"a verdict's key {CHECK!r} is added to every verdict; rename it")
-    schema = closed({**properties, CHECK: {"type": "string"}})
+    schema = object_schema({**properties, CHECK: {"type": "string"}})
     values = dict(values or {})
-    fenced = fence(judged, prompt.name, prompt.version, prompt.text, values, schema, most=manner.most)
+    fenced = make_fence(judged, prompt.name, prompt.version, prompt.text, values, schema, most=manner.most)
     blocks = {name: fenced.block(name) for name in fenced.texts}
     shown_as = {name.replace(".", "_"): text for name, text in blocks.items()}
     parts = prompt.blocks({**values, **shown_as, "data": "\n\n".join(blocks.values())})
@@ -129,10 +129,10 @@ def question(
     system = f"{parts.get('system', '')}\n\n{rules['system']}".strip()
     user = f"{parts.get('user', '')}\n\n{rules['user']}"
     messages = ({"role": "system", "content": system}, {"role": "user", "content": user})
-    return Question(messages, schema, fenced, manner)
+    return JudgeQuestion(messages, schema, fenced, manner)
 
 
-async def ask(model: LMAdapter, asked: Question, vote: int = 0) -> Asked:
+async def ask_judge(model: LMAdapter, asked: JudgeQuestion, vote: int = 0) -> JudgeResponse:
     """The judge's verdict. Votes with different numbers are different questions to the response cache.
 
     After an answer that cannot be used the judge is told so and asked once more. When that fails too, both answers
@@ -146,25 +146,27 @@ async def ask(model: LMAdapter, asked: Question, vote: int = 0) -> Asked:
     sent: list[Messages] = []
     while True:
         try:
-            answer = await model.complete(messages, asked.manner.max_tokens, **_params(asked, vote))
+            answer = await model.complete(messages, asked.manner.max_tokens, **_request_params(asked, vote))
         except TruelineError:
-            await _forget(model, asked, sent, vote)  # an unusable first answer does not outlive a repair that failed
+            await _forget_answers(
+                model, asked, sent, vote
+            )  # an unusable first answer does not outlive a repair that failed
             raise
         made.append(answer)
         sent.append(messages)
         try:
-            verdict = _read(answer, asked)
+            verdict = _read_answer(answer, asked)
         except JudgeError as error:
             if len(made) == 1 and not isinstance(error, JudgeRefused):
-                messages = _repair(asked, answer, error)
+                messages = _make_repair(asked, answer, error)
                 continue
-            await _forget(model, asked, sent, vote)
-            error.cost = _cost(made)
+            await _forget_answers(model, asked, sent, vote)
+            error.cost = _sum_costs(made)
             raise
-        return _summed(verdict, made, model)
+        return _make_response(verdict, made, model)
 
 
-def _params(asked: Question, vote: int) -> dict[str, Any]:
+def _request_params(asked: JudgeQuestion, vote: int) -> dict[str, Any]:
     manner = asked.manner
     params: dict[str, Any] = {"temperature": manner.temperature}
     if manner.structured:
@@ -179,53 +181,53 @@ def _params(asked: Question, vote: int) -> dict[str, Any]:
     )
 
 
-def _read(answer: LMResult, asked: Question) -> dict[str, Any]:
+def _read_answer(answer: LMResult, asked: JudgeQuestion) -> dict[str, Any]:
     """The verdict in an answer."""
     if answer.finish_reason in _REFUSALS:
-        raise JudgeRefused(f"the judge would not answer ({answer.finish_reason}). Found {shown(answer.text)}")
+        raise JudgeRefused(f"the judge would not answer ({answer.finish_reason}). Found {quote_excerpt(answer.text)}")
     if answer.finish_reason == "length":
         limit = asked.manner.max_tokens
-        raise JudgeTruncated(f"the judge's answer was cut off at {limit} tokens. Found {shown(answer.text)}")
+        raise JudgeTruncated(f"the judge's answer was cut off at {limit} tokens. Found {quote_excerpt(answer.text)}")
     if answer.tool_calls and not answer.text.strip():
         raise JudgeEmpty("the judge's answer is a call of a tool without a text; expected a JSON object")
     verdict = read_verdict(answer.text, asked.schema)
     if answer.model == "offline":  # made up from the schema alone: nothing has read the check value
         verdict[CHECK] = asked.fence.check
-    return own_verdict(verdict, asked.fence, CHECK)
+    return verify_verdict(verdict, asked.fence, CHECK)
 
 
-def _repair(asked: Question, answer: LMResult, error: JudgeError) -> Messages:
+def _make_repair(asked: JudgeQuestion, answer: LMResult, error: JudgeError) -> Messages:
     """The question again, with the beginning of the answer and what was wrong with it."""
     keys = ", ".join(f'"{name}"' for name in asked.schema["properties"])
     text = load_prompt(*_REPAIR).blocks({"problem": str(error), "keys": keys})["user"]
-    quoted = cleaned(answer.text[:_QUOTED]).strip() or "(empty)"
+    quoted = clean_text(answer.text[:_QUOTED]).strip() or "(empty)"
     return (*asked.messages, {"role": "assistant", "content": quoted}, {"role": "user", "content": text})
 
 
-async def _forget(model: LMAdapter, asked: Question, sent: Sequence[Messages], vote: int) -> None:
+async def _forget_answers(model: LMAdapter, asked: JudgeQuestion, sent: Sequence[Messages], vote: int) -> None:
     if isinstance(model, Forgets):
         for messages in sent:
-            params = _params(asked, vote)
+            params = _request_params(asked, vote)
             # On a thread: the store may have to wait for another process.
             await asyncio.to_thread(model.forget, messages, asked.manner.max_tokens, **params)
 
 
-def _summed(verdict: Mapping[str, Any], made: Sequence[LMResult], model: LMAdapter) -> Asked:
+def _make_response(verdict: Mapping[str, Any], made: Sequence[LMResult], model: LMAdapter) -> JudgeResponse:
     last, usage = made[-1], Counter[str]()
     for each in made:
         usage.update(each.usage)
-    return Asked(
+    return JudgeResponse(
         verdict,
         last,
         calls=len(made),
-        cost=_cost(made),
+        cost=_sum_costs(made),
         usage=dict(usage),
         model=last.reported_model or last.answered_by or last.model or model.name,
         cached=all(each.cached for each in made),
     )
 
 
-def _cost(made: Sequence[LMResult]) -> float | None:
+def _sum_costs(made: Sequence[LMResult]) -> float | None:
     costs = [0.0 if each.cached else each.cost for each in made]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known else None

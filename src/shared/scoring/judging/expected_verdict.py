@@ -23,21 +23,21 @@ _END = " \t\r\n,}"
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class ExpectedVerdict:
     """An expected value from 0 to 1, and how much of the probability it rests on."""
 
     value: float
     mass: float
 
 
-def weighed(answer: LMResult, key: str, literals: Mapping[str, float]) -> Weighed | None:
+def find_expected_verdict(answer: LMResult, key: str, literals: Mapping[str, float]) -> ExpectedVerdict | None:
     """The expected value of a verdict's key; None where the judge gives no alternatives, or too little of them.
 
     `literals` are the possible values as they are written in JSON, with their worth.
     """
     if not answer.top_logprobs or "".join(answer.tokens) != answer.text:
         return None
-    span = _span(answer.text, key)
+    span = _find_span(answer.text, key)
     if span is None or answer.text[slice(*span)] not in literals:
         return None
     shares: dict[float, float] = {}
@@ -49,7 +49,7 @@ def weighed(answer: LMResult, key: str, literals: Mapping[str, float]) -> Weighe
     if mass < _LEAST:
         return None
     value = math.fsum(worth * share for worth, share in shares.items()) / mass
-    return Weighed(min(1.0, max(0.0, value)), min(1.0, mass))
+    return ExpectedVerdict(min(1.0, max(0.0, value)), min(1.0, mass))
 
 
 def _alternatives(answer: LMResult, start: int, end: int) -> Iterator[tuple[str, float]]:
@@ -64,7 +64,7 @@ def _alternatives(answer: LMResult, start: int, end: int) -> Iterator[tuple[str,
             continue
         head, lead = answer.text[start:before], answer.text[before:start]
         for other, alternative in top.items():
-            tail = _after(other, lead)
+            tail = _strip_lead(other, lead)
             if other != token and tail is not None:
                 yield head + (tail if head else tail.lstrip()), path + alternative
         path += logprob
@@ -73,7 +73,7 @@ def _alternatives(answer: LMResult, start: int, end: int) -> Iterator[tuple[str,
     yield answer.text[start:end] + ",", path
 
 
-def _after(token: str, lead: str) -> str | None:
+def _strip_lead(token: str, lead: str) -> str | None:
     """A token without what stands before the value in the written one; None when it writes something else there."""
     if token.startswith(lead):
         return token[len(lead) :]
@@ -93,7 +93,7 @@ def _worth(text: str, literals: Mapping[str, float], length: int) -> float | Non
     return literals[text] if text in literals and len(text) >= length else math.fsum(fits) / len(fits)
 
 
-def _span(text: str, key: str) -> tuple[int, int] | None:
+def _find_span(text: str, key: str) -> tuple[int, int] | None:
     """Where the value of an object's own key stands, not one of the same name inside another value or text."""
     decoder = json.JSONDecoder()
     at = text.find("{") + 1

@@ -18,7 +18,7 @@ from typing import Any
 
 from shared.core.conversation import Conversation
 from shared.core.digests import canonical_json, digest
-from shared.scoring.judging.judge_errors import JudgeInjected, JudgeTooLong, shown
+from shared.scoring.judging.judge_errors import JudgeInjected, JudgeTooLong, quote_excerpt
 
 _CONTROL = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?s>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>|</?(?:start|end)_of_turn>|"
@@ -45,18 +45,18 @@ class Fence:
         return "\n".join(self._around(label, text) for label, text in zip(labels, texts, strict=True))
 
     def _around(self, label: str, text: str) -> str:
-        return f"<<{self.mark} {label}>>\n{cleaned(text)}\n<</{self.mark} {label}>>"
+        return f"<<{self.mark} {label}>>\n{clean_text(text)}\n<</{self.mark} {label}>>"
 
 
-def fence(judged: Mapping[str, Any], *around: object, most: int = _MOST) -> Fence:
+def make_fence(judged: Mapping[str, Any], *around: object, most: int = _MOST) -> Fence:
     """The marks for these texts under everything else that is asked (`around`): equal questions, equal marks.
 
-    A value may be a text, a list, a conversation, a mapping or a number (see `texts_of`).
+    A value may be a text, a list, a conversation, a mapping or a number (see `as_texts`).
 
     Raises:
         JudgeTooLong: when a text has more than `most` characters; it is never shown in part.
     """
-    texts = {name: texts_of(value) for name, value in judged.items()}
+    texts = {name: as_texts(value) for name, value in judged.items()}
     for name, each in texts.items():
         size = sum(map(len, each))
         if size > most:
@@ -71,23 +71,23 @@ def fence(judged: Mapping[str, Any], *around: object, most: int = _MOST) -> Fenc
         tried += 1
 
 
-def texts_of(value: Any) -> tuple[str, ...]:
+def as_texts(value: Any) -> tuple[str, ...]:
     """A field's value as texts: a list's entries, a conversation's messages with their roles, the rest as JSON."""
     if isinstance(value, str):
         return (value,)
     if isinstance(value, Conversation):
-        return tuple(_message(each) for each in value.messages)
+        return tuple(_format_message(each) for each in value.messages)
     if isinstance(value, Sequence) and value:
-        return tuple(text for each in value for text in texts_of(each))
+        return tuple(text for each in value for text in as_texts(each))
     return (canonical_json(value),)
 
 
-def _message(message: Any) -> str:
+def _format_message(message: Any) -> str:
     calls = "".join(f"\n(calls {call.name} with {canonical_json(call.args)})" for call in message.tool_calls)
     return f"{message.role}: {message.content}{calls}"
 
 
-def cleaned(text: str) -> str:
+def clean_text(text: str) -> str:
     """The text with chat-template tokens broken up and invisible characters written out, such as `\\u{202e}`.
 
     Letters, marks and emoji of every script stay as they are.
@@ -95,17 +95,17 @@ def cleaned(text: str) -> str:
     text = _CONTROL.sub(lambda hit: f"\u2039{hit.group(0)[1:-1]}\u203a", text)
     if text.isascii() and text.isprintable():
         return text
-    return "".join(each if each.isprintable() or each in _KEPT else _written(each) for each in text)
+    return "".join(each if each.isprintable() or each in _KEPT else _escape_character(each) for each in text)
 
 
-def _written(character: str) -> str:
+def _escape_character(character: str) -> str:
     if character in "\u200d\u200c":  # they join emoji and letters
         return character
     kind = unicodedata.category(character)
     return " " if kind in ("Zs", "Zl", "Zp") or character == "\r" else f"\\u{{{ord(character):x}}}"
 
 
-def own_verdict(verdict: Mapping[str, Any], fenced: Fence, key: str) -> dict[str, Any]:
+def verify_verdict(verdict: Mapping[str, Any], fenced: Fence, key: str) -> dict[str, Any]:
     """The verdict without its check value (under `key`), once that it is the judge's own has not been refuted.
 
     Raises:
@@ -114,16 +114,18 @@ def own_verdict(verdict: Mapping[str, Any], fenced: Fence, key: str) -> dict[str
     """
     rest = {name: value for name, value in verdict.items() if name != key}
     if verdict[key] != fenced.check:
-        raise JudgeInjected(f"the judge's {key!r} is {shown(verdict[key])}; expected the value that it was given")
+        raise JudgeInjected(
+            f"the judge's {key!r} is {quote_excerpt(verdict[key])}; expected the value that it was given"
+        )
     said = json.dumps(rest, ensure_ascii=False)
     if fenced.mark in said or fenced.check in said:
-        raise JudgeInjected(f"the judge repeats its instructions. Found {shown(said)}")
-    if any(_dictated(rest, key, text) for texts in fenced.texts.values() for text in texts):
-        raise JudgeInjected(f"the verdict stands word for word in the judged text. Found {shown(said)}")
+        raise JudgeInjected(f"the judge repeats its instructions. Found {quote_excerpt(said)}")
+    if any(_is_dictated(rest, key, text) for texts in fenced.texts.values() for text in texts):
+        raise JudgeInjected(f"the verdict stands word for word in the judged text. Found {quote_excerpt(said)}")
     return rest
 
 
-def _dictated(rest: Mapping[str, Any], key: str, text: str) -> bool:
+def _is_dictated(rest: Mapping[str, Any], key: str, text: str) -> bool:
     """Whether a JSON object in the text says what the verdict says."""
     decoder, place = json.JSONDecoder(), -1
     for _ in range(_OBJECTS):

@@ -68,7 +68,7 @@ class JudgeTooLong(JudgeError):
     """A text is longer than the judge is shown."""
 
 
-def shown(found: object) -> str:
+def quote_excerpt(found: object) -> str:
     """The beginning of what was found, on one line and printable, for an error's message."""
     text = found if isinstance(found, str) else repr(found)
     text = " ".join(text[: 4 * _SHOWN].split())

@@ -16,10 +16,10 @@ from annotated_types import Ge
 
 from shared.core.ports import LMAdapter
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import Asked, Manner, ask, identity, question
-from shared.scoring.judging.judge_errors import JudgeTooLong, shown
+from shared.scoring.judging.ask_judge import JudgeOptions, JudgeResponse, ask_judge, make_question, prompt_identity
+from shared.scoring.judging.judge_errors import JudgeTooLong, quote_excerpt
 from shared.scoring.judging.prompt_files import load_prompt
-from shared.scoring.judging.verdicts import Schema, closed
+from shared.scoring.judging.verdicts import Schema, object_schema
 
 AtLeastOne = Annotated[int, Ge(1)]
 TEXT: Schema = {"type": "string"}
@@ -47,10 +47,10 @@ class NamedJudge:
     @property
     def identity(self) -> dict[str, Any]:
         """The prompts' part of the metric's digest."""
-        return identity(*(load_prompt(name, version) for name, version in self.prompts.items()))
+        return prompt_identity(*(load_prompt(name, version) for name, version in self.prompts.items()))
 
 
-class Found(NamedTuple):
+class EntryVerdict(NamedTuple):
     """The verdict on one entry: its number (from 1), the entry, the verdict's word and the judge's reason."""
 
     number: int
@@ -59,13 +59,13 @@ class Found(NamedTuple):
     reason: str
 
 
-class Asking:
+class JudgeSession:
     """The questions about one item, and what they take together."""
 
     def __init__(self, judge: NamedJudge) -> None:
         self._judge = judge
-        self._manner = Manner(judge.max_tokens, structured=judge.structured_output, most=judge.max_chars)
-        self._asked: list[Asked] = []
+        self._manner = JudgeOptions(judge.max_tokens, structured=judge.structured_output, most=judge.max_chars)
+        self._asked: list[JudgeResponse] = []
 
     async def ask(
         self, prompt: str, shape: Mapping[str, Schema], judged: Mapping[str, Any], **values: Any
@@ -78,11 +78,13 @@ class Asking:
         """
         there = {name: value for name, value in judged.items() if value is not None}
         version = self._judge.prompts[prompt]
-        made = question(load_prompt(prompt, version), shape, there, {"asked": "query" in there} | values, self._manner)
-        self._asked.append(await ask(self._judge.model, made))
+        made = make_question(
+            load_prompt(prompt, version), shape, there, {"asked": "query" in there} | values, self._manner
+        )
+        self._asked.append(await ask_judge(self._judge.model, made))
         return self._asked[-1].verdict
 
-    async def listed(self, prompt: str, name: str, judged: Mapping[str, Any], **values: Any) -> list[str]:
+    async def list_texts(self, prompt: str, name: str, judged: Mapping[str, Any], **values: Any) -> list[str]:
         """Texts that the judge takes from the judged ones: at most `max_entries`, none blank, each once."""
         most = self._judge.max_entries
         shape = {name: {"type": "array", "items": TEXT, "maxItems": most}}
@@ -90,14 +92,14 @@ class Asking:
         by_words = {" ".join(text.split()).casefold(): text.strip() for text in reversed(found) if text.strip()}
         return list(by_words.values())[::-1]
 
-    async def each(
+    async def judge_entries(
         self, prompt: str, words: Iterable[str], entries: Mapping[int, str], judged: Mapping[str, Any], **values: Any
-    ) -> list[Found]:
+    ) -> list[EntryVerdict]:
         """One verdict, out of `words`, for each entry by its number."""
-        one = closed({"reason": TEXT, "verdict": {"type": "string", "enum": list(words)}})
-        shape = {"verdicts": closed({str(number): one for number in entries})}
+        one = object_schema({"reason": TEXT, "verdict": {"type": "string", "enum": list(words)}})
+        shape = {"verdicts": object_schema({str(number): one for number in entries})}
         told = (await self.ask(prompt, shape, judged, count=len(entries), **values))["verdicts"]
-        return [Found(n, entry, told[str(n)]["verdict"], told[str(n)]["reason"]) for n, entry in entries.items()]
+        return [EntryVerdict(n, entry, told[str(n)]["verdict"], told[str(n)]["reason"]) for n, entry in entries.items()]
 
     def score(self, value: float, explanation: str, signals: Mapping[str, Any]) -> Score:
         """A score with what all calls together cost (None where none has a price) and who answered."""
@@ -117,34 +119,36 @@ class Asking:
         )
 
 
-def numbered(entries: Sequence[str]) -> dict[int, str]:
+def number_entries(entries: Sequence[str]) -> dict[int, str]:
     """The entries by their numbers, from 1."""
     return dict(enumerate(entries, 1))
 
 
-def share(found: Sequence[Found], worth: Mapping[str, float]) -> float:
+def mean_worth(found: Sequence[EntryVerdict], worth: Mapping[str, float]) -> float:
     """Mean worth of the verdicts."""
     return math.fsum(worth[each.verdict] for each in found) / len(found)
 
 
-def told(found: Sequence[Found], worth: Mapping[str, float], what: str) -> str:
+def explain_verdicts(found: Sequence[EntryVerdict], worth: Mapping[str, float], what: str) -> str:
     """How many entries are good (worth 1), and the first of the worst, with the judge's reasons."""
     bad = sorted((each for each in found if worth[each.verdict] < 1), key=lambda each: worth[each.verdict])
-    named = "; ".join(f"{each.verdict}: {shown(each.entry)} ({shown(each.reason)})" for each in bad[:_WORST])
+    named = "; ".join(
+        f"{each.verdict}: {quote_excerpt(each.entry)} ({quote_excerpt(each.reason)})" for each in bad[:_WORST]
+    )
     return f"{len(found) - len(bad)} of {len(found)} {what}" + (f"; {named}" if named else "")
 
 
-def listed(found: Sequence[Found], name: str) -> dict[str, Any]:
+def verdict_signal(found: Sequence[EntryVerdict], name: str) -> dict[str, Any]:
     """The verdicts as a signal: a list of mappings with the entry under `name`, its number, verdict and reason."""
     one = name.removesuffix("s")
     return {name: [{"number": n, one: text, "verdict": word, "reason": why} for n, text, word, why in found]}
 
 
-class Shown(NamedTuple):
-    """Entries that fit the limits, by their place (from 1) in the whole list, and how many were left out."""
+class LimitedEntries(NamedTuple):
+    """Entries that fit the limits, by their place (from 1) in the whole list, and how many were skipped."""
 
     entries: Mapping[int, str]
-    left_out: int
+    skipped: int
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -152,21 +156,21 @@ class Shown(NamedTuple):
         return tuple(self.entries.values())
 
     def require(self, what: str) -> None:
-        """Go on only when nothing was left out.
+        """Go on only when nothing was skipped.
 
         Raises:
             JudgeTooLong: saying how many there are.
         """
-        if self.left_out:
-            of = len(self.entries) + self.left_out
+        if self.skipped:
+            of = len(self.entries) + self.skipped
             raise JudgeTooLong(f"{of} {what}, of which the limits of this judge allow {len(self.entries)}")
 
-    def said(self, what: str) -> str:
-        """What an explanation adds when something was left out."""
-        return f" ({self.left_out} {what} left out: beyond the limits of this judge)" if self.left_out else ""
+    def describe_skipped(self, what: str) -> str:
+        """What an explanation adds when something was skipped."""
+        return f" ({self.skipped} {what} skipped: beyond the limits of this judge)" if self.skipped else ""
 
 
-def first(entries: Sequence[str], judge: NamedJudge, what: str) -> Shown:
+def limit_entries(entries: Sequence[str], judge: NamedJudge, what: str) -> LimitedEntries:
     """The first entries, whole, as many as `max_entries` and `max_chars` in all allow.
 
     Raises:
@@ -182,4 +186,4 @@ def first(entries: Sequence[str], judge: NamedJudge, what: str) -> Shown:
         raise JudgeTooLong(
             f"{what} has {len(entries[0]):,} characters; the judge is shown at most {judge.max_chars:,} (max_chars)"
         )
-    return Shown(numbered(entries[:kept]), len(entries) - kept)
+    return LimitedEntries(number_entries(entries[:kept]), len(entries) - kept)

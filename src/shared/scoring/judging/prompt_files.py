@@ -26,7 +26,7 @@ _REACHING = ("Include", "Import", "FromImport", "Extends")
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class JudgePrompt:
     """A template. `version` is that of a shipped file, 0 for a file of the user's."""
 
     name: str
@@ -52,7 +52,7 @@ class Prompt:
         """
         from jinja2 import meta
 
-        return tuple(sorted(meta.find_undeclared_variables(_parsed(self))))
+        return tuple(sorted(meta.find_undeclared_variables(_parse_template(self))))
 
     def blocks(self, values: Mapping[str, Any]) -> dict[str, str]:
         """The rendered text of each block, without white space around it; a template without blocks is a `user`.
@@ -60,13 +60,13 @@ class Prompt:
         Raises:
             ConfigError: when it cannot be rendered with these values.
         """
-        done = attempt(lambda given: _rendered(self.text, given), values)
+        done = attempt(lambda given: _render_blocks(self.text, given), values)
         if isinstance(done, Exception):
             raise ConfigError(f"prompt {self.name!r} cannot be rendered: {type(done).__name__}: {done}") from done
         return done
 
 
-def load_prompt(name: str, version: int) -> Prompt:
+def load_prompt(name: str, version: int) -> JudgePrompt:
     """A shipped prompt.
 
     Raises:
@@ -76,10 +76,10 @@ def load_prompt(name: str, version: int) -> Prompt:
     if not file.is_file():
         known = sorted(each.name.removesuffix(".j2") for each in _FOLDER.iterdir() if each.name.endswith(".j2"))
         raise ConfigError(f"unknown prompt '{name}.v{version}'. {hint(f'{name}.v{version}', known)}")
-    return Prompt(name, version, file.read_text(encoding="utf-8"))
+    return JudgePrompt(name, version, file.read_text(encoding="utf-8"))
 
 
-def user_prompt(path: str, shown_as: str, known: Mapping[str, Any]) -> Prompt:
+def load_user_prompt(path: str, shown_as: str, known: Mapping[str, Any]) -> JudgePrompt:
     """A template of the user's, tried with sample values of all that it may read.
 
     Raises:
@@ -87,7 +87,7 @@ def user_prompt(path: str, shown_as: str, known: Mapping[str, Any]) -> Prompt:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            prompt = Prompt(shown_as, 0, file.read())
+            prompt = JudgePrompt(shown_as, 0, file.read())
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"template {shown_as!r} cannot be read: {why}") from error
@@ -103,7 +103,7 @@ def user_prompt(path: str, shown_as: str, known: Mapping[str, Any]) -> Prompt:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _make_environment() -> jinja2.Environment:
     import jinja2  # late: importing the house must stay light
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -113,15 +113,15 @@ def _environment() -> jinja2.Environment:
 
 
 @cache
-def _template(text: str) -> jinja2.Template:
-    return _environment().from_string(text)
+def _compile_template(text: str) -> jinja2.Template:
+    return _make_environment().from_string(text)
 
 
-def _parsed(prompt: Prompt) -> jinja2.nodes.Template:
+def _parse_template(prompt: JudgePrompt) -> jinja2.nodes.Template:
     from jinja2 import TemplateSyntaxError, nodes
 
     try:
-        tree = _environment().parse(prompt.text)
+        tree = _make_environment().parse(prompt.text)
     except TemplateSyntaxError as error:
         raise ConfigError(f"prompt {prompt.name!r}, line {error.lineno}: {error.message}") from error
     kinds = tuple(getattr(nodes, name) for name in _REACHING)
@@ -131,8 +131,8 @@ def _parsed(prompt: Prompt) -> jinja2.nodes.Template:
     return tree
 
 
-def _rendered(text: str, values: Mapping[str, Any]) -> dict[str, str]:
-    template = _template(text)
+def _render_blocks(text: str, values: Mapping[str, Any]) -> dict[str, str]:
+    template = _compile_template(text)
     if not template.blocks:
         return {"user": template.render(**values).strip()}
     context = template.new_context(dict(values))

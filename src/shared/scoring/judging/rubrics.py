@@ -12,9 +12,9 @@ from shared.core.errors import ConfigError
 from shared.core.records import CONTENT_FIELDS, FIELDS, DatasetItem
 from shared.core.registry import hint
 from shared.scoring.judging.judge_errors import JudgeError
-from shared.scoring.judging.prompt_files import Prompt, load_prompt, user_prompt
+from shared.scoring.judging.prompt_files import JudgePrompt, load_prompt, load_user_prompt
 from shared.scoring.judging.scales import Scale
-from shared.scoring.judging.verdicts import checked
+from shared.scoring.judging.verdicts import check_value
 
 DEFAULT_FIELDS = ("query", "actual_output")
 _SYSTEM = re.compile(r"\{% block system %\}.*?\{% endblock %\}", re.DOTALL)
@@ -22,10 +22,10 @@ _OWN = ("rubric", "scale", "examples", "data")
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class JudgeInstructions:
     """What one judge is told: the prompt, the item's fields it sees, and the other values of the prompt."""
 
-    prompt: Prompt
+    prompt: JudgePrompt
     fields: tuple[str, ...]
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -41,7 +41,7 @@ class Brief:
         return None if any(value is None for value in found.values()) else found
 
 
-def checked_fields(paths: Sequence[str]) -> tuple[str, ...]:
+def check_fields(paths: Sequence[str]) -> tuple[str, ...]:
     """Dotted paths of an item, as they are.
 
     Raises:
@@ -60,25 +60,25 @@ def _is_value(root: str) -> bool:
     return root in FIELDS or isinstance(getattr(DatasetItem, root, None), property)
 
 
-def by_rubric(rubric: str, fields: Sequence[str] | None, values: Mapping[str, Any]) -> Brief:
+def instructions_from_rubric(rubric: str, fields: Sequence[str] | None, values: Mapping[str, Any]) -> JudgeInstructions:
     """The shipped prompt with a rubric of the user's."""
     fields = DEFAULT_FIELDS if fields is None else fields
-    return Brief(load_prompt("llm_judge", 1), checked_fields(fields), {**values, "rubric": rubric})
+    return JudgeInstructions(load_prompt("llm_judge", 1), check_fields(fields), {**values, "rubric": rubric})
 
 
-def by_template(
+def instructions_from_template(
     path: str, shown_as: str, rubric: str | None, fields: Sequence[str] | None, values: Mapping[str, Any]
-) -> Brief:
+) -> JudgeInstructions:
     """A template of the user's. The judge sees the fields that it shows, and those of `fields` for its `data`.
 
     Raises:
         ConfigError: when the template cannot be used: see `prompts.user_prompt`; or shows nothing of the item.
     """
-    listed = checked_fields(fields) if fields is not None else ()
+    listed = check_fields(fields) if fields is not None else ()
     names = {name: name for name in FIELDS} | {name.replace(".", "_"): name for name in listed}
     values = values if rubric is None else {**values, "rubric": rubric}
     known = dict.fromkeys(names, "…") | dict.fromkeys(("data",), "…") | dict(values)
-    prompt = user_prompt(path, shown_as, known)
+    prompt = load_user_prompt(path, shown_as, known)
     used = prompt.variables
     if rubric is not None and "rubric" not in used:
         raise ConfigError(f"template {shown_as!r} does not show {{{{ rubric }}}}; take the rubric away, or show it")
@@ -90,24 +90,24 @@ def by_template(
     unseen = next((each for each in listed if each not in shown), None)
     if unseen is not None:
         raise ConfigError(f"template {shown_as!r} does not show {unseen!r} of 'fields'; show it, or {{{{ data }}}}")
-    return Brief(_whole(prompt), checked_fields(shown), values)
+    return JudgeInstructions(_add_system_block(prompt), check_fields(shown), values)
 
 
-def _whole(prompt: Prompt) -> Prompt:
+def _add_system_block(prompt: JudgePrompt) -> JudgePrompt:
     """The template with the shipped system message, where it has none of its own."""
     text = prompt.text
     if "{% block" not in text.replace("{%- ", "{% "):
         text = f"{{% block user %}}{text}{{% endblock %}}"
-    made = Prompt(prompt.name, 0, text)
+    made = JudgePrompt(prompt.name, 0, text)
     if not re.search(r"\{%-?\s*block\s+user\b", text):
         raise ConfigError(f"template {prompt.name!r} has blocks, but no block 'user'")
     if re.search(r"\{%-?\s*block\s+system\b", text):
         return made
     system = _SYSTEM.search(load_prompt("llm_judge", 1).text)
-    return Prompt(prompt.name, 0, f"{system.group(0) if system else ''}{text}")
+    return JudgePrompt(prompt.name, 0, f"{system.group(0) if system else ''}{text}")
 
 
-def shown_examples(examples: Sequence[Mapping[str, Any]], key: str, scale: Scale, fields: Sequence[str]) -> list[str]:
+def format_examples(examples: Sequence[Mapping[str, Any]], key: str, scale: Scale, fields: Sequence[str]) -> list[str]:
     """Examples of verdicts as the prompt shows them: fields, then the verdict as JSON.
 
     Raises:
@@ -123,7 +123,7 @@ def shown_examples(examples: Sequence[Mapping[str, Any]], key: str, scale: Scale
         if key not in example:
             raise ConfigError(f"{where} has no {key!r}; expected {scale.words}")
         try:
-            raw = checked(example[key], scale.schema, key)
+            raw = check_value(example[key], scale.schema, key)
         except JudgeError as error:
             raise ConfigError(f"{where}: {key!r} is {example[key]!r}; expected {scale.words}") from error
         lines = [f"{name}: {example[name]}" for name in fields if name in example]

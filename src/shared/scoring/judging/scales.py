@@ -52,7 +52,7 @@ class Scale:
         return {"0": 0.0, "1": 1.0} | tenths | parts
 
 
-def scale_of(given: Any) -> Scale:
+def parse_scale(given: Any) -> Scale:
     """The scale that a configuration names.
 
     Raises:
@@ -61,18 +61,18 @@ def scale_of(given: Any) -> Scale:
     if given is None:
         raise ConfigError(f"'scale' is missing; {_EXPECTED}")
     if isinstance(given, Mapping):
-        return _categories(dict(given))
+        return _category_scale(dict(given))
     if isinstance(given, Sequence) and not isinstance(given, str):
-        return _categories(_spaced(list(given)))
+        return _category_scale(_space_evenly(list(given)))
     if given in ("pass_fail", "pass/fail"):
-        return _categories({"fail": 0.0, "pass": 1.0})
+        return _category_scale({"fail": 0.0, "pass": 1.0})
     bounds = _RANGE.match(str(given).strip())
     if bounds is None:
         raise ConfigError(f"scale: found {given!r}; {_EXPECTED}")
-    return _numbers(int(bounds.group(1)), int(bounds.group(2)))
+    return _numeric_scale(int(bounds.group(1)), int(bounds.group(2)))
 
 
-def _numbers(low: int, high: int) -> Scale:
+def _numeric_scale(low: int, high: int) -> Scale:
     if high <= low:
         raise ConfigError(f"scale: found '{low}-{high}'; expected the lower bound first")
     if (low, high) == (0, 1):
@@ -88,13 +88,13 @@ def _numbers(low: int, high: int) -> Scale:
     return Scale(bounds | ({"enum": list(values)} if len(values) <= _LISTED else {}), words, values)
 
 
-def _spaced(names: list[Any]) -> dict[Any, float]:
+def _space_evenly(names: list[Any]) -> dict[Any, float]:
     if len(set(map(str, names))) != len(names) or len(names) < 2:
         raise ConfigError(f"scale: found {names!r}; expected at least two different names, from worst to best")
     return {name: place / (len(names) - 1) for place, name in enumerate(names)}
 
 
-def _categories(values: Mapping[Any, Any]) -> Scale:
+def _category_scale(values: Mapping[Any, Any]) -> Scale:
     for name, value in values.items():
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise ConfigError(

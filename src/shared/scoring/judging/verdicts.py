@@ -21,7 +21,7 @@ from shared.scoring.judging.judge_errors import (
     JudgeNotFinite,
     JudgeOutOfScale,
     JudgeProse,
-    shown,
+    quote_excerpt,
 )
 
 _FENCED = re.compile(r"\A```(?:json|JSON)?[ \t]*\n(.*?)\n?[ \t]*```\Z", re.DOTALL)
@@ -32,7 +32,7 @@ _LONGEST = 1_000_000  # characters
 Schema = Mapping[str, Any]
 
 
-def closed(properties: Mapping[str, Schema]) -> dict[str, Any]:
+def object_schema(properties: Mapping[str, Schema]) -> dict[str, Any]:
     """The JSON schema of an object with exactly these keys, in this order."""
     return {
         "type": "object",
@@ -43,60 +43,60 @@ def closed(properties: Mapping[str, Schema]) -> dict[str, Any]:
 
 
 def read_verdict(text: str, schema: Schema) -> dict[str, Any]:
-    """The verdict in an answer, checked against the schema of an object (see `checked`).
+    """The verdict in an answer, checked against the schema of an object (see `check_value`).
 
     Raises:
         JudgeError: `JudgeEmpty`, `JudgeHtml`, `JudgeProse`, `JudgeMalformed`, `JudgeNotFinite` or `JudgeOutOfScale`.
     """
-    found: dict[str, Any] = checked(_json(bare(text)), schema, "")
+    found: dict[str, Any] = check_value(_parse_json(strip_code_fence(text)), schema, "")
     return found
 
 
-def bare(text: str) -> str:
+def strip_code_fence(text: str) -> str:
     """The answer without white space and one code fence around it."""
     text = text.strip()
     fenced = _FENCED.match(text)
     return fenced.group(1).strip() if fenced else text
 
 
-def _json(text: str) -> Any:
+def _parse_json(text: str) -> Any:
     if not text:
         raise JudgeEmpty("the judge's answer is empty; expected a JSON object")
     if _HTML.match(text):
-        raise JudgeHtml(f"the judge's answer is a page; expected a JSON object. Found {shown(text)}")
+        raise JudgeHtml(f"the judge's answer is a page; expected a JSON object. Found {quote_excerpt(text)}")
     if len(text) > _LONGEST:
         raise JudgeProse(
-            f"the judge's answer has {len(text):,} characters; expected a JSON object. Found {shown(text)}"
+            f"the judge's answer has {len(text):,} characters; expected a JSON object. Found {quote_excerpt(text)}"
         )
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+        return json.loads(text, object_pairs_hook=_make_object, parse_constant=_refuse_constant)
     except RecursionError as error:
-        raise JudgeMalformed(f"the judge's answer is nested too deeply. Found {shown(text)}") from error
+        raise JudgeMalformed(f"the judge's answer is nested too deeply. Found {quote_excerpt(text)}") from error
     except ValueError as error:
         if _NO_NUMBER.match(text):
-            raise JudgeNotFinite(f"the judge's answer is {shown(text)}; expected a JSON object") from error
-        raise JudgeProse(_prose(text, error)) from error
+            raise JudgeNotFinite(f"the judge's answer is {quote_excerpt(text)}; expected a JSON object") from error
+        raise JudgeProse(_describe_prose(text, error)) from error
 
 
-def _prose(text: str, error: ValueError) -> str:
+def _describe_prose(text: str, error: ValueError) -> str:
     what = "has something after its JSON" if str(error).startswith("Extra data") else "is not JSON alone"
-    return f"the judge's answer {what}; expected one JSON object. Found {shown(text)}"
+    return f"the judge's answer {what}; expected one JSON object. Found {quote_excerpt(text)}"
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def _make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise JudgeMalformed(f"the judge's answer has the key {shown(twice)} more than once")
+        raise JudgeMalformed(f"the judge's answer has the key {quote_excerpt(twice)} more than once")
     return made
 
 
-def _constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise JudgeNotFinite(f"the judge's answer has {name} for a number")
 
 
-def checked(value: Any, schema: Schema, where: str) -> Any:
+def check_value(value: Any, schema: Schema, where: str) -> Any:
     """The value, when it fits; whole numbers such as 8.0 become integers where those are asked for.
 
     Understood are `type` (object, array, string, integer, number, boolean), `properties` (all of them required, no
@@ -107,75 +107,81 @@ def checked(value: Any, schema: Schema, where: str) -> Any:
     """
     kind = schema["type"]
     if kind == "object":
-        return _object(value, schema, where)
+        return _check_object(value, schema, where)
     if kind == "array":
-        return _array(value, schema, where)
+        return _check_array(value, schema, where)
     if kind in ("integer", "number"):
-        value = _number(value, kind, where)
+        value = _check_number(value, kind, where)
     elif type(value) is not {"string": str, "boolean": bool}[kind]:
-        raise _wrong(where, value, f"a {kind}")
+        raise _wrong_type(where, value, f"a {kind}")
     if "enum" in schema and value not in schema["enum"]:
-        raise JudgeOutOfScale(f"{_at(where)} is {shown(value)}; expected one of {_names(schema['enum'])}")
+        raise JudgeOutOfScale(
+            f"{_describe_place(where)} is {quote_excerpt(value)}; expected one of {_join_names(schema['enum'])}"
+        )
     if isinstance(value, str):
-        return storable(value)
-    return value if isinstance(value, bool) else _bounded(value, schema, where)
+        return replace_unstorable(value)
+    return value if isinstance(value, bool) else _check_bounds(value, schema, where)
 
 
-def storable(text: str) -> str:
+def replace_unstorable(text: str) -> str:
     """The text with halves of surrogate pairs and NUL, which no store can hold, replaced by the mark for that."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
-def _object(value: Any, schema: Schema, where: str) -> dict[str, Any]:
+def _check_object(value: Any, schema: Schema, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _wrong(where, value, "an object")
+        raise _wrong_type(where, value, "an object")
     wanted: Mapping[str, Schema] = schema["properties"]
     unknown = next((name for name in value if name not in wanted), None)
     if unknown is not None:
-        raise JudgeMalformed(f"{_at(where)} has an unknown key {shown(unknown)}; expected {_names(wanted)}")
+        raise JudgeMalformed(
+            f"{_describe_place(where)} has an unknown key {quote_excerpt(unknown)}; expected {_join_names(wanted)}"
+        )
     missing = next((name for name in wanted if name not in value), None)
     if missing is not None:
-        raise JudgeMalformed(f"{_at(where)} has no {missing!r}; expected {_names(wanted)}")
-    return {name: checked(value[name], inner, f"{where}.{name}") for name, inner in wanted.items()}
+        raise JudgeMalformed(f"{_describe_place(where)} has no {missing!r}; expected {_join_names(wanted)}")
+    return {name: check_value(value[name], inner, f"{where}.{name}") for name, inner in wanted.items()}
 
 
-def _array(value: Any, schema: Schema, where: str) -> list[Any]:
+def _check_array(value: Any, schema: Schema, where: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _wrong(where, value, "an array")
+        raise _wrong_type(where, value, "an array")
     least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
     if not least <= len(value) <= most:
-        raise JudgeMalformed(f"{_at(where)} has {len(value)} entries; expected {least} to {most}")
-    return [checked(each, schema["items"], f"{where}[{number}]") for number, each in enumerate(value)]
+        raise JudgeMalformed(f"{_describe_place(where)} has {len(value)} entries; expected {least} to {most}")
+    return [check_value(each, schema["items"], f"{where}[{number}]") for number, each in enumerate(value)]
 
 
-def _number(value: Any, kind: str, where: str) -> int | float:
+def _check_number(value: Any, kind: str, where: str) -> int | float:
     if isinstance(value, str) and _NO_NUMBER.match(value.strip()):
-        raise JudgeNotFinite(f"{_at(where)} is {shown(value)}; expected a number")
+        raise JudgeNotFinite(f"{_describe_place(where)} is {quote_excerpt(value)}; expected a number")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(where, value, f"a{'n' if kind == 'integer' else ''} {kind}")
+        raise _wrong_type(where, value, f"a{'n' if kind == 'integer' else ''} {kind}")
     if isinstance(value, float) and not math.isfinite(value):
-        raise JudgeNotFinite(f"{_at(where)} is {value!r}; expected a number")
+        raise JudgeNotFinite(f"{_describe_place(where)} is {value!r}; expected a number")
     if kind == "integer" and isinstance(value, float):
         if not value.is_integer():
-            raise JudgeOutOfScale(f"{_at(where)} is {value!r}; expected a whole number")
+            raise JudgeOutOfScale(f"{_describe_place(where)} is {value!r}; expected a whole number")
         return int(value)
     return value
 
 
-def _bounded(value: int | float, schema: Schema, where: str) -> int | float:
+def _check_bounds(value: int | float, schema: Schema, where: str) -> int | float:
     low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
     if not low <= value <= high:
-        raise JudgeOutOfScale(f"{_at(where)} is {shown(value)}; expected {low:g} to {high:g}")
+        raise JudgeOutOfScale(f"{_describe_place(where)} is {quote_excerpt(value)}; expected {low:g} to {high:g}")
     return value
 
 
-def _wrong(where: str, value: Any, expected: str) -> JudgeError:
-    return JudgeMalformed(f"{_at(where)} is {type(value).__name__} {shown(value)}; expected {expected}")
+def _wrong_type(where: str, value: Any, expected: str) -> JudgeError:
+    return JudgeMalformed(
+        f"{_describe_place(where)} is {type(value).__name__} {quote_excerpt(value)}; expected {expected}"
+    )
 
 
-def _at(where: str) -> str:
+def _describe_place(where: str) -> str:
     return f"the judge's {where.lstrip('.')!r}" if where else "the judge's answer"
 
 
-def _names(names: Mapping[str, Any] | Sequence[Any]) -> str:
+def _join_names(names: Mapping[str, Any] | Sequence[Any]) -> str:
     return ", ".join(repr(name) for name in names)

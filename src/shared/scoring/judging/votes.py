@@ -12,8 +12,8 @@ from typing import Any
 from shared.core.errors import ConfigError, FatalError
 from shared.core.ports import LMAdapter
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import Asked, Question, ask
-from shared.scoring.judging.expected_verdict import weighed
+from shared.scoring.judging.ask_judge import JudgeQuestion, JudgeResponse, ask_judge
+from shared.scoring.judging.expected_verdict import find_expected_verdict
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.scales import Scale
 
@@ -27,7 +27,7 @@ class Vote:
     raw: Any
     value: float
     mass: float | None
-    asked: Asked
+    asked: JudgeResponse
 
     @property
     def reason(self) -> str:
@@ -35,29 +35,29 @@ class Vote:
         return str(self.asked.verdict.get("reason", ""))
 
 
-async def every(questions: Sequence[tuple[LMAdapter, Question, int]]) -> list[Asked | JudgeError]:
+async def ask_all(questions: Sequence[tuple[LMAdapter, JudgeQuestion, int]]) -> list[JudgeResponse | JudgeError]:
     """The verdicts on several questions asked at once, in their order; a judge's failure is a value here.
 
     Raises:
         Whatever else an adapter raised, once all have ended: what ends the run before the rest.
     """
-    found = await asyncio.gather(*(ask(*each) for each in questions), return_exceptions=True)
+    found = await asyncio.gather(*(ask_judge(*each) for each in questions), return_exceptions=True)
     errors = [each for each in found if isinstance(each, BaseException) and not isinstance(each, JudgeError)]
     if errors:
         raise next((each for each in errors if isinstance(each, FatalError | ConfigError)), errors[0])
-    return [each for each in found if isinstance(each, Asked | JudgeError)]
+    return [each for each in found if isinstance(each, JudgeResponse | JudgeError)]
 
 
-def verdict_of(asked: Asked, key: str, scale: Scale, weigh: bool) -> Vote:
+def make_vote(asked: JudgeResponse, key: str, scale: Scale, weigh: bool) -> Vote:
     """A verdict on a scale, weighed by the judge's own probabilities where that is wanted and can be."""
     raw = asked.verdict[key]
-    found = weighed(asked.answer, key, scale.literals) if weigh else None
+    found = find_expected_verdict(asked.answer, key, scale.literals) if weigh else None
     if found is None:
         return Vote(raw, scale.value(raw), None, asked)
     return Vote(raw, found.value, found.mass, asked)
 
 
-def together(votes: Sequence[Vote], failures: Sequence[JudgeError], scale: Scale) -> Score:
+def combine_votes(votes: Sequence[Vote], failures: Sequence[JudgeError], scale: Scale) -> Score:
     """One score of all votes.
 
     Its value is the mean of their values; of names that are not weighed it is the worth of the name with most votes,
@@ -68,7 +68,7 @@ def together(votes: Sequence[Vote], failures: Sequence[JudgeError], scale: Scale
     """
     if len(votes) <= len(failures):
         raise failures[0]
-    value = _value(votes, scale)
+    value = _combined_value(votes, scale)
     nearest = min(votes, key=lambda vote: abs(vote.value - value))
     costs = [vote.asked.cost for vote in votes] + [each.cost for each in failures]
     known = [cost for cost in costs if cost is not None]
@@ -81,7 +81,7 @@ def together(votes: Sequence[Vote], failures: Sequence[JudgeError], scale: Scale
     )
 
 
-def _value(votes: Sequence[Vote], scale: Scale) -> float:
+def _combined_value(votes: Sequence[Vote], scale: Scale) -> float:
     if scale.named and any(vote.mass is None for vote in votes):
         counts = Counter(vote.raw for vote in votes)
         most = max(counts.values())

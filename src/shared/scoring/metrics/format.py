@@ -20,22 +20,22 @@ class _NotJson(Exception):
     """The text is no JSON; the message says where and why."""
 
 
-def _parsed(text: str, fenced: bool) -> Any:
+def _parse_json(text: str, fenced: bool) -> Any:
     """The value that a text holds, strictly by RFC 8259: `NaN` and `Infinity` are no JSON."""
     inside = _FENCED.fullmatch(text) if fenced else None
     try:
-        return json.loads(inside[1] if inside else text, parse_constant=_refused)
+        return json.loads(inside[1] if inside else text, parse_constant=_refuse_constant)
     except RecursionError:
         raise _NotJson("nested too deeply to be read") from None
     except ValueError as error:
         raise _NotJson(str(error)) from None
 
 
-def _refused(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
-def _kind(value: Any) -> str:
+def _json_kind(value: Any) -> str:
     names = {dict: "object", list: "array", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "number")
 
@@ -44,7 +44,7 @@ def _kind(value: Any) -> str:
 def format_json(text: str, *, kind: Literal["any", "object", "array"] = "any", fenced: bool = False) -> Score:
     """1 when the whole answer is JSON, else 0."""
     try:
-        found = _kind(_parsed(text, fenced))
+        found = _json_kind(_parse_json(text, fenced))
     except _NotJson as error:
         return Score(0.0, f"not JSON: {error}")
     return Score(float(kind in ("any", found)), f"JSON: {found}", {"kind": found})
@@ -58,7 +58,7 @@ def format_schema(text: str, *, json_schema: JsonSchema, fenced: bool = False) -
     from referencing import Registry
 
     try:
-        value = _parsed(text, fenced)
+        value = _parse_json(text, fenced)
     except _NotJson as error:
         return Score(0.0, f"not JSON: {error}")
     validator = validator_for(json_schema)(json_schema, registry=Registry())  # an empty one: nothing is ever fetched
@@ -77,7 +77,7 @@ _RULE = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
-def _prose(text: str) -> Iterator[str]:
+def _prose_lines(text: str) -> Iterator[str]:
     """The lines outside of fenced code. A fence that is never closed goes on to the end."""
     fence = ""
     for line in text.splitlines():
@@ -96,7 +96,7 @@ def format_markdown(text: str) -> Score:
     """Half for a header in Markdown, half for a list."""
     headers = lists = 0
     before = ""
-    for line in _prose(text):
+    for line in _prose_lines(text):
         item = _LIST.match(line) is not None and _RULE.match(line) is None
         underlined = _UNDERLINE.match(line) is not None and bool(before.strip()) and not _LIST.match(before)
         headers += _HEADER.match(line) is not None or underlined

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from shared.core.results import Score
 from shared.scoring.metric import metric
-from shared.scoring.text.figures import FIGURE_WORDS, figures, unsupported
+from shared.scoring.text.figures import FIGURE_WORDS, find_figures, find_unsupported
 
 # "no", "not" and their like are content: they turn a sentence round.
 _STOP = """
@@ -38,7 +38,7 @@ _MARKS = re.compile(
 )
 
 
-def words(text: str) -> list[str]:
+def find_words(text: str) -> list[str]:
     """The words of a text, without case and possessive endings, each once."""
     found = (
         _POSSESSIVE.sub("", hit.group(0)) for hit in _WORD.finditer(unicodedata.normalize("NFKC", text).casefold())
@@ -56,13 +56,13 @@ def grounding_score(pred: str, sources: str | Sequence[str], *, hard: bool = Fal
 def grounding(pred: str, sources: str | Sequence[str], *, hard: bool = False) -> Score | None:
     """How far the sources bear out the answer's words, numbers and dates."""
     source = sources if isinstance(sources, str) else "\n".join(sources)
-    claims, rest = figures(_MARKS.sub(" ", pred))
-    content = [word for word in words(rest) if word not in STOP_WORDS and word not in FIGURE_WORDS]
+    claims, rest = find_figures(_MARKS.sub(" ", pred))
+    content = [word for word in find_words(rest) if word not in STOP_WORDS and word not in FIGURE_WORDS]
     if not content and not claims:
         return None
-    known = set(words(source))
+    known = set(find_words(source))
     missing = [word for word in content if word not in known]
-    wrong = unsupported(claims, figures(source)[0])
+    wrong = find_unsupported(claims, find_figures(source)[0])
     value = 1 - len(missing) / len(content) if content else 1.0
     if wrong:
         value *= 0.0 if hard else 0.5 * (1 - len(wrong) / len(claims))
@@ -73,15 +73,15 @@ def grounding(pred: str, sources: str | Sequence[str], *, hard: bool = False) ->
         "figures": len(claims),
         "missing_figures": shown[:20],
     }
-    return Score(value, _why(missing, content, shown, len(claims)), signals)
+    return Score(value, _explain(missing, content, shown, len(claims)), signals)
 
 
-def _why(missing: Sequence[str], content: Sequence[str], wrong: Sequence[str], claims: int) -> str:
-    parts = [f"{len(wrong)} of {claims} figures are not in the sources: {_few(wrong)}"] if wrong else []
+def _explain(missing: Sequence[str], content: Sequence[str], wrong: Sequence[str], claims: int) -> str:
+    parts = [f"{len(wrong)} of {claims} figures are not in the sources: {_join_some(wrong)}"] if wrong else []
     if missing:
-        parts.append(f"{len(missing)} of {len(content)} words are not in the sources: {_few(missing)}")
+        parts.append(f"{len(missing)} of {len(content)} words are not in the sources: {_join_some(missing)}")
     return "; ".join(parts) or f"all {len(content)} words and {claims} figures are in the sources"
 
 
-def _few(names: Sequence[str]) -> str:
+def _join_some(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -11,7 +11,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Score
 from shared.scoring.metric import metric
 from shared.scoring.parameter_types import AtLeastOne, ItemPath, Language, Languages
-from shared.scoring.text.language_detection import codes, detect, primary
+from shared.scoring.text.language_detection import detect_language, language_codes, primary_language
 
 Share = Annotated[float, Ge(0.0), Le(1.0)]
 
@@ -28,15 +28,17 @@ def language(
 ) -> Score | None:
     """1 when the answer is in the expected language, else 0; what is too short or unclear does not apply."""
     among = tuple(languages or ())
-    found = detect(item.actual_output or "", among, min_letters)
-    wanted = expected or _wanted(item, expected_from, among, min_letters, min_confidence)
+    found = detect_language(item.actual_output or "", among, min_letters)
+    wanted = expected or _expected_language(item, expected_from, among, min_letters, min_confidence)
     if found is None or wanted is None or found.confidence < min_confidence:
         return None
     why = f"written in {found.code!r}, expected {wanted!r}"
     return Score(float(found.code == wanted), why, {"language": found.code, "confidence": found.confidence})
 
 
-def _wanted(item: DatasetItem, path: str | None, among: tuple[str, ...], letters: int, least: float) -> str | None:
+def _expected_language(
+    item: DatasetItem, path: str | None, among: tuple[str, ...], letters: int, least: float
+) -> str | None:
     """The language that the item says, under a path or by its query; None where it says none clearly.
 
     Raises:
@@ -46,8 +48,8 @@ def _wanted(item: DatasetItem, path: str | None, among: tuple[str, ...], letters
         said = item.get(path)
         if said is None or said == "":
             return None
-        if not isinstance(said, str) or primary(said) not in codes():
+        if not isinstance(said, str) or primary_language(said) not in language_codes():
             raise ItemError(f"{path}: found {said!r}; expected a language's code such as 'en' or 'pt-BR'")
-        return primary(said)
-    asked = detect(item.query or "", among, letters)
+        return primary_language(said)
+    asked = detect_language(item.query or "", among, letters)
     return asked.code if asked is not None and asked.confidence >= least else None

@@ -18,28 +18,28 @@ _FIELDS = {"token_logprobs": "token_logprobs"}
 _LARGEST = 709.0  # e to the power of more is no float
 
 
-def _finite(token_logprobs: Sequence[float | None]) -> list[float]:
+def _finite_logprobs(token_logprobs: Sequence[float | None]) -> list[float]:
     return [each for each in token_logprobs if isinstance(each, int | float) and math.isfinite(each)]
 
 
 @metric(fields=_FIELDS, low=None, high=0.0)
 def logprob_sum(token_logprobs: Sequence[float]) -> float | None:
     """Log-probability of the whole answer; falls with its length."""
-    values = _finite(token_logprobs)
+    values = _finite_logprobs(token_logprobs)
     return math.fsum(values) if values else None
 
 
 @metric(fields=_FIELDS, low=None, high=0.0)
 def logprob_mean(token_logprobs: Sequence[float]) -> float | None:
     """Mean log-probability of the answer's tokens."""
-    values = _finite(token_logprobs)
+    values = _finite_logprobs(token_logprobs)
     return math.fsum(values) / len(values) if values else None
 
 
 @metric(fields=_FIELDS, low=None, high=0.0)
 def logprob_min(token_logprobs: Sequence[float]) -> float | None:
     """Log-probability of the answer's least likely token."""
-    return min(_finite(token_logprobs), default=None)
+    return min(_finite_logprobs(token_logprobs), default=None)
 
 
 @metric(fields=_FIELDS, inverse=True, low=1.0, high=None)
@@ -58,7 +58,7 @@ def logprob_metric(
     """Log-probability of the answer, plus 0.05 when it is the expected one, minus 0.5 times the share of the
     negatives that it contains. Without any log-probability minus infinity: never "confident".
     """
-    values = _finite(token_logprobs)
+    values = _finite_logprobs(token_logprobs)
     if not values:
         return -math.inf
     gold = inputs.get("gold")

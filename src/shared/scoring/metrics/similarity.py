@@ -50,30 +50,30 @@ def token_set(pred: str, gold: str, *, ignore_case: bool = True) -> float | None
 @metric(fields=_FIELDS, threshold=0.5)
 def sentence_bleu(pred: str, gold: str, *, ignore_case: bool = False) -> Score | None:
     """BLEU of the answer against the expected output, from 0 to 1."""
-    return _scored("BLEU", _bleu(ignore_case), pred, gold) if gold.strip() else None
+    return _score_sentence("BLEU", _make_bleu(ignore_case), pred, gold) if gold.strip() else None
 
 
 @metric(fields=_FIELDS, threshold=0.5)
 def chrf(pred: str, gold: str, *, word_order: Literal[0, 2] = 0, ignore_case: bool = False) -> Score | None:
     """chrF of the answer against the expected output, from 0 to 1; chrF++ with `word_order: 2`."""
-    return _scored("chrF", _chrf(word_order, ignore_case), pred, gold) if gold.strip() else None
+    return _score_sentence("chrF", _make_chrf(word_order, ignore_case), pred, gold) if gold.strip() else None
 
 
 @cache
-def _bleu(lowercase: bool) -> Metric:
+def _make_bleu(lowercase: bool) -> Metric:
     from sacrebleu.metrics.bleu import BLEU
 
     return BLEU(lowercase=lowercase, effective_order=True)  # as sentences ask for: without it short ones get 0
 
 
 @cache
-def _chrf(word_order: int, lowercase: bool) -> Metric:
+def _make_chrf(word_order: int, lowercase: bool) -> Metric:
     from sacrebleu.metrics.chrf import CHRF
 
     return CHRF(word_order=word_order, lowercase=lowercase)
 
 
-def _scored(name: str, judge: Metric, pred: str, gold: str) -> Score:
+def _score_sentence(name: str, judge: Metric, pred: str, gold: str) -> Score:
     """The score by sacrebleu, from 0 to 1, with the signature that makes it comparable with others'."""
     value = judge.sentence_score(pred, [gold]).score / 100
     return Score(min(value, 1.0), f"{name} {value:.3f}", {"signature": f"{name}|{judge.get_signature()}"})

@@ -13,7 +13,7 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def _squad(text: str) -> str:
+def _normalize_squad(text: str) -> str:
     """The text as SQuAD compares it: lower case, no ASCII punctuation, no articles, single blanks."""
     bare = " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
     return bare or text.lower()  # "the" and "a" are different answers
@@ -27,7 +27,7 @@ def exact_match(
     if strip:
         pred, gold = pred.strip(), gold.strip()
     if normalize:
-        pred, gold = _squad(pred), _squad(gold)
+        pred, gold = _normalize_squad(pred), _normalize_squad(gold)
     elif ignore_case:
         pred, gold = pred.casefold(), gold.casefold()
     return float(pred == gold)
@@ -49,7 +49,7 @@ def contains(
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”\u2019)\]]*+\s++(?![a-z])|\n\s*\n")
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """The sentences of a text: up to `.`, `!`, `?` or `…` before white space that no small letter follows, or up to a
     blank line. Pieces without a letter or digit are none.
     """
@@ -72,7 +72,7 @@ def length(
     """1 when the answer's length is within all bounds, else how near it comes to the bound missed most."""
     if sentence_range is not None and len(sentence_range) != 2:
         raise ValueError(f"length: sentence_range: expected [lowest, highest], found {sentence_range!r}")
-    count, chars = len(sentences(text)), len(text)
+    count, chars = len(split_sentences(text)), len(text)
     value = _closeness(chars, min_chars, max_chars)
     if sentence_range is not None:
         value = min(value, _closeness(count, *sentence_range))

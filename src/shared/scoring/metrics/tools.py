@@ -22,8 +22,8 @@ def tool_correctness(
     mode: Literal["recall", "precision", "f1"] = "recall",
 ) -> Score:
     """Share of the expected tool calls that were made; `mode` may count what was called in excess too."""
-    did, should = _keys(called, compare_args), _keys(expected, compare_args)
-    matched = _common_subsequence(did, should) if in_order else _common(did, should)
+    did, should = _call_keys(called, compare_args), _call_keys(expected, compare_args)
+    matched = _common_subsequence(did, should) if in_order else _count_common(did, should)
     why = f"{matched} of {len(should)} expected calls made, {len(did)} calls in all"
     if not should:
         return Score(float(not did), why)
@@ -32,11 +32,11 @@ def tool_correctness(
     return Score({"recall": recall, "precision": precision, "f1": f1}[mode], why)
 
 
-def _keys(calls: Sequence[ToolCall], with_args: bool) -> list[Key]:
+def _call_keys(calls: Sequence[ToolCall], with_args: bool) -> list[Key]:
     return [(call.name, dict(call.args) if with_args else None) for call in calls]
 
 
-def _common(did: Sequence[Key], should: Sequence[Key]) -> int:
+def _count_common(did: Sequence[Key], should: Sequence[Key]) -> int:
     """How many calls the two have in common, each counted as often as both have it."""
     left = list(did)
     for key in should:

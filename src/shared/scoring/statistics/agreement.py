@@ -68,7 +68,7 @@ class Agreement:
         return self.confusion.n
 
 
-def agree(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None = None) -> Agreement | None:
+def measure_agreement(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None = None) -> Agreement | None:
     """All figures of agreement of two verdicts (0 or 1) per item; None without any item.
 
     `probabilities` are the items' inclusion probabilities, None for equal ones.
@@ -78,7 +78,7 @@ def agree(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None =
     """
     import numpy as np  # late: importing the monitor must not pull it in
 
-    said, truth, pi = verdicts(judge), verdicts(people), chances(probabilities, judge)
+    said, truth, pi = as_verdicts(judge), as_verdicts(people), as_probabilities(probabilities, judge)
     if not len(said) == len(truth) == len(pi):
         raise ValueError(f"expected a verdict of both per item, found {len(said)} and {len(truth)} for {len(pi)}")
     if not len(said):
@@ -87,16 +87,16 @@ def agree(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None =
     cells = [int(np.count_nonzero((said == s) & (truth == t))) for s, t in ((1, 1), (1, 0), (0, 1), (0, 0))]
     return Agreement(
         Confusion(*cells),
-        share((said == truth).astype(float), pi),
-        kappa(said, truth, pi),
-        share(said[good], pi[good]) if good.any() else None,
-        share(1.0 - said[bad], pi[bad]) if bad.any() else None,
-        effective(said[good], pi[good])[1] if good.any() else 0.0,
-        effective(said[bad], pi[bad])[1] if bad.any() else 0.0,
+        share_interval((said == truth).astype(float), pi),
+        cohen_kappa(said, truth, pi),
+        share_interval(said[good], pi[good]) if good.any() else None,
+        share_interval(1.0 - said[bad], pi[bad]) if bad.any() else None,
+        effective_share(said[good], pi[good])[1] if good.any() else 0.0,
+        effective_share(said[bad], pi[bad])[1] if bad.any() else 0.0,
     )
 
 
-def verdicts(values: ArrayLike) -> Floats:
+def as_verdicts(values: ArrayLike) -> Floats:
     """Verdicts as an array of 0.0 and 1.0.
 
     Raises:
@@ -110,14 +110,14 @@ def verdicts(values: ArrayLike) -> Floats:
     return found
 
 
-def chances(probabilities: ArrayLike | None, like: ArrayLike) -> Floats:
+def as_probabilities(probabilities: ArrayLike | None, like: ArrayLike) -> Floats:
     """Inclusion probabilities as an array; equal ones, one per value of `like`, for None."""
     import numpy as np
 
     return np.full(np.size(like), 0.5) if probabilities is None else np.asarray(probabilities, dtype=np.float64)
 
 
-def effective(values: ArrayLike, probabilities: ArrayLike) -> tuple[float, float]:
+def effective_share(values: ArrayLike, probabilities: ArrayLike) -> tuple[float, float]:
     """The weighted share of 1s and the number of equal draws that it is worth, in (0, n]; exactly n for equal weights.
 
     p (1 - p) / se^2 with the standard error of `hajek`; Kish's where the share is 0 or 1 and that tells nothing.
@@ -130,9 +130,9 @@ def effective(values: ArrayLike, probabilities: ArrayLike) -> tuple[float, float
     return p, float(found.n) if math.isclose(worth, found.n) else min(float(found.n), worth)
 
 
-def share(values: ArrayLike, probabilities: ArrayLike) -> Interval:
+def share_interval(values: ArrayLike, probabilities: ArrayLike) -> Interval:
     """The weighted share of 1s with the exact interval of Clopper and Pearson for its effective sample size."""
-    p, n = effective(values, probabilities)
+    p, n = effective_share(values, probabilities)
     return Interval(p, *clopper_pearson(p, n))
 
 
@@ -146,7 +146,7 @@ def clopper_pearson(p: float, n: float) -> tuple[float, float]:
     return min(p, low), max(p, high)
 
 
-def kappa(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None = None) -> Interval | None:
+def cohen_kappa(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None = None) -> Interval | None:
     """Cohen's kappa of two verdicts (0 or 1) per item, (p_o - p_e) / (1 - p_e), in [-1, 1]; None where p_e is 1.
 
     The linearised value of an item is z = ((o - p_o) - (1 - kappa) ((a - p_a)(2 p_b - 1) + (b - p_b)(2 p_a - 1))) /
@@ -154,8 +154,8 @@ def kappa(judge: ArrayLike, people: ArrayLike, probabilities: ArrayLike | None =
     is Wilson's for p_o, with the sample size that this error is worth (at most n), carried over by the formula: so
     perfect agreement on few items is never "1 [1, 1]".
     """
-    a, b = verdicts(judge), verdicts(people)
-    pi = chances(probabilities, a)
+    a, b = as_verdicts(judge), as_verdicts(people)
+    pi = as_probabilities(probabilities, a)
     p_a, p_b = hajek(a, pi).mean, hajek(b, pi).mean
     expected = p_a * p_b + (1.0 - p_a) * (1.0 - p_b)
     same = (a == b).astype(float)
@@ -167,7 +167,7 @@ def fleiss_kappa(passes: Sequence[int], raters: Sequence[int]) -> Interval | Non
     """Fleiss' kappa between people: of item i `passes[i]` among `raters[i]` >= 2 people said that it passes.
 
     Every item counts the same. For two people it is Scott's pi, which is Cohen's kappa where both pass equally often.
-    None where all gave one and the same verdict. The interval is made as that of `kappa`.
+    None where all gave one and the same verdict. The interval is made as that of `cohen_kappa`.
 
     Raises:
         ValueError: for an item with fewer than two people, or more passes than people.
@@ -179,7 +179,7 @@ def fleiss_kappa(passes: Sequence[int], raters: Sequence[int]) -> Interval | Non
         raise ValueError("expected two or more people per item, and between 0 and all of them who pass it")
     if not len(k):
         return None
-    pi = chances(None, k)
+    pi = as_probabilities(None, k)
     rate = k / m
     p = hajek(rate, pi).mean
     same = (k * (k - 1.0) + (m - k) * (m - k - 1.0)) / (m * (m - 1.0))

@@ -18,8 +18,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population, was_thinned
-from shared.scoring.statistics.hajek import Weighted, hajek, wilson
-from shared.scoring.statistics.two_phase import Chances, Judged, answered, share, two_phase
+from shared.scoring.statistics.hajek import WeightedMean, hajek, wilson
+from shared.scoring.statistics.two_phase import (
+    ProxyColumns,
+    ProxyData,
+    answer_probabilities,
+    proportion_interval,
+    two_phase,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,12 +33,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Bounded = tuple[float | None, float | None, float | None]
+BoundedValue = tuple[float | None, float | None, float | None]
 """An estimate with its lower and upper bound, None where it cannot be given."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class MetricRows:
     """What was said of the sampled items by one metric, in parallel sequences.
 
     `passed` holds 1, 0, or -1 where there was no threshold; None when there never was. `probabilities` None means an
@@ -44,11 +50,11 @@ class Rows:
     probabilities: Sequence[float] | None
     passed: Sequence[int] | None = None
     groups: Sequence[int] | None = None
-    judged: Chances | None = None
+    judged: ProxyData | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MetricContext:
     """What is known of the metric besides its rows. `low` and `high` bound its values, None where unbounded."""
 
     low: float | None = None
@@ -59,7 +65,9 @@ class Facts:
     not_applicable: int = 0
 
 
-def estimate(label: str, rows: Rows, facts: Facts | None = None, population: Population = "process") -> Estimate:
+def estimate_metric(
+    label: str, rows: MetricRows, facts: MetricContext | None = None, population: Population = "process"
+) -> Estimate:
     """Mean and pass rate of one metric over the sampled traffic, with 95 % intervals.
 
     The mean's is a t interval, cut to the metric's range; where every value lies at one end of that range or the other
@@ -69,13 +77,13 @@ def estimate(label: str, rows: Rows, facts: Facts | None = None, population: Pop
     Raises:
         ValueError: for NaN or infinity, or a probability outside (0, 1].
     """
-    facts = facts or Facts()
-    mean: Bounded = (None, None, None)
-    rate: Bounded = (None, None, None)
-    there = _there(rows)
+    facts = facts or MetricContext()
+    mean: BoundedValue = (None, None, None)
+    rate: BoundedValue = (None, None, None)
+    there = _adjust_for_failures(rows)
     if there is not None and there.probabilities is not None and len(there.values):
-        mean = _mean(there, there.probabilities, facts, population)
-        rate = _pass_rate(there, there.probabilities, population)
+        mean = _estimate_mean(there, there.probabilities, facts, population)
+        rate = _estimate_pass_rate(there, there.probabilities, population)
     return Estimate(
         label,
         len(rows.values),
@@ -89,7 +97,7 @@ def estimate(label: str, rows: Rows, facts: Facts | None = None, population: Pop
     )
 
 
-def _there(rows: Rows) -> Rows | None:
+def _adjust_for_failures(rows: MetricRows) -> MetricRows | None:
     """The rows, made up for those that a failing judge took away; None when it left nothing to go by."""
     import numpy as np
 
@@ -98,24 +106,26 @@ def _there(rows: Rows) -> Rows | None:
         return replace(rows, judged=None)  # nothing was left to chance: rows like any other
     if not judged.failed:
         return rows
-    found = answered(judged.chances, judged.failed)
+    found = answer_probabilities(judged.chances, judged.failed)
     if found is None:
         return None
     drawn = np.asarray(rows.probabilities, dtype=np.float64) * found[0]
     return replace(rows, probabilities=drawn.tolist(), judged=replace(judged, chances=found[1].tolist()))
 
 
-def _error(weighted: Weighted, population: Population) -> float | None:
+def _standard_error(weighted: WeightedMean, population: Population) -> float | None:
     return weighted.se_process if population == "process" else weighted.se_traffic
 
 
-def _mean(rows: Rows, probabilities: Sequence[float], facts: Facts, population: Population) -> Bounded:
+def _estimate_mean(
+    rows: MetricRows, probabilities: Sequence[float], facts: MetricContext, population: Population
+) -> BoundedValue:
     import numpy as np  # late: importing the monitor must not pull it in
 
     low, high = facts.low, facts.high
     values = np.asarray(rows.values, dtype=np.float64)
-    weighted = _weighted(rows, values, probabilities, 0.0 if low is None or high is None else high - low)
-    error = _error(weighted, population)
+    weighted = _weighted_mean(rows, values, probabilities, 0.0 if low is None or high is None else high - low)
+    error = _standard_error(weighted, population)
     # The mean stays inside, whatever rounding did and even where the declared range is not the one of the values.
     floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
     if rows.judged is not None:
@@ -123,7 +133,7 @@ def _mean(rows: Rows, probabilities: Sequence[float], facts: Facts, population: 
     if error is None:
         return weighted.mean, None, None
     if rows.judged is None and low is not None and high is not None and bool(np.isin(values, (low, high)).all()):
-        share = _proportion(hajek(values == high, probabilities, rows.groups), population)
+        share = _proportion_interval(hajek(values == high, probabilities, rows.groups), population)
         bounds = tuple(low + (high - low) * each for each in share)
     else:
         from scipy.special import stdtrit
@@ -133,7 +143,7 @@ def _mean(rows: Rows, probabilities: Sequence[float], facts: Facts, population: 
     return weighted.mean, min(weighted.mean, max(floor, bounds[0])), max(weighted.mean, min(ceiling, bounds[1]))
 
 
-def _weighted(rows: Rows, values: Floats, probabilities: Sequence[float], reach: float) -> Weighted:
+def _weighted_mean(rows: MetricRows, values: Floats, probabilities: Sequence[float], reach: float) -> WeightedMean:
     """The weighted mean, over the terms of a second draw where there was one."""
     import numpy as np
 
@@ -144,7 +154,7 @@ def _weighted(rows: Rows, values: Floats, probabilities: Sequence[float], reach:
     return two_phase((probabilities, rows.groups), values, proxies, chances, reach)
 
 
-def _pass_rate(rows: Rows, probabilities: Sequence[float], population: Population) -> Bounded:
+def _estimate_pass_rate(rows: MetricRows, probabilities: Sequence[float], population: Population) -> BoundedValue:
     import numpy as np
 
     verdicts = np.asarray(() if rows.passed is None else rows.passed, dtype=np.int8)
@@ -155,22 +165,22 @@ def _pass_rate(rows: Rows, probabilities: Sequence[float], population: Populatio
     drawn = np.asarray(probabilities, dtype=np.float64)[judged]
     if rows.judged is None:
         weighted = hajek(verdicts[judged], drawn, groups)
-        return (weighted.mean, *_proportion(weighted, population))
+        return (weighted.mean, *_proportion_interval(weighted, population))
     proxies = np.asarray(rows.judged.proxies_passed, dtype=np.float64)[judged]
     chances = np.asarray(rows.judged.chances, dtype=np.float64)[judged]
     weighted = two_phase((drawn, groups), verdicts[judged].astype(np.float64), proxies, chances, 1.0)
     weighted = weighted._replace(mean=min(1.0, max(0.0, weighted.mean)))
     unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
-    return (weighted.mean, *share(weighted, _error(weighted, population), unseen))
+    return (weighted.mean, *proportion_interval(weighted, _standard_error(weighted, population), unseen))
 
 
-def _proportion(weighted: Weighted, population: Population) -> tuple[float, float]:
+def _proportion_interval(weighted: WeightedMean, population: Population) -> tuple[float, float]:
     """Wilson's interval of a weighted proportion, with n_eff = p (1 - p) / se^2; Kish's n where p is 0 or 1.
 
     n_eff is at most n: a standard error from a few rare cases may be far too small by chance (Korn and Graubard). For
     `traffic` both n and Kish's n grow by 1 / (1 - sampled fraction), so that a census has an interval of no width.
     """
-    p, error = weighted.mean, _error(weighted, population)
+    p, error = weighted.mean, _standard_error(weighted, population)
     unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
     if unseen <= 0.0 or math.isclose(unseen + 1.0, 1.0):
         return p, p
@@ -180,7 +190,7 @@ def _proportion(weighted: Weighted, population: Population) -> tuple[float, floa
 
 
 @dataclass(slots=True)
-class _Column:
+class _MetricColumn:
     """What is kept of one metric: 21 bytes a score."""
 
     kind: Kind = "metric"
@@ -189,7 +199,7 @@ class _Column:
     passed: array[int] = field(default_factory=lambda: array("b"))
     groups: array[int] = field(default_factory=lambda: array("i"))
     thresholds: set[float | None] = field(default_factory=set)
-    judged: Judged = field(default_factory=Judged)
+    judged: ProxyColumns = field(default_factory=ProxyColumns)
     queued: int = 0
     failed: int = 0
     unanswered: int = 0
@@ -216,7 +226,7 @@ class EstimateBuilder:
         self._ranges = dict(ranges or {})
         self._allowed = aggregates_allowed
         self._population: Population = population
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, _MetricColumn] = {}
         self._strata: dict[str, int] = {}
 
     def add(self, score: MetricScore, decision: Decision) -> None:
@@ -258,16 +268,16 @@ class EstimateBuilder:
         """
         return tuple(self._estimate(label, column) for label, column in self._columns.items())
 
-    def _column(self, label: str) -> _Column:
+    def _column(self, label: str) -> _MetricColumn:
         found = self._columns.get(label)
         if found is None:
-            found = self._columns[label] = _Column()
+            found = self._columns[label] = _MetricColumn()
         return found
 
-    def _estimate(self, label: str, column: _Column) -> Estimate:
+    def _estimate(self, label: str, column: _MetricColumn) -> Estimate:
         low, high = self._ranges.get(label, (None, None))
         threshold = next(iter(column.thresholds)) if len(column.thresholds) == 1 else None
-        facts = Facts(low, high, threshold, column.kind, column.failed, column.not_applicable)
+        facts = MetricContext(low, high, threshold, column.kind, column.failed, column.not_applicable)
         if not self._allowed or (column.queued and not column.values):
             return Estimate(
                 label,
@@ -280,5 +290,5 @@ class EstimateBuilder:
             )
         groups = None if column.thinned else column.groups
         judged = column.judged.chances_of(column.unanswered)
-        rows = Rows(column.values, column.probabilities, column.passed, groups, judged)
-        return estimate(label, rows, facts, self._population)
+        rows = MetricRows(column.values, column.probabilities, column.passed, groups, judged)
+        return estimate_metric(label, rows, facts, self._population)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _Z = 1.959963984540054  # the normal quantile of 0.975
 
 
-class Weighted(NamedTuple):
+class WeightedMean(NamedTuple):
     """A weighted mean and its standard errors, both None for fewer than two values.
 
     `se_traffic` is against the traffic that was there, `se_process` against the process behind it. `effective_n` is
@@ -38,7 +38,7 @@ class Weighted(NamedTuple):
     fraction: float
 
 
-def hajek(values: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None = None) -> Weighted:
+def hajek(values: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None = None) -> WeightedMean:
     """The weighted mean of a sample by Hájek's estimator, with w = 1/pi.
 
         mean       = sum(w y) / sum(w)
@@ -75,7 +75,7 @@ def hajek(values: ArrayLike, probabilities: ArrayLike, groups: ArrayLike | None 
     count = int(np.count_nonzero(np.bincount(codes)))
     traffic = math.sqrt(float(((1.0 - pi) * squares).sum())) / total if n > 1 else None
     process = math.sqrt(float(squares.sum()) + between) / total if n > 1 else None
-    return Weighted(mean, traffic, n, effective, process, max(1.0, effective - count), min(1.0, n / total))
+    return WeightedMean(mean, traffic, n, effective, process, max(1.0, effective - count), min(1.0, n / total))
 
 
 def _check(y: Floats, pi: Floats) -> None:

@@ -13,7 +13,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class HumanVerdicts:
     """People's verdicts on one claim.
 
     `passed` has the verdict of every item that has one; `undecided` are items on which as many said yes as no.
@@ -27,7 +27,7 @@ class Verdicts:
     kappa: Interval | None = None
 
 
-def settle(labels: Iterable[Label]) -> dict[str, Verdicts]:
+def settle_labels(labels: Iterable[Label]) -> dict[str, HumanVerdicts]:
     """Verdicts by claim. Of one person's several labels on an item the newest stands, of equal or missing times the
     one that came later; labels without a name count as one person's. A value above 0.5 passes, below it does not, and
     0.5 is no verdict.
@@ -38,10 +38,10 @@ def settle(labels: Iterable[Label]) -> dict[str, Verdicts]:
         at = label.at or _LONG_AGO
         if label.who not in people or people[label.who][0] <= at:
             people[label.who] = (at, label.value)
-    return {claim: _verdicts(items) for claim, items in newest.items()}
+    return {claim: _majority_verdicts(items) for claim, items in newest.items()}
 
 
-def _verdicts(items: dict[str, dict[str, tuple[datetime, float]]]) -> Verdicts:
+def _majority_verdicts(items: dict[str, dict[str, tuple[datetime, float]]]) -> HumanVerdicts:
     passed: dict[str, bool] = {}
     undecided: set[str] = set()
     shared: list[tuple[int, int]] = []
@@ -55,4 +55,4 @@ def _verdicts(items: dict[str, dict[str, tuple[datetime, float]]]) -> Verdicts:
         if len(values) > 1:
             shared.append((yes, len(values)))
     kappa = fleiss_kappa([yes for yes, _ in shared], [n for _, n in shared]) if shared else None
-    return Verdicts(passed, frozenset(undecided), len(shared), kappa)
+    return HumanVerdicts(passed, frozenset(undecided), len(shared), kappa)

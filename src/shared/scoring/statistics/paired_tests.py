@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from shared.scoring.statistics.stability import Change, paired_change
+from shared.scoring.statistics.stability import PassRateChange, paired_change
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ _SEED = 20_261_121
 _TIE = 1e-9  # sums that differ by less than this share of the largest are equal but for rounding
 
 
-class Moved(NamedTuple):
+class ItemChange(NamedTuple):
     """One item under both runs."""
 
     item_id: str
@@ -43,7 +43,7 @@ class Moved(NamedTuple):
         return self.after - self.before
 
 
-class Values(NamedTuple):
+class PairedValues(NamedTuple):
     """The values of one label under both runs, each of the `n` items counted once. `difference` is after minus before
     with its 95 % interval, None for fewer than two items; `p` is the two-sided p-value of `flip_test`. `up`, `down`
     and `same` count items; `most` are those that moved furthest, furthest first.
@@ -58,19 +58,19 @@ class Values(NamedTuple):
     up: int
     down: int
     same: int
-    most: tuple[Moved, ...]
+    most: tuple[ItemChange, ...]
 
 
-class Passes(NamedTuple):
+class PairedPasses(NamedTuple):
     """The verdicts of one label under both runs: the pass rates, the change, and the p-value of `mcnemar`."""
 
     before: float
     after: float
-    change: Change
+    change: PassRateChange
     p: float
 
 
-def compare_values(before: Mapping[str, float], after: Mapping[str, float], most: int = 5) -> Values | None:
+def compare_values(before: Mapping[str, float], after: Mapping[str, float], most: int = 5) -> PairedValues | None:
     """A label's finite values by item, under two runs, on the items that both have; None without any.
 
     The interval is Student's for the mean of the differences: d -+ t(0.975, n - 1) s / sqrt(n).
@@ -95,7 +95,7 @@ def compare_values(before: Mapping[str, float], after: Mapping[str, float], most
         half = float(stdtrit(n - 1, 0.975)) * float(moved.std(ddof=1)) / math.sqrt(n)
         bounds = (mean - half, mean + half)
     order = sorted(range(n), key=lambda each: (-abs(moved[each]), ids[each]))
-    return Values(
+    return PairedValues(
         n=n,
         before=math.fsum(a) / n,
         after=math.fsum(b) / n,
@@ -105,18 +105,18 @@ def compare_values(before: Mapping[str, float], after: Mapping[str, float], most
         up=int(np.count_nonzero(moved > 0)),
         down=int(np.count_nonzero(moved < 0)),
         same=int(np.count_nonzero(moved == 0)),
-        most=tuple(Moved(ids[each], float(a[each]), float(b[each])) for each in order[:most] if moved[each]),
+        most=tuple(ItemChange(ids[each], float(a[each]), float(b[each])) for each in order[:most] if moved[each]),
     )
 
 
-def compare_passes(before: Mapping[str, bool], after: Mapping[str, bool]) -> Passes | None:
+def compare_passes(before: Mapping[str, bool], after: Mapping[str, bool]) -> PairedPasses | None:
     """A label's verdicts by item, under two runs, on the items that both have; None without any."""
     change = paired_change(before, after)
     if change is None:
         return None
     both = before.keys() & after.keys()
     first, second = (sum(each[item] for item in both) / change.n for each in (before, after))
-    return Passes(first, second, change, mcnemar(change.to_pass, change.to_fail))
+    return PairedPasses(first, second, change, mcnemar(change.to_pass, change.to_fail))
 
 
 def flip_test(differences: Sequence[float], seed: int = _SEED) -> float:
@@ -140,10 +140,10 @@ def flip_test(differences: Sequence[float], seed: int = _SEED) -> float:
         for each in sizes[1:]:
             sums = np.concatenate((sums + each, sums - each))
         return float(np.count_nonzero(np.abs(sums) >= limit)) / len(sums)
-    return (_as_far(sizes, limit, seed) + 1.0) / (DRAWN + 1.0)
+    return (_count_as_far(sizes, limit, seed) + 1.0) / (DRAWN + 1.0)
 
 
-def _as_far(sizes: Floats, limit: float, seed: int) -> int:
+def _count_as_far(sizes: Floats, limit: float, seed: int) -> int:
     """How many of `DRAWN` random flips give a sum that far from 0, in bounded memory."""
     import numpy as np
 

@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from shared.scoring.statistics.agreement import Interval, share
+from shared.scoring.statistics.agreement import Interval, share_interval
 
 _Z = 1.959963984540054  # the normal quantile of 0.975
 
 
-class Change(NamedTuple):
+class PassRateChange(NamedTuple):
     """The same items judged twice: by how much the pass rate moved, and how many verdicts turned either way."""
 
     moved: Interval
@@ -24,7 +24,7 @@ class Change(NamedTuple):
     to_fail: int
 
 
-class Votes(NamedTuple):
+class VoteStability(NamedTuple):
     """Several votes of one judge on each of `n` items: the share of items on which its votes differ, the chance that
     two votes on one item differ, and the standard deviation of the score between votes on one item.
     """
@@ -36,7 +36,7 @@ class Votes(NamedTuple):
     deviation: float
 
 
-def paired_change(before: Mapping[str, bool], after: Mapping[str, bool]) -> Change | None:
+def paired_change(before: Mapping[str, bool], after: Mapping[str, bool]) -> PassRateChange | None:
     """The change of the pass rate on the items that both passes have verdicts for; None without any.
 
     The interval is the adjusted Wald interval of Bonett and Price: with p = (turns + 1) / (n + 2) for turns to pass and
@@ -52,17 +52,17 @@ def paired_change(before: Mapping[str, bool], after: Mapping[str, bool]) -> Chan
     middle, plain = more - less, (up - down) / n
     half = _Z * math.sqrt((more + less - middle**2) / (n + 2.0))
     low, high = max(-1.0, middle - half), min(1.0, middle + half)
-    return Change(Interval(plain, min(plain, low), max(plain, high)), n, up, down)
+    return PassRateChange(Interval(plain, min(plain, low), max(plain, high)), n, up, down)
 
 
-def difference(first: Interval, second: Interval) -> Interval:
+def interval_difference(first: Interval, second: Interval) -> Interval:
     """`first` minus `second`, independent of each other, with the interval of Newcombe's square-and-add rule."""
     value = first.value - second.value
     low = value - math.hypot(first.value - first.low, second.high - second.value)
     return Interval(value, low, value + math.hypot(first.high - first.value, second.value - second.low))
 
 
-def votes(passed: Sequence[Sequence[bool]], values: Sequence[Sequence[float]]) -> Votes | None:
+def measure_stability(passed: Sequence[Sequence[bool]], values: Sequence[Sequence[float]]) -> VoteStability | None:
     """What repeated votes say of a judge; None where no item has two. One inner sequence per item in both."""
     several = [each for each in passed if len(each) > 1]
     if not several:
@@ -72,7 +72,7 @@ def votes(passed: Sequence[Sequence[bool]], values: Sequence[Sequence[float]]) -
     spreads = [_variance(each) for each in values if len(each) > 1]
     deviation = math.sqrt(math.fsum(spreads) / len(spreads)) if spreads else 0.0
     n = len(several)
-    return Votes(n, max(map(len, several)), share(split, [0.5] * n), math.fsum(flips) / n, deviation)
+    return VoteStability(n, max(map(len, several)), share_interval(split, [0.5] * n), math.fsum(flips) / n, deviation)
 
 
 def _variance(values: Sequence[float]) -> float:

@@ -15,15 +15,16 @@ is the proxy gives z = c either way, so who was judged need not be known. The sa
     degrees      = 2 n / (kurtosis of w (z - mean) - 1), at most Hájek's: a few terms of weight 1/p make the standard
                    error itself uncertain (Satterthwaite's degrees of freedom, with the kurtosis of the sample)
 
-Of the items that are not judged for certain only the few that were audited are known. When all of these agree with
-the proxy, z shows nothing of what the others may hold. So the error gets one disagreement more than was seen, of half
-the metric's range and of these items' mean weight (`_unseen`). Measured: without it the interval covers .88 to .90
-with six audited items, with it .95 to .99.
+Of the items that are not judged for certain only the few that were audited are known. When all of these agree with the
+proxy, z shows nothing of what the others may hold. So the error gets one disagreement more than was seen, of half the
+metric's range and of these items' mean weight (`_unseen_disagreement`). Measured: without it the interval covers .88
+to .90 with six audited items, with it .95 to .99.
 
 An item whose judge failed is missing, and only a judge that is asked can fail: left at that, judged items would be too
-few among the rest. With the share r of answers among those asked, which solves sum 1 / (1 - p (1 - r)) = items, an item
-is there with the probability q = 1 - p (1 - r), and judged, when it is there, with p r / q (`answered`; response
-homogeneity, the same book, section 15.6). That failures have nothing to do with the verdict is assumed.
+few among the rest. With the share r of answers among those asked, which solves sum 1 / (1 - p (1 - r)) = items, an
+item is there with the probability q = 1 - p (1 - r), and judged, when it is there, with p r / q
+(`answer_probabilities`; response homogeneity, the same book, section 15.6). That failures have nothing to do with the
+verdict is assumed.
 
 Sources: the difference estimator in two-phase sampling, Särndal, Swensson, Wretman 1992, sections 6.3 and 9.7; the
 same in the statistics of missing data, Robins, Rotnitzky, Zhao 1994 (augmented inverse probability weighting), and
@@ -40,7 +41,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.core.results import MetricScore
-from shared.scoring.statistics.hajek import Weighted, hajek, wilson
+from shared.scoring.statistics.hajek import WeightedMean, hajek, wilson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,7 @@ _HALF = 0.5  # of the range, the size of a disagreement that was not seen
 
 
 @dataclass(frozen=True, slots=True)
-class Chances:
+class ProxyData:
     """Proxy and probability of being judged, in parallel with a metric's rows; for a row without them its own value
     and 1. `proxies_passed` holds 1 or 0, or -1 where there was no threshold. `failed` items have no row, because their
     judge was asked and failed.
@@ -67,7 +68,7 @@ class Chances:
 
 
 @dataclass(slots=True)
-class Judged:
+class ProxyColumns:
     """What is kept besides of a metric that judges by chance: 17 bytes a score, nothing of others."""
 
     proxies: array[float] = field(default_factory=lambda: array("d"))
@@ -89,9 +90,9 @@ class Judged:
         self.chances.append(1.0 if score.chance is None else score.chance)
         self.passed.append(proxy_passed(score))
 
-    def chances_of(self, failed: int) -> Chances:
+    def chances_of(self, failed: int) -> ProxyData:
         """What is kept, with the number of items that have no row."""
-        return Chances(self.proxies, self.chances, self.passed, failed)
+        return ProxyData(self.proxies, self.chances, self.passed, failed)
 
 
 def proxy_passed(score: MetricScore) -> int:
@@ -103,7 +104,7 @@ def proxy_passed(score: MetricScore) -> int:
     return int((proxy >= score.threshold) != inverse)
 
 
-def answered(chances: ArrayLike, failed: int) -> tuple[Floats, Floats] | None:
+def answer_probabilities(chances: ArrayLike, failed: int) -> tuple[Floats, Floats] | None:
     """For each row the probability that it is there, and that of being judged when it is; None when no judge answered,
     as far as can be told.
 
@@ -131,7 +132,7 @@ def two_phase(
     proxies: Floats,
     chances: Floats,
     reach: float,
-) -> Weighted:
+) -> WeightedMean:
     """The weighted mean of the terms and its errors; the mean may lie outside of the values' range.
 
     Args:
@@ -150,15 +151,15 @@ def two_phase(
     w = 1.0 / np.asarray(draw[0], dtype=np.float64)
     total = float(w.sum())
     second = float((w * (1.0 - chances) * (z - proxies) ** 2).sum()) / total**2
-    unseen = _unseen(w, chances, reach) / total**2
+    unseen = _unseen_disagreement(w, chances, reach) / total**2
     return found._replace(
         se_process=math.sqrt(found.se_process**2 + unseen),
         se_traffic=math.sqrt(found.se_traffic**2 + second + unseen),
-        degrees=max(1.0, min(found.degrees, _degrees(w * (z - found.mean)))),
+        degrees=max(1.0, min(found.degrees, _degrees_of_freedom(w * (z - found.mean)))),
     )
 
 
-def share(weighted: Weighted, error: float | None, unseen: float) -> tuple[float, float]:
+def proportion_interval(weighted: WeightedMean, error: float | None, unseen: float) -> tuple[float, float]:
     """The 95 % interval of a proportion: Wilson's with n_eff = p (1 - p) / error^2; at 0 and 1 the error itself.
 
     `unseen` is the part of the population that was not drawn: where everything was, n sets no limit to n_eff.
@@ -173,7 +174,7 @@ def share(weighted: Weighted, error: float | None, unseen: float) -> tuple[float
     return min(low, max(0.0, p - _Z * error)), max(high, min(1.0, p + _Z * error))
 
 
-def _unseen(w: Floats, chances: Floats, reach: float) -> float:
+def _unseen_disagreement(w: Floats, chances: Floats, reach: float) -> float:
     """The square of one more disagreement among the audited items, or 0 when all items were judged for certain."""
     import numpy as np
 
@@ -183,7 +184,7 @@ def _unseen(w: Floats, chances: Floats, reach: float) -> float:
     return float(np.mean((w[unsure] * _HALF * reach) ** 2 * (1.0 - chances[unsure]) / chances[unsure] ** 2))
 
 
-def _degrees(deviations: Floats) -> float:
+def _degrees_of_freedom(deviations: Floats) -> float:
     """Satterthwaite's: 2 / the squared coefficient of variation of the variance."""
     squares = deviations**2
     whole = float(squares.sum())

@@ -82,7 +82,7 @@ _NUMBER_WORDS = re.compile(
 )
 
 
-def figures(text: str) -> tuple[list[Figure], str]:
+def find_figures(text: str) -> tuple[list[Figure], str]:
     """The figures of a text, each once, and the text that is left without them.
 
     A lone "one" is a figure only before a unit: otherwise it is mostly a pronoun.
@@ -90,7 +90,7 @@ def figures(text: str) -> tuple[list[Figure], str]:
     found: dict[Figure, None] = {}
 
     def take(hit: re.Match[str]) -> str:
-        figure = _date(hit) if "month" in hit.re.groupindex or "number" in hit.re.groupindex else _number(hit)
+        figure = _read_date(hit) if "month" in hit.re.groupindex or "number" in hit.re.groupindex else _read_number(hit)
         if figure is None:
             return hit.group(0)
         found.setdefault(figure)
@@ -101,7 +101,7 @@ def figures(text: str) -> tuple[list[Figure], str]:
     return list(found), text
 
 
-def _date(hit: re.Match[str]) -> Date | None:
+def _read_date(hit: re.Match[str]) -> Date | None:
     parts = hit.groupdict()
     year, day = (int(parts[name]) if parts.get(name) else None for name in ("year", "day"))
     month = int(parts["number"]) if parts.get("number") else _MONTHS.index(parts["month"][:3].lower()) + 1
@@ -112,19 +112,19 @@ def _date(hit: re.Match[str]) -> Date | None:
     return Date(hit.group(0), year, month, day, swapped=bool(parts.get("sep")) and (day or 0) <= 12)
 
 
-def _number(hit: re.Match[str]) -> Number | None:
+def _read_number(hit: re.Match[str]) -> Number | None:
     parts = hit.groupdict()
     text, after = hit.group(0), " ".join((parts["after"] or "").lower().split())
     unit = _UNITS.get(after, "")
     shown = text + (after if after in "%$€£" else f" {after}") if unit else text
     if "whole" not in parts:
-        return Number(shown, Decimal(_value(text)), unit) if unit or text.lower() != "one" else None
+        return Number(shown, Decimal(_read_words(text)), unit) if unit or text.lower() != "one" else None
     value = Decimal(re.sub(r"\D", "", parts["whole"]) + (parts["part"] or ""))
     value *= _SCALES.get(parts["short"] or parts["scale"] or "", 1)
     return Number(shown, value, _UNITS.get((parts["before"] or "").lower()) or unit)
 
 
-def _value(words: str) -> int:
+def _read_words(words: str) -> int:
     """The value of number words: `two hundred and five thousand` is 205,000."""
     total = current = 0
     for word in re.split(r"[\s,-]+", words.lower()):
@@ -137,7 +137,7 @@ def _value(words: str) -> int:
     return total + current
 
 
-def unsupported(claims: Iterable[Figure], known: Iterable[Figure]) -> list[Figure]:
+def find_unsupported(claims: Iterable[Figure], known: Iterable[Figure]) -> list[Figure]:
     """The claimed figures that none of the known ones bears out.
 
     A number needs one of equal value whose unit is the same, or is missing on one side; a percentage needs a
@@ -153,18 +153,18 @@ def unsupported(claims: Iterable[Figure], known: Iterable[Figure]) -> list[Figur
         claim
         for claim in claims
         if not (
-            any(_same_date(claim, each) for each in dates)
+            any(_is_same_date(claim, each) for each in dates)
             if isinstance(claim, Date)
-            else any(_same_unit(claim.unit, unit) for unit in units.get(claim.value, ()))
+            else any(_is_same_unit(claim.unit, unit) for unit in units.get(claim.value, ()))
         )
     ]
 
 
-def _same_unit(one: str, other: str) -> bool:
+def _is_same_unit(one: str, other: str) -> bool:
     return one == other or ("%" not in (one, other) and "" in (one, other))
 
 
-def _same_date(claim: Date, known: Date) -> bool:
+def _is_same_date(claim: Date, known: Date) -> bool:
     if claim.year not in (None, known.year):
         return False
     ours, theirs = {(claim.month, claim.day)}, {(known.month, known.day), (known.month, None)}

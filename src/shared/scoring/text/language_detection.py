@@ -22,26 +22,26 @@ _OTHER_NAMES = {"nb": "no", "iw": "he", "in": "id", "fil": "tl"}
 _NO_LANGUAGE = "zxx"
 
 
-class Detected(NamedTuple):
+class DetectedLanguage(NamedTuple):
     """A language's ISO 639-1 code, and how sure the model is of it, from 0 to 1."""
 
     code: str
     confidence: float
 
 
-def primary(code: str) -> str:
+def primary_language(code: str) -> str:
     """The language of a tag such as `pt-BR`: `pt`."""
     found = re.split(r"[-_]", code.strip())[0].lower()
     return _OTHER_NAMES.get(found, found)
 
 
 @cache
-def codes() -> tuple[str, ...]:
+def language_codes() -> tuple[str, ...]:
     """The codes of the languages that can be told apart."""
-    return tuple(sorted(set(_identifier(()).labels) - {_NO_LANGUAGE}))
+    return tuple(sorted(set(_load_identifier(()).labels) - {_NO_LANGUAGE}))
 
 
-def detect(text: str, among: tuple[str, ...] = (), min_letters: int = 15) -> Detected | None:
+def detect_language(text: str, among: tuple[str, ...] = (), min_letters: int = 15) -> DetectedLanguage | None:
     """The language of a text, one of `among` when given; None when it has fewer than `min_letters` letters (a Chinese,
     Japanese or Korean one counts as three) or is in none.
 
@@ -51,12 +51,12 @@ def detect(text: str, among: tuple[str, ...] = (), min_letters: int = 15) -> Det
     letters = sum(each.isalpha() * (3 if "\u2e80" <= each <= "\uffdc" else 1) for each in prose)
     if letters < min_letters:
         return None
-    found = Detected(*_identifier(among).classify(prose))
+    found = DetectedLanguage(*_load_identifier(among).classify(prose))
     return None if found.code == _NO_LANGUAGE else found
 
 
 @lru_cache(maxsize=8)
-def _identifier(among: tuple[str, ...]) -> Any:
+def _load_identifier(among: tuple[str, ...]) -> Any:
     """The model, for all languages or for some.
 
     Raises:

@@ -13,9 +13,9 @@ from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
-from shared.scoring.metric import BoundMetric, MetricOptions, bind, parameters
+from shared.scoring.metric import BoundMetric, MetricOptions, bind, user_parameters
 from shared.scoring.parameter_types import ProjectFile
-from shared.scoring.tree import Child, Node, ordered
+from shared.scoring.tree import Child, Node, order_nodes
 from shared.wiring.build.build_embeddings import Embeddings
 from shared.wiring.build.build_models import ModelHandle, Models
 from shared.wiring.config.checker import Checker, GivenByName, describe_value, params_model
@@ -124,7 +124,7 @@ def _asks_elsewhere(metric: BoundMetric) -> bool:
 def _model(target: Any, where: Where, own: dict[str, Any], checker: Checker) -> type[BaseModel] | None:
     """The model of a metric's own parameters; keys that it does not know are noted and taken out of `own`."""
     model: type[BaseModel] | None
-    model = checker.guard(where, lambda: params_model(target, parameters(target), str(where[-1])))
+    model = checker.guard(where, lambda: params_model(target, user_parameters(target), str(where[-1])))
     if model is None:
         return None
     taken = sorted(set(model.model_fields) & {*MetricCommon.model_fields, "class"})
@@ -181,7 +181,7 @@ def build_tree(evaluation: Evaluation, metrics: list[BoundMetric], checker: Chec
                 checker.problem(("evaluation", part, key), f"unknown label {key!r}. {hint(key, labels)}")
     _one_by_chance(nodes, metrics, checker)
     digests = {metric.label: metric.ref.digest for metric in metrics}
-    done: tuple[Node, ...] | None = checker.guard(("evaluation", "model"), lambda: ordered(nodes, digests))
+    done: tuple[Node, ...] | None = checker.guard(("evaluation", "model"), lambda: order_nodes(nodes, digests))
     return done or ()
 
 

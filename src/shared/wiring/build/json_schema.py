@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from shared.core.registry import Registry
 from shared.files.file_sink import FileSink
 from shared.llm.budget.prices import Price
-from shared.scoring.metric import BoundMetric, parameters, spec_of
+from shared.scoring.metric import BoundMetric, user_parameters, spec_of
 from shared.telemetry.otlp_sink import OpenTelemetrySink
 from shared.wiring.build.build_context import with_required
 from shared.wiring.build.build_embeddings import EmbeddingCommon
@@ -95,7 +95,7 @@ def _metrics(registry: Registry) -> Schema:
     branches = []
     for entry in registry.entries():
         target = registry.resolve(entry.name)
-        params = params_model(target, parameters(target), entry.name)
+        params = params_model(target, user_parameters(target), entry.name)
         inner = _model_schema(params)
         for name, info in params.model_fields.items():
             if GivenByName(BoundMetric) in info.metadata:

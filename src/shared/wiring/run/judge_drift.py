@@ -16,21 +16,21 @@ from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
 from shared.monitoring.progress import Progress
 from shared.report.judges.collect_judges import collect_judges
 from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, VersionKey
-from shared.scoring.statistics.label_votes import Verdicts, settle
+from shared.scoring.statistics.label_votes import HumanVerdicts, settle_labels
 
 if TYPE_CHECKING:
     from shared.wiring.build.build_monitor import BuiltMonitor
     from shared.wiring.build.build_stores import OpenStores
 
 
-def read_human_labels(built: BuiltMonitor) -> tuple[dict[str, Verdicts], tuple[str, ...]]:
+def read_human_labels(built: BuiltMonitor) -> tuple[dict[str, HumanVerdicts], tuple[str, ...]]:
     """People's verdicts by claim, and what the user must be told of them.
 
     Raises:
         SourceError: when a label source cannot be read.
     """
     found = [(source.name, [*source.labels()]) for source in built.labelling.sources]
-    people = settle(label for _, labels in found for label in labels)
+    people = settle_labels(label for _, labels in found for label in labels)
     known = {*built.config.metrics_config, *(node.label for node in built.nodes)}
     strangers = [claim for claim in people if claim not in known and not _is_part(claim, known)]
     notes = [
@@ -52,7 +52,7 @@ def _is_part(claim: str, known: set[str]) -> bool:
 
 
 def collect_judge_views(
-    built: BuiltMonitor, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, Verdicts], stream: Stream
+    built: BuiltMonitor, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, HumanVerdicts], stream: Stream
 ) -> tuple[JudgeView, ...]:
     """Every judge of the monitor, now or once, that there are labels or anchors for. Labels for what never was a metric
     have been told by `read_human_labels`, and any text may stand there.

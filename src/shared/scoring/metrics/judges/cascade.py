@@ -26,7 +26,7 @@ from shared.core.errors import ConfigError, ItemError
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore, Score
 from shared.scoring.metric import BoundMetric, metric
-from shared.scoring.verdict_rows import Verdicts, judge
+from shared.scoring.verdict_rows import ItemVerdicts, record_answer
 
 Share = Annotated[float, Ge(0), Le(1)]
 Chance = Annotated[float, Gt(0), Le(1)]
@@ -55,8 +55,8 @@ class Cascade:
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ConfigError(f"found low {self.low:g} above high {self.high:g}; expected the lower bound first")
-        _check("cheap", self.cheap)
-        _check("judge", self.judge)
+        _check_part("cheap", self.cheap)
+        _check_part("judge", self.judge)
         if self.judge.spec.by_chance:
             raise ConfigError(
                 "judge: a cascade asks by chance itself; make it the 'cheap' part, and its judge the judge"
@@ -74,7 +74,7 @@ class Cascade:
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The judge's score, or the cheap one with the chance that the judge had."""
-        cheap = await _asked(self.cheap, item)
+        cheap = await _score_part(self.cheap, item)
         unsure = cheap is None or self.low <= cheap.value <= self.high
         chance = 1.0 if unsure else self.audit
         if cheap is not None and not unsure and unit_interval(f"cascade {self.seed}", item.id) >= self.audit:
@@ -83,7 +83,7 @@ class Cascade:
             return Score(
                 cheap.value, why, signals, cost=cheap.cost, model=cheap.model, proxy=cheap.value, chance=chance
             )
-        said = await _asked(self.judge, item)
+        said = await _score_part(self.judge, item)
         if said is None:
             return None
         proxy = said.value if cheap is None else cheap.value
@@ -98,7 +98,7 @@ class Cascade:
         return Score(said.value, said.explanation, signals, cost=cost, model=said.model, proxy=proxy, chance=chance)
 
 
-def _check(name: str, part: BoundMetric) -> None:
+def _check_part(name: str, part: BoundMetric) -> None:
     problem = (
         "runs in a process of its own"
         if part.blocking
@@ -112,7 +112,7 @@ def _check(name: str, part: BoundMetric) -> None:
         raise ConfigError(f"{name}: {part.spec.name!r} {problem}; it cannot be part of a cascade")
 
 
-async def _asked(part: BoundMetric, item: DatasetItem) -> MetricScore | None:
+async def _score_part(part: BoundMetric, item: DatasetItem) -> MetricScore | None:
     """What a part says of the item, None where it does not apply.
 
     Raises:
@@ -121,8 +121,8 @@ async def _asked(part: BoundMetric, item: DatasetItem) -> MetricScore | None:
     answer = part.call(item)
     if inspect.isawaitable(answer):
         answer = await answer
-    verdicts = Verdicts(item)
-    judge(part, answer, verdicts)
+    verdicts = ItemVerdicts(item)
+    record_answer(part, answer, verdicts)
     if verdicts.failures:
         failure = verdicts.failures[0]
         raise ItemError(f"{part.label}: {failure.kind}: {failure.message}")

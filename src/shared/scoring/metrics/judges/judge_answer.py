@@ -10,16 +10,16 @@ from shared.core.records import DatasetItem
 from shared.core.results import Score
 from shared.scoring.judging.named_judge import (
     TEXT,
-    Asking,
-    Found,
+    EntryVerdict,
+    JudgeSession,
     NamedJudge,
-    first,
-    listed,
-    numbered,
-    share,
-    told,
+    explain_verdicts,
+    limit_entries,
+    mean_worth,
+    number_entries,
+    verdict_signal,
 )
-from shared.scoring.judging.verdicts import closed
+from shared.scoring.judging.verdicts import object_schema
 from shared.scoring.metric import metric
 from shared.scoring.parameter_types import NotBlank, Words
 
@@ -59,16 +59,16 @@ class AnswerRelevancy(NamedJudge):
             return None
         if not answer.strip():
             return Score(0.0, "the answer is blank")
-        asking = Asking(self)
-        one = closed({"statement": TEXT, "reason": TEXT, "verdict": {"type": "string", "enum": list(_RELEVANT)}})
+        session = JudgeSession(self)
+        one = object_schema({"statement": TEXT, "reason": TEXT, "verdict": {"type": "string", "enum": list(_RELEVANT)}})
         shape = {"statements": {"type": "array", "items": one, "maxItems": self.max_entries}}
         judged = {"query": item.query, "actual_output": answer}
-        said = (await asking.ask("relevance", shape, judged, most=self.max_entries))["statements"]
-        found = [Found(n, one["statement"], one["verdict"], one["reason"]) for n, one in enumerate(said, 1)]
+        said = (await session.ask("relevance", shape, judged, most=self.max_entries))["statements"]
+        found = [EntryVerdict(n, one["statement"], one["verdict"], one["reason"]) for n, one in enumerate(said, 1)]
         if not found:
-            return asking.score(0.0, "the answer makes no statement", {"statements": []})
-        why = told(found, _RELEVANT, "statements relevant")
-        return asking.score(share(found, _RELEVANT), why, listed(found, "statements"))
+            return session.score(0.0, "the answer makes no statement", {"statements": []})
+        why = explain_verdicts(found, _RELEVANT, "statements relevant")
+        return session.score(mean_worth(found, _RELEVANT), why, verdict_signal(found, "statements"))
 
 
 @metric(
@@ -98,14 +98,18 @@ class AnswerCompleteness(NamedJudge):
         """The mean coverage of the points."""
         if not (item.query or "").strip():
             return None
-        asking, reference = Asking(self), _there(item.expected_output)
+        session, reference = JudgeSession(self), _none_if_blank(item.expected_output)
         wanted = {"query": item.query, "expected_output": reference}
-        points = await asking.listed("points", "points", wanted, referenced=reference is not None)
+        points = await session.list_texts("points", "points", wanted, referenced=reference is not None)
         if not points:
             return None
         judged = {"query": item.query, "actual_output": item.actual_output, "points": points}
-        found = await asking.each("coverage", _COVERED, numbered(points), judged)
-        return asking.score(share(found, _COVERED), told(found, _COVERED, "points covered"), listed(found, "points"))
+        found = await session.judge_entries("coverage", _COVERED, number_entries(points), judged)
+        return session.score(
+            mean_worth(found, _COVERED),
+            explain_verdicts(found, _COVERED, "points covered"),
+            verdict_signal(found, "points"),
+        )
 
 
 @metric(
@@ -137,11 +141,13 @@ class AnswerCriteria(NamedJudge):
         wanted = own or tuple(self.criteria or ())
         if not wanted:
             return None
-        criteria, asking = first(wanted, self, "the first criterion"), Asking(self)
+        criteria, session = limit_entries(wanted, self, "the first criterion"), JudgeSession(self)
         criteria.require("criteria")
         judged = {"query": item.query, "actual_output": item.actual_output, "criteria": criteria.texts}
-        found = await asking.each("criteria", _MET, criteria.entries, judged)
-        return asking.score(share(found, _MET), told(found, _MET, "criteria met"), listed(found, "criteria"))
+        found = await session.judge_entries("criteria", _MET, criteria.entries, judged)
+        return session.score(
+            mean_worth(found, _MET), explain_verdicts(found, _MET, "criteria met"), verdict_signal(found, "criteria")
+        )
 
 
 @metric(
@@ -171,20 +177,20 @@ class FactualAccuracy(NamedJudge):
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The share of correct claims."""
-        answer, reference = _there(item.actual_output), _there(item.expected_output)
+        answer, reference = _none_if_blank(item.actual_output), _none_if_blank(item.expected_output)
         if answer is None or reference is None:
             return None
-        asking = Asking(self)
-        claims = await asking.listed("claims", "claims", {"query": item.query, "text": answer})
+        session = JudgeSession(self)
+        claims = await session.list_texts("claims", "claims", {"query": item.query, "text": answer})
         if not claims:
             return None
         judged = {"claims": claims, "expected_output": reference}
-        found = await asking.each("accuracy", _ACCURATE, numbered(claims), judged)
+        found = await session.judge_entries("accuracy", _ACCURATE, number_entries(claims), judged)
         counted = [each for each in found if self.strict or each.verdict != "open"]
         if not counted:
             return None
-        why = told(counted, _ACCURATE, "claims agree with the expected output")
-        return asking.score(share(counted, _ACCURATE), why, listed(found, "claims"))
+        why = explain_verdicts(counted, _ACCURATE, "claims agree with the expected output")
+        return session.score(mean_worth(counted, _ACCURATE), why, verdict_signal(found, "claims"))
 
 
 @metric(
@@ -211,17 +217,17 @@ class Tone(NamedJudge):
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The tone's score."""
-        answer, example = _there(item.actual_output), _there(item.expected_output)
+        answer, example = _none_if_blank(item.actual_output), _none_if_blank(item.expected_output)
         if answer is None or (self.expected is None and example is None):
             return None
-        asking = Asking(self)
+        session = JudgeSession(self)
         judged = {"actual_output": answer, "expected_output": example if self.expected is None else None}
         scale = {"type": "integer", "enum": list(range(_LOWEST, _HIGHEST + 1))}
-        said = await asking.ask("tone", {"reason": TEXT, "score": scale}, judged, expected=self.expected or "")
+        said = await session.ask("tone", {"reason": TEXT, "score": scale}, judged, expected=self.expected or "")
         value = (said["score"] - _LOWEST) / (_HIGHEST - _LOWEST)
-        return asking.score(value, said["reason"], {"raw": said["score"]})
+        return session.score(value, said["reason"], {"raw": said["score"]})
 
 
-def _there(text: str | None) -> str | None:
+def _none_if_blank(text: str | None) -> str | None:
     """The text, None when it is blank."""
     return text if text is not None and text.strip() else None

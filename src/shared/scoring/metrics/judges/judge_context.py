@@ -15,15 +15,15 @@ from shared.core.records import DatasetItem
 from shared.core.results import Score
 from shared.scoring.judging.named_judge import (
     TEXT,
-    Asking,
-    Found,
+    EntryVerdict,
+    JudgeSession,
+    LimitedEntries,
     NamedJudge,
-    Shown,
-    first,
-    listed,
-    numbered,
-    share,
-    told,
+    explain_verdicts,
+    limit_entries,
+    mean_worth,
+    number_entries,
+    verdict_signal,
 )
 from shared.scoring.metric import metric
 from shared.scoring.metrics.judges.judge_grounding import SUPPORT
@@ -59,7 +59,7 @@ class ContextualPrecision(NamedJudge):
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The average precision."""
         reference = item.expected_output if (item.expected_output or "").strip() else None
-        return await _of_passages(self, item, reference)
+        return await _judge_passages(self, item, reference)
 
 
 @metric(
@@ -85,7 +85,7 @@ class ContextualRelevancy(NamedJudge):
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The share of relevant passages."""
-        return await _of_passages(self, item, None, ranked=False)
+        return await _judge_passages(self, item, None, ranked=False)
 
 
 @metric(
@@ -111,20 +111,24 @@ class ContextualRecall(NamedJudge):
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The share of claims that the passages support."""
-        passages = _passages(self, item)
+        passages = _limit_passages(self, item)
         if not (item.expected_output or "").strip():
             return None
         if not passages.entries:
             return _NOTHING
-        asking = Asking(self)
-        claims = await asking.listed("claims", "claims", {"query": item.query, "text": item.expected_output})
+        session = JudgeSession(self)
+        claims = await session.list_texts("claims", "claims", {"query": item.query, "text": item.expected_output})
         if not claims:
             return None
         judged = {"claims": claims, "retrieved_content": passages.texts}
-        found = await asking.each("support", SUPPORT, numbered(claims), judged, sources="retrieved_content")
-        why = told(found, SUPPORT, "claims of the expected output are in the passages") + passages.said("passages")
-        signals = listed(found, "claims") | {"passages_left_out": passages.left_out}
-        return asking.score(share(found, SUPPORT), why, signals)
+        found = await session.judge_entries(
+            "support", SUPPORT, number_entries(claims), judged, sources="retrieved_content"
+        )
+        why = explain_verdicts(
+            found, SUPPORT, "claims of the expected output are in the passages"
+        ) + passages.describe_skipped("passages")
+        signals = verdict_signal(found, "claims") | {"passages_left_out": passages.skipped}
+        return session.score(mean_worth(found, SUPPORT), why, signals)
 
 
 @metric(
@@ -145,42 +149,46 @@ class ContextualSufficiency(NamedJudge):
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """Yes, partly or no."""
-        passages = _passages(self, item)
+        passages = _limit_passages(self, item)
         if not (item.query or "").strip():
             return None
         if not passages.entries:
             return _NOTHING
-        asking = Asking(self)
+        session = JudgeSession(self)
         shape = {"reason": TEXT, "verdict": {"type": "string", "enum": list(_ENOUGH)}}
         judged = {"query": item.query, "retrieved_content": passages.texts}
-        said = await asking.ask("sufficiency", shape, judged)
-        why = f"{said['verdict']}: {said['reason']}" + passages.said("passages")
-        signals = {"verdict": said["verdict"], "passages_left_out": passages.left_out}
-        return asking.score(_ENOUGH[said["verdict"]], why, signals)
+        said = await session.ask("sufficiency", shape, judged)
+        why = f"{said['verdict']}: {said['reason']}" + passages.describe_skipped("passages")
+        signals = {"verdict": said["verdict"], "passages_left_out": passages.skipped}
+        return session.score(_ENOUGH[said["verdict"]], why, signals)
 
 
-def _passages(judge: NamedJudge, item: DatasetItem) -> Shown:
-    return first(item.retrieved_content or (), judge, "the first passage")
+def _limit_passages(judge: NamedJudge, item: DatasetItem) -> LimitedEntries:
+    return limit_entries(item.retrieved_content or (), judge, "the first passage")
 
 
-async def _of_passages(
+async def _judge_passages(
     judge: NamedJudge, item: DatasetItem, reference: str | None, ranked: bool = True
 ) -> Score | None:
     """One verdict per passage, as average precision or as a share."""
-    passages = _passages(judge, item)
+    passages = _limit_passages(judge, item)
     if not (item.query or "").strip():
         return None
     if not passages.entries:
         return _NOTHING
-    asking = Asking(judge)
+    session = JudgeSession(judge)
     judged = {"query": item.query, "retrieved_content": passages.texts, "expected_output": reference}
-    found = await asking.each("passages", _RELEVANT, passages.entries, judged, referenced=reference is not None)
-    value = average_precision(found) if ranked else share(found, _RELEVANT)
-    signals = listed(found, "passages") | {"passages_left_out": passages.left_out}
-    return asking.score(value, told(found, _RELEVANT, "passages relevant") + passages.said("passages"), signals)
+    found = await session.judge_entries(
+        "passages", _RELEVANT, passages.entries, judged, referenced=reference is not None
+    )
+    value = average_precision(found) if ranked else mean_worth(found, _RELEVANT)
+    signals = verdict_signal(found, "passages") | {"passages_left_out": passages.skipped}
+    return session.score(
+        value, explain_verdicts(found, _RELEVANT, "passages relevant") + passages.describe_skipped("passages"), signals
+    )
 
 
-def average_precision(found: list[Found]) -> float:
+def average_precision(found: list[EntryVerdict]) -> float:
     """Mean over the relevant places of the precision up to there; 0 when nothing is relevant."""
     places = [each.number for each in found if each.verdict == "relevant"]
     return math.fsum(hits / place for hits, place in enumerate(places, 1)) / len(places) if places else 0.0

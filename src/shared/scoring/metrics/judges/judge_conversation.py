@@ -13,9 +13,17 @@ from typing import ClassVar
 from shared.core.conversation import Conversation
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.fencing import texts_of
+from shared.scoring.judging.fencing import as_texts
 from shared.scoring.judging.judge_errors import JudgeTooLong
-from shared.scoring.judging.named_judge import Asking, NamedJudge, Shown, listed, numbered, share, told
+from shared.scoring.judging.named_judge import (
+    JudgeSession,
+    LimitedEntries,
+    NamedJudge,
+    explain_verdicts,
+    mean_worth,
+    number_entries,
+    verdict_signal,
+)
 from shared.scoring.metric import metric
 from shared.scoring.parameter_types import Words
 
@@ -54,14 +62,18 @@ class GoalCompletion(NamedJudge):
         asked = () if talk is None else tuple(text for text in talk.texts("user") if text.strip())
         if talk is None or not asked or not any(text.strip() for text in talk.texts("assistant")):
             return None
-        messages = _whole(talk, self)
-        asking = Asking(self)
-        goals = list(self.goals or ()) or await asking.listed("goals", "goals", {"messages": asked})
+        messages = _all_messages(talk, self)
+        session = JudgeSession(self)
+        goals = list(self.goals or ()) or await session.list_texts("goals", "goals", {"messages": asked})
         if not goals:
             return None
         judged = {"goals": goals, "conversation": messages}
-        found = await asking.each("outcomes", _ACHIEVED, numbered(goals), judged)
-        return asking.score(share(found, _ACHIEVED), told(found, _ACHIEVED, "goals achieved"), listed(found, "goals"))
+        found = await session.judge_entries("outcomes", _ACHIEVED, number_entries(goals), judged)
+        return session.score(
+            mean_worth(found, _ACHIEVED),
+            explain_verdicts(found, _ACHIEVED, "goals achieved"),
+            verdict_signal(found, "goals"),
+        )
 
 
 @metric(
@@ -93,8 +105,8 @@ class ConversationFlow(NamedJudge):
         talk = item.conversation
         if talk is None or sum(bool(text.strip()) for text in talk.texts("assistant")) < 2:
             return None
-        shown = _newest(talk, self)
-        roles = talk.messages[shown.left_out :]
+        shown = _newest_messages(talk, self)
+        roles = talk.messages[shown.skipped :]
         turns = {
             number: text
             for (number, text), message in zip(shown.entries.items(), roles, strict=True)
@@ -103,16 +115,16 @@ class ConversationFlow(NamedJudge):
         turns = dict(list(turns.items())[-self.max_entries :])
         if not turns:
             raise JudgeTooLong("no message of the assistant is among the newest that the judge is shown")
-        asking = Asking(self)
+        session = JudgeSession(self)
         numbers = ", ".join(map(str, turns))
-        found = await asking.each("turns", _FLOWS, turns, {"conversation": shown.texts}, numbers=numbers)
-        signals = listed(found, "messages") | {"messages_left_out": shown.left_out}
-        why = told(found, _FLOWS, "messages follow") + shown.said("messages")
-        return asking.score(share(found, _FLOWS), why, signals)
+        found = await session.judge_entries("turns", _FLOWS, turns, {"conversation": shown.texts}, numbers=numbers)
+        signals = verdict_signal(found, "messages") | {"messages_left_out": shown.skipped}
+        why = explain_verdicts(found, _FLOWS, "messages follow") + shown.describe_skipped("messages")
+        return session.score(mean_worth(found, _FLOWS), why, signals)
 
 
-def _whole(talk: Conversation, judge: NamedJudge) -> tuple[str, ...]:
-    messages = texts_of(talk)
+def _all_messages(talk: Conversation, judge: NamedJudge) -> tuple[str, ...]:
+    messages = as_texts(talk)
     size = sum(map(len, messages))
     if size > judge.max_chars:
         raise JudgeTooLong(
@@ -121,13 +133,13 @@ def _whole(talk: Conversation, judge: NamedJudge) -> tuple[str, ...]:
     return messages
 
 
-def _newest(talk: Conversation, judge: NamedJudge) -> Shown:
+def _newest_messages(talk: Conversation, judge: NamedJudge) -> LimitedEntries:
     """The newest messages that fit, numbered from 1 among those that are shown."""
-    messages = texts_of(talk)
+    messages = as_texts(talk)
     kept, size = 0, 0
     for message in reversed(messages):
         size += len(message)
         if size > judge.max_chars:
             break
         kept += 1
-    return Shown(numbered(messages[len(messages) - kept :]), len(messages) - kept)
+    return LimitedEntries(number_entries(messages[len(messages) - kept :]), len(messages) - kept)

@@ -8,7 +8,15 @@ from typing import ClassVar
 
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.named_judge import Asking, NamedJudge, first, listed, numbered, share, told
+from shared.scoring.judging.named_judge import (
+    JudgeSession,
+    NamedJudge,
+    explain_verdicts,
+    limit_entries,
+    mean_worth,
+    number_entries,
+    verdict_signal,
+)
 from shared.scoring.metric import metric
 
 SUPPORT: Mapping[str, float] = {"supported": 1.0, "contradicted": 0.0, "unclear": 0.0}
@@ -42,16 +50,21 @@ class Faithfulness(NamedJudge):
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """The share of supported claims."""
-        answer, sources = item.actual_output or "", first(item.retrieved_content or (), self, "the first passage")
+        answer, sources = (
+            item.actual_output or "",
+            limit_entries(item.retrieved_content or (), self, "the first passage"),
+        )
         if not answer.strip() or not sources.entries:
             return None
-        asking = Asking(self)
-        claims = await asking.listed("claims", "claims", {"query": item.query, "text": answer})
+        session = JudgeSession(self)
+        claims = await session.list_texts("claims", "claims", {"query": item.query, "text": answer})
         if not claims:
             return None
         judged = {"claims": claims, "retrieved_content": sources.texts}
-        found = await asking.each("support", SUPPORT, numbered(claims), judged, sources="retrieved_content")
+        found = await session.judge_entries(
+            "support", SUPPORT, number_entries(claims), judged, sources="retrieved_content"
+        )
         worth = SUPPORT if self.strict else {**SUPPORT, "unclear": 1.0}
-        signals = listed(found, "claims") | {"passages_left_out": sources.left_out}
-        why = told(found, worth, "claims supported by the sources") + sources.said("passages")
-        return asking.score(share(found, worth), why, signals)
+        signals = verdict_signal(found, "claims") | {"passages_left_out": sources.skipped}
+        why = explain_verdicts(found, worth, "claims supported by the sources") + sources.describe_skipped("passages")
+        return session.score(mean_worth(found, worth), why, signals)

@@ -9,11 +9,17 @@ from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import Asked, Manner, identity, question
+from shared.scoring.judging.ask_judge import JudgeOptions, JudgeResponse, make_question, prompt_identity
 from shared.scoring.judging.judge_errors import JudgeError
-from shared.scoring.judging.rubrics import DEFAULT_FIELDS, Brief, by_rubric, by_template, shown_examples
-from shared.scoring.judging.scales import scale_of
-from shared.scoring.judging.votes import every, together, verdict_of
+from shared.scoring.judging.rubrics import (
+    DEFAULT_FIELDS,
+    JudgeInstructions,
+    format_examples,
+    instructions_from_rubric,
+    instructions_from_template,
+)
+from shared.scoring.judging.scales import parse_scale
+from shared.scoring.judging.votes import ask_all, combine_votes, make_vote
 from shared.scoring.metric import metric
 from shared.scoring.parameter_types import AtLeastOne, NotBlank, ProjectFile, Temperature
 
@@ -45,10 +51,10 @@ class LLMJudge:
                 f"votes: {votes} at temperature 0 would be the same vote {votes} times; raise temperature"
             )
         self._model = model
-        self._scale = scale_of(scale)
+        self._scale = parse_scale(scale)
         self._key = "verdict" if self._scale.named else "score"
         self._votes, self._weigh = votes, weigh_by_logprobs
-        self._manner = Manner(
+        self._manner = JudgeOptions(
             max_tokens,
             (_VOTING if votes > 1 else 0.0) if temperature is None else temperature,
             structured_output,
@@ -57,7 +63,7 @@ class LLMJudge:
         )
         self._brief = self._read(rubric, template, fields, examples or [])
         self.reads = self._brief.reads
-        self.identity: Mapping[str, Any] = identity(self._brief.prompt)
+        self.identity: Mapping[str, Any] = prompt_identity(self._brief.prompt)
 
     def _read(
         self,
@@ -65,14 +71,14 @@ class LLMJudge:
         template: ProjectFile | None,
         fields: list[str] | None,
         examples: list[dict[str, Any]],
-    ) -> Brief:
-        shown = shown_examples(examples, self._key, self._scale, fields or DEFAULT_FIELDS)
+    ) -> JudgeInstructions:
+        shown = format_examples(examples, self._key, self._scale, fields or DEFAULT_FIELDS)
         values = {"scale": f'"{self._key}" is {self._scale.words}', "examples": shown}
         if template is not None:
-            return by_template(template, template.identity, rubric, fields, values)
+            return instructions_from_template(template, template.identity, rubric, fields, values)
         if rubric is None:
             raise ConfigError("expected a 'rubric' (what a good answer is, in words) or a 'template' (a Jinja2 file)")
-        return by_rubric(rubric, fields, values)
+        return instructions_from_rubric(rubric, fields, values)
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """Ask all votes at once; None when the item lacks a field that the judge is to see."""
@@ -80,8 +86,8 @@ class LLMJudge:
         if judged is None:
             return None
         shape = {"reason": {"type": "string"}, self._key: self._scale.schema}
-        made = question(self._brief.prompt, shape, judged, self._brief.values, self._manner)
-        found = await every([(self._model, made, vote) for vote in range(self._votes)])
-        given = [each for each in found if isinstance(each, Asked)]
-        votes = [verdict_of(each, self._key, self._scale, self._weigh) for each in given]
-        return together(votes, [each for each in found if isinstance(each, JudgeError)], self._scale)
+        made = make_question(self._brief.prompt, shape, judged, self._brief.values, self._manner)
+        found = await ask_all([(self._model, made, vote) for vote in range(self._votes)])
+        given = [each for each in found if isinstance(each, JudgeResponse)]
+        votes = [make_vote(each, self._key, self._scale, self._weigh) for each in given]
+        return combine_votes(votes, [each for each in found if isinstance(each, JudgeError)], self._scale)

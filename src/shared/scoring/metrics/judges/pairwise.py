@@ -10,11 +10,11 @@ from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import Asked, Manner, Question, identity, question
+from shared.scoring.judging.ask_judge import JudgeOptions, JudgeQuestion, JudgeResponse, make_question, prompt_identity
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.prompt_files import load_prompt
-from shared.scoring.judging.rubrics import Brief, checked_fields
-from shared.scoring.judging.votes import every
+from shared.scoring.judging.rubrics import JudgeInstructions, check_fields
+from shared.scoring.judging.votes import ask_all
 from shared.scoring.metric import metric
 from shared.scoring.parameter_types import AtLeastOne, NotBlank
 
@@ -43,17 +43,17 @@ class PairwiseJudge:
         self._model = model
         self._prompt = load_prompt("pairwise_judge", 1)
         given = ["query"] if fields is None else fields
-        self._context = checked_fields(given) if given else ()  # none: the answers alone
-        self._against = checked_fields([against])[0]
+        self._context = check_fields(given) if given else ()  # none: the answers alone
+        self._against = check_fields([against])[0]
         if self._against == "actual_output":
             raise ConfigError("against: found 'actual_output', the answer itself; expected where another answer stands")
         if not {"actual_output", self._against}.isdisjoint(self._context):  # their names would tell which is whose
             raise ConfigError(f"fields: found {given}; the two answers are shown besides, without their names")
         self._rubric = rubric
-        self._manner = Manner(max_tokens, structured=structured_output, most=max_chars)
-        self._brief = Brief(self._prompt, (*self._context, "actual_output", self._against))
+        self._manner = JudgeOptions(max_tokens, structured=structured_output, most=max_chars)
+        self._brief = JudgeInstructions(self._prompt, (*self._context, "actual_output", self._against))
         self.reads = self._brief.reads
-        self.identity: Mapping[str, Any] = identity(self._prompt)
+        self.identity: Mapping[str, Any] = prompt_identity(self._prompt)
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """Ask in both orders at once; None when the item lacks one of the answers or another field to be shown."""
@@ -64,19 +64,19 @@ class PairwiseJudge:
         if ours == other:
             return Score(0.5, "both answers are the same text", {"position_bias": 0.0})
         orders = [self._question(judged, ours, other), self._question(judged, other, ours)]
-        found = await every([(self._model, each, 0) for each in orders])
+        found = await ask_all([(self._model, each, 0) for each in orders])
         failed = next((each for each in found if isinstance(each, JudgeError)), None)
         if failed is not None:
             raise failed
-        front, back = (each for each in found if isinstance(each, Asked))
-        return _score(front, back)
+        front, back = (each for each in found if isinstance(each, JudgeResponse))
+        return _combine_orders(front, back)
 
-    def _question(self, judged: Mapping[str, Any], first: Any, second: Any) -> Question:
+    def _question(self, judged: Mapping[str, Any], first: Any, second: Any) -> JudgeQuestion:
         shown = {name: judged[name] for name in self._context} | {"first_answer": first, "second_answer": second}
-        return question(self._prompt, _SHAPE, shown, {"rubric": self._rubric}, self._manner)
+        return make_question(self._prompt, _SHAPE, shown, {"rubric": self._rubric}, self._manner)
 
 
-def _score(front: Asked, back: Asked) -> Score:
+def _combine_orders(front: JudgeResponse, back: JudgeResponse) -> Score:
     """The score of two verdicts: the answer stood first in `front` and second in `back`."""
     first, second = _FOR_FIRST[front.verdict["better"]], _FOR_FIRST[back.verdict["better"]]
     value = {(1, -1): 1.0, (-1, 1): 0.0}.get((first, second), 0.5)
