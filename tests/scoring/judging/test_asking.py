@@ -16,8 +16,8 @@ from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.llm.cache.memory_cache import MemoryResponses
 from shared.scoring.judging.ask_judge import (
     DEFAULT_OPTIONS,
-    JudgeOptions,
     JudgeQuestion,
+    JudgeRequestOptions,
     JudgeResponse,
     ask_judge,
     make_question,
@@ -36,7 +36,7 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def asked(query: str = "Why?", manner: JudgeOptions = DEFAULT_OPTIONS) -> JudgeQuestion:
+def asked(query: str = "Why?", manner: JudgeRequestOptions = DEFAULT_OPTIONS) -> JudgeQuestion:
     return make_question(PROMPT, SHAPE, {"query": query, "actual_output": "Because."}, {"rubric": "truth"}, manner)
 
 
@@ -74,7 +74,7 @@ def test_the_judge_is_sent_rules_schema_and_fenced_data() -> None:
 
 def test_a_manner_changes_what_is_sent() -> None:
     judge = ScriptedJudge(good)
-    run(judge, asked(manner=JudgeOptions(max_tokens=7, temperature=None, structured=False, top_logprobs=3)))
+    run(judge, asked(manner=JudgeRequestOptions(max_tokens=7, temperature=None, structured=False, top_logprobs=3)))
     assert judge.seen[0].params == {"max_tokens": 7, "top_logprobs": 3}
 
 

@@ -40,7 +40,7 @@ Messages = tuple[Mapping[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeOptions:
+class JudgeRequestOptions:
     """How a judge is asked. `structured` asks the server to keep to the schema (`response_format`); `top_logprobs`
     above 0 asks for so many alternatives per token; `most` characters at most are shown of each judged field.
     """
@@ -52,7 +52,7 @@ class JudgeOptions:
     most: int = 100_000
 
 
-DEFAULT_OPTIONS = JudgeOptions()
+DEFAULT_OPTIONS = JudgeRequestOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class JudgeQuestion:
     messages: Messages
     schema: Schema
     fence: Fence
-    manner: JudgeOptions = DEFAULT_OPTIONS
+    manner: JudgeRequestOptions = DEFAULT_OPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def make_question(
     properties: Mapping[str, Schema],
     judged: Mapping[str, Any],
     values: Mapping[str, Any] | None = None,
-    manner: JudgeOptions = DEFAULT_OPTIONS,
+    manner: JudgeRequestOptions = DEFAULT_OPTIONS,
 ) -> JudgeQuestion:
     """A question about the judged texts (see `fencing.texts_of` for what they may be).
 

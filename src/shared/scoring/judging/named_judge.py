@@ -16,7 +16,13 @@ from annotated_types import Ge
 
 from shared.core.ports import LMAdapter
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import JudgeOptions, JudgeResponse, ask_judge, make_question, prompt_identity
+from shared.scoring.judging.ask_judge import (
+    JudgeRequestOptions,
+    JudgeResponse,
+    ask_judge,
+    make_question,
+    prompt_identity,
+)
 from shared.scoring.judging.judge_errors import JudgeTooLong, quote_excerpt
 from shared.scoring.judging.prompt_files import load_prompt
 from shared.scoring.judging.verdicts import Schema, object_schema
@@ -64,7 +70,7 @@ class JudgeSession:
 
     def __init__(self, judge: NamedJudge) -> None:
         self._judge = judge
-        self._manner = JudgeOptions(judge.max_tokens, structured=judge.structured_output, most=judge.max_chars)
+        self._manner = JudgeRequestOptions(judge.max_tokens, structured=judge.structured_output, most=judge.max_chars)
         self._asked: list[JudgeResponse] = []
 
     async def ask(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from shared.core.registry import Registry
 from shared.files.file_sink import FileSink
 from shared.llm.budget.prices import Price
-from shared.scoring.metric import BoundMetric, user_parameters, spec_of
+from shared.scoring.metric import BoundMetric, spec_of, user_parameters
 from shared.telemetry.otlp_sink import OpenTelemetrySink
 from shared.wiring.build.build_context import with_required
 from shared.wiring.build.build_embeddings import EmbeddingCommon

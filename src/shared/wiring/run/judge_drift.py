@@ -52,7 +52,11 @@ def _is_part(claim: str, known: set[str]) -> bool:
 
 
 def collect_judge_views(
-    built: BuiltMonitor, reader: RunReader, anchors: AnchorStore | None, people: Mapping[str, HumanVerdicts], stream: Stream
+    built: BuiltMonitor,
+    reader: RunReader,
+    anchors: AnchorStore | None,
+    people: Mapping[str, HumanVerdicts],
+    stream: Stream,
 ) -> tuple[JudgeView, ...]:
     """Every judge of the monitor, now or once, that there are labels or anchors for. Labels for what never was a metric
     have been told by `read_human_labels`, and any text may stand there.

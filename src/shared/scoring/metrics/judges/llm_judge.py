@@ -9,7 +9,7 @@ from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import JudgeOptions, JudgeResponse, make_question, prompt_identity
+from shared.scoring.judging.ask_judge import JudgeRequestOptions, JudgeResponse, make_question, prompt_identity
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.rubrics import (
     DEFAULT_FIELDS,
@@ -54,7 +54,7 @@ class LLMJudge:
         self._scale = parse_scale(scale)
         self._key = "verdict" if self._scale.named else "score"
         self._votes, self._weigh = votes, weigh_by_logprobs
-        self._manner = JudgeOptions(
+        self._manner = JudgeRequestOptions(
             max_tokens,
             (_VOTING if votes > 1 else 0.0) if temperature is None else temperature,
             structured_output,

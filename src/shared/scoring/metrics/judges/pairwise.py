@@ -10,7 +10,13 @@ from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import JudgeOptions, JudgeQuestion, JudgeResponse, make_question, prompt_identity
+from shared.scoring.judging.ask_judge import (
+    JudgeQuestion,
+    JudgeRequestOptions,
+    JudgeResponse,
+    make_question,
+    prompt_identity,
+)
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.prompt_files import load_prompt
 from shared.scoring.judging.rubrics import JudgeInstructions, check_fields
@@ -50,7 +56,7 @@ class PairwiseJudge:
         if not {"actual_output", self._against}.isdisjoint(self._context):  # their names would tell which is whose
             raise ConfigError(f"fields: found {given}; the two answers are shown besides, without their names")
         self._rubric = rubric
-        self._manner = JudgeOptions(max_tokens, structured=structured_output, most=max_chars)
+        self._manner = JudgeRequestOptions(max_tokens, structured=structured_output, most=max_chars)
         self._brief = JudgeInstructions(self._prompt, (*self._context, "actual_output", self._against))
         self.reads = self._brief.reads
         self.identity: Mapping[str, Any] = prompt_identity(self._prompt)
