@@ -72,9 +72,9 @@ def test_a_memory_that_must_be_there_and_is_not_fails_the_run(monitor: Monitor, 
     monitor.store(f"{{type: {store}, must_exist: true}}")
     code, told = monitor.run()
     assert code == 1
-    assert f"the memory of monitor 'watched' is lost: {STORES[store]} is not there" in told
+    assert f"the state of earlier runs of monitor 'watched' is missing: {STORES[store]} is not there" in told
     assert "scored_store.must_exist is true" in told and "cache that kept it was evicted" in told
-    assert "bring it back" in told and "--first-run" in told
+    assert "restore it" in told and "--first-run" in told
     assert not (monitor.folder / "data").exists()
     assert monitor.scored("--first-run") == 5
     monitor.items(7)
@@ -167,11 +167,11 @@ def test_a_dry_run_tells_what_is_lost(monitor: Monitor, capsys: pytest.CaptureFi
     monitor.store("{type: sqlite, must_exist: true}")
     assert main(["run", str(monitor.folder / "m.yaml"), "--dry-run", "--json"]) == 0
     notes = " ".join(json.loads(capsys.readouterr().out)["notes"])
-    assert "a run would fail: the memory of monitor 'watched' is lost" in notes
+    assert "a run would fail: the state of earlier runs of monitor 'watched' is missing" in notes
     assert not (monitor.folder / "data").exists()
 
 
 def test_a_store_without_memory_cannot_be_told_to_have_one(monitor: Monitor) -> None:
     monitor.store("{type: none, must_exist: true}")
     code, told = monitor.run()
-    assert code == 2 and "m.yaml:5  scored_store.must_exist" in told and "remembers nothing" in told
+    assert code == 2 and "m.yaml:5  scored_store.must_exist" in told and "keeps no state of earlier runs" in told

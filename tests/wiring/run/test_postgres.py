@@ -61,7 +61,7 @@ def test_an_empty_server_is_no_memory_where_one_must_exist(project: Project) -> 
     around = {"DATABASE_URL": fresh.replace("postgres:@", "postgres:pass-word-1@"), "TRUELINE_STATE_MUST_EXIST": "1"}
     lost = project.run("m.yaml", **around)
     assert lost.returncode == 1
-    assert "the memory of monitor 'cli' is lost" in lost.stderr and "is not there" in lost.stderr
+    assert "the state of earlier runs of monitor 'cli' is missing" in lost.stderr and "is not there" in lost.stderr
     assert "pass-word-1" not in lost.stderr + lost.stdout
     with psycopg.connect(fresh) as connection:
         assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)

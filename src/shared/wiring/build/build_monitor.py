@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from inspect import signature
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
 from shared.core.errors import ConfigError
-from shared.core.ports import DataSource, SourceContext
+from shared.core.ports import DataSource, SamplingStrategy, SourceContext
 from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
@@ -33,14 +33,15 @@ from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
 from shared.wiring.build.build_models import Models
 from shared.wiring.build.build_sinks import build_sinks, patience_of
-from shared.wiring.build.build_stores import ScoredStoreConfig
+from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation
 from shared.wiring.build.redacting_sinks import build_redactor, redact_outlet
 from shared.wiring.config.checker import Checker, params_model
 from shared.wiring.config.find_config import display_path
+from shared.wiring.config.loaded_config import LoadedConfig
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
 from shared.wiring.config.registries import Registries, build_registries
 from shared.wiring.config.settings import RunEnvironment, read_environment
-from shared.wiring.config.yaml_file import Document, read_document
+from shared.wiring.config.yaml_file import read_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,116 +57,143 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMonitor:
-    """A checked configuration and everything made of it; nothing has been opened yet.
-
-    `redactor` is None where raw text may leave the process. `labelling` is what is known of people's verdicts. With
-    `first_run` the monitor may begin without a memory.
+    """A checked configuration and everything made of it; nothing has been opened yet. `redactor` is None where raw text
+    may leave the process.
     """
 
-    config: MonitorConfig
-    document: Document
-    around: RunEnvironment
+    config: LoadedConfig
     plan: MonitorPlan
-    store: ScoredStoreConfig
+    state: StateLocation
     sinks: tuple[Outlet, ...]
     metrics: tuple[BoundMetric, ...]
     nodes: tuple[Node, ...]
+    models: ModelCosts
+    labels: LabelSources
+    redactor: Redactor | None
     notes: tuple[str, ...]
-    models: Models
-    embeddings: Embeddings
-    money: ModelCosts
-    redactor: Redactor | None = None
-    labelling: LabelSources = field(default_factory=LabelSources)
-    first_run: bool = False
 
 
-def build_monitor(path: Path, wishes: RunOptions = RunOptions(), clock: Clock = utc_now) -> BuiltMonitor:
+def build_monitor(path: Path, options: RunOptions = RunOptions(), clock: Clock = utc_now) -> BuiltMonitor:
     """Check a configuration and make a monitor of it.
 
     Raises:
         ConfigError: with every mistake found, each with file, line and path.
     """
-    around = read_environment(path)
-    overrides = wishes.overrides if wishes.limit is None else (*wishes.overrides, f"source.limit={wishes.limit}")
-    document = read_document(path, display_path(path), around.variables, overrides)
+    overrides = options.overrides if options.limit is None else (*options.overrides, f"source.limit={options.limit}")
+    environment = read_environment(path)
+    document = read_document(path, display_path(path), environment.variables, overrides)
     checker = Checker(document)
-    config = checker.model(MonitorConfig, document.data, ())
-    if config is None:
+    values = checker.model(MonitorConfig, document.data, ())
+    if values is None:
         checker.raise_any()
         raise ConfigError(f"{document.name}: cannot be read")
-    return _Builder(config, document, around, checker, build_registries()).build(wishes, clock)
+    config = LoadedConfig(values, document, environment)
+    return _MonitorBuilder(config, checker, build_registries()).build(options, clock)
 
 
-class _Builder:
-    """Makes the parts of one monitor; mistakes are collected and told together."""
+@dataclass(frozen=True, slots=True)
+class BuiltSource:
+    """A source, and what every source takes besides its own parameters."""
 
-    def __init__(
-        self,
-        config: MonitorConfig,
-        document: Document,
-        around: RunEnvironment,
-        checker: Checker,
-        registries: Registries,
-    ) -> None:
-        self.config, self.document, self.around = config, document, around
-        self.checker, self.registries = checker, registries
+    common: SourceCommon
+    source: DataSource
 
-    def build(self, wishes: RunOptions, clock: Clock) -> BuiltMonitor:
-        config, checker = self.config, self.checker
-        common, source = self._source()
+
+class _MonitorBuilder:
+    """Makes the parts of one monitor; mistakes are collected and reported together."""
+
+    def __init__(self, loaded: LoadedConfig, checker: Checker, registries: Registries) -> None:
+        self.loaded, self.checker, self.registries = loaded, checker, registries
+        self.config, self.root = loaded.values, loaded.environment.root
+
+    def build(self, options: RunOptions, clock: Clock) -> BuiltMonitor:
+        config, checker, environment = self.config, self.checker, self.loaded.environment
+        source = self._source()
+        strategy: SamplingStrategy | None
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
-        models = Models(config.models, self.registries.models, checker, self.around.root)
-        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
-        parts = MetricParts(self.registries.metrics, models, embeddings, self.around.root)
-        metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
-        money = build_model_costs(config, models, embeddings, checker, self.around.root)
-        nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
-        store = self._component(
-            {"type": "sqlite", **config.scored_store}, ("scored_store",), "type", self.registries.stores
+        metrics, nodes, models = self._metrics()
+        store: ScoredStoreConfig | None
+        stored = {"type": "sqlite", **config.scored_store}
+        store = self._component(stored, ("scored_store",), "type", self.registries.stores)
+        scored = [metric.label for metric in metrics] + [node.label for node in nodes]
+        sinks = build_sinks(
+            BuildContext(config, checker, environment, scored, None if source is None else source.source)
         )
-        labels = [metric.label for metric in metrics] + [node.label for node in nodes]
-        sinks = build_sinks(BuildContext(config, checker, self.around, labels, source))
-        self._spreads(strategy, labels)
-        labelling = build_label_sources(config, self.registries, checker, self.around.root)
-        self._thinning(store)
+        self._check_allocation_metric(strategy, scored)
+        labels = build_label_sources(config, self.registries, checker, self.root)
+        self._check_thinning(store)
         checker.raise_any()
-        assert common is not None and source is not None
-        environment = config.environment or self.around.settings.environment
-        remembers = store.remembers and wishes.deduplicate and self.around.settings.deduplicate
-        plan = MonitorPlan(
+        assert source is not None and strategy is not None and store is not None
+        remembers = store.remembers and options.deduplicate and environment.settings.deduplicate
+        runner = Runner(metrics, nodes, self._runner_options())
+        redactor = build_redactor(config.privacy, environment.settings)
+        built = BuiltMonitor(
+            config=self.loaded,
+            plan=self._plan(source, strategy, store, runner, None if remembers else clock()),
+            state=replace(
+                store.location(self.root),
+                required_by=_state_required_by(store.must_exist, environment),
+                first_run=options.first_run,
+            ),
+            sinks=sinks if redactor is None else tuple(redact_outlet(outlet, redactor) for outlet in sinks),
+            metrics=tuple(metrics),
+            nodes=nodes,
+            models=models,
+            labels=labels,
+            redactor=redactor,
+            notes=self._notes(models, redactor),
+        )
+        return _as_dry_run(built) if options.dry_run else built
+
+    def _plan(
+        self,
+        source: BuiltSource,
+        strategy: SamplingStrategy,
+        store: ScoredStoreConfig,
+        runner: Runner,
+        one_off: datetime | None,
+    ) -> MonitorPlan:
+        """The plan of a run; of a run without deduplication at that time, which has a stream of its own."""
+        config, environment = self.config, self.loaded.environment
+        return MonitorPlan(
             name=config.name,
-            stream=_stream(source, config.name, None if remembers else clock()),
-            one_off=not remembers,
-            source=source,
+            stream=_stream(source.source, config.name, one_off),
+            one_off=one_off is not None,
+            source=source.source,
             strategy=strategy,
-            runner=Runner(metrics, nodes, self._runner_options()),
-            again=_again(store, metrics, nodes),
+            runner=runner,
+            again=_again(store, runner),
             limits=Limits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
             patience=patience_of(config.publishing),
             version=config.version,
-            environment=environment,
-            publishing=_publishing(common, config),
-            config_digest=digest(self.document.data),
-            config_text=mask_yaml(self.document.text),
+            environment=config.environment or environment.settings.environment,
+            publishing=_publishing(source.common, config),
+            config_digest=digest(self.loaded.document.data),
+            config_text=mask_yaml(self.loaded.document.text),
             aggregates=strategy.unbiased and (store.keeps_undrawn or strategy.uniform),
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
         )
-        redactor = build_redactor(config.privacy, self.around.settings)
-        notes = self._told(models, money, redactor)
-        sinks = sinks if redactor is None else tuple(redact_outlet(outlet, redactor) for outlet in sinks)
-        made = (plan, store, sinks, tuple(metrics), nodes, notes, models, embeddings, money, redactor, labelling)
-        built = BuiltMonitor(config, self.document, self.around, *made, first_run=wishes.first_run)
-        return _dry(built) if wishes.dry_run else built
 
-    def _told(self, models: Models, money: ModelCosts, redactor: Redactor | None) -> tuple[str, ...]:
-        """What must be said of the configuration."""
+    def _metrics(self) -> tuple[list[BoundMetric], tuple[Node, ...], ModelCosts]:
+        """The metrics, the nodes above them, and the models that they ask with what those cost."""
+        config, checker = self.config, self.checker
+        models = Models(config.models, self.registries.models, checker, self.root)
+        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
+        parts = MetricParts(self.registries.metrics, models, embeddings, self.root)
+        metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
+        costs = build_model_costs(config, models, embeddings, checker, self.root)
+        nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
+        return metrics, nodes, costs
+
+    def _notes(self, costs: ModelCosts, redactor: Redactor | None) -> tuple[str, ...]:
+        """What the user should know of the configuration."""
         evaluation = self.config.evaluation
         return (
-            *_notes(self.config),
-            *price_notes(money),
-            *models.notes(evaluation.max_concurrent, evaluation.timeout),
-            *(() if redactor is None else models.recordings()),
+            *_notes_on_unused_keys(self.config),
+            *price_notes(costs),
+            *costs.models.notes(evaluation.max_concurrent, evaluation.timeout),
+            *(() if redactor is None else costs.models.recordings()),
         )
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:
@@ -184,7 +212,7 @@ class _Builder:
         params = self.checker.model(model, own, where)
         return None if params is None else target(**{name: getattr(params, name) for name in model.model_fields})
 
-    def _source(self) -> tuple[SourceCommon | None, DataSource | None]:
+    def _source(self) -> BuiltSource | None:
         raw, checker = self.config.source, self.checker
         common = {key: value for key, value in raw.items() if key in SourceCommon.model_fields}
         own = {key: value for key, value in raw.items() if key not in SourceCommon.model_fields}
@@ -198,12 +226,12 @@ class _Builder:
             checker.problem(("source", "extractor"), f"{extractor!r} cannot be called; expected a function of a record")
             extract = None
         if target is None or shared is None:
-            return shared, None
+            return None
         params = self._source_params(target, own)
         if params is None or extract is None:
-            return shared, None
-        context = SourceContext(self.around.root, f"{shared.type}:{shared.name}", extract)
-        return shared, target(params, context)
+            return None
+        context = SourceContext(self.root, f"{shared.type}:{shared.name}", extract)
+        return BuiltSource(shared, target(params, context))
 
     def _source_params(self, target: Any, own: dict[str, Any]) -> BaseModel | None:
         model = params_model(target, {}, "source")
@@ -214,13 +242,13 @@ class _Builder:
                 del own[key]
         return self.checker.model(model, own, ("source",))
 
-    def _spreads(self, strategy: Any, labels: list[str]) -> None:
+    def _check_allocation_metric(self, strategy: SamplingStrategy | None, labels: list[str]) -> None:
         """The label whose past scores a Neyman allocation goes by must be one that is scored."""
         label = strategy.metric if isinstance(strategy, Stratified) else None
         if label is not None and labels and label not in labels:
             self.checker.problem(("sampling", "metric"), f"unknown label {label!r}. {hint(label, labels)}")
 
-    def _thinning(self, store: Any) -> None:
+    def _check_thinning(self, store: ScoredStoreConfig | None) -> None:
         """Items that are left out by chance must be remembered: drawn again, they would count twice."""
         budget = self.config.budget
         if budget is not None and budget.on_over == "thin" and store is not None and not store.keeps_undrawn:
@@ -237,9 +265,22 @@ def _stream(source: DataSource, name: str, now: datetime | None) -> Stream:
     return Stream(source.key, name if now is None else f"{name}@{now:%Y%m%dT%H%M%S.%f}")
 
 
-def _again(store: ScoredStoreConfig, metrics: list[BoundMetric], nodes: tuple[Node, ...]) -> Again:
-    reads = tuple(sorted({field for metric in metrics for field in metric.reads}))
-    made = tuple(metric.ref.digest for metric in metrics) + tuple(node.digest for node in nodes)
+def _state_required_by(must_exist: bool | None, environment: RunEnvironment) -> str:
+    """What demands that there is state of earlier runs; empty when nothing does. The file overrides the environment."""
+    if must_exist is not None:
+        return "scored_store.must_exist is true" if must_exist else ""
+    setting = environment.settings.trueline_state_must_exist
+    if setting is not None:
+        return "TRUELINE_STATE_MUST_EXIST is set" if setting else ""
+    number = environment.variables.get("GITHUB_RUN_NUMBER", "")
+    if environment.variables.get("GITHUB_EVENT_NAME") == "schedule" and number.isdecimal() and int(number) > 1:
+        return f"this is scheduled run {number} of its workflow"
+    return ""
+
+
+def _again(store: ScoredStoreConfig, runner: Runner) -> Again:
+    reads = tuple(sorted({field for metric in runner.metrics for field in metric.reads}))
+    made = tuple(metric.ref.digest for metric in runner.metrics) + tuple(node.digest for node in runner.nodes)
     return Again(store.policy, reads, made)
 
 
@@ -259,8 +300,8 @@ def _publishing(common: SourceCommon, config: MonitorConfig) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _notes(config: MonitorConfig) -> list[str]:
-    """Keys that are accepted from older files and do nothing: said, never dropped in silence."""
+def _notes_on_unused_keys(config: MonitorConfig) -> list[str]:
+    """Keys that are accepted from older files and have no effect."""
     given = config.evaluation.model_fields_set
     idle = [key for key in ("trace_granularity", "flush_per_metric", "cache", "errors") if key in given]
     notes = [f"evaluation.{key} is accepted and has no effect" for key in idle]
@@ -269,11 +310,11 @@ def _notes(config: MonitorConfig) -> list[str]:
     return notes
 
 
-def _dry(built: BuiltMonitor) -> BuiltMonitor:
-    """The same monitor for a dry run: metrics that may cost money or time are left out, and said."""
+def _as_dry_run(built: BuiltMonitor) -> BuiltMonitor:
+    """The same monitor for a dry run: metrics that may cost money or time are skipped, with a note."""
     free = [metric for metric in built.metrics if not (metric.is_async or metric.blocking)]
-    left = [metric.label for metric in built.metrics if metric.is_async or metric.blocking]
-    nodes = () if left else built.nodes
-    note = (f"dry run: not called, as they may cost money or time: {', '.join(left)}",) if left else ()
+    skipped = [metric.label for metric in built.metrics if metric.is_async or metric.blocking]
+    nodes = () if skipped else built.nodes
+    note = (f"dry run: not called, as they may cost money or time: {', '.join(skipped)}",) if skipped else ()
     runner = Runner(free, nodes, built.plan.runner.options)
     return replace(built, plan=replace(built.plan, runner=runner, mode="dry_run"), notes=built.notes + note)

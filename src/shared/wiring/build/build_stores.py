@@ -1,10 +1,8 @@
-"""The choices of `scored_store`: where the memory of a monitor lives."""
+"""The choices of `scored_store`: where the state of a monitor is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,6 +17,7 @@ from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.candidates import Policy
+from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import State
 from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.find_config import display_path
@@ -40,194 +39,182 @@ class OpenStores:
     anchors: AnchorStore
 
     def close(self) -> None:
-        """Give the database back."""
+        """Close the database."""
         self.database.close()
 
 
-class NoScoredItems:
-    """Marks nothing and knows nothing: every item is new each time."""
+@dataclass(frozen=True, slots=True)
+class StateLocation:
+    """Where the state of a monitor is kept: the path or URL of a database. `remembers`: runs skip what earlier runs
+    scored. `shared`: all of it is in one database, so that several runs may score one stream at the same time.
+    `required_by` names what demands that there is state of earlier runs; a `first_run` needs none.
+    """
 
-    def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
-        """All of them, each once."""
-        return list(dict.fromkeys(item_ids))
+    address: str
+    remembers: bool = True
+    shared: bool = True
+    required_by: str = ""
+    first_run: bool = False
 
-    def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
-        """Keep nothing."""
+    def __str__(self) -> str:
+        """The path or URL, without a password."""
+        return shown_place(self.address) if self._is_server else display_path(Path(self.address))
 
-    def clear(self, stream: Stream | None = None) -> int:
-        """Nothing was kept."""
-        return 0
+    @property
+    def _is_server(self) -> bool:
+        return "://" in self.address
 
-    def stats(self) -> dict[Stream, int]:
-        """Nothing was kept."""
-        return {}
-
-
-class ScoredStoreConfig(StrictModel):
-    """What every choice has in common."""
-
-    # What the choice means for a monitor: whether it remembers, and whether undrawn items are remembered too.
-    remembers: ClassVar[bool] = True
-    keeps_undrawn: ClassVar[bool] = True
-    # Whether all of it is in one database, so that several runs may score one stream at once.
-    shared: ClassVar[bool] = False
-
-    policy: Policy = Field(default="never", description="when an item that was scored is scored again")
-    must_exist: bool | None = Field(
-        default=None, description="true: a run without the memory of earlier ones fails; default: on a schedule in CI"
-    )
-
-    def address(self, root: Path) -> str:
-        """What the state database is opened by: the path of a file, or a URL."""
-        raise ValueError("every store says where its state is")
-
-    def shown(self, root: Path) -> str:
-        """Where the state is, as it may be shown."""
-        return display_path(Path(self.address(root)))
-
-    def exists(self, root: Path) -> bool:
-        """Whether there is a state already.
+    def exists(self) -> bool:
+        """Whether there is state already.
 
         Raises:
-            StoreError: when a server cannot be asked.
+            StoreError: when a server cannot be reached.
         """
-        return Path(self.address(root)).exists()
+        return has_state(self.address) if self._is_server else Path(self.address).exists()
 
-    def lacks(self, root: Path, stream: Stream) -> str:
-        """What is not there of a stream's memory, in words; empty where it is there. Creates nothing.
+    def find_missing(self, stream: Stream) -> str:
+        """Which state of earlier runs of a stream is missing; empty when none is. Creates nothing.
 
         Raises:
-            StoreError: when it cannot be looked at.
+            StoreError: when the state cannot be read.
         """
-        if not self.exists(root):
-            return f"{self.shown(root)} is not there"
-        opened = self.open(root)
+        if not self.remembers:
+            return ""
+        if not self.exists():
+            return f"{self} is not there"
+        stores = self.open()
         try:
-            known = opened.reader.runs(stream, limit=1)
+            known = stores.reader.runs(stream, limit=1)
         finally:
-            opened.close()
-        return "" if known else f"{self.shown(root)} knows no run of this monitor on {stream.source_key}"
+            stores.close()
+        return "" if known else f"{self} knows no run of this monitor on {stream.source_key}"
 
-    def half(self, root: Path, stream: Stream) -> str:
-        """What is missing of a memory that is kept in two places, in words; empty where it is whole or new."""
+    def find_lost_part(self, stream: Stream) -> str:
+        """Which part is missing of state that is kept in two places; empty when none is."""
         return ""
 
-    def begin(self, root: Path) -> None:
-        """Leave a sign that there was a run, where opening the stores does not."""
+    def begin(self) -> None:
+        """Create what proves that there was a run, unless opening the stores creates it."""
 
-    def open(self, root: Path) -> OpenStores:
+    def open(self) -> OpenStores:
         """Open the stores, creating what is not there yet.
 
         Raises:
             StoreError: when they cannot be opened.
         """
-        return self._opened(root, open_database(self.address(root)))
+        return self._stores(open_database(self.address))
 
-    def look(self, root: Path) -> OpenStores:
+    def open_to_read(self) -> OpenStores:
         """Open the stores to read what is there, also where nothing can be written.
 
         Raises:
             StoreError: when they cannot be opened.
         """
-        return self._opened(root, read_database(self.address(root)))
+        return self._stores(read_database(self.address))
 
-    def _opened(self, root: Path, database: Database) -> OpenStores:
-        scored, runs, reader = self._scored(root, database), SqlRunStore(database), SqlRunReader(database)
-        return OpenStores(scored, runs, reader, database, SqlAnchors(database))
+    def open_if_exists(self) -> OpenStores | None:
+        """Open the stores where they exist; creates nothing."""
+        return self.open() if self.exists() else None
 
-    def peek(self, root: Path) -> tuple[ScoredItemsStore, OpenStores | None]:
-        """What is marked already, and the stores where they exist; creates nothing."""
-        opened = self.open(root) if self.exists(root) else None
-        return (self._unopened(root) if opened is None else opened.scored), opened
+    def scored_items(self, database: Database | None) -> ScoredItemsStore:
+        """Which items were processed; without a database, as far as that is known."""
+        return SqlScoredItems(database) if database is not None and self.remembers else NoScoredItems()
 
-    def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
-        return SqlScoredItems(database)
+    def _stores(self, database: Database) -> OpenStores:
+        runs, reader = SqlRunStore(database), SqlRunReader(database)
+        return OpenStores(self.scored_items(database), runs, reader, database, SqlAnchors(database))
 
-    def _unopened(self, root: Path) -> ScoredItemsStore:
-        return NoScoredItems()
+
+@dataclass(frozen=True, slots=True)
+class CsvStateLocation(StateLocation):
+    """The same with the processed items in a CSV; the database beside it may be lost."""
+
+    csv: Path = Path()
+
+    def find_missing(self, stream: Stream) -> str:
+        """Whether the CSV is missing."""
+        return "" if self.csv.exists() else f"{display_path(self.csv)} is not there"
+
+    def find_lost_part(self, stream: Stream) -> str:
+        """Whether the CSV is missing though the database knows items that it would name."""
+        if self.csv.exists() or not self.exists():
+            return ""
+        database = open_database(self.address)
+        try:
+            processed = SqlScoredItems(database).stats().get(stream, 0)
+        finally:
+            database.close()
+        if not processed:
+            return ""
+        return f"{display_path(self.csv)} is not there, though {self} knows of {processed:,} items of it"
+
+    def begin(self) -> None:
+        """Create the CSV where it is missing, also when the run will have nothing to process."""
+        self._csv().begin()
+
+    def scored_items(self, database: Database | None) -> ScoredItemsStore:
+        """What the CSV names."""
+        return self._csv()
+
+    def _csv(self) -> CsvScoredItems:
+        from shared.files.scored_csv import CsvScoredItems  # late: only this choice needs it
+
+        return CsvScoredItems(self.csv)
+
+
+class ScoredStoreConfig(StrictModel):
+    """What every choice of `scored_store` has in common."""
+
+    # What the choice means for a monitor: whether it remembers, and whether items not sampled are remembered too.
+    remembers: ClassVar[bool] = True
+    keeps_undrawn: ClassVar[bool] = True
+
+    policy: Policy = Field(default="never", description="when an item that was scored is scored again")
+    must_exist: bool | None = Field(
+        default=None,
+        description="true: a run without the state of earlier runs fails; default: on a schedule in CI",
+    )
+
+    def location(self, root: Path) -> StateLocation:
+        """Where the state is; relative paths start from the project's root."""
+        raise NotImplementedError
 
 
 class SqliteStore(ScoredStoreConfig):
     """One SQLite file holds runs, items, decisions, scores and marks."""
 
-    shared: ClassVar[bool] = True
-
     file_path: str = Field(default=STATE, description="the database's file; a relative path starts from the project")
 
-    def address(self, root: Path) -> str:
+    def location(self, root: Path) -> StateLocation:
         """The state database's file."""
-        return str(root / self.file_path)
+        return StateLocation(str(root / self.file_path))
 
 
 class PostgresStore(ScoredStoreConfig):
     """A Postgres database holds runs, items, decisions, scores and marks; several machines may share it."""
 
-    shared: ClassVar[bool] = True
-
     url: SecretStr = Field(description="postgresql://user:password@host/name; better as ${DATABASE_URL}")
 
-    def address(self, root: Path) -> str:
-        """The server's URL, with its password."""
-        return self.url.get_secret_value()
-
-    def shown(self, root: Path) -> str:
-        """The server's URL, without its password."""
-        return shown_place(self.address(root))
-
-    def exists(self, root: Path) -> bool:
-        """Whether the database has Trueline's tables."""
-        return has_state(self.address(root))
+    def location(self, root: Path) -> StateLocation:
+        """The server's URL."""
+        return StateLocation(self.url.get_secret_value())
 
 
 class CsvStore(ScoredStoreConfig):
-    """Marks in an append-only CSV, for cron jobs whose only memory is a cached file; the rest in SQLite beside it."""
+    """Processed items in an append-only CSV, for cron jobs that keep only a cached file; the rest in SQLite."""
 
     keeps_undrawn: ClassVar[bool] = False
 
     file_path: str = Field(default="data/scored_items.csv", description="the CSV file")
     state_path: str = Field(default=STATE, description="the database's file; may be lost between runs")
 
-    def address(self, root: Path) -> str:
-        """The state database's file."""
-        return str(root / self.state_path)
-
-    def lacks(self, root: Path, stream: Stream) -> str:
-        """Whether the CSV is not there, in words; the database may be lost."""
-        path = root / self.file_path
-        return "" if path.exists() else f"{display_path(path)} is not there"
-
-    def half(self, root: Path, stream: Stream) -> str:
-        """Whether the CSV is not there though the database knows of items that it would name."""
-        if (root / self.file_path).exists() or not self.exists(root):
-            return ""
-        database = open_database(self.address(root))
-        try:
-            marked = SqlScoredItems(database).stats().get(stream, 0)
-        finally:
-            database.close()
-        if not marked:
-            return ""
-        csv = display_path(root / self.file_path)
-        return f"{csv} is not there, though {self.shown(root)} knows of {marked:,} items of it"
-
-    def begin(self, root: Path) -> None:
-        """Make the CSV, where it is not there, also when the run will have nothing to mark."""
-        self._csv(root).begin()
-
-    def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
-        return self._csv(root)
-
-    def _unopened(self, root: Path) -> ScoredItemsStore:
-        return self._csv(root)
-
-    def _csv(self, root: Path) -> CsvScoredItems:
-        from shared.files.scored_csv import CsvScoredItems  # late: only this choice needs it
-
-        return CsvScoredItems(root / self.file_path)
+    def location(self, root: Path) -> StateLocation:
+        """The CSV and the state database's file."""
+        return CsvStateLocation(str(root / self.state_path), shared=False, csv=root / self.file_path)
 
 
 class NoStore(ScoredStoreConfig):
-    """No deduplication: each run scores its whole window anew. Runs and scores are still written down."""
+    """No deduplication: each run scores its whole window anew. Runs and scores are still stored."""
 
     remembers: ClassVar[bool] = False
 
@@ -235,18 +222,11 @@ class NoStore(ScoredStoreConfig):
 
     @field_validator("must_exist")
     @classmethod
-    def _no_memory(cls, value: bool | None) -> bool | None:
+    def _needs_no_earlier_state(cls, value: bool | None) -> bool | None:
         if value:
-            raise ValueError("type none remembers nothing, so there is nothing that must exist")
+            raise ValueError("type none keeps no state of earlier runs, so there is none that must exist")
         return value
 
-    def lacks(self, root: Path, stream: Stream) -> str:
-        """Nothing: none is needed."""
-        return ""
-
-    def address(self, root: Path) -> str:
+    def location(self, root: Path) -> StateLocation:
         """The state database's file."""
-        return str(root / self.state_path)
-
-    def _scored(self, root: Path, database: Database) -> ScoredItemsStore:
-        return NoScoredItems()
+        return StateLocation(str(root / self.state_path), remembers=False, shared=False)

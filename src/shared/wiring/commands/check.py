@@ -16,9 +16,9 @@ from shared.wiring.build.build_monitor import BuiltMonitor
 
 def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
     """Lines that say what would be read, drawn, scored, paid, remembered and published."""
-    config, plan = built.config, built.plan
+    config, plan = built.config.values, built.plan
     lines = [
-        f"{built.document.name} is valid.",
+        f"{built.config.document.name} is valid.",
         f"monitor     {config.name}{f', version {config.version}' if config.version else ''}"
         f"{f', environment {plan.environment}' if plan.environment else ''}",
         f"source      {plan.stream.source_key}: {_words(config.source)}",
@@ -27,8 +27,7 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
         *(f"  {_metric(metric)}" for metric in built.metrics),
         *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
         *_models(built, costs),
-        f"memory      {_words(config.scored_store)}; state in {built.store.shown(built.around.root)}; "
-        f"scored again: {built.store.policy}",
+        f"memory      {_words(config.scored_store)}; state in {built.state}; scored again: {built.plan.again.policy}",
         f"publishing  {', '.join(map(_sink, built.sinks)) or 'state database only'}",
         *_verdicts(built),
         f"report      {config.report.path or 'none'}",
@@ -43,7 +42,7 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
 
 def _verdicts(built: BuiltMonitor) -> list[str]:
     """Where people's verdicts come from, if anywhere."""
-    found, anchors = built.labelling, built.config.anchors
+    found, anchors = built.labels, built.config.values.anchors
     sources = ", ".join(source.name for source in found.sources)
     lines = [f"labels      {sources}, chosen {found.chosen.replace('_', ' ')}"] if sources else []
     if anchors is not None:
@@ -55,7 +54,7 @@ def _verdicts(built: BuiltMonitor) -> list[str]:
 
 def _models(built: BuiltMonitor, costs: Sequence[str]) -> list[str]:
     """The models that metrics ask, with their prices, the budget, and what it will cost."""
-    money = built.money
+    money = built.models
     if not money.asked:
         return []
     lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.asked)]
@@ -80,7 +79,7 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
     plan = built.plan
     return {
         "valid": True,
-        "file": built.document.name,
+        "file": built.config.document.name,
         "monitor": plan.name,
         "source_key": plan.stream.source_key,
         "metrics": [
@@ -95,12 +94,12 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
             }
             for metric in built.metrics
         ],
-        "models": {alias: _priced(built.money, alias) for alias in built.money.asked},
-        "budget": None if built.money.allowance is None else plain(built.money.allowance),
+        "models": {alias: _priced(built.models, alias) for alias in built.models.asked},
+        "budget": None if built.models.allowance is None else plain(built.models.allowance),
         "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
         "aggregates": plan.aggregates,
-        "state": built.store.shown(built.around.root),
+        "state": str(built.state),
         "config_digest": plan.config_digest,
         "notes": built.notes,
     }

@@ -42,7 +42,7 @@ def run(options: Namespace) -> int:
     """Run a monitor once, write its HTML report and print the summary."""
     asked = (options.limit, not options.no_dedup, options.dry_run, options.first_run)
     built = _built(options, RunOptions(tuple(options.overrides), *asked))
-    quiet = options.quiet or not built.config.evaluation.show_progress
+    quiet = options.quiet or not built.config.values.evaluation.show_progress
     with metrics_print_to_stderr(), choose_progress_display(quiet) as progress:
         result = run_until_done(run_once(built, progress))
     report = redact_for_display(built, result.report)
@@ -52,7 +52,7 @@ def run(options: Namespace) -> int:
         page, report = try_write_page(built, stored)
     places = {} if page is None else {"report": display_path(page)}
     if not options.dry_run:
-        places["state"] = built.store.shown(built.around.root)
+        places["state"] = str(built.state)
     if options.json:
         print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
     elif not options.quiet:
@@ -91,7 +91,7 @@ def _connected(built: BuiltMonitor) -> int:
     one does not answer.
     """
     there = _state_reached(built)
-    found = built.models.connections()
+    found = built.models.models.connections()
     for alias, wrong in found.items():
         print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
     failed = run_until_done(_all_reached(built))
@@ -101,11 +101,11 @@ def _connected(built: BuiltMonitor) -> int:
 def _state_reached(built: BuiltMonitor) -> bool:
     """Say how far the state database is; whether it can be used."""
     try:
-        found = state_at(built.store.address(built.around.root))
+        found = state_at(built.state.address)
     except StoreError as error:
         print(f"state: {error}", file=sys.stderr)
         return False
-    print(f"state {built.store.shown(built.around.root)}: {found}")
+    print(f"state {built.state}: {found}")
     return True
 
 
@@ -168,9 +168,9 @@ def schema(options: Namespace) -> int:
 def report(options: Namespace) -> int:
     """Write the HTML report of a past run again."""
     built = _built(options, RunOptions(tuple(options.overrides)))
-    if not built.store.exists(built.around.root):
-        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    opened = built.store.look(built.around.root)
+    if not built.state.exists():
+        raise UsageError(f"{built.state}: there is no state yet; run the monitor first")
+    opened = built.state.open_to_read()
     chosen = find_newest_run(opened.reader, built.plan, options.run)
     stored = StoredRun(opened.reader, chosen, try_judge_views(built, opened.reader, opened.anchors, chosen.stream))
     path = write_page(built, stored, None if options.out is None else Path(options.out))
@@ -234,17 +234,17 @@ def cache(options: Namespace) -> int:
     from shared.database.stores.sql_responses import SqlResponses
 
     built = _built(options, RunOptions(tuple(options.overrides)))
-    if not built.store.exists(built.around.root):
-        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
+    if not built.state.exists():
+        raise UsageError(f"{built.state}: there is no state yet; run the monitor first")
     opening = open_database if options.action == "clear" else read_database
-    database = opening(built.store.address(built.around.root))
+    database = opening(built.state.address)
     try:
         responses = SqlResponses(database)
         cleared = responses.clear() if options.action == "clear" else None
         stats = responses.stats()
     finally:
         database.close()
-    where = built.store.shown(built.around.root)
+    where = built.state
     if options.json:
         print(json.dumps({**asdict(stats), "hit_rate": stats.hit_rate, "cleared": cleared}))
     elif cleared is not None:

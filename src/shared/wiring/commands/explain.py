@@ -124,9 +124,9 @@ def _options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -
     return StoryOptions(
         digests=digests | {node.label: node.digest for node in built.nodes},
         max_attempts=built.plan.limits.max_attempts,
-        policy=built.store.policy,
+        policy=built.plan.again.policy,
         postponing=newest is not None and newest.counts.postponed > 0,
-        show_text=built.redactor is None or built.config.privacy.show_text,
+        show_text=built.redactor is None or built.config.values.privacy.show_text,
     )
 
 

@@ -20,15 +20,15 @@ def print_judges(built: BuiltMonitor, as_json: bool) -> int:
         UsageError: when the configuration names neither labels nor anchors, or the monitor has never run.
         SourceError: when labels cannot be read.
     """
-    if not built.labelling.sources and built.config.anchors is None:
+    if not built.labels.sources and built.config.values.anchors is None:
         raise UsageError(
-            f"{built.document.name} has no people's verdicts to hold judges to; add "
+            f"{built.config.document.name} has no people's verdicts to hold judges to; add "
             "`labels: {type: file, path: ...}` (columns item_id, label, value) or `anchors: {path: ...}`"
         )
-    if not built.store.exists(built.around.root):
-        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
+    if not built.state.exists():
+        raise UsageError(f"{built.state}: there is no state yet; run the monitor first")
     people, notes = read_human_labels(built)
-    opened = built.store.look(built.around.root)
+    opened = built.state.open_to_read()
     try:
         stream = built.plan.stream if not built.plan.one_off else find_newest_run(opened.reader, built.plan).stream
         judges = Judges(collect_judge_views(built, opened.reader, opened.anchors, people, stream), notes)
@@ -39,8 +39,8 @@ def print_judges(built: BuiltMonitor, as_json: bool) -> int:
 
 
 def _text(built: BuiltMonitor, judges: Judges) -> str:
-    sources = ", ".join(source.name for source in built.labelling.sources) or "no labels, anchors only"
-    head = f"Judges against people: {built.config.name}, {sources}\n"
+    sources = ", ".join(source.name for source in built.labels.sources) or "no labels, anchors only"
+    head = f"Judges against people: {built.config.values.name}, {sources}\n"
     notes = "".join(f"! {note}\n" for note in judges.notes)
     if not judges.views:
         return (

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from shared.core.errors import UsageError
 from shared.core.results import RunReport, Stream
+from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, Rest, closing, publish_rest
 from shared.report.text.delivery_words import published_lines
 from shared.report.text.mask import told
 from shared.wiring.build.build_monitor import BuiltMonitor
-from shared.wiring.build.build_stores import NoScoredItems, OpenStores
+from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.commands.stored_state import json_values, print_json, print_text, stored_state
 from shared.wiring.run.job import run_until_done
 
@@ -27,7 +28,7 @@ def publish(built: BuiltMonitor, failed: bool, only_list: bool, in_json: bool) -
         UsageError: when there is no state yet, or no sink.
     """
     if not built.sinks:
-        raise UsageError(f"{built.document.name}: `publishing` names no sink, so nothing waits for one")
+        raise UsageError(f"{built.config.document.name}: `publishing` names no sink, so nothing waits for one")
     with stored_state(built) as opened:
         work = _work(built, opened)
         if only_list:

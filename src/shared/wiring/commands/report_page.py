@@ -26,7 +26,7 @@ class StoredRun:
 def try_write_page(built: BuiltMonitor, stored: StoredRun) -> tuple[Path | None, RunReport]:
     """Write the HTML report; a page that cannot be written is said and fails nothing, for the scores are stored."""
     report = stored.report
-    if built.config.report.path is None:
+    if built.config.values.report.path is None:
         return None, report
     try:
         return write_page(built, stored, None), report
@@ -44,18 +44,18 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
     from shared.report.page.html import write_report
     from shared.report.records.page_records import ReportOptions
 
-    config, report = built.config, stored.report
+    config, report = built.config.values, stored.report
     ranges = {metric.label: (metric.spec.low, metric.spec.high) for metric in built.metrics}
     show_text = built.redactor is None or config.privacy.show_text
     options = ReportOptions(days=config.report.days, ranges=ranges, show_text=show_text, cleaner=built.redactor)
     path = out
     if path is None:
         own = report.monitor + (
-            "-no-dedup" if built.store.remembers and report.stream.monitor_key != report.monitor else ""
+            "-no-dedup" if built.state.remembers and report.stream.monitor_key != report.monitor else ""
         )
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
-        path = built.around.root / name.replace("{run_id}", report.run_id)
-    data = collect(stored.reader, redact_for_display(built, report), built.document.text, options)
+        path = built.config.environment.root / name.replace("{run_id}", report.run_id)
+    data = collect(stored.reader, redact_for_display(built, report), built.config.document.text, options)
     write_report(data, path, stored.judges)
     return path
 

@@ -34,7 +34,7 @@ def print_runs(built: BuiltMonitor, limit: int, in_json: bool) -> int:
     elif not found:
         print_text(f"monitor {built.plan.name!r} has no run yet\n")
     else:
-        print_text(runs_text(found, found[0].stream if not built.store.remembers else built.plan.stream))
+        print_text(runs_text(found, found[0].stream if not built.state.remembers else built.plan.stream))
     return 0
 
 

@@ -29,9 +29,9 @@ def stored_state(built: BuiltMonitor) -> Iterator[OpenStores]:
     Raises:
         UsageError: when there is no state yet. StoreError: when it cannot be opened.
     """
-    if not built.store.exists(built.around.root):
-        raise UsageError(f"{built.store.shown(built.around.root)}: there is no state yet; run the monitor first")
-    opened = built.store.look(built.around.root)
+    if not built.state.exists():
+        raise UsageError(f"{built.state}: there is no state yet; run the monitor first")
+    opened = built.state.open_to_read()
     try:
         yield opened
     finally:

@@ -28,8 +28,8 @@ def tables_at(built: BuiltMonitor | None, url: str | None) -> str:
     """
     found = url
     if found is None and built is not None:
-        target = built.config.publishing.database or DatabaseTarget()
-        found = target_address(target, built.config.scored_store, built.around)
+        target = built.config.values.publishing.database or DatabaseTarget()
+        found = target_address(target, built.config.values.scored_store, built.config.environment)
     found = found or os.environ.get("DATABASE_URL")
     if not found:
         raise UsageError("tables: which database? Give a configuration, --url, or the variable DATABASE_URL")

@@ -29,9 +29,9 @@ def read_human_labels(built: BuiltMonitor) -> tuple[dict[str, HumanVerdicts], tu
     Raises:
         SourceError: when a label source cannot be read.
     """
-    found = [(source.name, [*source.labels()]) for source in built.labelling.sources]
+    found = [(source.name, [*source.labels()]) for source in built.labels.sources]
     people = settle_labels(label for _, labels in found for label in labels)
-    known = {*built.config.metrics_config, *(node.label for node in built.nodes)}
+    known = {*built.config.values.metrics_config, *(node.label for node in built.nodes)}
     strangers = [claim for claim in people if claim not in known and not _is_part(claim, known)]
     notes = [
         f"labels for {_clean(built, claim)!r}, which no metric of this monitor is called. {hint(claim, known)}"
@@ -66,13 +66,13 @@ def collect_judge_views(
     """
     versions: dict[str, VersionKey] = {each.label: (each.ref.digest, each.threshold) for each in built.metrics}
     options = JudgeOptions(
-        chosen=built.labelling.chosen,
+        chosen=built.labels.chosen,
         versions=versions | {node.label: (node.digest, node.threshold) for node in built.nodes},
         aggregates=built.plan.aggregates,
-        show_text=built.redactor is None or built.config.privacy.show_text,
+        show_text=built.redactor is None or built.config.values.privacy.show_text,
         cleaner=built.redactor,
     )
-    passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.anchors else []
+    passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.values.anchors else []
     views = collect_judges(reader, stream, people, options, passes, built.plan.again.lot)
     known = set(options.versions)
     return tuple(view for view in views if view.maker or view.label in known or _is_part(view.label, known))
@@ -84,7 +84,7 @@ def try_judge_views(built: BuiltMonitor, reader: RunReader, anchors: AnchorStore
     Raises:
         StoreError: when what is stored cannot be read.
     """
-    if not built.labelling.sources and built.config.anchors is None:
+    if not built.labels.sources and built.config.values.anchors is None:
         return Judges()
     try:
         people, notes = read_human_labels(built)
@@ -95,7 +95,7 @@ def try_judge_views(built: BuiltMonitor, reader: RunReader, anchors: AnchorStore
 
 def anchor_stream(built: BuiltMonitor) -> Stream:
     """What passes over the anchors are kept under: the monitor's own stream, also where runs have one each."""
-    return Stream(built.plan.stream.source_key, built.config.name)
+    return Stream(built.plan.stream.source_key, built.config.values.name)
 
 
 async def judge_anchors_if_due(
@@ -103,17 +103,17 @@ async def judge_anchors_if_due(
 ) -> tuple[str, ...]:
     """Have the anchor set judged by every metric that is due; what must be told of it. It fails no run: scores are
     stored by now."""
-    block, extract = built.config.anchors, built.labelling.extract
-    one_off = built.plan.one_off and built.store.remembers
+    block, extract = built.config.values.anchors, built.labels.extract
+    one_off = built.plan.one_off and built.state.remembers
     if block is None or extract is None or one_off or report.status == "over_budget":
         return ()
     try:
-        file = read_anchors(block.path, built.around.root, extract)
-        chosen = block.metrics or file.labels or built.config.metrics_config
+        file = read_anchors(block.path, built.config.environment.root, extract)
+        chosen = block.metrics or file.labels or built.config.values.metrics_config
         metrics = tuple(metric for metric in built.metrics if metric.label in chosen)
         if not metrics:
             claim = next(iter(chosen))
-            known = hint(claim, built.config.metrics_config)
+            known = hint(claim, built.config.values.metrics_config)
             return (
                 f"the anchors were not judged: no metric is called {_clean(built, claim)!r}, as their labels. {known}",
             )

@@ -18,17 +18,18 @@ from shared.core.results import RunReport
 from shared.core.state.outbox import Outgoing
 from shared.database.engine.database import Database
 from shared.llm.budget.metered_adapter import Account
+from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
 from shared.monitoring.progress import Progress, Silent
+from shared.monitoring.state_check import begin_state, describe_lost_state
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
-from shared.wiring.build.build_stores import NoScoredItems, OpenStores, SqliteStore
+from shared.wiring.build.build_stores import OpenStores, StateLocation
 from shared.wiring.config.find_config import find_config
 from shared.wiring.run.cost_forecast import LOOKED_AT, forecast_cost, read_first_items
 from shared.wiring.run.judge_drift import judge_anchors_if_due
 from shared.wiring.run.spending import PAST, RunSpending, budget_outlook
-from shared.wiring.run.state_check import check_and_begin_state, describe_lost_state
 
 
 class Session:
@@ -61,12 +62,12 @@ async def run_once(built: BuiltMonitor, progress: Progress | None = None, clock:
     """
     if built.plan.mode == "dry_run":
         return await _dry(built, progress or Silent(), clock)
-    check_and_begin_state(built)
-    opened = built.store.open(built.around.root)
+    begin_state(built.plan, built.state)
+    opened = built.state.open()
     scored = NoScoredItems() if built.plan.one_off else opened.scored
     money = RunSpending(built, opened.reader, clock())
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
-    parts = replace(parts, progress=progress or Silent(), shared=built.store.shared)
+    parts = replace(parts, progress=progress or Silent(), shared=built.state.shared)
     parts = replace(parts, last_read=opened.reader.last_read)
     async with open_models(built, opened.database, money.account) as told:
         report = await run_monitor(built.plan, parts)
@@ -95,39 +96,40 @@ async def open_models(
     are asked is counted and paid for in the account. Afterwards the list that it gave says what went wrong at the end.
     """
     told: list[str] = []
-    account, money = account or Account(), built.money
-    built.embeddings.open(money.paid(account))
-    if not built.models.handles:
+    account, money = account or Account(), built.models
+    built.models.embeddings.open(money.paid(account))
+    if not built.models.models.handles:
         try:
             yield told
         finally:
-            told += await built.embeddings.close()
+            told += await built.models.embeddings.close()
         return
     from shared.database.stores.sql_batches import SqlBatches  # late: only metrics with models need it
     from shared.database.stores.sql_responses import CacheLimits, SqlResponses
 
-    kept = built.config.response_cache
+    kept = built.config.values.response_cache
     age = None if kept.max_age_days is None else timedelta(days=kept.max_age_days)
     responses = SqlResponses(database, CacheLimits(age, kept.max_entries, int(kept.max_mb * 1e6)))
     batches, around = SqlBatches(database), (money.inside(account), money.outside(account))
-    built.models.open(responses if kept.enabled else None, batches, *around)
+    built.models.models.open(responses if kept.enabled else None, batches, *around)
     try:
         yield told
     finally:
-        told += [*await built.models.close(), *await built.embeddings.close()]
+        told += [*await built.models.models.close(), *await built.models.embeddings.close()]
         responses.close()
 
 
 async def _dry(built: BuiltMonitor, progress: Progress, clock: Clock) -> MonitorResult:
     """The same pipeline over a database that is thrown away; what is known already is only read."""
     with tempfile.TemporaryDirectory(prefix="trueline-dry-run-") as folder:
-        scratch = SqliteStore(file_path="state.db").open(Path(folder))
-        scored, real = built.store.peek(built.around.root)
+        scratch = StateLocation(str(Path(folder) / "state.db")).open()
+        real = built.state.open_if_exists()
+        scored = built.state.scored_items(None) if real is None else real.scored
         known = () if real is None else (real.runs.undecided,)
         past = (real or scratch).reader
         parts = Ports(scored, scratch.runs, (), known, past.spreads, clock=clock, progress=progress)
         report = await run_monitor(built.plan, replace(parts, last_read=past.last_read))
-        lost = describe_lost_state(built)
+        lost = describe_lost_state(built.plan, built.state)
         told = (f"a run would fail: {lost}",) if lost else ()
         notes = (*built.notes, *told, *report.notes, *(await _outlook(built, report, scratch, real, clock())))
         scratch.close()
@@ -154,7 +156,7 @@ async def _outlook(
         return ()
 
     scratch.runs.pack(report, LOOKED_AT, look, now)
-    found = await forecast_cost(built.money, built.metrics, past, items)
+    found = await forecast_cost(built.models, built.metrics, past, items)
     if found is None:
         notes.append(_own_costs(scored, drawn + waiting))
     else:
@@ -178,19 +180,19 @@ def _own_costs(past: Sequence[RunReport], items: int) -> str:
 
 async def forecast_lines(built: BuiltMonitor, clock: Clock = utc_now) -> list[str]:
     """What a run's models will cost, an item; nothing is stored, and no model is asked."""
-    if not built.models.handles:
+    if not built.models.models.handles:
         return []
     now = clock()
-    _, opened = built.store.peek(built.around.root)
+    opened = built.state.open_if_exists()
     try:
         past = [] if opened is None else opened.reader.runs(built.plan.name, limit=PAST)
-        found = await forecast_cost(built.money, built.metrics, past, ())
+        found = await forecast_cost(built.models, built.metrics, past, ())
         if found is not None:
             return [found.words(None)]
         items = read_first_items(built.plan.source, now)
         if isinstance(items, Exception):
             return [f"cost: no past run to estimate it from, and the source cannot be read ({items})"]
-        found = await forecast_cost(built.money, built.metrics, (), items)
+        found = await forecast_cost(built.models, built.metrics, (), items)
         return [
             "cost: no past run to estimate it from, and no items in the source" if found is None else found.words(None)
         ]

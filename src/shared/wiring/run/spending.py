@@ -24,7 +24,7 @@ class RunSpending:
 
     def __init__(self, built: BuiltMonitor, reader: RunReader, now: datetime) -> None:
         self._built, self._reader = built, reader
-        allowance = built.money.allowance or Allowance()
+        allowance = built.models.allowance or Allowance()
         self.account = Account(Ledger(allowance, spent_before(allowance, reader, built.plan.name, now)))
         self._digests = metric_digests(built.metrics)
         self._outlook: CostForecast | None = None
@@ -45,8 +45,8 @@ class RunSpending:
 
     def purses(self) -> tuple[Purse, ...]:
         """What is left, when the budget is kept by thinning."""
-        allowance = self._built.money.allowance
-        if allowance is None or allowance.on_over != "thin" or not self._built.models.handles:
+        allowance = self._built.models.allowance
+        if allowance is None or allowance.on_over != "thin" or not self._built.models.models.handles:
             return ()
         found = self._outlook
         expected = () if found is None else (found.usd, found.tokens, found.at_most)
@@ -56,7 +56,7 @@ class RunSpending:
         """Estimate what an item costs, by past runs or by the tokens of these items."""
         built = self._built
         past = [run for run in self._reader.runs(built.plan.name, limit=PAST) if run.usage]
-        self._outlook = await forecast_cost(built.money, built.metrics, past, items)
+        self._outlook = await forecast_cost(built.models, built.metrics, past, items)
 
 
 def spent_before(allowance: Allowance, reader: RunReader, monitor: str, now: datetime) -> Amount:
@@ -73,7 +73,7 @@ def budget_outlook(
     built: BuiltMonitor, found: CostForecast, items: int, reader: RunReader | None, now: datetime
 ) -> list[str]:
     """What a run of so many items would take of the budget, and what happens when that is too much."""
-    allowance = built.money.allowance
+    allowance = built.models.allowance
     if allowance is None:
         return []
     before = Amount() if reader is None else spent_before(allowance, reader, built.plan.name, now)

@@ -1,0 +1,69 @@
+"""Whether the state of earlier runs is still there. Where it was lost, a run would score and publish everything again
+and look like success: it fails instead, and says what to do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from shared.core.errors import StoreError
+from shared.core.results import Stream
+from shared.monitoring.plan import MonitorPlan
+
+
+class EarlierState(Protocol):
+    """What is stored of a monitor's earlier runs; see `StateLocation` of wiring."""
+
+    @property
+    def required_by(self) -> str: ...
+    @property
+    def first_run(self) -> bool: ...
+
+    def find_missing(self, stream: Stream) -> str:
+        """Which state of a stream is missing; empty when none is."""
+        ...
+
+    def find_lost_part(self, stream: Stream) -> str:
+        """Which part of the state is missing though another part is there; empty when none is."""
+        ...
+
+    def begin(self) -> None:
+        """Create what proves that there was a run."""
+        ...
+
+
+def begin_state(plan: MonitorPlan, state: EarlierState) -> None:
+    """Check that the required state is there, and leave a trace of this run in it.
+
+    Raises:
+        StoreError: when it is missing; nothing has been created then.
+    """
+    if plan.one_off:  # it neither reads the state of other runs nor adds to it
+        return
+    lost = describe_lost_state(plan, state)
+    if lost:
+        raise StoreError(lost)
+    state.begin()
+
+
+def describe_lost_state(plan: MonitorPlan, state: EarlierState) -> str:
+    """Which state is missing and what to do; empty where none is, or none is required.
+
+    Raises:
+        StoreError: when the state cannot be read.
+    """
+    if state.first_run or plan.one_off:
+        return ""
+    lost_part = state.find_lost_part(plan.stream)
+    if lost_part:
+        return _lost_state_text(plan.name, lost_part, "the two are kept together, and one of them was lost")
+    missing = state.find_missing(plan.stream) if state.required_by else ""
+    return _lost_state_text(plan.name, missing, f"it is required: {state.required_by}") if missing else ""
+
+
+def _lost_state_text(monitor: str, what: str, why: str) -> str:
+    return (
+        f"the state of earlier runs of monitor {monitor!r} is missing: {what} ({why}). Most likely a cache that "
+        "kept it was evicted, or it was stored under another name. A run without it would score and publish every "
+        "item again. Either restore it (from an older cache or a backup) and run again; or, if this monitor is new or "
+        "is to start a new history, run once with --first-run"
+    )
