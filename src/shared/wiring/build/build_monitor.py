@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
 from shared.core.errors import ConfigError
-from shared.core.ports import DataSource, SamplingStrategy, SourceContext
+from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
@@ -33,6 +33,7 @@ from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
 from shared.wiring.build.build_models import Models
 from shared.wiring.build.build_sinks import build_sinks, patience_of
+from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation
 from shared.wiring.build.redacting_sinks import build_redactor, redact_outlet
 from shared.wiring.config.checker import Checker, params_model
@@ -91,14 +92,6 @@ def build_monitor(path: Path, options: RunOptions = RunOptions(), clock: Clock =
     return _MonitorBuilder(config, checker, build_registries()).build(options, clock)
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltSource:
-    """A source, and what every source takes besides its own parameters."""
-
-    common: SourceCommon
-    source: DataSource
-
-
 class _MonitorBuilder:
     """Makes the parts of one monitor; mistakes are collected and reported together."""
 
@@ -108,7 +101,7 @@ class _MonitorBuilder:
 
     def build(self, options: RunOptions, clock: Clock) -> BuiltMonitor:
         config, checker, environment = self.config, self.checker, self.loaded.environment
-        source = self._source()
+        source = build_source(config.source, self.registries, checker, self.root)
         strategy: SamplingStrategy | None
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
         metrics, nodes, models = self._metrics()
@@ -211,36 +204,6 @@ class _MonitorBuilder:
         model = params_model(target, dict(signature(target).parameters), str(value[key]))
         params = self.checker.model(model, own, where)
         return None if params is None else target(**{name: getattr(params, name) for name in model.model_fields})
-
-    def _source(self) -> BuiltSource | None:
-        raw, checker = self.config.source, self.checker
-        common = {key: value for key, value in raw.items() if key in SourceCommon.model_fields}
-        own = {key: value for key, value in raw.items() if key not in SourceCommon.model_fields}
-        shared = checker.model(SourceCommon, common, ("source",))
-        target = None
-        if "type" in raw:
-            target = checker.resolve(self.registries.sources, raw["type"], ("source", "type"))
-        extractor = raw.get("extractor", "item")
-        extract = checker.resolve(self.registries.extractors, extractor, ("source", "extractor"))
-        if extract is not None and not callable(extract):
-            checker.problem(("source", "extractor"), f"{extractor!r} cannot be called; expected a function of a record")
-            extract = None
-        if target is None or shared is None:
-            return None
-        params = self._source_params(target, own)
-        if params is None or extract is None:
-            return None
-        context = SourceContext(self.root, f"{shared.type}:{shared.name}", extract)
-        return BuiltSource(shared, target(params, context))
-
-    def _source_params(self, target: Any, own: dict[str, Any]) -> BaseModel | None:
-        model = params_model(target, {}, "source")
-        for key in list(own):
-            if key not in model.model_fields:
-                known = [*model.model_fields, *SourceCommon.model_fields]
-                self.checker.problem(("source", key), f"unknown key {key!r}. {hint(key, known)}")
-                del own[key]
-        return self.checker.model(model, own, ("source",))
 
     def _check_allocation_metric(self, strategy: SamplingStrategy | None, labels: list[str]) -> None:
         """The label whose past scores a Neyman allocation goes by must be one that is scored."""
