@@ -21,7 +21,7 @@ test: .venv/.dev ## Run every test (installs Chromium and PgBouncer for some of 
 test-bridges: ## Test the bridges to deepeval, ragas, autoevals and phoenix, each in an environment of its own
 	@scripts/test_bridges
 
-test-sdk: .venv/.dev ## Test the Langfuse stand-in with Langfuse's own SDK, old and new, each in an environment of its own
+test-sdk: .venv/.dev ## Test the fake Langfuse server with Langfuse's own SDK, old and new, each in an environment of its own
 	@scripts/peers
 	.venv/bin/python -m pytest -q -m langfuse_sdk tests/langfuse
 

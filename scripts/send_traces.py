@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx
 
-from implementations.athena.langfuse.spans import request_body
+from implementations.athena.langfuse.spans import build_export
 from shared.core.clock import utc_now
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "athena"
@@ -67,7 +67,7 @@ def send(traces: Sequence[tuple[dict[str, Any], datetime]], environ: Mapping[str
     headers = {"x-langfuse-ingestion-version": "4"}
     with httpx.Client(base_url=host, auth=(public, secret), headers=headers, timeout=30) as client:
         for start in range(0, len(traces), AT_ONCE):
-            client.post(PATH, json=request_body(traces[start : start + AT_ONCE])).raise_for_status()
+            client.post(PATH, json=build_export(traces[start : start + AT_ONCE])).raise_for_status()
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

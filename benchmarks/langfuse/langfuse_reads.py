@@ -1,5 +1,5 @@
-"""Reading observations from Langfuse: 100,000 rows of a stand-in on this machine, in pages of 1,000, by our client and
-by the `get_many` loop of Langfuse's own SDK (5.0.4). Microseconds a row, and memory above the start.
+"""Reading observations from Langfuse: 100,000 rows of a fake server on this machine, in pages of 1,000, by our client
+and by the `get_many` loop of Langfuse's own SDK (5.0.4). Microseconds a row, and memory above the start.
 
     scripts/peers langfuse-5 && python benchmarks/langfuse/langfuse_reads.py [--traces 20000] [--rounds 3]
 
@@ -26,7 +26,7 @@ SDK = ROOT / ".venv-peers" / "langfuse-5" / "bin" / "python"
 
 @contextmanager
 def server(traces: int, spans: int) -> Iterator[str]:
-    """The address of a stand-in in a process of its own."""
+    """The address of a fake server in a process of its own."""
     command = [sys.executable, "-m", "tests.langfuse.fake_server", "--traces", str(traces), "--spans", str(spans)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

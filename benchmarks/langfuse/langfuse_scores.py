@@ -1,4 +1,4 @@
-"""Publishing 10,000 scores to a stand-in for Langfuse that answers in 20 ms and fails 10 % of requests with 500: ours,
+"""Publishing 10,000 scores to a fake Langfuse server that answers in 20 ms and fails 10 % of requests with 500: ours,
 from the state database to scores that were read back and items that are marked, beside `create_score` and one `flush`
 of Langfuse's own SDK (5.0.4). Scores stored a second, and how many each has lost.
 

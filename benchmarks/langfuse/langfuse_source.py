@@ -1,4 +1,4 @@
-"""The source `langfuse` over 100,000 observations of a stand-in on this machine: whole traces, one item each.
+"""The source `langfuse` over 100,000 observations of a fake server on this machine: whole traces, one item each.
 Microseconds a row of the window, and memory above the start, by how the window is read.
 
     python benchmarks/langfuse/langfuse_source.py [--traces 20000] [--spans 5]

@@ -47,8 +47,8 @@ def trueline(url: str) -> Callable[[], int]:
     """Our client."""
     from pydantic import SecretStr
 
-    from shared.langfuse.api.client import LangfuseClient
-    from shared.langfuse.api.queries import ObservationQuery
+    from shared.langfuse.api.langfuse_client import LangfuseClient
+    from shared.langfuse.api.read_queries import ObservationQuery
     from shared.langfuse.http.connection import LangfuseSettings
 
     settings = LangfuseSettings(base_url=url, public_key=SecretStr(KEYS[0]), secret_key=SecretStr(KEYS[1]))

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.durability.faulty import Faulty, shown, wrong  # noqa: E402 - tests are found from here on
-from tests.langfuse.fake_server.server import standing_in  # noqa: E402
+from tests.langfuse.fake_server.server import run_fake_langfuse  # noqa: E402
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     met, found = Counter[str](), list[str]()
     for number in range(chosen.days):
         seed, share = chosen.seed * 1000 + number, chance.uniform(0.1, 0.5)
-        with standing_in() as server, tempfile.TemporaryDirectory() as folder:
+        with run_fake_langfuse() as server, tempfile.TemporaryDirectory() as folder:
             day = Faulty(Path(folder) / "project", server, seed, share)
             ended = shown(day.runs(5))
             here, scores, refused = wrong(day), day.scored().total(), day.refused().total()

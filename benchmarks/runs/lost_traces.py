@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.durability.hourly import Arrival, Hourly, burst, late, steady, wanted  # noqa: E402 - tests are found now
-from tests.langfuse.fake_server.server import standing_in  # noqa: E402
+from tests.langfuse.fake_server.server import run_fake_langfuse  # noqa: E402
 
 MLFLOW = ROOT / ".venv-peers" / "mlflow" / "bin" / "python"
 RATES = {"chat": 0.1, "search": 1.0}
@@ -36,7 +36,7 @@ UP = {"a burst, two filters": range(1, 6), "5 % ten minutes late": range(1, 6), 
 
 def trueline(arrivals: Sequence[Arrival], hours: Sequence[int], more: str = "") -> str:
     """What our monitor lost of the traffic, and scored twice."""
-    with tempfile.TemporaryDirectory() as folder, standing_in() as server:
+    with tempfile.TemporaryDirectory() as folder, run_fake_langfuse() as server:
         monitor = Hourly(Path(folder), server, more)
         monitor.send(arrivals)
         monitor.run_at(hours)

@@ -57,10 +57,10 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.database.neon import AsyncNeonConnection as AsyncNeonConnection
     from shared.database.neon import NeonConnection as NeonConnection
     from shared.database.stores.sql_batches import SqlBatches as SqlBatches
-    from shared.langfuse.api.client import LangfuseClient as LangfuseClient
-    from shared.langfuse.api.queries import ObservationQuery as ObservationQuery
-    from shared.langfuse.api.score_body import Score as LangfuseScore
-    from shared.langfuse.api.score_body import score_id as score_id
+    from shared.langfuse.api.langfuse_client import LangfuseClient as LangfuseClient
+    from shared.langfuse.api.langfuse_score import LangfuseScore as LangfuseScore
+    from shared.langfuse.api.langfuse_score import score_id as score_id
+    from shared.langfuse.api.read_queries import ObservationQuery as ObservationQuery
     from shared.langfuse.http.connection import LangfuseSettings as LangfuseSettings
     from shared.langfuse.prompt import LangfusePromptManager as PromptManager
     from shared.langfuse.prompt import NewPrompt as NewPrompt
@@ -116,9 +116,9 @@ _TARGETS = {
     "LMResult": "shared.core.results:LMResult",
     "Label": "shared.core.human_labels:Label",
     "LabelSource": "shared.core.ports:LabelSource",
-    "LangfuseClient": "shared.langfuse.api.client:LangfuseClient",
+    "LangfuseClient": "shared.langfuse.api.langfuse_client:LangfuseClient",
     "LangfuseDataSource": "shared.monitoring.sources:LangfuseDataSource",
-    "LangfuseScore": "shared.langfuse.api.score_body:Score",
+    "LangfuseScore": "shared.langfuse.api.langfuse_score:LangfuseScore",
     "LangfuseSettings": "shared.langfuse.http.connection:LangfuseSettings",
     "LeftOut": "shared.core.extraction:LeftOut",
     "Message": "shared.core.conversation:Message",
@@ -130,7 +130,7 @@ _TARGETS = {
     "NewPrompt": "shared.langfuse.prompt:NewPrompt",
     "Notice": "shared.core.extraction:Notice",
     "Notifier": "shared.core.ports:Notifier",
-    "ObservationQuery": "shared.langfuse.api.queries:ObservationQuery",
+    "ObservationQuery": "shared.langfuse.api.read_queries:ObservationQuery",
     "OnlineMonitor": "shared.monitoring.monitor:OnlineMonitor",
     "OpenAICompatibleAdapter": "shared.llm.adapters.openai_compatible:OpenAICompatibleAdapter",
     "OpenAICompatibleEmbedder": "shared.llm.adapters.openai_embeddings:OpenAICompatibleEmbedder",
@@ -164,7 +164,7 @@ _TARGETS = {
     "evaluate_async": "shared.scoring.evaluate:evaluate_async",
     "metric": "shared.scoring.metric:metric",
     "open_database": "shared.database.engine.database:open_database",
-    "score_id": "shared.langfuse.api.score_body:score_id",
+    "score_id": "shared.langfuse.api.langfuse_score:score_id",
 }
 
 __all__ = list(_TARGETS)

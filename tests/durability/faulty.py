@@ -36,13 +36,13 @@ from tests.langfuse.fake_server.faults import (
     busy,
 )
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.server import FakeLangfuse
 from tests.langfuse.fake_server.traffic import trace
 from tests.langfuse.fake_server.wire import START, MovableClock
 
 FAULTS = (BROKEN, BROKEN_AFTER, UNAVAILABLE, TOO_BROAD, CUT, CUT_AFTER, busy(2))
-SERVERS: dict[str, StandIn] = {}
-"""The stand-ins by their addresses: a source takes its time from its own."""
+SERVERS: dict[str, FakeLangfuse] = {}
+"""The fake servers by their addresses: a source takes its time from its own."""
 
 CONFIG = """\
 name: faulty
@@ -66,7 +66,7 @@ publishing:
 
 
 class SourceInItsTime(LangfuseSource):
-    """The source `langfuse`, in the time of the stand-in that it reads."""
+    """The source `langfuse`, in the time of the fake server that it reads."""
 
     Params = LangfuseSourceParams
 
@@ -102,7 +102,7 @@ class Faulty:
     """A day at a server of one's own. Each request meets a fault with probability `share`."""
 
     folder: Path
-    server: StandIn
+    server: FakeLangfuse
     seed: int
     share: float
     traces: int = 350

@@ -20,8 +20,8 @@ from shared.core.results import RunReport
 from shared.wiring.build.build_monitor import build_monitor
 from shared.wiring.run.session import run_once
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn
-from tests.langfuse.fake_server.wire import START, shown
+from tests.langfuse.fake_server.server import FakeLangfuse
+from tests.langfuse.fake_server.wire import START, format_time
 
 CONFIG = """\
 name: hourly
@@ -109,7 +109,7 @@ class Hourly:
     """A project in a folder of its own, and the server that it reads. `more` is another key of the source."""
 
     folder: Path
-    server: StandIn
+    server: FakeLangfuse
     more: str = ""
 
     def __post_init__(self) -> None:
@@ -123,7 +123,11 @@ class Hourly:
         for each in arrivals:
             begins = START + timedelta(seconds=each.begins)
             row = {"id": each.id[-16:], "traceId": each.id, "name": each.tag, "tags": [each.tag]}
-            row |= {"startTime": shown(begins), "endTime": shown(begins + timedelta(seconds=2)), "input": "?"}
+            row |= {
+                "startTime": format_time(begins),
+                "endTime": format_time(begins + timedelta(seconds=2)),
+                "input": "?",
+            }
             self.server.observations.add(row, visible_at=START + timedelta(seconds=each.shows))
 
     def run(self, at: datetime) -> RunReport:

@@ -11,7 +11,7 @@ from pathlib import Path
 from shared.core.clock import utc_now
 from tests.contracts.adapters.served import postgres_at
 from tests.durability.subject import Kind, Subject
-from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 
 
@@ -27,7 +27,7 @@ class Making:
     def made(self, name: str) -> Subject:
         folder = self.root / name
         served = self.kind.source == "langfuse"
-        server = self.stack.enter_context(standing_in(clock=MovableClock(self.at))) if served else None
+        server = self.stack.enter_context(run_fake_langfuse(clock=MovableClock(self.at))) if served else None
         url = postgres_at(folder) if self.kind.store == "postgres" else ""
         return Subject(self.kind, folder, url, server).made(self.at)
 

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.server import FakeLangfuse
 from tests.langfuse.fake_server.traffic import trace
 
 Row = tuple[Any, ...]
@@ -122,7 +122,7 @@ class Subject:
     kind: Kind
     folder: Path
     url: str = ""
-    server: StandIn | None = None
+    server: FakeLangfuse | None = None
 
     def made(self, at: datetime) -> Subject:
         """Write the project, and what it reads: cases of the hour before `at`."""
@@ -203,7 +203,7 @@ class Subject:
         return Counter(physical(self.server))
 
 
-def physical(server: StandIn) -> Iterator[Row]:
+def physical(server: FakeLangfuse) -> Iterator[Row]:
     """The rows of scores that the server keeps: id, name, value, subject, timestamp."""
     for row in tuple(server.scores.rows.values()):
         yield row["id"], row["name"], row["value"], row.get("traceId") or row.get("sessionId"), row["timestamp"]

@@ -10,7 +10,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.durability.faulty import Faulty, shown, wrong
-from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.server import run_fake_langfuse
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ from tests.langfuse.fake_server.server import standing_in
 @given(seed=st.integers(0, 10_000), share=st.floats(0.1, 0.5))
 def test_nothing_is_lost_and_nothing_double_whatever_goes_wrong(seed: int, share: float) -> None:
     """Every score once in the database, once in Langfuse, unless the server refused it for good, which is told."""
-    with standing_in() as server, tempfile.TemporaryDirectory() as folder:
+    with run_fake_langfuse() as server, tempfile.TemporaryDirectory() as folder:
         day = Faulty(Path(folder) / "project", server, seed, share)
         runs = day.runs(5)
         assert server.statuses[200] < sum(server.statuses.values()), "no fault was met"

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.durability.hourly import Hourly, burst, late, steady, wanted
-from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.server import run_fake_langfuse
 
 
 @pytest.fixture
 def monitor(tmp_path: Path) -> Iterator[Hourly]:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         yield Hourly(tmp_path / "project", server)
 
 

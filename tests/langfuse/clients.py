@@ -1,4 +1,4 @@
-"""Clients for tests: against a stand-in, with time that only moves when somebody sleeps."""
+"""Clients for tests: against a fake server, with time that only moves when somebody sleeps."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.score_body import Score, score_id
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
 from shared.langfuse.http.connection import LangfuseSettings, Runtime
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.server import FakeLangfuse
 from tests.langfuse.fake_server.wire import START, MovableClock
 
 T = TypeVar("T")
 
 
 class SharedTime:
-    """One time for client and stand-in: each sleep of the client moves both. `slept` holds every sleep."""
+    """One time for client and fake server: each sleep of the client moves both. `slept` holds every sleep."""
 
     def __init__(self, clock: MovableClock) -> None:
         self._clock = clock
@@ -40,17 +40,17 @@ class SharedTime:
 
 
 def settings(url: str, **given: Any) -> LangfuseSettings:
-    """What a client of the stand-in is given."""
+    """What a client of the fake server is given."""
     keys = {"public_key": SecretStr(PUBLIC_KEY), "secret_key": SecretStr(SECRET_KEY)}
     return LangfuseSettings(**{"base_url": url, **keys, **given})
 
 
-def client_of(server: StandIn, **given: Any) -> LangfuseClient:
-    """A client in the stand-in's time."""
+def client_of(server: FakeLangfuse, **given: Any) -> LangfuseClient:
+    """A client in the fake server's time."""
     return LangfuseClient(settings(server.url, **given), SharedTime(server.clock).runtime())
 
 
-def using(server: StandIn, work: Callable[[LangfuseClient], Awaitable[T]], **given: Any) -> T:
+def run_with_client(server: FakeLangfuse, work: Callable[[LangfuseClient], Awaitable[T]], **given: Any) -> T:
     """What `work` returns of a client that is closed afterwards."""
 
     async def run() -> T:
@@ -63,12 +63,14 @@ def using(server: StandIn, work: Callable[[LangfuseClient], Awaitable[T]], **giv
     return asyncio.run(run())
 
 
-async def listed(rows: AsyncIterator[T]) -> list[T]:
+async def collect(rows: AsyncIterator[T]) -> list[T]:
     """All that an iterator yields."""
     return [row async for row in rows]
 
 
-def score(number: int, value: float | str = 1.0, at: datetime = START, **given: Any) -> Score:
+def score(number: int, value: float | str = 1.0, at: datetime = START, **given: Any) -> LangfuseScore:
     """A score of a trace, with an id of its own."""
     made: dict[str, Any] = {"trace_id": f"t{number}", "timestamp": at - timedelta(hours=1)}
-    return Score(**{**made, "id": score_id("p", f"t{number}", "exact"), "name": "exact", "value": value, **given})
+    return LangfuseScore(
+        **{**made, "id": score_id("p", f"t{number}", "exact"), "name": "exact", "value": value, **given}
+    )

@@ -15,39 +15,39 @@ import pytest
 from pydantic import ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, TruelineError, Unavailable
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.queries import ObservationQuery
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.read_queries import ObservationQuery
 from shared.langfuse.http.connection import LangfuseSettings
 from shared.langfuse.http.langfuse_errors import NotFound, Refused, Unserved
-from tests.langfuse.clients import client_of, listed, score, settings, using
+from tests.langfuse.clients import client_of, collect, run_with_client, score, settings
 from tests.langfuse.fake_server.faults import FORBIDDEN, Fault
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 
 READ = "GET /api/public/v2/observations"
 
 
-def failing(server: StandIn, kind: type[TruelineError], **given: Any) -> str:
+def failing(server: FakeLangfuse, kind: type[TruelineError], **given: Any) -> str:
     with pytest.raises(kind) as caught:
-        using(server, lambda client: listed(client.observations(ObservationQuery())), **given)
+        run_with_client(server, lambda client: collect(client.observations(ObservationQuery())), **given)
     return str(caught.value)
 
 
 def test_a_wrong_key_names_the_keys_and_the_host() -> None:
-    with standing_in(Plan(secret_key="another")) as server:
+    with run_fake_langfuse(Plan(secret_key="another")) as server:
         said = failing(server, ConfigError)
         assert "Confirm that you've configured the correct host" in said and "secret_key" in said
         assert server.asked[READ] == 1
 
 
 def test_keys_without_the_right_are_told_so() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add(READ, FORBIDDEN)
         assert "these keys may not do that" in failing(server, ConfigError)
 
 
 def test_a_host_that_is_not_langfuse_is_told_so() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         health = "GET /api/public/health"
         for fault in (
             Fault(404, b"<html><title>Not here</title></html>"),
@@ -56,10 +56,10 @@ def test_a_host_that_is_not_langfuse_is_told_so() -> None:
         ):
             server.faults.add(health, fault)
             with pytest.raises(ConfigError, match="check base_url"):
-                using(server, lambda client: client.health())
+                run_with_client(server, lambda client: client.health())
         server.faults.add(health, Fault(301, b"", {"location": "https://elsewhere.example"}))
         with pytest.raises(ConfigError, match=r"redirects to https://elsewhere.example"):
-            using(server, lambda client: client.health())
+            run_with_client(server, lambda client: client.health())
 
 
 def test_a_host_that_is_not_there_is_unavailable() -> None:
@@ -72,12 +72,12 @@ def test_a_host_that_is_not_there_is_unavailable() -> None:
 
 
 def test_a_server_that_is_too_old_is_told_so() -> None:
-    with standing_in(Plan("2.95.1")) as server, pytest.raises(ConfigError, match=r"Langfuse 2\.95\.1.*update"):
-        using(server, lambda client: client.health())
+    with run_fake_langfuse(Plan("2.95.1")) as server, pytest.raises(ConfigError, match=r"Langfuse 2\.95\.1.*update"):
+        run_with_client(server, lambda client: client.health())
 
 
 def test_a_server_that_serves_no_read_is_told_so() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add(READ, Fault(404, b'{"message": "gone"}'))
         assert "serves neither" in failing(server, ConfigError)
 
@@ -93,7 +93,7 @@ def test_a_server_that_serves_no_read_is_told_so() -> None:
     ],
 )
 def test_what_a_server_can_do_is_found_out_once(version: str, mode: str, expected: tuple[str, str]) -> None:
-    with standing_in(Plan(version, mode=mode)) as server:
+    with run_fake_langfuse(Plan(version, mode=mode)) as server:
         client = client_of(server)
         assert client.wait(client.abilities()) == client.wait(client.abilities()) == expected
         client.close()
@@ -110,13 +110,13 @@ def test_what_a_server_can_do_is_found_out_once(version: str, mode: str, expecte
     ],
 )
 def test_an_answer_that_is_no_page_is_bad_not_empty(body: bytes, kind: type[TruelineError]) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add(READ, Fault(200, b'{"data": [], "meta": {}}'), Fault(200, body))
         failing(server, kind)
 
 
 def test_an_answer_that_is_too_large_is_not_read_on() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add(READ, Fault(200, b" " * 3_000_000))
         assert "larger than 1 MB" in failing(server, BadAnswer, max_response_mb=1.0)
 
@@ -151,10 +151,10 @@ def test_an_answer_that_never_ends_is_given_up() -> None:
 
 
 def test_a_request_that_is_wrong_is_refused_once() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         where = {"type": "string", "column": "output", "operator": "contains", "value": "x"}
         with pytest.raises(Refused, match="at least one"):
-            using(server, lambda client: listed(client.observations(ObservationQuery(where=(where,)))))
+            run_with_client(server, lambda client: collect(client.observations(ObservationQuery(where=(where,)))))
         with pytest.raises(ConfigError, match="unknown group 'everything'"):
             ObservationQuery(fields=("everything",))
 
@@ -163,7 +163,7 @@ def everything(client: LangfuseClient) -> list[Callable[[], Any]]:
     """A call of each kind."""
     return [
         lambda: client.health(),
-        lambda: listed(client.observations(ObservationQuery())),
+        lambda: collect(client.observations(ObservationQuery())),
         lambda: client.post_scores([score(1)]),
         lambda: client.prompts.get("x"),
         lambda: client.datasets.get("x"),
@@ -175,7 +175,7 @@ def test_keys_are_never_printed(caplog: pytest.LogCaptureFixture) -> None:
     pair = base64.b64encode(f"{PUBLIC_KEY}:{SECRET_KEY}".encode()).decode()
     echo = f'{{"message": "bad Authorization: Basic {pair} of {PUBLIC_KEY} and {SECRET_KEY}"}}'.encode()
     texts = []
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         for status in (400, 401, 403, 404, 413, 429, 500, 503, 302, 200):
             server.faults.chance = lambda _, status=status: Fault(status, echo)  # type: ignore[misc]  # it is bound
             client = client_of(server, tries=1, max_wait=1)
@@ -203,7 +203,7 @@ def test_an_address_with_the_path_of_the_api_is_taken_too() -> None:
 
 
 def test_one_client_serves_several_event_loops() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         client = client_of(server)
         for _ in range(3):
 
@@ -218,10 +218,10 @@ def test_one_client_serves_several_event_loops() -> None:
 
 
 def test_a_missing_thing_is_not_a_missing_server() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         with pytest.raises(NotFound, match="'nope' with label 'production'"):
-            using(server, lambda client: client.prompts.get("nope"))
+            run_with_client(server, lambda client: client.prompts.get("nope"))
         server.faults.add("GET /api/public/v2/prompts/nope", Fault(404, b"<html><title>404</title></html>"))
         with pytest.raises(Unserved):
-            using(server, lambda client: client.prompts.get("nope"))
+            run_with_client(server, lambda client: client.prompts.get("nope"))
         assert httpx.get(f"{server.url}/api/public/health").status_code == 200

@@ -1,4 +1,4 @@
-"""The stand-in itself behaves as the real server was seen to."""
+"""The fake server itself behaves as the real server was seen to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
 from tests.langfuse.fake_server.protobuf import fields
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.traffic import trace
 from tests.langfuse.fake_server.webhooks import SECRET
 from tests.langfuse.fake_server.wire import START
@@ -27,9 +27,9 @@ V2 = "/api/public/v2/observations"
 
 
 @contextmanager
-def asking(plan: Plan | None = None) -> Iterator[tuple[StandIn, httpx.Client]]:
+def asking(plan: Plan | None = None) -> Iterator[tuple[FakeLangfuse, httpx.Client]]:
     with (
-        standing_in(plan) as server,
+        run_fake_langfuse(plan) as server,
         httpx.Client(base_url=server.url, auth=(PUBLIC_KEY, SECRET_KEY), timeout=5) as client,
     ):
         yield server, client
@@ -177,7 +177,7 @@ class Receiver:
 
 
 @contextmanager
-def hooked(status: int) -> Iterator[tuple[StandIn, httpx.Client, Receiver, list[float]]]:
+def hooked(status: int) -> Iterator[tuple[FakeLangfuse, httpx.Client, Receiver, list[float]]]:
     receiver = Receiver(status)
     slept: list[float] = []
     try:

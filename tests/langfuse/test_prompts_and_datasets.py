@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 
 from shared.core.errors import ConfigError, Unavailable
-from shared.langfuse.api.client import LangfuseClient
 from shared.langfuse.api.dataset_api import NewItem
+from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.prompt_api import NewPrompt
 from shared.langfuse.http.langfuse_errors import NotFound, Refused
-from tests.langfuse.clients import listed, score, using
+from tests.langfuse.clients import collect, run_with_client, score
 from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.wire import START
 
 NAMES = ["plain", "folder/with slash", "ünï % cödé?#&+"]
@@ -42,8 +42,8 @@ def test_versions_and_labels_of_any_name(name: str) -> None:
         with pytest.raises(ConfigError, match="one of them"):
             await prompts.get(name, version=1, label="eu")
 
-    with standing_in() as server:
-        using(server, work)
+    with run_fake_langfuse() as server:
+        run_with_client(server, work)
 
 
 def test_chat_prompts_keep_their_messages_and_their_type() -> None:
@@ -55,36 +55,36 @@ def test_chat_prompts_keep_their_messages_and_their_type() -> None:
         with pytest.raises(Refused, match="different prompt type"):
             await client.prompts.create(NewPrompt("chat", "text"))
 
-    with standing_in() as server:
-        using(server, work)
+    with run_fake_langfuse() as server:
+        run_with_client(server, work)
 
 
 def test_a_list_shows_every_prompt_over_all_pages_and_exact_names_only() -> None:
     async def work(client: LangfuseClient) -> None:
         for number in range(120):
             await client.prompts.create(NewPrompt(f"p{number:03}", "x", labels=("eu",) if number % 2 else ()))
-        assert len(await listed(client.prompts.listed())) == 120
-        assert len(await listed(client.prompts.listed(label="eu"))) == 60
-        found = await listed(client.prompts.listed(name="p01"))
+        assert len(await collect(client.prompts.list_all())) == 120
+        assert len(await collect(client.prompts.list_all(label="eu"))) == 60
+        found = await collect(client.prompts.list_all(name="p01"))
         assert not found
-        assert [each.versions for each in await listed(client.prompts.listed(name="p011"))] == [(1,)]
+        assert [each.versions for each in await collect(client.prompts.list_all(name="p011"))] == [(1,)]
 
-    with standing_in() as server:
-        using(server, work)
+    with run_fake_langfuse() as server:
+        run_with_client(server, work)
 
 
 def test_a_version_is_never_made_twice() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add("POST /api/public/v2/prompts", CUT_AFTER)
         with pytest.raises(Unavailable, match="may have taken effect"):
-            using(server, lambda client: client.prompts.create(NewPrompt("p", "x")))
+            run_with_client(server, lambda client: client.prompts.create(NewPrompt("p", "x")))
         assert len(server.prompts.versions["p"]) == 1
 
 
 def test_a_protected_label_stays() -> None:
-    with standing_in(Plan(protected_labels=frozenset({"production"}))) as server:
+    with run_fake_langfuse(Plan(protected_labels=frozenset({"production"}))) as server:
         with pytest.raises(ConfigError, match="protected label 'production'"):
-            using(server, lambda client: client.prompts.create(NewPrompt("p", "x", labels=("production",))))
+            run_with_client(server, lambda client: client.prompts.create(NewPrompt("p", "x", labels=("production",))))
         assert "p" not in server.prompts.versions
 
 
@@ -97,15 +97,15 @@ def test_datasets_of_any_name_with_items_that_replace_themselves(name: str) -> N
         for number in range(130):
             await datasets.put_item(name, NewItem(f"{name}-{number}", {"q": number}, expected_output="a"))
         await datasets.put_item(name, NewItem(f"{name}-7", {"q": "new"}, source_trace_id="t7"))
-        items = {row["id"]: row for row in await listed(datasets.items(name))}
+        items = {row["id"]: row for row in await collect(datasets.items(name))}
         assert len(items) == 130 and items[f"{name}-7"]["input"] == {"q": "new"}
-        assert [row["name"] for row in await listed(datasets.listed())] == [name]
+        assert [row["name"] for row in await collect(datasets.list_all())] == [name]
         link = await datasets.link("run", f"{name}-7", "t7")
         assert link["datasetRunName"] == "run"
 
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add("POST /api/public/dataset-items", BROKEN, UNAVAILABLE)
-        using(server, work)
+        run_with_client(server, work)
 
 
 def test_what_is_not_there_is_not_found() -> None:
@@ -113,14 +113,14 @@ def test_what_is_not_there_is_not_found() -> None:
         with pytest.raises(NotFound, match="Dataset not found"):
             await client.datasets.get("folder/none")
         with pytest.raises(NotFound):
-            await listed(client.datasets.items("none"))
+            await collect(client.datasets.items("none"))
         with pytest.raises(NotFound):
             await client.datasets.put_item("none", NewItem("i", 1))
         with pytest.raises(NotFound):
             await client.datasets.link("run", "none", "t")
 
-    with standing_in() as server:
-        using(server, work)
+    with run_fake_langfuse() as server:
+        run_with_client(server, work)
 
 
 def test_experiments_are_read_from_spans() -> None:
@@ -136,14 +136,14 @@ def test_experiments_are_read_from_spans() -> None:
     async def work(client: LangfuseClient) -> None:
         await client.post_scores([score(3, 0.5), score(200, 0.9, trace_id=None, experiment_id="e1")])
         since = START - timedelta(days=1)
-        found = await listed(client.datasets.experiments(since))
+        found = await collect(client.datasets.experiments(since))
         assert [(row["id"], row["itemCount"], row["metadata"]) for row in found] == [("e1", 110, {"m": 1})]
         assert [each["value"] for each in found[0]["scores"]] == [0.9]
-        items = await listed(client.datasets.experiment_items(since, "e1"))
+        items = await collect(client.datasets.experiment_items(since, "e1"))
         assert len(items) == 110 and {row["expectedOutput"] for row in items} == {"x"}
         assert [each["value"] for row in items for each in row["scores"]] == [0.5]
-        assert not await listed(client.datasets.experiment_items(since, "e2"))
+        assert not await collect(client.datasets.experiment_items(since, "e2"))
 
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.observations.add(*rows)
-        using(server, work)
+        run_with_client(server, work)

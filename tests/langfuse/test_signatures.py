@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.langfuse.receiver.signatures import Forged, PromptEvent, Unreadable, prompt_event, sign, verify
-from tests.langfuse.fake_server.server import standing_in
-from tests.langfuse.fake_server.webhooks import SECRET, signed
+from shared.langfuse.receiver.verify_signature import Forged, PromptEvent, Unreadable, parse_prompt_event, sign, verify
+from tests.langfuse.fake_server.server import run_fake_langfuse
+from tests.langfuse.fake_server.webhooks import SECRET, sign_as_langfuse
 from tests.langfuse.fake_server.wire import START
 
 NOW = int(START.timestamp())
 BODY = b'{"id":"d1","type":"prompt-version","action":"updated","prompt":{"name":"p","version":2}}'
-HEADER = signed(SECRET, BODY, NOW)
+HEADER = sign_as_langfuse(SECRET, BODY, NOW)
 
 
 def test_real_deliveries_are_taken_and_understood() -> None:
@@ -25,10 +25,10 @@ def test_real_deliveries_are_taken_and_understood() -> None:
 
     def receive(_: str, body: bytes, headers: Mapping[str, str]) -> int:
         verify(SECRET, headers["x-langfuse-signature"], body, NOW + 40)
-        taken.append(prompt_event(body))
+        taken.append(parse_prompt_event(body))
         return 200
 
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.webhooks.url, server.webhooks.send = "http://127.0.0.1", receive
         prompt = {"name": "movie/crïtic", "version": 1, "prompt": [{"role": "user", "content": "x"}]}
         server.webhooks("created", prompt)
@@ -63,12 +63,15 @@ def test_a_header_of_another_form_is_turned_away(header: str) -> None:
 
 def test_no_secret_takes_nothing() -> None:
     with pytest.raises(ConfigError, match="no webhook secret"):
-        verify("", signed("", BODY, NOW), BODY, NOW)
+        verify("", sign_as_langfuse("", BODY, NOW), BODY, NOW)
 
 
 def test_the_body_alone_is_not_what_is_signed() -> None:
     """And neither is it with another secret or another time."""
-    for header in (signed(SECRET + "x", BODY, NOW), signed(SECRET, BODY, NOW - 1).replace(f"{NOW - 1}", f"{NOW}")):
+    for header in (
+        sign_as_langfuse(SECRET + "x", BODY, NOW),
+        sign_as_langfuse(SECRET, BODY, NOW - 1).replace(f"{NOW - 1}", f"{NOW}"),
+    ):
         with pytest.raises(Forged, match="not that of this body") as caught:
             verify(SECRET, header, BODY, NOW)
         assert SECRET not in str(caught.value)
@@ -91,22 +94,22 @@ def test_nothing_at_random_is_taken_or_crashes_it(header: str, body: bytes) -> N
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(lambda v: json.dumps(v).encode()))
 def test_a_strange_body_is_said(body: bytes) -> None:
     with pytest.raises(Unreadable):
-        prompt_event(body, older=True)
+        parse_prompt_event(body, older=True)
 
 
 def test_other_types_are_ignored_and_the_older_form_only_read_where_asked_for() -> None:
-    assert prompt_event(b'{"type":"monitor-alert","id":"x"}') is None
+    assert parse_prompt_event(b'{"type":"monitor-alert","id":"x"}') is None
     older = b'{"event":"prompt.updated","data":{"name":"p","promptVersion":3}}'
-    assert prompt_event(older) is None
-    event = prompt_event(older, older=True)
+    assert parse_prompt_event(older) is None
+    event = parse_prompt_event(older, older=True)
     assert event is not None and (event.action, event.name, event.version, len(event.id)) == ("updated", "p", 3, 64)
-    nested = prompt_event(b'{"event":"prompt.deleted","data":{"prompt":{"name":"q"}}}', older=True)
+    nested = parse_prompt_event(b'{"event":"prompt.deleted","data":{"prompt":{"name":"q"}}}', older=True)
     assert nested is not None and (nested.action, nested.name) == ("deleted", "q")
     for body in (b'{"type":"prompt-version","id":"x"}', b'{"type":"prompt-version","prompt":{"name":"p"}}'):
         with pytest.raises(Unreadable, match="needs"):
-            prompt_event(body)
+            parse_prompt_event(body)
     with pytest.raises(Unreadable, match="older form"):
-        prompt_event(b'{"event":"prompt.deleted","data":7}', older=True)
+        parse_prompt_event(b'{"event":"prompt.deleted","data":7}', older=True)
 
 
 def test_our_signature_is_langfuses() -> None:
@@ -118,6 +121,6 @@ def test_our_signature_is_langfuses() -> None:
 def test_an_older_body_is_told_apart_by_its_signatures_time() -> None:
     """The same change may come again on another day; an attempt that is repeated keeps its time."""
     body = b'{"event": "prompt.updated", "data": {"prompt": {"name": "p"}}}'
-    found = [prompt_event(body, older=True, at=at) for at in ("1", "1", "2")]
+    found = [parse_prompt_event(body, older=True, at=at) for at in ("1", "1", "2")]
     assert found[0] == found[1] != found[2]
     assert {each.name for each in found if each} == {"p"}

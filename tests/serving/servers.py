@@ -19,7 +19,7 @@ from typing import Any
 import uvicorn
 
 from shared.wiring.serve.webhook_app import webhook_app
-from tests.langfuse.fake_server.webhooks import SECRET, signed
+from tests.langfuse.fake_server.webhooks import SECRET, sign_as_langfuse
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/webhooks/langfuse"
@@ -173,7 +173,7 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 def post(port: int, body: bytes, signature: str | None = None, **headers: str) -> tuple[int, str]:
     """Deliver a body, signed now unless told otherwise; an empty signature sends no header."""
-    value = signed(SECRET, body, int(time.time())) if signature is None else signature
+    value = sign_as_langfuse(SECRET, body, int(time.time())) if signature is None else signature
     given = {"x-langfuse-signature": value} if value else {}
     return exchange(port, "POST", PATH, body, {**given, **headers})
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from shared.core.errors import ConfigError
 from shared.database.engine.database import Database, open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
-from shared.langfuse.receiver.delivery_queue import Intake
-from shared.langfuse.receiver.webhook_receiver import Incoming, Receiver, Rules
-from tests.langfuse.fake_server.webhooks import SECRET, signed
+from shared.langfuse.receiver.delivery_queue import DeliveryQueue
+from shared.langfuse.receiver.webhook_receiver import IncomingRequest, ReceiverSettings, WebhookReceiver
+from tests.langfuse.fake_server.webhooks import SECRET, sign_as_langfuse
 from tests.serving.servers import PATH, event, get, post, serving
 
 BODY = event("real", "victim")
@@ -66,7 +66,7 @@ def head(signature: str, *more: str) -> bytes:
 
 
 def good() -> str:
-    return signed(SECRET, BODY, int(time.time()))
+    return sign_as_langfuse(SECRET, BODY, int(time.time()))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -150,7 +150,7 @@ def test_many_slow_senders_hold_up_nobody(target: Target) -> None:
 
 def test_replays_of_old_deliveries_are_turned_away(target: Target) -> None:
     for late in (-301, -86_400, -(10**9), 400, 10**9):
-        assert post(target.port, BODY, signed(SECRET, BODY, int(time.time()) + late))[0] == 403
+        assert post(target.port, BODY, sign_as_langfuse(SECRET, BODY, int(time.time()) + late))[0] == 403
 
 
 def test_two_headers_are_not_one(target: Target) -> None:
@@ -171,9 +171,9 @@ def test_a_body_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
             return b"x"
 
     async def answered() -> int:
-        intake = Intake(lambda batch: [True] * len(batch))
-        receiver = Receiver(Rules(SECRET, max_seconds=0.2), intake, time.time)
-        answer = await receiver.receive(Incoming(good(), None, Never()))
+        intake = DeliveryQueue(lambda batch: [True] * len(batch))
+        receiver = WebhookReceiver(ReceiverSettings(SECRET, max_seconds=0.2), intake, time.time)
+        answer = await receiver.receive(IncomingRequest(good(), None, Never()))
         await intake.aclose()
         return answer.status
 
@@ -182,7 +182,7 @@ def test_a_body_that_comes_too_slowly_is_refused(tmp_path: Path) -> None:
 
 def test_a_receiver_is_not_made_without_a_secret() -> None:
     with pytest.raises(ConfigError, match="no webhook secret"):
-        Receiver(Rules(""), Intake(lambda batch: [True] * len(batch)), time.time)
+        WebhookReceiver(ReceiverSettings(""), DeliveryQueue(lambda batch: [True] * len(batch)), time.time)
 
 
 def test_more_than_can_wait_are_refused_at_once() -> None:
@@ -194,8 +194,8 @@ def test_more_than_can_wait_are_refused_at_once() -> None:
         return [True] * 10
 
     async def answers() -> list[int]:
-        intake = Intake(store, most=3)
-        receiver = Receiver(Rules(SECRET), intake, time.time)
+        intake = DeliveryQueue(store, most=3)
+        receiver = WebhookReceiver(ReceiverSettings(SECRET), intake, time.time)
 
         async def one(number: int) -> int:
             body = event(f"d{number}")
@@ -203,8 +203,8 @@ def test_more_than_can_wait_are_refused_at_once() -> None:
             async def pieces() -> AsyncIterator[bytes]:
                 yield body
 
-            signature = signed(SECRET, body, int(time.time()))
-            return (await receiver.receive(Incoming(signature, None, pieces()))).status
+            signature = sign_as_langfuse(SECRET, body, int(time.time()))
+            return (await receiver.receive(IncomingRequest(signature, None, pieces()))).status
 
         tasks = []
         for number in range(8):

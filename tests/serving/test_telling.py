@@ -18,9 +18,9 @@ from shared.core.errors import StoreError, Unavailable
 from shared.core.state.webhook_deliveries import Delivery
 from shared.database.engine.database import Database, open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
-from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, message
-from shared.langfuse.receiver.signatures import Forged, verify
-from tests.langfuse.fake_server.server import standing_in
+from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, describe_change
+from shared.langfuse.receiver.verify_signature import Forged, verify
+from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.webhooks import SECRET
 from tests.langfuse.fake_server.wire import MovableClock
 from tests.serving.servers import PATH, Answer, event, listening, post, serving, spawned, until
@@ -90,7 +90,7 @@ def test_slack_hears_what_changed_and_not_what_it_says(state: Database) -> None:
     clock = MovableClock(datetime.now(UTC))
     with (
         listening(OK) as slack,
-        standing_in(clock=clock) as langfuse,
+        run_fake_langfuse(clock=clock) as langfuse,
         serving(state.path, **variables, SLACK_API_URL=slack.url) as port,
     ):
         langfuse.webhooks.url = f"http://127.0.0.1:{port}{PATH}"
@@ -232,8 +232,8 @@ def test_old_deliveries_are_forgotten(state: Database) -> None:
 
 def test_what_people_are_told() -> None:
     def said(**prompt: object) -> str:
-        return message(Delivery("d", "p", "updated", None, json.dumps({"prompt": prompt})))[1]
+        return describe_change(Delivery("d", "p", "updated", None, json.dumps({"prompt": prompt})))[1]
 
     assert said() == "was updated"
     assert said(labels=["a", "b" * 50]) == f"was updated; labels: a, {'b' * 40}"
-    assert message(Delivery("d", "p", "", 4, "[]")) == ("Prompt p", "version 4 was changed")
+    assert describe_change(Delivery("d", "p", "", 4, "[]")) == ("Prompt p", "version 4 was changed")

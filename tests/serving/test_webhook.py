@@ -19,15 +19,15 @@ from shared.core.errors import ConfigError
 from shared.database.engine.database import Database, open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
 from shared.database.stores.sql_prompt_generations import SqlGenerations
-from shared.langfuse.api.client import LangfuseClient
+from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.prompt_api import NewPrompt
 from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings
 from shared.wiring.serve.webhook_app import webhook_app
 from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
 from tests.contracts.adapters.served import postgres_at
 from tests.langfuse import clients
-from tests.langfuse.fake_server.server import standing_in
-from tests.langfuse.fake_server.webhooks import SECRET, signed
+from tests.langfuse.fake_server.server import run_fake_langfuse
+from tests.langfuse.fake_server.webhooks import SECRET, sign_as_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 from tests.serving.servers import PATH, ROOT, command, environment, event, exchange, get, post, serving, spawned
 
@@ -44,8 +44,8 @@ def generations(state: Database, *names: str) -> list[int]:
 
 
 def test_a_change_on_the_server_is_served_everywhere_at_once(state: Database) -> None:
-    """Langfuse's stand-in signs and delivers; a manager of another process reads the new version from then on."""
-    with standing_in(clock=MovableClock(datetime.now(UTC))) as langfuse, serving(state.path) as port:
+    """The fake Langfuse server signs and delivers; a manager of another process reads the new version from then on."""
+    with run_fake_langfuse(clock=MovableClock(datetime.now(UTC))) as langfuse, serving(state.path) as port:
         langfuse.webhooks.url = f"http://127.0.0.1:{port}{PATH}"
         client = LangfuseClient(clients.settings(langfuse.url))
         manager = LangfusePromptManager(client, SqlGenerations(state), PromptSettings(check=0.0))
@@ -70,13 +70,18 @@ def test_what_is_answered(state: Database) -> None:
             '{"status":"error","message":"the header x-langfuse-signature is missing"}',
         )
         assert post(port, body, "sha256=abc")[0] == 403
-        assert post(port, body, signed(SECRET + "x", body, now))[0] == 403
-        assert post(port, body, signed(SECRET, body, now - 400))[0] == 403
-        assert post(port, body, signed(SECRET, body, now + 400))[0] == 403
-        assert post(port, body + b" ", signed(SECRET, body, now))[0] == 403
+        assert post(port, body, sign_as_langfuse(SECRET + "x", body, now))[0] == 403
+        assert post(port, body, sign_as_langfuse(SECRET, body, now - 400))[0] == 403
+        assert post(port, body, sign_as_langfuse(SECRET, body, now + 400))[0] == 403
+        assert post(port, body + b" ", sign_as_langfuse(SECRET, body, now))[0] == 403
         assert generations(state, "p") == [0]
-        assert post(port, body, signed(SECRET, body, now)) == (200, '{"status":"success","message":"Invalidated p"}')
-        assert post(port, body, signed(SECRET, body, now).replace("v1=", "s="))[1].startswith('{"status":"duplicate"')
+        assert post(port, body, sign_as_langfuse(SECRET, body, now)) == (
+            200,
+            '{"status":"success","message":"Invalidated p"}',
+        )
+        assert post(port, body, sign_as_langfuse(SECRET, body, now).replace("v1=", "s="))[1].startswith(
+            '{"status":"duplicate"'
+        )
         for kind in ("monitor-alert", "project-notification", "something new", None, 7):
             assert post(port, event("d2", type=kind))[1].startswith('{"status":"ignored"')
         assert post(port, b'{"event": "prompt.updated", "data": {"name": "p"}}')[1].startswith('{"status":"ignored"')
@@ -120,7 +125,7 @@ def test_the_older_body_is_read_where_it_is_asked_for(state: Database) -> None:
     with serving(state.path, LANGFUSE_WEBHOOK_OLDER_BODY="true") as port:
         assert post(port, body, "")[0] == 401
         assert post(port, body, SECRET)[0] == 403
-        answers = [post(port, body, signed(SECRET, body, now + late)) for late in (0, 0, 1)]
+        answers = [post(port, body, sign_as_langfuse(SECRET, body, now + late)) for late in (0, 0, 1)]
         assert [json.loads(said)["status"] for _, said in answers] == ["success", "duplicate", "success"]
         assert post(port, event("d", "q"))[0] == 200
     assert generations(state, "p", "q") == [2, 1]
@@ -151,7 +156,7 @@ def test_a_database_that_fails_is_answered_500_and_the_next_attempt_works(tmp_pa
     """Two of Langfuse's four attempts fail; the third finds the database back. Nothing was invalidated before."""
     database = open_database(postgres_at(tmp_path) if kind == "postgres" else tmp_path / "state.db")
     place = database.path or postgres_at(tmp_path)
-    with standing_in(clock=MovableClock(datetime.now(UTC))) as langfuse, serving(place) as port:
+    with run_fake_langfuse(clock=MovableClock(datetime.now(UTC))) as langfuse, serving(place) as port:
         langfuse.webhooks.url = f"http://127.0.0.1:{port}{PATH}"
         away = gone(database)
         pauses: list[float] = []
@@ -225,7 +230,7 @@ def test_a_server_without_start_up_serves_nothing_without_a_secret(tmp_path: Pat
         assert child.stderr is not None
         port = int(next(line for line in child.stderr if "running on" in line).split("127.0.0.1:")[1].split()[0])
         body = event("d1")
-        assert post(port, body, signed("", body, int(time.time()))) == (500, "not configured\n")
+        assert post(port, body, sign_as_langfuse("", body, int(time.time()))) == (500, "not configured\n")
         assert get(port, "/readyz")[0] == 500
         child.terminate()
 

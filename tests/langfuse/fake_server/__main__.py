@@ -1,4 +1,4 @@
-"""A stand-in in a process of its own, for benchmarks: prints its address and serves until its input ends.
+"""A fake server in a process of its own, for benchmarks: prints its address and serves until its input ends.
 
 python -m tests.langfuse.fake_server --version 4.60.0 --traces 20000 --spans 5 --latency 0.02
 """
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from tests.langfuse.fake_server.faults import BROKEN, at_random
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.traffic import traces
 from tests.langfuse.fake_server.wire import MovableClock
 
@@ -39,7 +39,7 @@ def main() -> None:
     chosen = options.parse_args()
     limits = {"general": chosen.limit} if chosen.limit else {}
     plan = Plan(version=chosen.version, mode=chosen.mode, latency=chosen.latency, limits=limits)
-    with standing_in(plan, Now() if chosen.limit else None) as server:
+    with run_fake_langfuse(plan, Now() if chosen.limit else None) as server:
         for rows in traces(chosen.traces, chosen.spans, chosen.text):
             server.observations.add(*rows)
         if chosen.broken:

@@ -7,26 +7,26 @@ import threading
 import uuid
 from typing import Any
 
-from tests.langfuse.fake_server.observations import Observations
+from tests.langfuse.fake_server.observations import FakeObservations
 from tests.langfuse.fake_server.plan import PROJECT
-from tests.langfuse.fake_server.scores import Scores, as_v3
+from tests.langfuse.fake_server.scores import FakeScores, as_v3
 from tests.langfuse.fake_server.wire import (
     MovableClock,
     Reply,
     Request,
-    moment,
+    decode_cursor,
+    encode_cursor,
+    format_time,
     not_found,
-    numbered,
-    refused,
-    sealed,
-    shown,
-    unsealed,
+    paged_reply,
+    parse_moment,
+    refusal,
 )
 
 Row = dict[str, Any]
 
 
-class Datasets:
+class FakeDatasets:
     """Datasets by name, items by id, run items in order."""
 
     def __init__(self, clock: MovableClock) -> None:
@@ -39,7 +39,7 @@ class Datasets:
 
     def create(self, request: Request) -> Reply:
         body = request.json
-        now = shown(self._clock())
+        now = format_time(self._clock())
         with self._lock:
             old = self.datasets.get(body["name"], {})
             found = {"id": str(uuid.uuid4()), "description": None, "metadata": None, "projectId": PROJECT}
@@ -48,7 +48,7 @@ class Datasets:
             return Reply(200, self.datasets[body["name"]])
 
     def listed(self, request: Request) -> Reply:
-        return numbered(request, list(self.datasets.values()))
+        return paged_reply(request, list(self.datasets.values()))
 
     def get(self, request: Request) -> Reply:
         return Reply(200, self._named(request.segments[0]))
@@ -62,12 +62,12 @@ class Datasets:
         """Created, or replaced where the id is known already."""
         body = request.json
         dataset = self._named(body.get("datasetName", ""))
-        now = shown(self._clock())
+        now = format_time(self._clock())
         made = str(body.get("id") or uuid.uuid4())
         with self._lock:
             old = self.items.get(made, {})
             if old and old["datasetId"] != dataset["id"]:
-                raise refused(404, f"Dataset item with id {made} not found for project {PROJECT}")
+                raise refusal(404, f"Dataset item with id {made} not found for project {PROJECT}")
             found: Row = {"status": "ACTIVE", "input": None, "expectedOutput": None, "metadata": None}
             found |= {"sourceTraceId": None, "sourceObservationId": None, "mediaReferences": [], "createdAt": now}
             given = {name: value for name, value in body.items() if value is not None}
@@ -84,7 +84,7 @@ class Datasets:
             for row in self.items.values()
             if name in (None, row["datasetName"]) and trace in (None, row["sourceTraceId"])
         ]
-        return numbered(request, sorted(rows, key=lambda row: (row["createdAt"], row["id"]), reverse=True))
+        return paged_reply(request, sorted(rows, key=lambda row: (row["createdAt"], row["id"]), reverse=True))
 
     def get_item(self, request: Request) -> Reply:
         if request.segments[0] not in self.items:
@@ -102,7 +102,7 @@ class Datasets:
         item = self.items.get(body.get("datasetItemId", ""))
         if item is None:
             raise not_found("Dataset item not found or not active")
-        now = shown(self._clock())
+        now = format_time(self._clock())
         with self._lock:
             run = self._runs.setdefault((item["datasetName"], body["runName"]), str(uuid.uuid4()))
             key = (run, item["id"], str(body.get("traceId")))
@@ -117,27 +117,27 @@ class Datasets:
         wanted = request.one("datasetId"), request.one("runName")
         ids = {row["name"]: row["id"] for row in self.datasets.values()}
         runs = {run for (dataset, name), run in self._runs.items() if (ids[dataset], name) == wanted}
-        return numbered(request, [row for row in self.run_items.values() if row["datasetRunId"] in runs])
+        return paged_reply(request, [row for row in self.run_items.values() if row["datasetRunId"] in runs])
 
 
-class Experiments:
+class FakeExperiments:
     """What the spans of an SDK's experiment say, put together when it is read."""
 
-    def __init__(self, observations: Observations, scores: Scores) -> None:
+    def __init__(self, observations: FakeObservations, scores: FakeScores) -> None:
         self._observations = observations
         self._scores = scores
 
     def _roots(self, request: Request) -> list[Row]:
         since = request.moment("fromStartTime")
         if since is None:
-            raise refused(400, "Invalid request data: fromStartTime: Required")
+            raise refusal(400, "Invalid request data: fromStartTime: Required")
         wanted, until = request.listed("experimentId"), request.moment("toStartTime")
         found = []
         for _, row in self._observations.after():
             about = row.get("_experiment")
             if not about or (wanted is not None and about["id"] not in wanted):
                 continue
-            if moment(row["startTime"]) >= since and (until is None or moment(row["startTime"]) < until):
+            if parse_moment(row["startTime"]) >= since and (until is None or parse_moment(row["startTime"]) < until):
                 found.append(row)
         return found
 
@@ -187,10 +187,14 @@ class Experiments:
     def _paged(self, request: Request, data: list[Row]) -> Reply:
         limit = request.number("limit", 50)
         if not 1 <= limit <= 100:
-            raise refused(400, "Invalid request data: limit")
+            raise refusal(400, "Invalid request data: limit")
         cursor = request.one("cursor")
-        place = int(unsealed(cursor)["place"]) if cursor else 0
+        place = int(decode_cursor(cursor)["place"]) if cursor else 0
         more = place + limit < len(data)
         return Reply(
-            200, {"data": data[place : place + limit], "meta": {"cursor": sealed(place=place + limit)} if more else {}}
+            200,
+            {
+                "data": data[place : place + limit],
+                "meta": {"cursor": encode_cursor(place=place + limit)} if more else {},
+            },
         )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.langfuse.fake_server.wire import moment, refused, shown
+from tests.langfuse.fake_server.wire import format_time, parse_moment, refusal
 
 Test = Callable[[Mapping[str, Any]], bool]
 
@@ -54,25 +54,25 @@ def matcher(text: str) -> Test:
     try:
         conditions = json.loads(text)
     except ValueError:
-        raise refused(400, "Invalid filter: not JSON") from None
+        raise refusal(400, "Invalid filter: not JSON") from None
     if not isinstance(conditions, list):
-        raise refused(400, "Invalid filter: expected array")
+        raise refusal(400, "Invalid filter: expected array")
     tests = [_condition(each) for each in conditions]
     texts = [each for each in conditions if each["column"] in ("input", "output")]
     if texts and not any(each["operator"] in ("=", "matches") for each in texts):
-        raise refused(400, "input and output filters need at least one '=' or 'matches'")
+        raise refusal(400, "input and output filters need at least one '=' or 'matches'")
     return lambda row: all(test(row) for test in tests)
 
 
 def _condition(found: Any) -> Test:
     kind, column, operator = (found.get(name) for name in ("type", "column", "operator"))
     if column not in _COLUMNS or operator not in _TYPES.get(kind, ()):
-        raise refused(400, f"Invalid filter: {kind} {column} {operator}")
+        raise refusal(400, f"Invalid filter: {kind} {column} {operator}")
     if kind in ("stringObject", "numberObject", "categoryOptions") and "key" not in found:
-        raise refused(400, f"Invalid filter: {kind} needs a key")
+        raise refusal(400, f"Invalid filter: {kind} needs a key")
     key, value = found.get("key"), found.get("value")
     if kind == "datetime":
-        value = shown(moment(str(value)))
+        value = format_time(parse_moment(str(value)))
     column = "tags" if column == "traceTags" else column
 
     def looked_up(row: Mapping[str, Any]) -> Any:

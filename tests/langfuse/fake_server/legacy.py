@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.langfuse.fake_server.observations import DEFAULTS, Observations
+from tests.langfuse.fake_server.observations import DEFAULTS, FakeObservations
 from tests.langfuse.fake_server.plan import PROJECT
-from tests.langfuse.fake_server.scores import Scores
-from tests.langfuse.fake_server.wire import Reply, Request, moment, not_found, numbered
+from tests.langfuse.fake_server.scores import FakeScores
+from tests.langfuse.fake_server.wire import Reply, Request, not_found, paged_reply, parse_moment
 
 Row = dict[str, Any]
 _SAME = ("id", "traceId", "type", "name", "startTime", "endTime", "parentObservationId", "level", "statusMessage")
@@ -21,7 +21,7 @@ _PRICES = (
 class Legacy:
     """/traces, /traces/{id} and /observations, made of the same rows as the v2 read."""
 
-    def __init__(self, observations: Observations, scores: Scores) -> None:
+    def __init__(self, observations: FakeObservations, scores: FakeScores) -> None:
         self._observations = observations
         self._scores = scores
 
@@ -34,23 +34,23 @@ class Legacy:
             _observation(row)
             for _, row in self._observations.after()
             if all(row.get(name) == value for name, value in plain.items())
-            and (since is None or moment(row["startTime"]) >= since)
-            and (until is None or moment(row["startTime"]) < until)
+            and (since is None or parse_moment(row["startTime"]) >= since)
+            and (until is None or parse_moment(row["startTime"]) < until)
             and (not environments or row["environment"] in environments)
         ]
-        return numbered(request, rows)
+        return paged_reply(request, rows)
 
     def traces(self, request: Request) -> Reply:
         since, until = request.moment("fromTimestamp"), request.moment("toTimestamp")
         rows = [
             {**trace, "observations": [each["id"] for each in own], "scores": self._score_ids(trace["id"])}
             for trace, own in self._grouped()
-            if (since is None or moment(trace["timestamp"]) >= since)
-            and (until is None or moment(trace["timestamp"]) < until)
+            if (since is None or parse_moment(trace["timestamp"]) >= since)
+            and (until is None or parse_moment(trace["timestamp"]) < until)
             and request.one("name") in (None, trace["name"])
         ]
         rows.sort(key=lambda row: row["timestamp"], reverse=not str(request.one("orderBy")).endswith(".asc"))
-        return numbered(request, rows)
+        return paged_reply(request, rows)
 
     def trace(self, request: Request) -> Reply:
         wanted = request.segments[0]
@@ -79,7 +79,7 @@ def _trace(own: list[Row]) -> Row:
     return {
         **{"id": root["traceId"], "timestamp": root["startTime"], "name": root.get("traceName") or root.get("name")},
         **{name: root.get(name) or DEFAULTS.get(name) for name in names},
-        **{"input": _parsed(root.get("input")), "output": _parsed(root.get("output")), "projectId": PROJECT},
+        **{"input": _parse_json(root.get("input")), "output": _parse_json(root.get("output")), "projectId": PROJECT},
         **{"htmlPath": f"/project/{PROJECT}/traces/{root['traceId']}", "latency": root["latency"], "totalCost": 0},
         **{"createdAt": root["createdAt"], "updatedAt": root["updatedAt"], "bookmarked": False},
     }
@@ -90,7 +90,11 @@ def _observation(row: Row) -> Row:
     counts = {name: usage.get(name, 0) for name in ("input", "output", "total")}
     return {
         **{name: row.get(name) for name in _SAME},
-        **{"input": _parsed(row.get("input")), "output": _parsed(row.get("output")), "metadata": row["metadata"]},
+        **{
+            "input": _parse_json(row.get("input")),
+            "output": _parse_json(row.get("output")),
+            "metadata": row["metadata"],
+        },
         **{"usage": {**counts, "unit": "TOKENS"}, "usageDetails": usage, "costDetails": row["costDetails"]},
         **{name: row.get(name) for name in ("model", "modelParameters", "environment", "version", "latency")},
         **{name: row.get(name) for name in ("promptId", "promptName", "promptVersion", "completionStartTime")},
@@ -98,7 +102,7 @@ def _observation(row: Row) -> Row:
     }
 
 
-def _parsed(text: Any) -> Any:
+def _parse_json(text: Any) -> Any:
     """Older reads give input and output as JSON values."""
     try:
         return json.loads(text)

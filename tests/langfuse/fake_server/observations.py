@@ -11,7 +11,16 @@ from typing import Any
 
 from tests.langfuse.fake_server.filtering import matcher
 from tests.langfuse.fake_server.plan import PROJECT
-from tests.langfuse.fake_server.wire import MovableClock, Reply, Request, moment, refused, sealed, shown, unsealed
+from tests.langfuse.fake_server.wire import (
+    MovableClock,
+    Reply,
+    Request,
+    decode_cursor,
+    encode_cursor,
+    format_time,
+    parse_moment,
+    refusal,
+)
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "core": (
@@ -59,7 +68,7 @@ Row = dict[str, Any]
 Key = tuple[float, str, str, int]
 
 
-class Observations:
+class FakeObservations:
     """Rows by time. `endless` makes cursors misbehave: `same` repeats one, `fresh` leads round in a circle."""
 
     def __init__(self, clock: MovableClock) -> None:
@@ -78,11 +87,11 @@ class Observations:
         """
         with self._lock:
             for row in rows:
-                start = moment(row["startTime"])
+                start = parse_moment(row["startTime"])
                 self._count += 1
                 key = (-start.timestamp(), str(row.get("traceId")), str(row["id"]), self._count)
-                now = shown(self._clock())
-                full = {"createdAt": now, "updatedAt": now, **DEFAULTS, **row, "startTime": shown(start)}
+                now = format_time(self._clock())
+                full = {"createdAt": now, "updatedAt": now, **DEFAULTS, **row, "startTime": format_time(start)}
                 full.setdefault("isRootObservation", full["parentObservationId"] is None)
                 self._rows[key] = full | {"_visible": visible_at}
                 self._keys.append(key)
@@ -109,26 +118,31 @@ class Observations:
         """GET /api/public/v2/observations."""
         limit = request.number("limit", 50)
         if limit > 1000:
-            raise refused(400, "Invalid request data: limit: Too big: expected number to be <=1000")
+            raise refusal(400, "Invalid request data: limit: Too big: expected number to be <=1000")
         if request.one("parseIoAsJson") == "true":
-            raise refused(400, "parseIoAsJson is not supported: input and output are returned as strings")
+            raise refusal(400, "parseIoAsJson is not supported: input and output are returned as strings")
         fields = _fields(request)
-        keep = _matching(request)
+        keep = _row_test(request)
         self._refuse_broad(request)
         found = self._page(request, keep, limit) if limit else []
         expanded = request.listed("expandMetadata") or set()
-        data = [_projected(row, fields, expanded) for _, row in found[:limit]]
+        data = [_select_fields(row, fields, expanded) for _, row in found[:limit]]
         meta = {} if len(found) <= limit or not data else {"cursor": self._cursor(found[limit - 1][0])}
         if self.endless and data:
-            meta = {"cursor": sealed(circle=len(data) if self.endless == "same" else self._tick())}
+            meta = {"cursor": encode_cursor(circle=len(data) if self.endless == "same" else self._tick())}
         return Reply(200, {"data": data, "meta": meta})
 
     def _page(self, request: Request, keep: Any, limit: int) -> list[tuple[Key, Row]]:
         cursor = request.one("cursor")
-        known = unsealed(cursor) if cursor else {}
+        known = decode_cursor(cursor) if cursor else {}
         place: tuple[Any, ...] | None = None
         if "lastId" in known:
-            place = (-moment(known["lastStartTimeTo"]).timestamp(), known["lastTraceId"], known["lastId"], known["n"])
+            place = (
+                -parse_moment(known["lastStartTimeTo"]).timestamp(),
+                known["lastTraceId"],
+                known["lastId"],
+                known["n"],
+            )
         until = request.moment("toStartTime")
         if place is None and until is not None and request.one("filter") is None:
             place = (-until.timestamp(), "\uffff", "\uffff")  # jump: rows at `until` itself are not wanted
@@ -145,7 +159,7 @@ class Observations:
 
     def _cursor(self, key: Key) -> str:
         row = self._rows[key]
-        return sealed(lastStartTimeTo=row["startTime"], lastTraceId=key[1], lastId=key[2], n=key[3])
+        return encode_cursor(lastStartTimeTo=row["startTime"], lastTraceId=key[1], lastId=key[2], n=key[3])
 
     def _tick(self) -> int:
         with self._lock:
@@ -169,11 +183,11 @@ def _fields(request: Request) -> list[str]:
     groups = {"core", "basic"} if asked is None else {"core", *filter(None, asked.split(","))}
     unknown = groups - GROUPS.keys()
     if unknown:
-        raise refused(400, f"Invalid request data: fields: unknown field group {sorted(unknown)[0]!r}")
+        raise refusal(400, f"Invalid request data: fields: unknown field group {sorted(unknown)[0]!r}")
     return [name for group in GROUPS if group in groups for name in GROUPS[group]]
 
 
-def _matching(request: Request) -> Any:
+def _row_test(request: Request) -> Any:
     """A test of a row. The structured filter takes the place of every plain parameter."""
     text = request.one("filter")
     if text is not None:
@@ -182,7 +196,7 @@ def _matching(request: Request) -> Any:
     parent, root = request.one("parentObservationId"), request.one("isRootObservation")
     environments = set(request.query.get("environment", ()))
     since, until = request.moment("fromStartTime"), request.moment("toStartTime")
-    after, before = (None if each is None else shown(each) for each in (since, until))
+    after, before = (None if each is None else format_time(each) for each in (since, until))
 
     def keeps(row: Row) -> bool:
         start = row["startTime"]
@@ -198,7 +212,7 @@ def _matching(request: Request) -> Any:
     return keeps
 
 
-def _projected(row: Row, fields: list[str], expanded: set[str]) -> Row:
+def _select_fields(row: Row, fields: list[str], expanded: set[str]) -> Row:
     found = {name: row.get(name) for name in fields}
     if "metadata" in found:
         found["metadata"] = {key: _cut(key, value, expanded) for key, value in (row["metadata"] or {}).items()}

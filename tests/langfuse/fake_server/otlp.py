@@ -9,9 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.langfuse.fake_server.observations import Observations
+from tests.langfuse.fake_server.observations import FakeObservations
 from tests.langfuse.fake_server.protobuf import spans
-from tests.langfuse.fake_server.wire import MovableClock, Reply, Request, refused, shown
+from tests.langfuse.fake_server.wire import MovableClock, Reply, Request, format_time, refusal
 
 _EXPERIMENT = "langfuse.experiment."
 _PLAIN = {
@@ -33,12 +33,12 @@ _PLAIN = {
 Span = dict[str, Any]
 
 
-class Otlp:
+class FakeOtlpEndpoint:
     """POST /api/public/otel/v1/traces. 200 means queued; a malformed id rejects the whole batch. A request that `drops`
     says yes to is accepted and never stored; `delay` seconds pass until spans can be read.
     """
 
-    def __init__(self, observations: Observations, clock: MovableClock) -> None:
+    def __init__(self, observations: FakeObservations, clock: MovableClock) -> None:
         self._observations = observations
         self._clock = clock
         self.drops: Callable[[], bool] = lambda: False
@@ -52,10 +52,10 @@ class Otlp:
             try:
                 body = gzip.decompress(body)
             except (OSError, EOFError, zlib.error):
-                raise refused(400, "Failed to decompress body") from None
+                raise refusal(400, "Failed to decompress body") from None
         found = spans(body) if "json" not in request.headers.get("content-type", "") else _from_json(body)
         if any(len(span["spanId"]) != 16 or len(span["traceId"]) != 32 for span in found):
-            raise refused(400, "Invalid span id")
+            raise refusal(400, "Invalid span id")
         self.versions.append(request.headers.get("x-langfuse-ingestion-version", ""))
         if self.drops():
             return Reply(200, {})
@@ -101,14 +101,14 @@ def _text(value: Any) -> Any:
 
 
 def _time(nanoseconds: int) -> str:
-    return shown(datetime.fromtimestamp(nanoseconds / 1e9, UTC))
+    return format_time(datetime.fromtimestamp(nanoseconds / 1e9, UTC))
 
 
 def _from_json(body: bytes) -> list[Span]:
     try:
         found = json.loads(body)
     except ValueError:
-        raise refused(400, "Failed to parse OTel JSON Trace") from None
+        raise refusal(400, "Failed to parse OTel JSON Trace") from None
     rows = []
     for resource in found.get("resourceSpans", []):
         for scope in resource.get("scopeSpans", []):

@@ -1,4 +1,4 @@
-"""Which server is stood in for: version, mode, keys, limits."""
+"""Which Langfuse server the fake one acts as: version, mode, keys, limits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Plan:
         return self.release < (4,) or self.mode != "events_only"
 
 
-class Windows:
+class RateLimitWindows:
     """Fixed windows from the first request in them. The N-th request of a budget of N is refused already."""
 
     def __init__(self, plan: Plan, clock: MovableClock) -> None:

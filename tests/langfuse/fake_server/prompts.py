@@ -8,7 +8,16 @@ import uuid
 from typing import Any, Protocol
 
 from tests.langfuse.fake_server.plan import PROJECT, Plan
-from tests.langfuse.fake_server.wire import MovableClock, Refused, Reply, Request, not_found, numbered, refused, shown
+from tests.langfuse.fake_server.wire import (
+    MovableClock,
+    Refused,
+    Reply,
+    Request,
+    format_time,
+    not_found,
+    paged_reply,
+    refusal,
+)
 
 Row = dict[str, Any]
 _LABEL = re.compile(r"^[a-z0-9_\-.]+$")
@@ -20,7 +29,7 @@ class Listener(Protocol):
     def __call__(self, action: str, prompt: Row) -> None: ...
 
 
-class Prompts:
+class FakePrompts:
     """Versions in order, by name."""
 
     def __init__(self, plan: Plan, clock: MovableClock, changed: Listener) -> None:
@@ -34,7 +43,7 @@ class Prompts:
         name = request.segments[0]
         version, label = request.one("version"), request.one("label")
         if version is not None and label is not None:
-            raise refused(400, "Cannot specify both version and label")
+            raise refusal(400, "Cannot specify both version and label")
         wanted = label or "production"
         for row in self.versions.get(name, ()):
             if str(row["version"]) == version if version is not None else wanted in row["labels"]:
@@ -50,7 +59,7 @@ class Prompts:
             kept = [row for row in kept if tag is None or tag in row["tags"]]
             if kept and name in (None, each):
                 found.append(_meta(each, kept))
-        return numbered(request, found)
+        return paged_reply(request, found)
 
     def create(self, request: Request) -> Reply:
         """POST /api/public/v2/prompts: the next version. It is `latest`, and takes its labels from the others."""
@@ -58,20 +67,20 @@ class Prompts:
         kind = body.get("type") or "text"
         labels, name = list(body.get("labels") or []), body.get("name")
         if not name or "prompt" not in body or not all(_LABEL.match(label) for label in labels):
-            raise refused(400, "Invalid request data")
+            raise refusal(400, "Invalid request data")
         self._refuse_protected(labels)
         with self._lock:
             rows = self.versions.setdefault(name, [])
             if rows and rows[-1]["type"] != kind:
-                raise refused(
+                raise refusal(
                     400,
                     "Previous versions have different prompt type. Create a new prompt with a different name.",
                 )
             labels = list(dict.fromkeys([*labels, "latest"]))
             touched = self._take_away(rows, labels)
-            now = shown(self._clock())
+            now = format_time(self._clock())
             made: Row = {"id": str(uuid.uuid4()), "name": name, "version": len(rows) + 1, "type": kind}
-            made |= {"prompt": _kept(body["prompt"]), "labels": labels, "config": body.get("config") or {}}
+            made |= {"prompt": _as_stored(body["prompt"]), "labels": labels, "config": body.get("config") or {}}
             made |= {"tags": body.get("tags") or (rows[-1]["tags"] if rows else [])}
             made |= {"commitMessage": body.get("commitMessage"), "projectId": PROJECT, "createdBy": "API"}
             made |= {"isActive": True, "resolutionGraph": None, "createdAt": now, "updatedAt": now}
@@ -86,9 +95,9 @@ class Prompts:
         name, version = request.segments
         new = request.json.get("newLabels")
         if not isinstance(new, list):
-            raise refused(400, "Invalid request data: newLabels")
+            raise refusal(400, "Invalid request data: newLabels")
         if "latest" in new:
-            raise refused(400, "Label 'latest' is always assigned to the latest prompt version")
+            raise refusal(400, "Label 'latest' is always assigned to the latest prompt version")
         self._refuse_protected(new)
         with self._lock:
             rows = self.versions.get(name, [])
@@ -97,7 +106,7 @@ class Prompts:
                 raise not_found(f"Prompt not found: {name}")
             touched = self._take_away([each for each in rows if each is not row], new)
             row["labels"] = list(dict.fromkeys([*new, *row["labels"]]))
-            row["updatedAt"] = shown(self._clock())
+            row["updatedAt"] = format_time(self._clock())
         for each in (*touched, row):
             self._changed("updated", each)
         return Reply(200, row)
@@ -123,7 +132,7 @@ class Prompts:
         touched = [row for row in rows if set(row["labels"]) & set(labels)]
         for row in touched:
             row["labels"] = [label for label in row["labels"] if label not in labels]
-            row["updatedAt"] = shown(self._clock())
+            row["updatedAt"] = format_time(self._clock())
         return touched
 
     def _refuse_protected(self, labels: list[str]) -> None:
@@ -133,7 +142,7 @@ class Prompts:
             raise Refused(Reply(403, {"message": message, "error": "ForbiddenError"}))
 
 
-def _kept(content: Any) -> Any:
+def _as_stored(content: Any) -> Any:
     """The real server strips messages of all but role and content, placeholders of all but their name."""
     if not isinstance(content, list):
         return content

@@ -6,7 +6,7 @@ import struct
 from collections import defaultdict
 from typing import Any
 
-from tests.langfuse.fake_server.wire import refused
+from tests.langfuse.fake_server.wire import refusal
 
 Fields = dict[int, list[Any]]
 
@@ -28,7 +28,7 @@ def fields(data: bytes) -> Fields:
             size = 8 if kind == 1 else 4
             value, place = int.from_bytes(data[place : place + size], "little"), place + size
         else:
-            raise refused(400, "Failed to parse OTel Protobuf Trace")
+            raise refusal(400, "Failed to parse OTel Protobuf Trace")
         found[number].append(value)
     return found
 
@@ -92,4 +92,4 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
         if not byte & 0x80:
             return value, place
         shift += 7
-    raise refused(400, "Failed to parse OTel Protobuf Trace")
+    raise refusal(400, "Failed to parse OTel Protobuf Trace")

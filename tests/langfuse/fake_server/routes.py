@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
-from tests.langfuse.fake_server.datasets import Datasets, Experiments
+from tests.langfuse.fake_server.datasets import FakeDatasets, FakeExperiments
 from tests.langfuse.fake_server.legacy import Legacy
-from tests.langfuse.fake_server.observations import Observations
-from tests.langfuse.fake_server.otlp import Otlp
+from tests.langfuse.fake_server.observations import FakeObservations
+from tests.langfuse.fake_server.otlp import FakeOtlpEndpoint
 from tests.langfuse.fake_server.plan import PROJECT, Plan
-from tests.langfuse.fake_server.prompts import Prompts
-from tests.langfuse.fake_server.scores import Scores
+from tests.langfuse.fake_server.prompts import FakePrompts
+from tests.langfuse.fake_server.scores import FakeScores
 from tests.langfuse.fake_server.webhooks import Webhooks
 from tests.langfuse.fake_server.wire import MovableClock, Reply, Request
 
@@ -37,18 +37,18 @@ class Route:
         return None if found is None else tuple(unquote(each) for each in found.groups())
 
 
-class Rooms:
+class FakeEndpoints:
     """Everything that the server remembers."""
 
     def __init__(self, plan: Plan, clock: MovableClock) -> None:
         self.plan = plan
         self.webhooks = Webhooks(clock)
-        self.observations = Observations(clock)
-        self.scores = Scores(plan, clock)
-        self.datasets = Datasets(clock)
-        self.prompts = Prompts(plan, clock, self.webhooks)
-        self.otlp = Otlp(self.observations, clock)
-        self.experiments = Experiments(self.observations, self.scores)
+        self.observations = FakeObservations(clock)
+        self.scores = FakeScores(plan, clock)
+        self.datasets = FakeDatasets(clock)
+        self.prompts = FakePrompts(plan, clock, self.webhooks)
+        self.otlp = FakeOtlpEndpoint(self.observations, clock)
+        self.experiments = FakeExperiments(self.observations, self.scores)
         self.legacy = Legacy(self.observations, self.scores)
         self.routes = (*self._reads(), *self._scores(), *self._datasets(), *self._prompts())
 
@@ -109,5 +109,5 @@ class Rooms:
         return [Route(method, f"/api/public/v2/prompts{path}", handler) for method, path, handler in rows]
 
     def _projects(self, _: Request) -> Reply:
-        about = {"id": PROJECT, "name": "stand-in", "metadata": {}, "organization": {"id": "org1", "name": "o"}}
+        about = {"id": PROJECT, "name": "fake server", "metadata": {}, "organization": {"id": "org1", "name": "o"}}
         return Reply(200, {"data": [about]})

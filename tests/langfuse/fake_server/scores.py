@@ -16,12 +16,12 @@ from tests.langfuse.fake_server.wire import (
     Refused,
     Reply,
     Request,
-    moment,
-    numbered,
-    refused,
-    sealed,
-    shown,
-    unsealed,
+    decode_cursor,
+    encode_cursor,
+    format_time,
+    paged_reply,
+    parse_moment,
+    refusal,
 )
 
 BODY_LIMIT = 1_048_576
@@ -30,7 +30,7 @@ _TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION")
 Row = dict[str, Any]
 
 
-class Scores:
+class FakeScores:
     """`rows` are the physical ones, by (id, name, UTC date of the timestamp); `posts` counts every score received. One
     that `drops` says yes to is accepted and never stored, as when the worker behind the API fails.
     """
@@ -59,7 +59,7 @@ class Scores:
         if not isinstance(body, list):
             return Reply(200, {"id": self._take(body)})
         if not self._plan.arrays:
-            raise refused(400, "Invalid request data: Invalid input: expected object, received array")
+            raise refusal(400, "Invalid request data: Invalid input: expected object, received array")
         errors: list[Row] = []
         for each in body:
             try:
@@ -77,7 +77,7 @@ class Scores:
         for event in request.json.get("batch", []):
             try:
                 if event.get("type") != "score-create":
-                    raise refused(400, f"Event type {event.get('type')} is not accepted in this mode")
+                    raise refusal(400, f"Event type {event.get('type')} is not accepted in this mode")
                 self._take(event["body"])
                 done.append({"id": event["id"], "status": 201})
             except Refused as no:
@@ -96,9 +96,9 @@ class Scores:
             self.posts += 1
         _check(body)
         if body.get("id") in self.reject:
-            raise refused(400, f"Invalid request data: score {body['id']} cannot be stored")
+            raise refusal(400, f"Invalid request data: score {body['id']} cannot be stored")
         now = self._clock()
-        given = moment(body["timestamp"]) if body.get("timestamp") else now
+        given = parse_moment(body["timestamp"]) if body.get("timestamp") else now
         if not self._plan.arrays:
             given = now  # 4.16.0 stores the moment of the request, whatever the body says
         name, made = body["name"], str(body.get("id") or uuid.uuid4())
@@ -109,16 +109,20 @@ class Scores:
             known = self._keys.setdefault(made, [])
             old = [self.rows[key] for key in known if key[1] == name]
             if old and not self._plan.arrays:
-                given = min(moment(row["timestamp"]) for row in old)
+                given = min(parse_moment(row["timestamp"]) for row in old)
             key = (made, name, given.date().isoformat())
             before = self.rows.get(key)
             if before is None:
                 known.append(key)
             self.rows[key] = {
                 **{"projectId": PROJECT, "source": "API", "environment": "default", "configId": None, "comment": None},
-                **{"metadata": {}, "createdAt": before["createdAt"] if before else shown(now), "updatedAt": shown(now)},
+                **{
+                    "metadata": {},
+                    "createdAt": before["createdAt"] if before else format_time(now),
+                    "updatedAt": format_time(now),
+                },
                 **{name: value for name, value in body.items() if value is not None},
-                **{"id": made, "timestamp": shown(given), "dataType": _kind(body)},
+                **{"id": made, "timestamp": format_time(given), "dataType": _kind(body)},
                 "_readable": now + timedelta(seconds=self._plan.score_delay),
             }
         return made
@@ -144,21 +148,21 @@ class Scores:
         """GET /api/public/v3/scores."""
         limit = request.number("limit", 50)
         if not 1 <= limit <= 100:
-            raise refused(400, "Invalid request data: limit: Too big: expected number to be <=100")
+            raise refusal(400, "Invalid request data: limit: Too big: expected number to be <=100")
         if request.one("observationId") and not request.one("traceId"):
-            raise refused(400, "observationId requires traceId")
+            raise refusal(400, "observationId requires traceId")
         fields = request.listed("fields") or set()
         if fields - {"details", "subject", "annotation"}:
-            raise refused(400, "Invalid request data: fields: unknown field group")
+            raise refusal(400, "Invalid request data: fields: unknown field group")
         cursor = request.one("cursor")
-        place = unsealed(cursor)["place"] if cursor else None
+        place = decode_cursor(cursor)["place"] if cursor else None
         keep = _filter(request)
         rows = [row for row in self.readable(request.listed("id")) if keep(row)]
         rows = [row for row in rows if place is None or [row["timestamp"], row["id"]] < place]
         meta: Row = {"limit": limit}
         if len(rows) > limit:
             last = rows[limit - 1]
-            meta |= {"cursor": sealed(place=[last["timestamp"], last["id"]])}
+            meta |= {"cursor": encode_cursor(place=[last["timestamp"], last["id"]])}
         return Reply(200, {"data": [as_v3(row, fields) for row in rows[:limit]], "meta": meta})
 
     def read_old(self, request: Request) -> Reply:
@@ -166,20 +170,20 @@ class Scores:
         ids = request.listed("scoreIds")
         keep = _filter(request)
         rows = [row for row in self.readable(ids) if keep(row)]
-        return numbered(request, [_as_v2(row) for row in rows])
+        return paged_reply(request, [_as_v2(row) for row in rows])
 
 
 def _check(body: Any) -> None:
     if not isinstance(body, Mapping) or not isinstance(body.get("name"), str) or not body["name"]:
-        raise refused(400, "Invalid request data: name: expected string")
+        raise refusal(400, "Invalid request data: name: expected string")
     if sum(body.get(name) is not None for name in _SUBJECTS) != 1:
-        raise refused(400, "Provide exactly one of: traceId, sessionId, datasetRunId")
+        raise refusal(400, "Provide exactly one of: traceId, sessionId, datasetRunId")
     if body.get("observationId") is not None and body.get("traceId") is None:
-        raise refused(400, "observationId requires traceId")
+        raise refusal(400, "observationId requires traceId")
     if body.get("dataType") not in (None, *_TYPES):
-        raise refused(400, "Invalid request data: dataType")
+        raise refusal(400, "Invalid request data: dataType")
     if not _fits(_kind(body), body.get("value")):
-        raise refused(400, f"Invalid request data: value: does not fit {_kind(body)}")
+        raise refusal(400, f"Invalid request data: value: does not fit {_kind(body)}")
 
 
 def _kind(body: Mapping[str, Any]) -> str:
@@ -209,8 +213,8 @@ def _filter(request: Request) -> Any:
     def keeps(row: Row) -> bool:
         return (
             all(row.get(field) in (found or ()) for field, found in wanted.items())
-            and (since is None or moment(row["timestamp"]) >= since)
-            and (until is None or moment(row["timestamp"]) < until)
+            and (since is None or parse_moment(row["timestamp"]) >= since)
+            and (until is None or parse_moment(row["timestamp"]) < until)
             and (values is None or json.dumps(as_v3(row, set())["value"]).strip('"') in values)
         )
 

@@ -1,6 +1,6 @@
-"""A server on 127.0.0.1 that stands in for Langfuse: it remembers, keeps what it was asked, and fails as told.
+"""A fake Langfuse server on 127.0.0.1: stateful, records every request, and fails on purpose.
 
-with standing_in(Plan(version="4.16.0")) as server:
+with run_fake_langfuse(Plan(version="4.16.0")) as server:
     server.observations.add({"id": "o1", "traceId": "t1", "startTime": "2026-11-20T11:00:00Z"})
     server.faults.add("POST /api/public/scores", BROKEN, CUT_AFTER)
     ...
@@ -20,22 +20,22 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.langfuse.fake_server.faults import TOO_BROAD, Fault, Faults
 from tests.langfuse.fake_server.observations import TooBroad
-from tests.langfuse.fake_server.plan import Plan, Windows
-from tests.langfuse.fake_server.routes import Rooms
+from tests.langfuse.fake_server.plan import Plan, RateLimitWindows
+from tests.langfuse.fake_server.routes import FakeEndpoints
 from tests.langfuse.fake_server.wire import MovableClock, Refused, Reply, Request
 
 _PAGE = b"<!DOCTYPE html><html><head><title>404: This page could not be found</title></head></html>"
 _WRONG_KEY = "Invalid credentials. Confirm that you've configured the correct host."
 
 
-class StandIn(Rooms):
+class FakeLangfuse(FakeEndpoints):
     """`asked` counts requests by method and path; `seen` keeps them; `statuses` counts the answers."""
 
     def __init__(self, plan: Plan | None = None, clock: MovableClock | None = None) -> None:
         self.clock = clock or MovableClock()
         super().__init__(plan or Plan(), self.clock)
         self.faults = Faults()
-        self.windows = Windows(self.plan, self.clock)
+        self.windows = RateLimitWindows(self.plan, self.clock)
         self.seen: list[Request] = []
         self.asked: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
@@ -90,9 +90,9 @@ class StandIn(Rooms):
 
 
 @contextmanager
-def standing_in(plan: Plan | None = None, clock: MovableClock | None = None) -> Iterator[StandIn]:
-    """A stand-in that is closed at the end of the block."""
-    server = StandIn(plan, clock)
+def run_fake_langfuse(plan: Plan | None = None, clock: MovableClock | None = None) -> Iterator[FakeLangfuse]:
+    """A fake server that is closed at the end of the block."""
+    server = FakeLangfuse(plan, clock)
     try:
         yield server
     finally:
@@ -103,8 +103,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, standin: StandIn) -> None:
-        self.standin = standin
+    def __init__(self, fake: FakeLangfuse) -> None:
+        self.fake = fake
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -117,38 +117,38 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body leave together
 
     @property
-    def standin(self) -> StandIn:
+    def fake(self) -> FakeLangfuse:
         assert isinstance(self.server, _Server)
-        return self.server.standin
+        return self.server.fake
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
     def do_GET(self) -> None:
-        standin = self.standin
+        fake = self.fake
         parts = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
         query = parse_qs(parts.query, keep_blank_values=True)
-        request = Request(self.command, parts.path, query, headers, body, standin.clock())
-        standin.note(request)
-        if standin.plan.latency:
-            time.sleep(standin.plan.latency)
-        fault = standin.faults.take(request)
+        request = Request(self.command, parts.path, query, headers, body, fake.clock())
+        fake.note(request)
+        if fake.plan.latency:
+            time.sleep(fake.plan.latency)
+        fault = fake.faults.take(request)
         if fault is not None and fault.late:
             time.sleep(fault.late)
         elif fault is not None:
             if fault.done:
-                standin.answer(request, parts.path)
+                fake.answer(request, parts.path)
             with suppress(OSError):
                 self._fail(fault)
             return
-        self._send(standin.answer(request, parts.path))
+        self._send(fake.answer(request, parts.path))
 
     do_POST = do_PATCH = do_DELETE = do_GET
 
     def _send(self, reply: Reply) -> None:
-        self.standin.answered(reply.status)
+        self.fake.answered(reply.status)
         body = reply.encoded()
         self.send_response(reply.status)
         for name, value in {"content-type": "application/json", **reply.headers}.items():
@@ -159,14 +159,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _fail(self, fault: Fault) -> None:
         if fault.stuck:
-            self.standin.released.wait()
+            self.fake.released.wait()
             self.close_connection = True
             return
         if not fault.cut:
             self._send(Reply(fault.status, fault.body, fault.headers))
             return
         self.close_connection = True
-        self.standin.answered(0)
+        self.fake.answered(0)
         if fault.body:
             self.send_response(fault.status)
             self.send_header("content-length", str(len(fault.body) + 100))

@@ -1,4 +1,4 @@
-"""Traces to put into the stand-in: the same ones every time."""
+"""Traces to put into the fake server: the same ones every time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.langfuse.fake_server.wire import START, shown
+from tests.langfuse.fake_server.wire import START, format_time
 
 Row = dict[str, Any]
 
@@ -16,8 +16,8 @@ def trace(number: int, spans: int = 3, start: datetime = START, text: int = 20) 
     key, rows = f"{number:032x}", []
     for place in range(spans):
         at = start + timedelta(milliseconds=100 * place)
-        row: Row = {"id": f"{number * 1000 + place:016x}", "traceId": key, "startTime": shown(at)}
-        row |= {"endTime": shown(at + timedelta(milliseconds=80)), "name": "llm" if place else "answer"}
+        row: Row = {"id": f"{number * 1000 + place:016x}", "traceId": key, "startTime": format_time(at)}
+        row |= {"endTime": format_time(at + timedelta(milliseconds=80)), "name": "llm" if place else "answer"}
         row |= {"parentObservationId": f"{number * 1000:016x}" if place else None, "latency": 0.08}
         row |= {"type": "GENERATION" if place else "SPAN", "userId": f"u{number % 7}", "sessionId": f"s{number % 5}"}
         row |= {

@@ -14,7 +14,7 @@ from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.langfuse.fake_server.wire import MovableClock, shown
+from tests.langfuse.fake_server.wire import MovableClock, format_time
 
 RETRIES = (0.0, 0.1, 0.2, 0.4)
 """Seconds before each attempt: at 0, 0.1, 0.3 and 0.7 after the first."""
@@ -23,7 +23,7 @@ _MOST_FAILURES = 5
 SECRET = "lf-whsec_" + "5a" * 32
 
 
-def signed(secret: str, body: bytes, at: int) -> str:
+def sign_as_langfuse(secret: str, body: bytes, at: int) -> str:
     """The value of `x-langfuse-signature`."""
     digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
@@ -71,7 +71,7 @@ class Webhooks:
     def event(self, action: str, prompt: Mapping[str, Any]) -> dict[str, Any]:
         """The body as the server writes it: `prompt` comes last."""
         shown_as = {name: value for name, value in prompt.items() if name not in ("isActive", "resolutionGraph")}
-        about = {"id": str(uuid.uuid4()), "timestamp": shown(self._clock()), "type": "prompt-version"}
+        about = {"id": str(uuid.uuid4()), "timestamp": format_time(self._clock()), "type": "prompt-version"}
         return {**about, "apiVersion": "v1", "action": action, "prompt": shown_as}
 
     def sign(self, event: Mapping[str, Any], action: str) -> Delivery:
@@ -79,7 +79,7 @@ class Webhooks:
         body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
         headers = {
             **{"content-type": "application/json", "user-agent": "Langfuse/1.0", "accept": "*/*"},
-            "x-langfuse-signature": signed(self.secret, body, int(self._clock().timestamp())),
+            "x-langfuse-signature": sign_as_langfuse(self.secret, body, int(self._clock().timestamp())),
         }
         return Delivery(str(event["id"]), action, body, headers)
 

@@ -1,4 +1,4 @@
-"""Requests and answers of the stand-in, and a clock that tests move."""
+"""Requests and answers of the fake server, and a clock that tests move."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ class Request:
         if text is None:
             return default
         if not text.isdecimal():
-            raise refused(400, f"Invalid request data: {name}: expected number")
+            raise refusal(400, f"Invalid request data: {name}: expected number")
         return int(text)
 
     def moment(self, name: str) -> datetime | None:
         text = self.one(name)
-        return None if text is None else moment(text)
+        return None if text is None else parse_moment(text)
 
     @property
     def json(self) -> Any:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise refused(400, "Invalid JSON") from None
+            raise refusal(400, "Invalid JSON") from None
 
 
 @dataclass(frozen=True)
@@ -89,49 +89,49 @@ class Refused(Exception):
         super().__init__(str(reply.body))
 
 
-def refused(status: int, message: str, error: str = "InvalidRequestError") -> Refused:
+def refusal(status: int, message: str, error: str = "InvalidRequestError") -> Refused:
     """The body of an error as the real server writes it."""
     return Refused(Reply(status, {"message": message, "error": error}))
 
 
 def not_found(message: str) -> Refused:
-    return refused(404, message, "LangfuseNotFoundError")
+    return refusal(404, message, "LangfuseNotFoundError")
 
 
-def moment(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
     """A time in UTC, cut to milliseconds as the server stores it."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise refused(400, f"Invalid request data: {text!r} is not a datetime") from None
+        raise refusal(400, f"Invalid request data: {text!r} is not a datetime") from None
     found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
-def shown(value: datetime) -> str:
+def format_time(value: datetime) -> str:
     """A time as the server writes it."""
     return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
 
 
-def sealed(**values: Any) -> str:
+def encode_cursor(**values: Any) -> str:
     """An opaque cursor."""
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
 
 
-def unsealed(cursor: str) -> dict[str, Any]:
+def decode_cursor(cursor: str) -> dict[str, Any]:
     try:
         found = json.loads(base64.urlsafe_b64decode(cursor))
     except ValueError:
-        raise refused(400, "Invalid cursor format") from None
+        raise refusal(400, "Invalid cursor format") from None
     if not isinstance(found, dict):
-        raise refused(400, "Invalid cursor format")
+        raise refusal(400, "Invalid cursor format")
     return found
 
 
-def numbered(request: Request, rows: Sequence[Any], most: int = 100) -> Reply:
+def paged_reply(request: Request, rows: Sequence[Any], most: int = 100) -> Reply:
     """A page of the older endpoints: `page` and `limit`, with totals."""
     limit, page = request.number("limit", 50), request.number("page", 1)
     if not 1 <= limit <= most or page < 1:
-        raise refused(400, f"Invalid request data: limit: Too big: expected number to be <={most}")
+        raise refusal(400, f"Invalid request data: limit: Too big: expected number to be <={most}")
     meta = {"page": page, "limit": limit, "totalItems": len(rows), "totalPages": -(-len(rows) // limit)}
     return Reply(200, {"data": rows[(page - 1) * limit : page * limit], "meta": meta})

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from shared.core.errors import TruelineError
-from shared.langfuse.api.prompt_api import Listed, NewPrompt, Prompt
+from shared.langfuse.api.prompt_api import LangfusePrompt, NewPrompt, PromptSummary
 from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
@@ -39,7 +39,7 @@ class Prompts:
     """Versions by name. `held` fetches, in order, are held back after they have read; `failures` come first."""
 
     def __init__(self) -> None:
-        self.versions: dict[str, list[Prompt]] = {}
+        self.versions: dict[str, list[LangfusePrompt]] = {}
         self.failures: list[TruelineError] = []
         self.held: list[Answer] = []
         self.fetches = self.lists = 0
@@ -51,9 +51,9 @@ class Prompts:
     def put(self, name: str, content: str, *labels: str) -> None:
         """A change on the server that nobody is told of."""
         rows = [replace(row, labels=tuple(set(row.labels) - set(labels))) for row in self.versions.get(name, [])]
-        self.versions[name] = [*rows, Prompt(name, len(rows) + 1, "text", content, labels)]
+        self.versions[name] = [*rows, LangfusePrompt(name, len(rows) + 1, "text", content, labels)]
 
-    async def get(self, name: str, version: int | None = None, label: str | None = None) -> Prompt:
+    async def get(self, name: str, version: int | None = None, label: str | None = None) -> LangfusePrompt:
         self.fetches += 1
         if self.failures:
             raise self.failures.pop(0)
@@ -67,17 +67,17 @@ class Prompts:
             raise NotFound(f"Prompt not found: {name!r}")
         return found[0]
 
-    async def listed(self, name: str | None = None, label: str | None = None) -> AsyncIterator[Listed]:
+    async def list_all(self, name: str | None = None, label: str | None = None) -> AsyncIterator[PromptSummary]:
         self.lists += 1
         for each, rows in self.versions.items():
             labels = sorted(label for row in rows for label in row.labels)
-            yield Listed(each, "text", tuple(row.version for row in rows), labels, (), repr(rows))
+            yield PromptSummary(each, "text", tuple(row.version for row in rows), labels, (), repr(rows))
 
-    async def create(self, new: NewPrompt) -> Prompt:
+    async def create(self, new: NewPrompt) -> LangfusePrompt:
         self.put(new.name, str(new.content), *new.labels, "latest")
         return self.versions[new.name][-1]
 
-    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> Prompt:
+    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> LangfusePrompt:
         rows = [replace(row, labels=tuple(set(row.labels) - set(labels))) for row in self.versions[name]]
         self.versions[name] = rows
         rows[version - 1] = replace(rows[version - 1], labels=(*rows[version - 1].labels, *labels))

@@ -18,7 +18,7 @@ import pytest
 from shared.core.errors import ConfigError, StoreError, Unavailable
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_prompt_generations import SqlGenerations
-from shared.langfuse.api.prompt_api import Prompt
+from shared.langfuse.api.prompt_api import LangfusePrompt
 from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
@@ -308,7 +308,7 @@ def test_a_database_that_hangs_holds_up_no_reader_for_long_and_no_event_loop(ben
     store.answers.clear()
     bench.clock.now += 100
 
-    async def ask() -> tuple[Prompt, int]:
+    async def ask() -> tuple[LangfusePrompt, int]:
         turns = 0
         asking = asyncio.create_task(manager.aget_prompt("p"))
         while not asking.done():

@@ -1,4 +1,4 @@
-"""The prompt manager: against the stand-in, by its environment, its listeners and its poll."""
+"""The prompt manager: against the fake server, by its environment, its listeners and its poll."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from shared.langfuse.prompt_cache.reconcile import Reconciled
 from tests.langfuse.clients import client_of
 from tests.langfuse.fake_server.faults import CUT_AFTER
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.prompt_cache.prompt_server import Bench
 from tests.serving.servers import until
 
@@ -32,8 +32,8 @@ NAME = "folder/ünï answer"
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in() as made:
+def server() -> Iterator[FakeLangfuse]:
+    with run_fake_langfuse() as made:
         yield made
 
 
@@ -46,7 +46,7 @@ def bench() -> Iterator[Bench]:
 
 
 @pytest.fixture
-def manager(server: StandIn) -> Iterator[LangfusePromptManager]:
+def manager(server: FakeLangfuse) -> Iterator[LangfusePromptManager]:
     made = LangfusePromptManager(client_of(server, tries=1))
     yield made
     made.close()
@@ -67,7 +67,7 @@ def test_made_promoted_compiled(manager: LangfusePromptManager) -> None:
         manager.promote_version(NAME, 9)
 
 
-def test_the_same_content_makes_no_second_version(manager: LangfusePromptManager, server: StandIn) -> None:
+def test_the_same_content_makes_no_second_version(manager: LangfusePromptManager, server: FakeLangfuse) -> None:
     """It gets the labels that it lacks; another config is another version."""
     chat = [{"role": "system", "content": "Be {{tone}}"}]
     for labels in ((), ("eu",), ("eu",), ("production",)):
@@ -78,7 +78,7 @@ def test_the_same_content_makes_no_second_version(manager: LangfusePromptManager
     assert len(server.prompts.versions["chat"]) == 2
 
 
-def test_one_label_given_as_a_text_does_not_become_many(manager: LangfusePromptManager, server: StandIn) -> None:
+def test_one_label_given_as_a_text_does_not_become_many(manager: LangfusePromptManager, server: FakeLangfuse) -> None:
     made = manager.create_or_update_prompt(NewPrompt(NAME, "v1"))
     wrongs: list[Callable[[], object]] = [
         lambda: manager.promote_version(NAME, made.version, "staging"),
@@ -102,7 +102,7 @@ def test_what_the_server_keeps_otherwise_than_it_was_sent_makes_no_second_versio
 
 
 def test_a_version_whose_answer_was_lost_is_found_by_calling_again(
-    manager: LangfusePromptManager, server: StandIn
+    manager: LangfusePromptManager, server: FakeLangfuse
 ) -> None:
     server.faults.add("POST /api/public/v2/prompts", CUT_AFTER)
     with pytest.raises(Unavailable, match="may have taken effect"):
@@ -206,7 +206,9 @@ def test_a_poll_finds_what_no_webhook_told(bench: Bench) -> None:
         there.get_prompt("p")
 
 
-def test_a_deletion_by_the_api_which_sends_no_webhook_is_found(manager: LangfusePromptManager, server: StandIn) -> None:
+def test_a_deletion_by_the_api_which_sends_no_webhook_is_found(
+    manager: LangfusePromptManager, server: FakeLangfuse
+) -> None:
     manager.create_or_update_prompt(NewPrompt("p", "x", ("production",)))
     manager.get_prompt("p")
     manager.reconcile()
@@ -231,14 +233,14 @@ def test_the_poll_runs_in_the_background_and_outlives_a_failure(bench: Bench) ->
     manager.get_prompt("p")
     manager.reconcile()
     manager.on_prompt_change(lambda _: told.set())
-    listed, failures = bench.server.listed, [Unavailable("down")]
+    listed, failures = bench.server.list_all, [Unavailable("down")]
 
     def failing(name: str | None = None, label: str | None = None) -> object:
         if failures:
             raise failures.pop()
         return listed(name, label)
 
-    bench.server.listed = failing  # type: ignore[method-assign, assignment]  # a server that is down once
+    bench.server.list_all = failing  # type: ignore[method-assign, assignment]  # a server that is down once
     bench.server.put("p", "v2", "production")
     manager.start_polling()
     manager.start_polling()
@@ -249,12 +251,12 @@ def test_the_poll_runs_in_the_background_and_outlives_a_failure(bench: Bench) ->
     assert bench.client.closed
 
 
-def variables(server: StandIn, folder: Path) -> dict[str, str]:
+def variables(server: FakeLangfuse, folder: Path) -> dict[str, str]:
     keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY}
     return {**keys, "LANGFUSE_HOST": server.url, "TRUELINE_STATE": str(folder / "state.db")}
 
 
-def test_the_environment_makes_managers_that_share_a_database(server: StandIn, tmp_path: Path) -> None:
+def test_the_environment_makes_managers_that_share_a_database(server: FakeLangfuse, tmp_path: Path) -> None:
     given = variables(server, tmp_path) | {"LANGFUSE_DEFAULT_LABEL": "eu", "LANGFUSE_PROMPT_CHECK_SECONDS": "0"}
     one, two = (LangfusePromptManager.from_env(given) for _ in range(2))
     one.create_or_update_prompt(NewPrompt("p", "v1", ("eu",)))
@@ -276,13 +278,13 @@ def test_the_environment_makes_managers_that_share_a_database(server: StandIn, t
         ({"LANGFUSE_REQUEST_TIMEOUT_SECONDS": "0"}, "LANGFUSE_REQUEST_TIMEOUT_SECONDS: .*found '0'"),
     ],
 )
-def test_a_wrong_environment_is_said(server: StandIn, tmp_path: Path, changed: dict[str, str], said: str) -> None:
+def test_a_wrong_environment_is_said(server: FakeLangfuse, tmp_path: Path, changed: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         LangfusePromptManager.from_env(variables(server, tmp_path) | changed)
     assert SECRET_KEY not in str(caught.value)
 
 
-def test_wrong_keys_are_said_and_not_printed(server: StandIn, tmp_path: Path) -> None:
+def test_wrong_keys_are_said_and_not_printed(server: FakeLangfuse, tmp_path: Path) -> None:
     manager = LangfusePromptManager.from_env(variables(server, tmp_path) | {"LANGFUSE_SECRET_KEY": "sk-lf-wrong"})
     with pytest.raises(ConfigError) as caught:
         manager.get_prompt("p")

@@ -19,7 +19,7 @@ SINCE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def made(url: str, timeout: int = 5) -> Any:
-    """A client with the stand-in's keys."""
+    """A client with the fake server's keys."""
     return Langfuse(public_key="pk-lf-0123-public", secret_key="sk-lf-4567-secret", host=url, timeout=timeout)
 
 

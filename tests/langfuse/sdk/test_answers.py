@@ -1,4 +1,4 @@
-"""What the stand-in answers, and the bodies that our client sends, against the server's own OpenAPI description.
+"""What the fake server answers, and the bodies that our client sends, against the server's own OpenAPI description.
 
 Langfuse's command line 0.0.12 carries the whole of it, schemas of answers included; the server is somewhat older than
 4.16 there. `scripts/peers openapi` fetches the package by name, and nothing of it is kept here.
@@ -16,9 +16,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.langfuse.clients import using
+from tests.langfuse.clients import run_with_client
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import StandIn
+from tests.langfuse.fake_server.server import FakeLangfuse
 from tests.langfuse.fake_server.traffic import trace
 from tests.langfuse.fake_server.wire import START, Reply, Request
 from tests.langfuse.sdk.test_description import everything
@@ -30,10 +30,10 @@ DIFFERENT = {
     "4.60.0 POST /api/public/scores": "an array of scores is taken since 4.59, and answered with 202 or 207",
     "DELETE /api/public/scores/{scoreId} 202": "described as 204; a real 4.16.0 queues the deletion and answers 202",
 }
-"""Where the stand-in does not do as it is described, with the reason."""
+"""Where the fake server does not do as it is described, with the reason."""
 
 
-class Watched(StandIn):
+class Watched(FakeLangfuse):
     """Keeps each request with its answer."""
 
     def __init__(self, plan: Plan) -> None:
@@ -107,7 +107,7 @@ def test_what_is_said_keeps_to_the_servers_own_description(plan: Plan, described
     try:
         server.observations.add(*trace(1, 3, START - timedelta(hours=1)))
         for _ in range(2):
-            using(server, everything)
+            run_with_client(server, everything)
         found = {re.sub(r"\[\d+\]", "[]", each) for each in problems(described, server)}
         assert sorted(found) == []
         assert len(server.told) > 40

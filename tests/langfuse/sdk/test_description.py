@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from shared.langfuse.api.client import LangfuseClient
 from shared.langfuse.api.dataset_api import NewItem
-from shared.langfuse.api.otlp_spans import Span
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.otlp_spans import OtlpSpan
 from shared.langfuse.api.prompt_api import NewPrompt
-from shared.langfuse.api.queries import ObservationQuery, ScoreQuery
-from tests.langfuse.clients import listed, score, using
+from shared.langfuse.api.read_queries import ObservationQuery, ScoreQuery
+from tests.langfuse.clients import collect, run_with_client, score
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import standing_in
+from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.traffic import trace
 from tests.langfuse.fake_server.wire import START, Request
 
@@ -88,10 +88,10 @@ async def everything(client: LangfuseClient) -> None:
         since=START - timedelta(hours=2), until=START, environments=("default",), level="DEFAULT", page_size=1,
         type="SPAN", user_id="u1", session_id="s1", name="answer", expand_metadata=("number",), fields=("metadata",),
     )  # fmt: skip
-    await listed(client.observations(query))
-    await listed(client.observations(ObservationQuery(since=START - timedelta(hours=2), trace_id="x", version="1")))
+    await collect(client.observations(query))
+    await collect(client.observations(ObservationQuery(since=START - timedelta(hours=2), trace_id="x", version="1")))
     for tags in ((), ("live",)):
-        await listed(client.observations(ObservationQuery(tags=tags, root_only=True)))
+        await collect(client.observations(ObservationQuery(tags=tags, root_only=True)))
     await client.post_scores(
         [score(1, comment="c", metadata={"m": 1}, environment="prod"), score(2, "x", data_type="TEXT")]
     )
@@ -101,37 +101,37 @@ async def everything(client: LangfuseClient) -> None:
         ScoreQuery(session_ids=("s",)),
         ScoreQuery(experiment_ids=("e",)),
     ):
-        await listed(client.read_scores(scores))
+        await collect(client.read_scores(scores))
     await client.delete_score("a/b")
     await client.prompts.create(NewPrompt("a/b", "x", ("eu",), ("t",), {"m": 1}, "c"))
     await client.prompts.get("a/b", label="eu")
     await client.prompts.get("a/b", version=1)
     await client.prompts.add_labels("a/b", 1, ["us"])
-    await listed(client.prompts.listed("a/b", "eu", "t"))
+    await collect(client.prompts.list_all("a/b", "eu", "t"))
     await client.datasets.create("a/b", "d", {"m": 1})
     await client.datasets.get("a/b")
     await client.datasets.put_item("a/b", NewItem("i", {"q": 1}, "A", {"m": 1}, "t", "o"))
     await client.datasets.link("run", "i", "t", "o")
-    await listed(client.datasets.listed())
-    await listed(client.datasets.items("a/b"))
+    await collect(client.datasets.list_all())
+    await collect(client.datasets.items("a/b"))
     if (await client.abilities())[0] == "v2":
-        await listed(client.datasets.experiments(START - timedelta(days=1)))
-        await listed(client.datasets.experiment_items(START - timedelta(days=1), "e", until=START))
-    await listed(client.datasets.links("d", "run"))
-    await client.spans.post([Span("a" * 32, "b" * 16, "s", START, START, {"langfuse.experiment.id": "e"})])
+        await collect(client.datasets.experiments(START - timedelta(days=1)))
+        await collect(client.datasets.experiment_items(START - timedelta(days=1), "e", until=START))
+    await collect(client.datasets.links("d", "run"))
+    await client.spans.post([OtlpSpan("a" * 32, "b" * 16, "s", START, START, {"langfuse.experiment.id": "e"})])
 
 
 @pytest.mark.parametrize("plan", [Plan(), Plan("4.16.0"), Plan("3.150.0")], ids=["4.60", "4.16", "3.150"])
 def test_every_request_is_described(plan: Plan, operations: list[dict[str, Any]]) -> None:
-    with standing_in(plan) as server:
+    with run_fake_langfuse(plan) as server:
         server.observations.add(*trace(1, 3, START - timedelta(hours=1)))
-        using(server, everything)
+        run_with_client(server, everything)
         problems = {problem for request in server.seen for problem in wrong(request, operations)}
         assert not problems
         assert len(server.asked) > 15
 
 
 def test_every_route_of_the_stand_in_is_described(operations: list[dict[str, Any]]) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         known = {f"{each['method']} {re.sub(r'{[^}]+}', '*', each['path'])}" for each in operations}
         assert not {f"{route.method} {route.path}" for route in server.routes} - known

@@ -1,4 +1,4 @@
-"""Langfuse's own SDK takes the stand-in for a server, and fails against it as it was seen to fail."""
+"""Langfuse's own SDK takes the fake server for a server, and fails against it as it was seen to fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.langfuse.fake_server.faults import BROKEN, UNAVAILABLE, Fault, busy
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.traffic import traces
 from tests.langfuse.sdk.running import SDKS, sdk
 
@@ -21,14 +21,14 @@ def plan(name: str) -> Plan:
     return Plan(SDKS[name])
 
 
-def served(server: StandIn) -> bool:
-    """Whether the SDK asked for nothing that the stand-in does not have."""
+def served(server: FakeLangfuse) -> bool:
+    """Whether the SDK asked for nothing that the fake server does not have."""
     return all(server.find(each, each.path) for each in server.seen if not each.path.endswith("health"))
 
 
 @pytest.mark.parametrize("name", SDKS)
 def test_it_reads_every_row_in_every_field_group(name: str) -> None:
-    with standing_in(plan(name)) as server:
+    with run_fake_langfuse(plan(name)) as server:
         ids = []
         for rows in traces(10):
             server.observations.add(*rows)
@@ -40,7 +40,7 @@ def test_it_reads_every_row_in_every_field_group(name: str) -> None:
 
 @pytest.mark.parametrize("name", SDKS)
 def test_its_scores_arrive_and_are_read_back(name: str) -> None:
-    with standing_in(plan(name)) as server:
+    with run_fake_langfuse(plan(name)) as server:
         sdk(name, server.url, "scores", count=40)
         assert len(server.scores.stored()) == 40
         found = sdk(name, server.url, "read_scores", name="exact").result
@@ -50,7 +50,7 @@ def test_its_scores_arrive_and_are_read_back(name: str) -> None:
 
 @pytest.mark.parametrize("name", SDKS)
 def test_it_makes_and_labels_prompts(name: str) -> None:
-    with standing_in(plan(name)) as server:
+    with run_fake_langfuse(plan(name)) as server:
         found = sdk(name, server.url, "prompts").result
         assert found["before"] == [1, "v1 y"] and found["after"] == [2, ["latest", "production"], {"m": 1}]
         assert found["chat"] == [{"role": "user", "content": "hi y"}] and found["missing"] == "NotFoundError"
@@ -59,7 +59,7 @@ def test_it_makes_and_labels_prompts(name: str) -> None:
 
 @pytest.mark.parametrize("name", SDKS)
 def test_its_spans_become_observations(name: str) -> None:
-    with standing_in(plan(name)) as server:
+    with run_fake_langfuse(plan(name)) as server:
         key = sdk(name, server.url, "spans").result["trace"]
         rows = {row["name"]: row for _, row in server.observations.after()}
         assert {row["traceId"] for row in rows.values()} == {key}
@@ -72,7 +72,7 @@ def test_its_spans_become_observations(name: str) -> None:
 
 @pytest.mark.parametrize("name", SDKS)
 def test_its_experiments_are_read_back_from_spans(name: str) -> None:
-    with standing_in(plan(name)) as server:
+    with run_fake_langfuse(plan(name)) as server:
         found = sdk(name, server.url, "experiment")
         assert found.result["results"] == 3 and found.result["experiments"] == [["run 1", 3, [3.0]]]
         assert found.result["items"] == [["i0", "q0", "A", "A"], ["i1", "q1", "A", "A"], ["i2", "q2", "B", "A"]]
@@ -81,7 +81,7 @@ def test_its_experiments_are_read_back_from_spans(name: str) -> None:
 
 
 def test_the_new_sdk_loses_every_score_on_an_older_server() -> None:
-    with standing_in(Plan("4.16.0")) as server:
+    with run_fake_langfuse(Plan("4.16.0")) as server:
         found = sdk("langfuse-5", server.url, "scores", count=30)
         assert not server.scores.stored()
         assert server.statuses == {400: 2}  # one try a batch
@@ -94,14 +94,14 @@ def test_the_new_sdk_loses_every_score_on_an_older_server() -> None:
     ids=["500", "503", "429", "400", "413"],
 )
 def test_the_new_sdk_gives_a_score_up_after_so_many_tries(fault: Fault, tries: int) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.chance = lambda request: fault if request.path.endswith("/scores") else None
         sdk("langfuse-5", server.url, "scores", count=1)
         assert server.asked[SCORES] == tries and not server.scores.stored()
 
 
 def test_the_new_sdk_never_sends_a_207_again() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.scores.reject = {"s3"}
         found = sdk("langfuse-5", server.url, "scores", count=10)
         assert len(server.scores.stored()) == 9 and server.asked[SCORES] == 1
@@ -110,14 +110,14 @@ def test_the_new_sdk_never_sends_a_207_again() -> None:
 
 @pytest.mark.parametrize(("fault", "tries"), [(BROKEN, 1), (Fault(400, b"{}"), 1)], ids=["500", "400"])
 def test_the_new_sdk_drops_spans_at_the_first_error(fault: Fault, tries: int) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.chance = lambda request: fault if request.path.endswith("/traces") else None
         sdk("langfuse-5", server.url, "spans")
         assert server.asked[SPANS] == tries and len(server.observations) == 0
 
 
 def test_the_new_sdk_tries_spans_again_when_the_server_is_unavailable_and_then_drops_them() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.chance = lambda request: UNAVAILABLE if request.path.endswith("/traces") else None
         sdk("langfuse-5", server.url, "spans")
         assert server.asked[SPANS] > 1 and len(server.observations) == 0

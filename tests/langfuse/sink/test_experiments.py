@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from shared.core.results import ItemResult, Stream
 from shared.core.state.outbox import Receipt
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.queries import EXPERIMENTS, Row
-from shared.langfuse.sink.experiment_messages import ExperimentPlan, Packer, input_of
-from shared.langfuse.sink.experiment_runs import Place
-from shared.langfuse.sink.experiment_sink import LangfuseExperiments
-from shared.langfuse.sink.score_messages import Marking
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.read_queries import EXPERIMENTS, Row
+from shared.langfuse.sink.build_experiment import ExperimentBuilder, ExperimentPlan, item_input
+from shared.langfuse.sink.build_scores import ScoreContext
+from shared.langfuse.sink.experiment_runs import ExperimentRun
+from shared.langfuse.sink.experiment_sink import LangfuseExperimentSink
 from shared.langfuse.sink.score_sink import LangfuseSink
 from tests.langfuse.batches import batch, estimate, item, made, run, scored
-from tests.langfuse.clients import client_of, listed, using
+from tests.langfuse.clients import client_of, collect, run_with_client
 from tests.langfuse.driving import MemoryOutbox
 from tests.langfuse.fake_server.faults import (
     BROKEN,
@@ -39,33 +39,33 @@ from tests.langfuse.fake_server.faults import (
     busy,
 )
 from tests.langfuse.fake_server.plan import PROJECT, Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import START
 
 NAME = "folder/quality set"
 LINKED = ExperimentPlan(NAME, "nightly")
 NEW = replace(LINKED, link_to_traces=False)
-MARKING = Marking(environment="prod", tags=("t",))
+MARKING = ScoreContext(environment="prod", tags=("t",))
 
 LINK = "POST /api/public/dataset-run-items"
 
 
-def sink_of(server: StandIn, plan: ExperimentPlan = LINKED, **given: Any) -> LangfuseExperiments:
-    return LangfuseExperiments(client_of(server, **given), Packer(plan, MARKING))
+def sink_of(server: FakeLangfuse, plan: ExperimentPlan = LINKED, **given: Any) -> LangfuseExperimentSink:
+    return LangfuseExperimentSink(client_of(server, **given), ExperimentBuilder(plan, MARKING))
 
 
-def outbox(server: StandIn, plan: ExperimentPlan = LINKED, size: int = 200) -> MemoryOutbox:
+def outbox(server: FakeLangfuse, plan: ExperimentPlan = LINKED, size: int = 200) -> MemoryOutbox:
     return MemoryOutbox(lambda: sink_of(server, plan), server.clock, size)
 
 
-def rows_of(server: StandIn, fields: tuple[str, ...] = ("io", "scores")) -> list[Row]:
+def rows_of(server: FakeLangfuse, fields: tuple[str, ...] = ("io", "scores")) -> list[Row]:
     async def read(client: LangfuseClient) -> list[Row]:
-        return await listed(client.datasets.experiment_items(START - timedelta(days=2), None, fields))
+        return await collect(client.datasets.experiment_items(START - timedelta(days=2), None, fields))
 
-    return using(server, read)
+    return run_with_client(server, read)
 
 
-def traffic(server: StandIn, count: int) -> None:
+def traffic(server: FakeLangfuse, count: int) -> None:
     """The traces that the items were made of: a root of each, with a call below it."""
     for number in range(count):
         at = (START - timedelta(minutes=60 + number)).isoformat()
@@ -78,7 +78,7 @@ def done(box: MemoryOutbox) -> bool:
 
 
 def test_an_item_is_linked_to_its_own_trace_below_its_root() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         traffic(server, 3)
         box = outbox(server)
         box.store(sink_of(server).pack(scored(3)))
@@ -95,13 +95,13 @@ def test_an_item_is_linked_to_its_own_trace_below_its_root() -> None:
         assert server.otlp.versions == ["4"]
         dataset = server.datasets.datasets[NAME]
         assert row["experimentDatasetId"] == dataset["id"]
-        assert row["experimentId"] == Place(dataset["id"], PROJECT, "nightly").experiment_id
+        assert row["experimentId"] == ExperimentRun(dataset["id"], PROJECT, "nightly").experiment_id
         kept = server.datasets.items[row["experimentItemId"]]
         assert (kept["input"], kept["expectedOutput"], kept["sourceTraceId"]) == ("question 1", "A", f"{1:032x}")
 
 
 def test_the_roots_of_many_traces_are_found_with_few_questions() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         traffic(server, 150)
         box = outbox(server)
         box.store(sink_of(server).pack(scored(150, ("Exact",))))
@@ -114,7 +114,7 @@ def test_the_roots_of_many_traces_are_found_with_few_questions() -> None:
 
 def test_a_server_that_refuses_to_be_asked_for_several_roots_is_asked_for_each() -> None:
     refusal = Fault(400, b'{"message": "Invalid filter: stringOptions traceId any of"}')
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.chance = lambda request: refusal if "any of" in (request.one("filter") or "") else None
         traffic(server, 5)
         box = outbox(server)
@@ -127,7 +127,7 @@ def test_a_server_that_refuses_to_be_asked_for_several_roots_is_asked_for_each()
 @pytest.mark.parametrize("plan", [LINKED, NEW])
 def test_sending_ends_before_anybody_else_may_send_the_same(plan: ExperimentPlan) -> None:
     """1,000 items at a hundred requests a minute take ten minutes; a claim is this process's alone for five."""
-    with standing_in(Plan(limits={"datasets": 100, "general": 30})) as server:
+    with run_fake_langfuse(Plan(limits={"datasets": 100, "general": 30})) as server:
         traffic(server, 1000)
         given = sink_of(server, plan).pack(scored(1000, ("Exact",)))
         items = [each for each in given.messages if each.body["kind"] == "item"]
@@ -152,11 +152,11 @@ def test_sending_ends_before_anybody_else_may_send_the_same(plan: ExperimentPlan
 
 
 def test_an_experiments_id_is_the_one_that_langfuse_gives_it() -> None:
-    assert Place("ds", "proj", "rün/1").experiment_id == "4deae329d53f4e20"
+    assert ExperimentRun("ds", "proj", "rün/1").experiment_id == "4deae329d53f4e20"
 
 
 def test_without_links_each_item_has_a_trace_of_its_own() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         box = outbox(server, replace(NEW, trace_metrics=True))
         box.store(sink_of(server, replace(NEW, trace_metrics=True)).pack(scored(4)))
         box.drain()
@@ -172,7 +172,7 @@ def test_without_links_each_item_has_a_trace_of_its_own() -> None:
 
 
 def test_an_item_without_trace_gets_one_and_one_without_input_is_skipped() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         bare = item(2, query=None)
         given = batch([ItemResult(each, (made(),)) for each in (item(1, trace_id=None), bare)])
         packed = sink_of(server).pack(given)
@@ -184,7 +184,7 @@ def test_an_item_without_trace_gets_one_and_one_without_input_is_skipped() -> No
 
 
 def test_scores_may_go_to_the_traces_that_the_metrics_left() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         plan = replace(NEW, score_on_runtime_traces=True)
         scores = (made("Judge", 0.5, signals={"trace_id": "f" * 32}), made("Exact", 1.0))
         box = outbox(server, plan)
@@ -198,7 +198,7 @@ def test_scores_may_go_to_the_traces_that_the_metrics_left() -> None:
 
 
 def test_scores_and_an_experiment_both_leave_one_score_of_each() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         given = scored(5)
         boxes = [
             MemoryOutbox(lambda: LangfuseSink(client_of(server), MARKING), server.clock),
@@ -217,14 +217,14 @@ def test_scores_and_an_experiment_both_leave_one_score_of_each() -> None:
 
 
 def test_only_the_metrics_that_were_named_are_in_the_experiment() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         packed = sink_of(server, replace(LINKED, metrics=frozenset({"Short"}))).pack(scored(2))
         assert [each.label for each in packed.messages] == ["", "Short", "", "Short"]
 
 
 @pytest.mark.parametrize(("update", "kept"), [(False, "mended by hand"), (True, "question 1")])
 def test_a_datasets_item_stays_as_it_is_unless_that_is_asked(update: bool, kept: str) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         plan = replace(LINKED, update_items=update)
         box = outbox(server, plan)
         box.store(sink_of(server, plan).pack(scored(2)))
@@ -241,7 +241,7 @@ def test_a_datasets_item_stays_as_it_is_unless_that_is_asked(update: bool, kept:
 
 
 def test_items_that_were_read_from_the_dataset_are_not_made_again() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
 
         async def prepare(client: LangfuseClient) -> None:
             from shared.langfuse.api.dataset_api import NewItem
@@ -249,7 +249,7 @@ def test_items_that_were_read_from_the_dataset_are_not_made_again() -> None:
             await client.datasets.create(NAME)
             await client.datasets.put_item(NAME, NewItem("i1", "question 1", "A"))
 
-        using(server, prepare)
+        run_with_client(server, prepare)
         box = outbox(server, NEW)
         box.store(sink_of(server, NEW).pack(scored(2)))
         box.drain()
@@ -258,7 +258,7 @@ def test_items_that_were_read_from_the_dataset_are_not_made_again() -> None:
 
 
 def test_the_estimates_of_a_run_are_scores_of_the_experiment() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         box = outbox(server)
         sink = sink_of(server)
         box.store(sink.pack(scored(2)))
@@ -272,7 +272,7 @@ def test_the_estimates_of_a_run_are_scores_of_the_experiment() -> None:
 
 
 def test_an_older_server_gets_links_instead() -> None:
-    with standing_in(Plan("3.150.0")) as server:
+    with run_fake_langfuse(Plan("3.150.0")) as server:
         box = outbox(server)
         sink = sink_of(server)
         packed = sink.pack(scored(2))
@@ -290,7 +290,7 @@ def test_an_older_server_gets_links_instead() -> None:
 
 
 def test_an_older_server_that_hangs_is_not_asked_again_for_each_link() -> None:
-    with standing_in(Plan("3.150.0")) as server:
+    with run_fake_langfuse(Plan("3.150.0")) as server:
         server.faults.add(LINK, *[STUCK] * 40)
         made = sink_of(server).pack(scored(40, ("Exact",))).messages
 
@@ -307,7 +307,7 @@ def test_an_older_server_that_hangs_is_not_asked_again_for_each_link() -> None:
 
 def test_items_that_share_a_trace_are_each_linked_on_an_older_server() -> None:
     """Observations of one trace, one batch after the other: the first one's link is not the second one's."""
-    with standing_in(Plan("3.150.0")) as server:
+    with run_fake_langfuse(Plan("3.150.0")) as server:
         box = outbox(server)
         for number in (1, 2):
             one = item(number, trace_id="a" * 32, observation_id=f"{number:016x}")
@@ -319,7 +319,7 @@ def test_items_that_share_a_trace_are_each_linked_on_an_older_server() -> None:
 
 def test_items_of_two_sources_share_no_place() -> None:
     """Two files that number their cases from 1, published to one dataset and one run."""
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         box = outbox(server, NEW)
         for source in ("file:spring", "file:autumn"):
             rows = (ItemResult(item(1, query=source), (made(),)),)
@@ -334,7 +334,7 @@ def test_items_of_two_sources_share_no_place() -> None:
 def test_whatever_a_text_holds_it_holds_up_nothing(text: str) -> None:
     odd = item(1, query=text, actual_output=text, expected_output=text, metadata={"tag": [text]})
     score = made(explanation=text, signals={text: text})
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         box = outbox(server, replace(NEW, trace_metrics=True))
         plan = replace(NEW, trace_metrics=True)
         box.store(sink_of(server, plan).pack(batch([ItemResult(odd, (score,)), ItemResult(item(2), (made(),))])))
@@ -343,7 +343,7 @@ def test_whatever_a_text_holds_it_holds_up_nothing(text: str) -> None:
 
 
 def test_a_trace_that_no_span_can_be_in_fails_alone() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         results = [ItemResult(item(n, trace_id=name), ()) for n, name in ((1, "short"), (2, f"{2:032x}"))]
         box = outbox(server)
         box.store(sink_of(server).pack(batch(results)))
@@ -361,14 +361,14 @@ def test_what_an_item_was_given_is_read_from_the_dataset_as_it_was() -> None:
         DatasetItem(query="q", retrieved_content=("a", "b"), additional_input={"lang": "de"}),
         DatasetItem(additional_input={"claim": 3}),
     ):
-        again = DatasetItem.from_dict(item_fields({"id": each.id, "input": input_of(each)}))
+        again = DatasetItem.from_dict(item_fields({"id": each.id, "input": item_input(each)}))
         assert again == each
 
 
 FAULTS = [BROKEN, BROKEN_AFTER, CUT, CUT_AFTER, UNAVAILABLE, TOO_BROAD, SLOW, busy(2), busy(400)]
 
 
-def check(server: StandIn, items: int, scores: int) -> None:
+def check(server: FakeLangfuse, items: int, scores: int) -> None:
     """Every item once in the run, every score once; a span that came twice is the very same."""
     if server.plan.events:
         rows = {(row["id"], row["traceId"], row["experimentItemId"]) for row in rows_of(server, ())}
@@ -383,7 +383,7 @@ def check(server: StandIn, items: int, scores: int) -> None:
 @pytest.mark.parametrize("version", ["4.60.0", "4.16.0", "3.150.0"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.status}{fault.done}{fault.cut}{fault.late}")
 def test_each_fault_alone_loses_and_doubles_nothing(version: str, fault: Fault) -> None:
-    with standing_in(Plan(version)) as server:
+    with run_fake_langfuse(Plan(version)) as server:
         sink = sink_of(server, NEW)
         box = outbox(server, NEW)
         box.store(sink.pack(scored(4)))
@@ -400,7 +400,7 @@ def test_each_fault_alone_loses_and_doubles_nothing(version: str, fault: Fault) 
 
 
 def test_spans_that_were_accepted_and_never_stored_are_sent_again() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         rng = Random(3)
         server.otlp.drops = lambda: rng.random() < 0.5
         box = outbox(server, NEW, size=2)
@@ -411,7 +411,7 @@ def test_spans_that_were_accepted_and_never_stored_are_sent_again() -> None:
 
 
 def test_spans_that_are_slow_to_appear_are_not_sent_again() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.otlp.delay = 300.0
         box = outbox(server, NEW)
         box.store(sink_of(server, NEW).pack(scored(3)))
@@ -429,7 +429,7 @@ def test_spans_that_are_slow_to_appear_are_not_sent_again() -> None:
     linked=st.booleans(),
 )
 def test_random_faults_lose_and_double_nothing(version: str, seed: int, share: float, size: int, **ways: bool) -> None:
-    with standing_in(Plan(version)) as server:
+    with run_fake_langfuse(Plan(version)) as server:
         plan = LINKED if ways["linked"] else NEW
         traffic(server, 6)
         server.faults.chance = at_random(seed, share, *FAULTS)

@@ -17,7 +17,7 @@ from shared.core.errors import FatalError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult
 from shared.core.state.outbox import MessageSink, Packed
-from shared.langfuse.sink.score_messages import LONGEST_COMMENT, Marking
+from shared.langfuse.sink.build_scores import LONGEST_COMMENT, ScoreContext
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
 from tests.langfuse.batches import batch, failed, item, made, ref, run, scored
 from tests.langfuse.clients import client_of
@@ -35,26 +35,26 @@ from tests.langfuse.fake_server.faults import (
     busy,
 )
 from tests.langfuse.fake_server.plan import PROJECT, Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import START
 
 SERVERS = [("4.60.0", "auto"), ("4.16.0", "auto"), ("4.16.0", "ingestion"), ("3.225.3", "auto"), ("3.150.0", "auto")]
 
 
-def sink_of(server: StandIn, marking: Marking | None = None, **given: Any) -> MessageSink:
-    return LangfuseSink(client_of(server, **given), marking)
+def sink_of(server: FakeLangfuse, context: ScoreContext | None = None, **given: Any) -> MessageSink:
+    return LangfuseSink(client_of(server, **given), context)
 
 
-def packed(given: Batch, marking: Marking | None = None) -> Packed:
-    with standing_in() as server:
-        return sink_of(server, marking).pack(given)
+def packed(given: Batch, context: ScoreContext | None = None) -> Packed:
+    with run_fake_langfuse() as server:
+        return sink_of(server, context).pack(given)
 
 
-def outbox(server: StandIn, size: int = 200, **given: Any) -> MemoryOutbox:
+def outbox(server: FakeLangfuse, size: int = 200, **given: Any) -> MemoryOutbox:
     return MemoryOutbox(lambda: sink_of(server, **given), server.clock, size)
 
 
-def stored(server: StandIn) -> dict[str, float]:
+def stored(server: FakeLangfuse) -> dict[str, float]:
     """Values by id; asserts that nothing stands twice."""
     rows = list(server.scores.rows.values())
     found = {row["id"]: row["value"] for row in rows}
@@ -68,7 +68,7 @@ def wanted(batch: Batch) -> dict[str, float]:
 
 def test_a_score_carries_all_that_is_known_of_it() -> None:
     score = made(explanation="it is so", signals={"hits": [1, 2], "odd": math.nan}, model="m", cost=0.01)
-    message = packed(batch([ItemResult(item(1), (score,))]), Marking(PROJECT, "prod", ("t",))).messages[0]
+    message = packed(batch([ItemResult(item(1), (score,))]), ScoreContext(PROJECT, "prod", ("t",))).messages[0]
     body = message.body["score"]
     assert (message.item_id, message.label, message.key) == ("i1", "Exact", body["id"])
     assert (body["name"], body["value"], body["dataType"], body["environment"]) == ("Exact", 1.0, "NUMERIC", "prod")
@@ -117,13 +117,13 @@ def test_what_is_no_score_is_not_sent() -> None:
 
 
 def test_ids_are_the_same_in_every_run_and_differ_with_all_that_makes_a_score_another() -> None:
-    def key(number: int = 1, report: Any = None, marking: Marking | None = None, **given: Any) -> str:
+    def key(number: int = 1, report: Any = None, context: ScoreContext | None = None, **given: Any) -> str:
         results = [ItemResult(item(number), (made(**given),))]
-        return packed(batch(results, report), marking).messages[0].key
+        return packed(batch(results, report), context).messages[0].key
 
     assert key() == key(report=run(2, START + timedelta(days=3)), value=0.25)
     others = [
-        *(key(2), key(label="Other"), key(metric=ref(digest="d2")), key(marking=Marking("p2"))),
+        *(key(2), key(label="Other"), key(metric=ref(digest="d2")), key(context=ScoreContext("p2"))),
         *(key(parent="Whole"), key(metric=ref("Exact", "d3"))),
     ]
     assert len({key(), *others}) == 7
@@ -144,7 +144,7 @@ def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
 @pytest.mark.parametrize("by", ["array", "ingestion"])
 def test_an_odd_207_is_no_end(body: bytes, by: str) -> None:
     """What it does not tell is read back."""
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         route = "POST /api/public/scores" if by == "array" else "POST /api/public/ingestion"
         server.faults.add(route, Fault(207, body, done=True), Fault(207, body))
         box = outbox(server, scores_by=by)
@@ -162,7 +162,7 @@ def test_half_an_emoji_in_a_signal_is_sent_as_a_question_mark() -> None:
 
 @pytest.mark.parametrize(("version", "by"), SERVERS)
 def test_every_server_stores_every_score_once(version: str, by: str) -> None:
-    with standing_in(Plan(version)) as server:
+    with run_fake_langfuse(Plan(version)) as server:
         given = scored(30)
         box = outbox(server, scores_by=by)
         box.store(sink_of(server).pack(given))
@@ -173,7 +173,7 @@ def test_every_server_stores_every_score_once(version: str, by: str) -> None:
         assert box.states() == {"verified": 60}
 
 
-def drop_some(server: StandIn, share: float, seed: int = 0, most: int = 40) -> None:
+def drop_some(server: FakeLangfuse, share: float, seed: int = 0, most: int = 40) -> None:
     """Of what is accepted, lose a share, up to so many."""
     rng = Random(seed)
     server.scores.drops = lambda: server.scores.dropped < most and rng.random() < share
@@ -185,7 +185,7 @@ FAULTS = [BROKEN, BROKEN_AFTER, CUT, CUT_AFTER, UNAVAILABLE, TOO_BROAD, SLOW, bu
 @pytest.mark.parametrize(("version", "by"), SERVERS)
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.status}{fault.done}{fault.cut}{fault.late}")
 def test_each_fault_alone_loses_and_doubles_nothing(version: str, by: str, fault: Fault) -> None:
-    with standing_in(Plan(version)) as server:
+    with run_fake_langfuse(Plan(version)) as server:
         given = scored(6)
         box = outbox(server, size=5, scores_by=by)
         box.store(sink_of(server).pack(given))
@@ -197,7 +197,7 @@ def test_each_fault_alone_loses_and_doubles_nothing(version: str, by: str, fault
 
 
 def test_a_score_that_is_accepted_and_never_stored_is_sent_again() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         given = scored(20)
         drop_some(server, 0.3)
         box = outbox(server)
@@ -209,7 +209,7 @@ def test_a_score_that_is_accepted_and_never_stored_is_sent_again() -> None:
 
 
 def test_a_score_that_is_slow_to_appear_is_not_sent_again() -> None:
-    with standing_in(Plan(score_delay=600)) as server:
+    with run_fake_langfuse(Plan(score_delay=600)) as server:
         box = outbox(server)
         box.store(sink_of(server).pack(scored(5)))
         box.drain()
@@ -217,7 +217,7 @@ def test_a_score_that_is_slow_to_appear_is_not_sent_again() -> None:
 
 
 def test_a_rejected_score_fails_alone_with_the_servers_reason() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         given = scored(10)
         box = outbox(server)
         box.store(sink_of(server).pack(given))
@@ -229,7 +229,7 @@ def test_a_rejected_score_fails_alone_with_the_servers_reason() -> None:
 
 
 def test_limits_are_kept_while_publishing() -> None:
-    with standing_in(Plan("4.16.0", limits={"general": 10})) as server:
+    with run_fake_langfuse(Plan("4.16.0", limits={"general": 10})) as server:
         box = outbox(server, size=1, limits={"general": 10})
         box.store(sink_of(server).pack(scored(15)))
         box.drain()
@@ -244,7 +244,7 @@ def test_limits_are_kept_while_publishing() -> None:
     ],
 )
 def test_wrong_keys_and_old_servers_stop_the_sink(plan: Plan, given: dict[str, Any], said: str) -> None:
-    with standing_in(plan) as server:
+    with run_fake_langfuse(plan) as server:
         sink = sink_of(server, **given)
         messages = sink.pack(scored(1)).messages
 
@@ -259,8 +259,8 @@ def test_wrong_keys_and_old_servers_stop_the_sink(plan: Plan, given: dict[str, A
 
 
 def test_keys_of_another_project_are_refused() -> None:
-    with standing_in() as server:
-        right, wrong = Marking(PROJECT), Marking("another")
+    with run_fake_langfuse() as server:
+        right, wrong = ScoreContext(PROJECT), ScoreContext("another")
         box = MemoryOutbox(lambda: sink_of(server, wrong), server.clock)
         box.store(sink_of(server, wrong).pack(scored(1)))
         with pytest.raises(FatalError, match="belong to project 'proj1'; expected 'another'"):
@@ -273,9 +273,9 @@ def test_keys_of_another_project_are_refused() -> None:
 
 @pytest.mark.parametrize(("before", "now"), [("", PROJECT), (PROJECT, "")])
 def test_naming_the_project_while_scores_wait_strands_none(before: str, now: str) -> None:
-    with standing_in() as server:
-        given = packed(scored(1), Marking(before))
-        box = MemoryOutbox(lambda: sink_of(server, Marking(now)), server.clock)
+    with run_fake_langfuse() as server:
+        given = packed(scored(1), ScoreContext(before))
+        box = MemoryOutbox(lambda: sink_of(server, ScoreContext(now)), server.clock)
         box.store(given)
         box.drain()
         assert box.states() == {"verified": 2}
@@ -294,7 +294,7 @@ def test_naming_the_project_while_scores_wait_strands_none(before: str, now: str
 def test_random_faults_lose_and_double_nothing(
     plan: tuple[str, str, float], seed: int, share: float, dropped: float, size: int, fresh: bool
 ) -> None:
-    with standing_in(Plan(plan[0], score_delay=plan[2])) as server:
+    with run_fake_langfuse(Plan(plan[0], score_delay=plan[2])) as server:
         given = scored(15)
         drop_some(server, dropped, seed)
         server.faults.chance = at_random(seed, share, *FAULTS)

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
-from shared.langfuse.api.queries import Row, ScoreQuery
-from shared.langfuse.api.score_body import Outcome, Score, score_id
-from tests.langfuse.clients import client_of, listed, score, using
+from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome, score_id
+from shared.langfuse.api.read_queries import Row, ScoreQuery
+from tests.langfuse.clients import client_of, collect, run_with_client, score
 from tests.langfuse.fake_server.faults import (
     BROKEN,
     BROKEN_AFTER,
@@ -29,28 +29,28 @@ from tests.langfuse.fake_server.faults import (
     busy,
 )
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 
 POST = "POST /api/public/scores"
 PLANS = [Plan("4.60.0"), Plan("4.16.0"), Plan("4.16.0", mode="dual"), Plan("3.225.3"), Plan("3.150.0")]
 NAMES = [f"{plan.version} {plan.mode}" for plan in PLANS]
 
 
-def post(server: StandIn, scores: Iterable[Score], **given: Any) -> list[Outcome]:
-    return using(server, lambda client: client.post_scores(scores), **given)
+def post(server: FakeLangfuse, scores: Iterable[LangfuseScore], **given: Any) -> list[SendOutcome]:
+    return run_with_client(server, lambda client: client.post_scores(scores), **given)
 
 
-def read(server: StandIn, query: ScoreQuery) -> list[Row]:
-    return using(server, lambda client: listed(client.read_scores(query)))
+def read(server: FakeLangfuse, query: ScoreQuery) -> list[Row]:
+    return run_with_client(server, lambda client: collect(client.read_scores(query)))
 
 
-def statuses(outcomes: Iterable[Outcome]) -> list[str]:
+def statuses(outcomes: Iterable[SendOutcome]) -> list[str]:
     return [each.status for each in outcomes]
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_every_dialect_stores_what_it_is_given(plan: Plan) -> None:
-    with standing_in(plan) as server:
+    with run_fake_langfuse(plan) as server:
         given = [
             *(score(n, n / 10) for n in range(25)),
             score(30, 1, data_type="BOOLEAN"),
@@ -59,9 +59,11 @@ def test_every_dialect_stores_what_it_is_given(plan: Plan) -> None:
             score(33, 0.5, trace_id=None, experiment_id="e1", environment="prod"),
         ]
         assert statuses(post(server, given, scores_per_post=10)) == ["accepted"] * len(given)
-        rows = {row["id"]: row for row in using(server, lambda client: listed(client.read_scores(ScoreQuery())))}
+        rows = {
+            row["id"]: row for row in run_with_client(server, lambda client: collect(client.read_scores(ScoreQuery())))
+        }
         assert len(rows) == len(server.scores.stored()) == len(given)
-        assert all(each.same_as(rows[each.id]) for each in given)
+        assert all(each.matches(rows[each.id]) for each in given)
         assert rows[given[-1].id]["subject"] == {"kind": "experiment", "id": "e1"}
         assert rows[given[-2].id]["subject"] == {"kind": "observation", "id": "o1", "traceId": "t32"}
         assert server.asked[POST] == (3 if plan.arrays else len(given))
@@ -69,7 +71,7 @@ def test_every_dialect_stores_what_it_is_given(plan: Plan) -> None:
 
 @pytest.mark.parametrize("plan", PLANS, ids=NAMES)
 def test_a_score_that_is_sent_again_replaces_itself(plan: Plan) -> None:
-    with standing_in(plan) as server:
+    with run_fake_langfuse(plan) as server:
         post(server, [score(1, 0.25)])
         server.clock.advance(2 * 86_400)
         post(server, [score(1, 0.75)])
@@ -77,7 +79,7 @@ def test_a_score_that_is_sent_again_replaces_itself(plan: Plan) -> None:
 
 
 def test_ingestion_is_there_for_servers_that_have_nothing_better() -> None:
-    with standing_in(Plan("4.16.0")) as server:
+    with run_fake_langfuse(Plan("4.16.0")) as server:
         server.scores.reject = {score(1).id}
         outcomes = post(server, [score(1), score(2)], scores_by="ingestion")
         assert statuses(outcomes) == ["rejected", "accepted"]
@@ -87,7 +89,7 @@ def test_ingestion_is_there_for_servers_that_have_nothing_better() -> None:
 
 @pytest.mark.parametrize("delay", [0.0, 3.0])
 def test_a_207_is_resolved_score_by_score(delay: float) -> None:
-    with standing_in(Plan(score_delay=delay)) as server:
+    with run_fake_langfuse(Plan(score_delay=delay)) as server:
         given = [score(n) for n in range(40)]
         server.scores.reject = {given[3].id, given[17].id}
         outcomes = post(server, given)
@@ -98,7 +100,7 @@ def test_a_207_is_resolved_score_by_score(delay: float) -> None:
 
 
 def test_a_207_that_cannot_be_read_back_yet_leaves_scores_unknown() -> None:
-    with standing_in(Plan(score_delay=900.0)) as server:
+    with run_fake_langfuse(Plan(score_delay=900.0)) as server:
         given = [score(n) for n in range(4)]
         server.scores.reject = {given[0].id}
         assert statuses(post(server, given)) == ["unknown"] * 4
@@ -109,7 +111,7 @@ def test_a_207_that_cannot_be_read_back_yet_leaves_scores_unknown() -> None:
 
 
 def test_a_rejected_change_is_not_taken_for_the_score_that_was_there() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         post(server, [score(1, 0.25), score(2, 0.25)])
         server.scores.reject = {score(1).id}
         assert statuses(post(server, [score(1, 0.75), score(2, 0.75)])) == ["rejected", "accepted"]
@@ -132,7 +134,7 @@ def test_a_rejected_change_is_not_taken_for_the_score_that_was_there() -> None:
     ],
 )
 def test_what_no_server_takes_is_told_without_asking_one(wrong: dict[str, Any], said: str) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         outcomes = post(server, [score(1, **wrong), score(2)])
         assert statuses(outcomes) == ["rejected", "accepted"]
         assert said in outcomes[0].reason and "not sent" in outcomes[0].reason
@@ -140,26 +142,26 @@ def test_what_no_server_takes_is_told_without_asking_one(wrong: dict[str, Any], 
 
 
 def test_the_same_score_twice_in_one_call_is_told() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         assert statuses(post(server, [score(1, 0.1), score(1, 0.2)])) == ["accepted", "rejected"]
 
 
 def test_requests_stay_below_a_megabyte() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         given = [score(n, comment="ä" * 100_000) for n in range(12)]
         assert statuses(post(server, given)) == ["accepted"] * 12
         assert max(len(each.body) for each in server.seen) < 1_048_576
 
 
 def test_a_server_that_takes_less_gets_smaller_requests() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add(POST, TOO_LARGE, TOO_LARGE)
         assert statuses(post(server, [score(n) for n in range(8)])) == ["accepted"] * 8
         assert len(server.scores.stored()) == 8
 
 
 def test_a_server_that_calls_itself_newer_than_it_is_gets_single_scores() -> None:
-    with standing_in(Plan("4.16.0")) as server:
+    with run_fake_langfuse(Plan("4.16.0")) as server:
         assert statuses(post(server, [score(1), score(2)], scores_by="array")) == ["accepted"] * 2
 
 
@@ -169,7 +171,7 @@ FAULTS = [BROKEN, BROKEN_AFTER, CUT, CUT_AFTER, UNAVAILABLE, TOO_BROAD, busy(2)]
 @pytest.mark.parametrize("plan", PLANS[:2], ids=NAMES[:2])
 @pytest.mark.parametrize("fault", [*FAULTS, Fault(200, b"<html><title>Login</title></html>")])
 def test_one_fault_loses_and_doubles_nothing(plan: Plan, fault: Fault) -> None:
-    with standing_in(plan) as server:
+    with run_fake_langfuse(plan) as server:
         given = [score(n) for n in range(6)]
         server.faults.add(POST, fault)
         outcomes = post(server, given)
@@ -180,7 +182,7 @@ def test_one_fault_loses_and_doubles_nothing(plan: Plan, fault: Fault) -> None:
 
 
 def test_a_server_that_stays_down_leaves_every_score_unknown() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.chance = lambda request: BROKEN if request.method == "POST" else None
         outcomes = post(server, [score(n) for n in range(5)], scores_per_post=2)
         assert statuses(outcomes) == ["unknown"] * 5
@@ -189,7 +191,7 @@ def test_a_server_that_stays_down_leaves_every_score_unknown() -> None:
 
 def test_a_server_that_does_not_answer_is_not_asked_for_every_score() -> None:
     """One by one, a hundred scores would each wait for all their tries."""
-    with standing_in(Plan("4.16.0")) as server:
+    with run_fake_langfuse(Plan("4.16.0")) as server:
         server.faults.chance = lambda request: BROKEN if request.method == "POST" else None
         outcomes = post(server, [score(n) for n in range(100)])
         assert statuses(outcomes) == ["unknown"] * 100
@@ -201,7 +203,7 @@ def test_a_server_that_does_not_answer_is_not_asked_for_every_score() -> None:
 
 
 def test_a_wrong_key_ends_posting_at_once() -> None:
-    with standing_in(Plan(secret_key="another")) as server:
+    with run_fake_langfuse(Plan(secret_key="another")) as server:
         with pytest.raises(ConfigError, match="secret_key"):
             post(server, [score(n) for n in range(50)], scores_per_post=1, max_concurrent=2)
         assert server.asked[POST] <= 2
@@ -218,7 +220,7 @@ def test_a_wrong_key_ends_posting_at_once() -> None:
 def test_random_faults_lose_and_double_nothing(
     plan: tuple[str, float], seed: int, share: float, rejected: set[int], size: int
 ) -> None:
-    with standing_in(Plan(plan[0], score_delay=plan[1])) as server:
+    with run_fake_langfuse(Plan(plan[0], score_delay=plan[1])) as server:
         given = [score(n, n / 64) for n in range(40)]
         server.scores.reject = {given[n].id for n in rejected}
         server.faults.chance = at_random(seed, share, *FAULTS)
@@ -242,7 +244,7 @@ def test_random_faults_lose_and_double_nothing(
 
 def test_conditions_of_a_read_hold_on_both_kinds_of_server() -> None:
     for plan in (Plan(), Plan("3.150.0")):
-        with standing_in(plan) as server:
+        with run_fake_langfuse(plan) as server:
             post(server, [score(n, n) for n in range(120)])
             ids = tuple(score(n).id for n in range(115))
             found = read(server, ScoreQuery(ids=ids))
@@ -255,7 +257,7 @@ def test_conditions_of_a_read_hold_on_both_kinds_of_server() -> None:
 
 
 def test_what_is_stored_can_be_verified() -> None:
-    with standing_in(Plan(score_delay=5)) as server:
+    with run_fake_langfuse(Plan(score_delay=5)) as server:
         given = [score(n) for n in range(130)]
         post(server, given[:129])
         client = client_of(server)
@@ -268,9 +270,9 @@ def test_what_is_stored_can_be_verified() -> None:
 
 
 def test_a_score_that_is_deleted_is_gone() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         post(server, [score(1), score(2)])
-        using(server, lambda client: client.delete_score(score(1).id))
+        run_with_client(server, lambda client: client.delete_score(score(1).id))
         assert [row["id"] for row in server.scores.stored()] == [score(2).id]
 
 
@@ -285,7 +287,7 @@ def test_the_identity_is_the_utc_date() -> None:
 
 
 def test_a_stuck_server_leaves_scores_unknown_and_sending_again_is_safe() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.add(POST, STUCK)
         outcomes = post(server, [score(1)], timeout=0.2, tries=1)
         assert statuses(outcomes) == ["unknown"]

@@ -1,4 +1,4 @@
-"""Sources against a stand-in: made, read, and traces of files put into the server as an SDK would send them."""
+"""Sources against a fake server: made, read, and traces of files put into the server as an SDK would send them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from shared.langfuse.source.trace_source import LangfuseSource
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 from tests.langfuse.clients import SharedTime
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn
-from tests.langfuse.fake_server.wire import shown
+from tests.langfuse.fake_server.server import FakeLangfuse
+from tests.langfuse.fake_server.wire import format_time
 
 Row = dict[str, Any]
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,9 +41,9 @@ def outline(record: Row) -> DatasetItem:
 
 
 def source_of(
-    server: StandIn, root: Path, extract: Callable[[Any], DatasetItem] = outline, **given: Any
+    server: FakeLangfuse, root: Path, extract: Callable[[Any], DatasetItem] = outline, **given: Any
 ) -> LangfuseSource:
-    """A source in the stand-in's time; without a window it reads the last hour."""
+    """A source in the fake server's time; without a window it reads the last hour."""
     if not {"window", "from_timestamp", "to_timestamp", "days_back", "minutes_back"} & given.keys():
         given.setdefault("hours_back", 1)
     keys = {"base_url": server.url, "public_key": SecretStr(PUBLIC_KEY), "secret_key": SecretStr(SECRET_KEY)}
@@ -52,12 +52,12 @@ def source_of(
     )
 
 
-def runtime_of(server: StandIn) -> Runtime:
+def runtime_of(server: FakeLangfuse) -> Runtime:
     return SharedTime(server.clock).runtime()
 
 
 def read(
-    server: StandIn, root: Path, at: datetime | None = None, **given: Any
+    server: FakeLangfuse, root: Path, at: datetime | None = None, **given: Any
 ) -> tuple[dict[str, DatasetItem], list[str]]:
     """The items by id, and what was told; a broken record fails."""
     items, notes = {}, []
@@ -71,7 +71,7 @@ def read(
     return items, notes
 
 
-def broken(server: StandIn, root: Path, **given: Any) -> list[Broken]:
+def broken(server: FakeLangfuse, root: Path, **given: Any) -> list[Broken]:
     found = source_of(server, root, **given).fetch(server.clock())
     return [each for each in found if isinstance(each, Broken)]
 
@@ -83,11 +83,11 @@ def rows_of(trace: Row, at: datetime) -> list[Row]:
     shared = {"traceId": trace["id"], "environment": trace["environment"], "sessionId": trace["sessionId"]}
     shared |= {"userId": trace["userId"], "tags": trace["tags"], "traceName": trace["name"]}
     root = {"id": f"{trace['id'][:13]}-root", "type": "SPAN", "name": trace["name"], "metadata": trace["metadata"]}
-    root |= {"startTime": shown(at), "endTime": shown(end)}
+    root |= {"startTime": format_time(at), "endTime": format_time(end)}
     root |= {"input": _text(trace["input"]), "output": _text(trace["output"]), "parentObservationId": None}
     rows = [{**shared, **root}]
     for each in trace["observations"]:
-        times = {name: shown(parse_time(each[name]) + moved) for name in ("startTime", "endTime")}
+        times = {name: format_time(parse_time(each[name]) + moved) for name in ("startTime", "endTime")}
         texts = {name: _text(each.get(name)) for name in ("input", "output")}
         rows.append({**shared, **each, **times, **texts, "parentObservationId": root["id"]})
     return rows

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, Unavailable
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.queries import ObservationQuery, Page, Row
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 from shared.langfuse.http.langfuse_errors import TooBroad
-from tests.langfuse.clients import client_of, listed, using
+from tests.langfuse.clients import client_of, collect, run_with_client
 from tests.langfuse.fake_server.faults import (
     BROKEN,
     CUT,
@@ -28,7 +28,7 @@ from tests.langfuse.fake_server.faults import (
     busy,
 )
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.traffic import trace, traces
 from tests.langfuse.fake_server.wire import START
 
@@ -36,7 +36,7 @@ READ = "GET /api/public/v2/observations"
 HOUR = ObservationQuery(since=START - timedelta(hours=1))
 
 
-def filled(server: StandIn, count: int = 40, spans: int = 3) -> list[str]:
+def filled(server: FakeLangfuse, count: int = 40, spans: int = 3) -> list[str]:
     """Ids of what was put in, in no order."""
     ids = []
     for rows in traces(count, spans):
@@ -45,12 +45,12 @@ def filled(server: StandIn, count: int = 40, spans: int = 3) -> list[str]:
     return sorted(ids)
 
 
-def read(server: StandIn, query: ObservationQuery, **given: Any) -> list[Row]:
-    return using(server, lambda client: listed(client.observations(query)), **given)
+def read(server: FakeLangfuse, query: ObservationQuery, **given: Any) -> list[Row]:
+    return run_with_client(server, lambda client: collect(client.observations(query)), **given)
 
 
-async def pages_from(query: ObservationQuery, resume: str | None, client: LangfuseClient) -> list[Page]:
-    return await listed(client.observation_pages(query, resume))
+async def pages_from(query: ObservationQuery, resume: str | None, client: LangfuseClient) -> list[ObservationPage]:
+    return await collect(client.observation_pages(query, resume))
 
 
 def ids_of(rows: list[Row]) -> list[str]:
@@ -59,13 +59,13 @@ def ids_of(rows: list[Row]) -> list[str]:
 
 @pytest.mark.parametrize("size", [1, 7, 40, 1000])
 def test_pages_of_any_size_give_every_row_once(size: int) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server)
         assert ids_of(read(server, ObservationQuery(since=HOUR.since, page_size=size))) == ids
 
 
 def test_only_the_fields_that_are_asked_for_come() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.observations.add(*trace(1))
         row = read(server, ObservationQuery(fields=("io",)))[0]
         assert {"id", "traceId", "startTime", "input", "output"} <= row.keys()
@@ -73,7 +73,7 @@ def test_only_the_fields_that_are_asked_for_come() -> None:
 
 
 def test_conditions_hold_together_also_where_a_filter_takes_their_place() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         filled(server, 60)
         query = ObservationQuery(
             since=START - timedelta(seconds=50), until=START - timedelta(seconds=10), type="SPAN", user_id="u3"
@@ -87,7 +87,7 @@ def test_conditions_hold_together_also_where_a_filter_takes_their_place() -> Non
 
 
 def test_environments_levels_and_roots_are_told_apart() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         base = {"traceId": "t", "startTime": "2026-11-20T11:30:00Z"}
         server.observations.add({**base, "id": "a", "environment": "prod", "level": "ERROR"})
         server.observations.add({**base, "id": "b", "environment": "dev", "parentObservationId": "a"})
@@ -103,7 +103,7 @@ def test_environments_levels_and_roots_are_told_apart() -> None:
 
 @pytest.mark.parametrize("fault", [BROKEN, CUT, UNAVAILABLE, busy(3), Fault(cut=True, body=b'{"data": [')])
 def test_a_fault_in_the_middle_loses_and_doubles_nothing(fault: Fault) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server)
 
         async def work(client: LangfuseClient) -> list[Row]:
@@ -114,12 +114,12 @@ def test_a_fault_in_the_middle_loses_and_doubles_nothing(fault: Fault) -> None:
                     server.faults.add(READ, fault, fault)
             return rows
 
-        assert ids_of(using(server, work)) == ids
+        assert ids_of(run_with_client(server, work)) == ids
         assert server.asked[READ] == 1 + 4 + 2
 
 
 def test_a_query_that_is_too_broad_is_halved_until_it_is_not() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server, 300)
         server.observations.too_broad_above = 40.0
         assert ids_of(read(server, ObservationQuery(since=HOUR.since, until=START))) == ids
@@ -129,7 +129,7 @@ def test_a_query_that_is_too_broad_is_halved_until_it_is_not() -> None:
 
 @pytest.mark.parametrize("query", [HOUR, ObservationQuery()])
 def test_an_answer_that_would_be_too_large_is_asked_for_in_parts(query: ObservationQuery) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server, 300)
         assert ids_of(read(server, query, max_response_mb=0.02)) == ids
         server.faults.add(READ, Fault(200, b'{"data": [], "meta": {}}'), TOO_LARGE)  # or the server says it: 413
@@ -137,7 +137,7 @@ def test_an_answer_that_would_be_too_large_is_asked_for_in_parts(query: Observat
 
 
 def test_a_first_window_spares_the_server_what_is_known_to_be_too_much() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server, 300)
         server.observations.too_broad_above = 3000.0
         assert ids_of(read(server, replace(HOUR, first_window=60.0))) == ids
@@ -145,7 +145,7 @@ def test_a_first_window_spares_the_server_what_is_known_to_be_too_much() -> None
 
 
 def test_a_window_that_becomes_too_broad_in_the_middle_goes_on_where_it_was() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         same = [{"id": f"o{n:02}", "traceId": f"t{n % 5}", "startTime": "2026-11-20T11:40:00.123Z"} for n in range(50)]
         server.observations.add(*same)
         ids = sorted([*filled(server), *(row["id"] for row in same)])
@@ -158,11 +158,11 @@ def test_a_window_that_becomes_too_broad_in_the_middle_goes_on_where_it_was() ->
                     server.faults.add(READ, TOO_BROAD)
             return rows
 
-        assert ids_of(using(server, work)) == ids
+        assert ids_of(run_with_client(server, work)) == ids
 
 
 def test_what_stays_too_broad_is_an_error_with_a_cure() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         filled(server, 3)
         server.observations.too_broad_above = 0.0
         with pytest.raises(TooBroad, match="ask for fewer fields"):
@@ -172,7 +172,7 @@ def test_what_stays_too_broad_is_an_error_with_a_cure() -> None:
 
 
 def test_a_server_that_never_answers_a_read_is_asked_for_less_and_then_left() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         filled(server, 3)
         server.faults.add(READ, Fault(200, b'{"data": [], "meta": {}}'), STUCK)
         rows = read(server, ObservationQuery(since=HOUR.since), timeout=0.2)
@@ -181,7 +181,7 @@ def test_a_server_that_never_answers_a_read_is_asked_for_less_and_then_left() ->
 
 @pytest.mark.parametrize("endless", ["same", "fresh"])
 def test_cursors_that_never_end_are_an_error_not_a_loop(endless: str) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         filled(server)
         server.observations.endless = endless
         with pytest.raises(BadAnswer, match="circle"):
@@ -190,20 +190,20 @@ def test_cursors_that_never_end_are_an_error_not_a_loop(endless: str) -> None:
 
 
 def test_a_read_goes_on_behind_any_of_its_pages() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server)
         query = ObservationQuery(since=HOUR.since, page_size=25)
-        pages = using(server, lambda client: listed(client.observation_pages(query)))
+        pages = run_with_client(server, lambda client: collect(client.observation_pages(query)))
         assert [len(page.rows) for page in pages] == [25, 25, 25, 25, 20] and pages[-1].resume is None
         for place, resume in enumerate([page.resume for page in pages[:-1]]):
-            rest = using(server, partial(pages_from, query, resume))
+            rest = run_with_client(server, partial(pages_from, query, resume))
             assert ids_of([row for each in (*pages[: place + 1], *rest) for row in each.rows]) == ids
-        with pytest.raises(ConfigError, match="no place"):
-            using(server, lambda client: listed(client.observation_pages(query, "nonsense")))
+        with pytest.raises(ConfigError, match="expected the `resume` of an earlier page"):
+            run_with_client(server, lambda client: collect(client.observation_pages(query, "nonsense")))
 
 
 def test_late_rows_are_seen_by_a_later_read() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.observations.add(*trace(1, 2))
         server.observations.add(*trace(2, 2), visible_at=START + timedelta(minutes=10))
         assert len(read(server, HOUR)) == 2
@@ -214,7 +214,7 @@ def test_late_rows_are_seen_by_a_later_read() -> None:
 @pytest.mark.parametrize("plan", [Plan("3.225.3"), Plan("4.16.0", mode="legacy")], ids=["v3", "v4 legacy"])
 def test_an_older_server_gives_the_same_rows(plan: Plan) -> None:
     query = ObservationQuery(since=HOUR.since, fields=("basic", "io", "trace_context"), user_id="u3", tags=("live",))
-    with standing_in() as new, standing_in(plan) as old:
+    with run_fake_langfuse() as new, run_fake_langfuse(plan) as old:
         for server in (new, old):
             filled(server, 30)
         names = ("id", "traceId", "startTime", "name", "type", "input", "output", "sessionId", "tags", "traceName")
@@ -224,7 +224,7 @@ def test_an_older_server_gives_the_same_rows(plan: Plan) -> None:
 
 
 def test_pages_of_an_older_server_may_hold_nothing_that_is_wanted() -> None:
-    with standing_in(Plan("3.225.3")) as server:
+    with run_fake_langfuse(Plan("3.225.3")) as server:
         server.observations.add(*trace(1, 2, START - timedelta(hours=1)))
         filled(server, 12)
         query = ObservationQuery(since=START - timedelta(hours=2), until=START - timedelta(minutes=30), page_size=1)
@@ -233,7 +233,7 @@ def test_pages_of_an_older_server_may_hold_nothing_that_is_wanted() -> None:
 
 
 def test_a_cursor_without_rows_is_an_error() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         empty = Fault(200, b'{"data": [], "meta": {}}')
         server.faults.add(READ, empty, Fault(200, b'{"data": [], "meta": {"cursor": "x"}}'))
         with pytest.raises(BadAnswer, match="no end"):
@@ -241,17 +241,17 @@ def test_a_cursor_without_rows_is_an_error() -> None:
 
 
 def test_an_older_server_says_what_it_cannot_do() -> None:
-    with standing_in(Plan("3.225.3")) as server:
+    with run_fake_langfuse(Plan("3.225.3")) as server:
         where = {"type": "string", "column": "name", "operator": "=", "value": "x"}
         with pytest.raises(ConfigError, match="too old"):
             read(server, ObservationQuery(where=(where,)))
 
 
 def test_synchronous_callers_read_pages_too() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         ids = filled(server)
         client = client_of(server)
-        found: list[Page] = list(
+        found: list[ObservationPage] = list(
             client.each(client.observation_pages(ObservationQuery(since=HOUR.since, page_size=50)))
         )
         client.close()
@@ -259,7 +259,7 @@ def test_synchronous_callers_read_pages_too() -> None:
 
 
 def test_a_server_that_stays_down_is_unavailable_after_its_tries() -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         server.faults.chance = lambda request: None if request.path.endswith("health") else BROKEN
         with pytest.raises(Unavailable, match="answered 500"):
             read(server, HOUR, tries=3)
@@ -292,7 +292,7 @@ async def stubborn(client: LangfuseClient, query: ObservationQuery) -> list[Row]
 def test_random_faults_lose_and_double_no_row(
     plan: Plan, seed: int, share: float, size: int, broad: float | None
 ) -> None:
-    with standing_in(plan) as server:
+    with run_fake_langfuse(plan) as server:
         ids = filled(server, 30, 2)
         same = [{"id": f"o{n}", "traceId": "t", "startTime": "2026-11-20T11:59:45.5Z"} for n in range(20)]
         server.observations.add(*same)
@@ -300,5 +300,5 @@ def test_random_faults_lose_and_double_no_row(
         faults = (BROKEN, CUT, UNAVAILABLE, TOO_BROAD, busy(2), Fault(cut=True, body=b'{"data": [{"id"'))
         server.faults.chance = at_random(seed, share, *faults)
         query = ObservationQuery(since=START - timedelta(minutes=2), until=START, page_size=size)
-        rows = using(server, lambda client: stubborn(client, query))
+        rows = run_with_client(server, lambda client: stubborn(client, query))
         assert ids_of(rows) == sorted([*ids, *(str(row["id"]) for row in same)])

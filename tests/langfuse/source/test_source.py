@@ -18,17 +18,17 @@ from shared.core.records import DatasetItem
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 from shared.wiring.run.job import run_until_done
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.traffic import trace, traces
-from tests.langfuse.fake_server.wire import START, shown
+from tests.langfuse.fake_server.wire import START, format_time
 from tests.langfuse.source.sourcing import athena, broken, read, rows_of, source_of
 
 OBSERVATIONS = "GET /api/public/v2/observations"
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in() as found:
+def server() -> Iterator[FakeLangfuse]:
+    with run_fake_langfuse() as found:
         yield found
 
 
@@ -36,12 +36,12 @@ def minutes(count: float) -> timedelta:
     return timedelta(minutes=count)
 
 
-def fill(server: StandIn, count: int, spans: int = 3, until: float = 15, apart: float = 1.0) -> None:
+def fill(server: FakeLangfuse, count: int, spans: int = 3, until: float = 15, apart: float = 1.0) -> None:
     for rows in traces(count, spans, apart=apart, until=START - minutes(until)):
         server.observations.add(*rows)
 
 
-def test_traces_are_whole_though_their_rows_are_pages_apart(server: StandIn, tmp_path: Path) -> None:
+def test_traces_are_whole_though_their_rows_are_pages_apart(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 700, spans=5, apart=0.01)  # 3,500 rows in 7 s: the rows of a trace lie among those of 40 others
     items, notes = read(server, tmp_path)
     assert len(items) == 700 and notes == []
@@ -51,7 +51,7 @@ def test_traces_are_whole_though_their_rows_are_pages_apart(server: StandIn, tmp
 
 @pytest.mark.parametrize(("name", "extract"), [("chat", chat), ("recommendation", recommendation)])
 def test_athenas_extractors_read_the_same_of_langfuse_as_of_a_file(
-    server: StandIn, tmp_path: Path, name: str, extract: Any
+    server: FakeLangfuse, tmp_path: Path, name: str, extract: Any
 ) -> None:
     records = athena(name, 12)
     for number, record in enumerate(records):
@@ -67,7 +67,7 @@ def test_athenas_extractors_read_the_same_of_langfuse_as_of_a_file(
         assert found == wanted
 
 
-def test_the_model_is_found_under_either_name(server: StandIn, tmp_path: Path) -> None:
+def test_the_model_is_found_under_either_name(server: FakeLangfuse, tmp_path: Path) -> None:
     """The v2 read has called it `model` and `providedModelName`."""
     rows = trace(1, 3, START - minutes(15))
     rows[1]["providedModelName"], rows[2]["model"] = "m1", "m2"
@@ -80,18 +80,18 @@ def test_the_model_is_found_under_either_name(server: StandIn, tmp_path: Path) -
     assert [item.metadata["of"] for item in items.values()] == [[None, "m1", "m2"]]
 
 
-def test_a_trace_that_straddles_the_windows_edge_comes_whole(server: StandIn, tmp_path: Path) -> None:
+def test_a_trace_that_straddles_the_windows_edge_comes_whole(server: FakeLangfuse, tmp_path: Path) -> None:
     start = START - minutes(121)  # the window and its look-back begin two hours ago
     rows = trace(1, 4, start)
     for place, row in enumerate(rows):
-        row["startTime"] = shown(start + minutes(0.5 * place))
-        row["endTime"] = shown(start + minutes(0.5 * place + 0.4))
+        row["startTime"] = format_time(start + minutes(0.5 * place))
+        row["endTime"] = format_time(start + minutes(0.5 * place + 0.4))
     server.observations.add(*rows)
     items, _ = read(server, tmp_path)
     assert [len(item.metadata["spans"]) for item in items.values()] == [4]
 
 
-def test_a_trace_without_a_common_root_is_whole_at_the_edge_too(server: StandIn, tmp_path: Path) -> None:
+def test_a_trace_without_a_common_root_is_whole_at_the_edge_too(server: FakeLangfuse, tmp_path: Path) -> None:
     rows = (
         trace(
             1,
@@ -105,13 +105,13 @@ def test_a_trace_without_a_common_root_is_whole_at_the_edge_too(server: StandIn,
     )
     for row in rows:
         row["parentObservationId"] = None
-    rows[0]["startTime"] = shown(START - minutes(120.5))
+    rows[0]["startTime"] = format_time(START - minutes(120.5))
     server.observations.add(*rows)
     items, _ = read(server, tmp_path)
     assert [len(item.metadata["spans"]) for item in items.values()] == [4]
 
 
-def test_a_trace_that_is_not_quiet_is_left_to_a_later_run(server: StandIn, tmp_path: Path) -> None:
+def test_a_trace_that_is_not_quiet_is_left_to_a_later_run(server: FakeLangfuse, tmp_path: Path) -> None:
     server.observations.add(*trace(1, start=START - minutes(9)), *trace(2, start=START - minutes(11)))
     items, notes = read(server, tmp_path)
     assert [item[-1] for item in items] == ["2"]
@@ -121,7 +121,7 @@ def test_a_trace_that_is_not_quiet_is_left_to_a_later_run(server: StandIn, tmp_p
     assert len(read(server, tmp_path, at=START, quiet_minutes=5.0)[0]) == 2
 
 
-def test_a_row_that_comes_late_is_waited_for(server: StandIn, tmp_path: Path) -> None:
+def test_a_row_that_comes_late_is_waited_for(server: FakeLangfuse, tmp_path: Path) -> None:
     root, *below = trace(1, 3, START - minutes(12))
     server.observations.add(*below)
     server.observations.add(root, visible_at=START + minutes(5))
@@ -133,27 +133,31 @@ def test_a_row_that_comes_late_is_waited_for(server: StandIn, tmp_path: Path) ->
     assert len(item.metadata["spans"]) == 3
 
 
-def test_a_parent_that_never_comes_is_waited_for_no_longer_than_the_look_back(server: StandIn, tmp_path: Path) -> None:
+def test_a_parent_that_never_comes_is_waited_for_no_longer_than_the_look_back(
+    server: FakeLangfuse, tmp_path: Path
+) -> None:
     server.observations.add(*trace(1, 3, START - minutes(61))[1:])
     (item,) = read(server, tmp_path)[0].values()
     assert len(item.metadata["spans"]) == 2
 
 
-def test_what_is_left_to_the_next_run_is_in_its_window(server: StandIn, tmp_path: Path) -> None:
+def test_what_is_left_to_the_next_run_is_in_its_window(server: FakeLangfuse, tmp_path: Path) -> None:
     """Hourly runs. The newest row of a trace without its parent lies just behind an edge of their windows."""
     root, *below = trace(1, 3, START - minutes(61))
     for row in below:
-        server.observations.add({**row, "endTime": shown(START - minutes(59.5))})
+        server.observations.add({**row, "endTime": format_time(START - minutes(59.5))})
     first = list(source_of(server, tmp_path).fetch(START))
     server.clock.advance(3600)
     second = list(source_of(server, tmp_path).caught_up(START).fetch(server.clock()))
     assert [each.id for each in first + second if isinstance(each, DatasetItem)] == [root["traceId"]]
 
 
-def test_a_trace_that_the_next_window_might_not_hold_makes_it_begin_earlier(server: StandIn, tmp_path: Path) -> None:
+def test_a_trace_that_the_next_window_might_not_hold_makes_it_begin_earlier(
+    server: FakeLangfuse, tmp_path: Path
+) -> None:
     """Also after a first run; and no earlier than it needs, or windows grew for as long as there are such traces."""
     (row,) = trace(1, 1, START - minutes(90))
-    server.observations.add({**row, "endTime": shown(START - minutes(5))})
+    server.observations.add({**row, "endTime": format_time(START - minutes(5))})
     left, note = source_of(server, tmp_path).fetch(START)
     assert isinstance(left, LeftOut) and left.later and isinstance(note, Notice) and not note.cut
     assert note.behind == 30 * 60 and "whose window begins the earlier for them" in note.text
@@ -166,35 +170,37 @@ def test_a_trace_that_the_next_window_might_not_hold_makes_it_begin_earlier(serv
 
 
 @pytest.mark.parametrize("wrong", ["endTime", "startTime"])
-def test_a_time_that_is_far_ahead_keeps_no_trace_from_being_scored(server: StandIn, tmp_path: Path, wrong: str) -> None:
+def test_a_time_that_is_far_ahead_keeps_no_trace_from_being_scored(
+    server: FakeLangfuse, tmp_path: Path, wrong: str
+) -> None:
     rows = trace(1, 3, START - minutes(90))[1:]  # without its root: what there is of it is fetched by its id
-    rows[1][wrong] = shown(START + timedelta(days=400))
+    rows[1][wrong] = format_time(START + timedelta(days=400))
     server.observations.add(*rows)
     (item,) = read(server, tmp_path)[0].values()
     assert len(item.metadata["spans"]) == 2
 
 
-def test_a_whole_trace_that_comes_late_is_caught_by_the_look_back(server: StandIn, tmp_path: Path) -> None:
+def test_a_whole_trace_that_comes_late_is_caught_by_the_look_back(server: FakeLangfuse, tmp_path: Path) -> None:
     server.observations.add(*trace(1, start=START - minutes(100)), visible_at=START - minutes(20))
     assert len(read(server, tmp_path)[0]) == 1  # older than the hour that is asked for
     assert read(server, tmp_path, look_back_minutes=0.0)[0] == {}
 
 
-def test_a_root_whose_parent_is_elsewhere_is_complete(server: StandIn, tmp_path: Path) -> None:
+def test_a_root_whose_parent_is_elsewhere_is_complete(server: FakeLangfuse, tmp_path: Path) -> None:
     rows = trace(1, 2, START - minutes(15))
     rows[0] |= {"parentObservationId": "an-http-server-of-others", "isRootObservation": True}
     server.observations.add(*rows)
     assert len(read(server, tmp_path)[0]) == 1
 
 
-def test_a_span_that_was_ingested_twice_stands_once(server: StandIn, tmp_path: Path) -> None:
+def test_a_span_that_was_ingested_twice_stands_once(server: FakeLangfuse, tmp_path: Path) -> None:
     rows = trace(1, 2, START - minutes(15))
     server.observations.add(*rows, {**rows[0], "endTime": None, "input": "half"})
     (item,) = read(server, tmp_path)[0].values()
     assert len(item.metadata["spans"]) == 2 and item.query and item.query.startswith("question")
 
 
-def test_long_metadata_come_uncut_whatever_their_key(server: StandIn, tmp_path: Path) -> None:
+def test_long_metadata_come_uncut_whatever_their_key(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 60)
     rows = trace(999, 2, START - minutes(30))  # older than the rows by which keys are learnt
     rows[0]["metadata"] = {"rare": json.dumps({"long": "x" * 500}), "exact": "y" * 200}
@@ -218,7 +224,7 @@ def test_long_metadata_come_uncut_whatever_their_key(server: StandIn, tmp_path: 
 )
 @pytest.mark.parametrize("few", [True, False])
 def test_conditions_choose_traces_and_give_them_whole(
-    server: StandIn, tmp_path: Path, given: dict[str, Any], wanted: set[int], few: bool, monkeypatch: Any
+    server: FakeLangfuse, tmp_path: Path, given: dict[str, Any], wanted: set[int], few: bool, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("shared.langfuse.source.trace_reader._FEW", 50 if few else 0)
     for number, rows in enumerate(traces(9, until=START - minutes(15))):
@@ -236,12 +242,12 @@ def test_conditions_choose_traces_and_give_them_whole(
     assert all(len(item.metadata["spans"]) == 3 for item in items.values())
 
 
-def test_trace_ids_that_are_not_there_are_counted(server: StandIn, tmp_path: Path) -> None:
+def test_trace_ids_that_are_not_there_are_counted(server: FakeLangfuse, tmp_path: Path) -> None:
     items, notes = read(server, tmp_path, trace_ids=["nobody"], window="all")
     assert (items, notes) == ({}, ["1 of the trace_ids are not there, or have no row in the window"])
 
 
-def test_sessions_hold_their_traces_whole_and_wait_until_all_are_quiet(server: StandIn, tmp_path: Path) -> None:
+def test_sessions_hold_their_traces_whole_and_wait_until_all_are_quiet(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 20, apart=0.5)
     server.observations.add(*trace(100, start=START - minutes(5)))  # session s0 goes on
     old = trace(101, start=START - minutes(600))  # session s1 began before the window
@@ -257,7 +263,9 @@ def test_sessions_hold_their_traces_whole_and_wait_until_all_are_quiet(server: S
 
 
 @pytest.mark.parametrize("given", [{}, {"tags": ["live"]}])
-def test_a_limit_gives_the_newest_and_reads_no_further(server: StandIn, tmp_path: Path, given: dict[str, Any]) -> None:
+def test_a_limit_gives_the_newest_and_reads_no_further(
+    server: FakeLangfuse, tmp_path: Path, given: dict[str, Any]
+) -> None:
     fill(server, 3000, spans=2, apart=0.5)
     items, notes = read(server, tmp_path, limit=5, **given)
     assert {int(each, 16) for each in items} == set(range(2995, 3000))
@@ -266,34 +274,34 @@ def test_a_limit_gives_the_newest_and_reads_no_further(server: StandIn, tmp_path
     assert server.asked[OBSERVATIONS] <= 12
 
 
-def test_a_window_in_the_past_ends_with_whole_traces(server: StandIn, tmp_path: Path) -> None:
+def test_a_window_in_the_past_ends_with_whole_traces(server: FakeLangfuse, tmp_path: Path) -> None:
     rows = trace(1, 3, START - minutes(300))
-    rows[2] |= {"startTime": shown(START - minutes(290)), "endTime": shown(START - minutes(289))}
+    rows[2] |= {"startTime": format_time(START - minutes(290)), "endTime": format_time(START - minutes(289))}
     server.observations.add(*rows, *trace(2, start=START - minutes(200)))
     items, _ = read(server, tmp_path, to_timestamp=START - minutes(295))
     assert [len(item.metadata["spans"]) for item in items.values()] == [3]
 
 
 def test_older_servers_give_the_same_traces(tmp_path: Path) -> None:
-    with standing_in(Plan(version="3.90.0", mode="legacy")) as server:
+    with run_fake_langfuse(Plan(version="3.90.0", mode="legacy")) as server:
         fill(server, 30)
         items, _ = read(server, tmp_path, trace_name="answer")
         assert len(items) == 30 and all(len(item.metadata["spans"]) == 3 for item in items.values())
 
 
-def test_a_source_tells_what_its_server_is(server: StandIn, tmp_path: Path) -> None:
+def test_a_source_tells_what_its_server_is(server: FakeLangfuse, tmp_path: Path) -> None:
     said = run_until_done(source_of(server, tmp_path, limits_file="limits.db").connect())
     assert "read by v2/observations" in said and (tmp_path / "limits.db").exists()
 
 
-def test_a_record_that_no_item_can_be_made_of_is_told_with_its_trace(server: StandIn, tmp_path: Path) -> None:
+def test_a_record_that_no_item_can_be_made_of_is_told_with_its_trace(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 2)
     found = broken(server, tmp_path, extract=recommendation)
     assert len(found) == 2 and found[0].where == f"trace {1:032x}"
     assert "ItemError" in found[0].why
 
 
-def test_nothing_is_left_behind(server: StandIn, tmp_path: Path) -> None:
+def test_nothing_is_left_behind(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 3)
     read(server, tmp_path)
     broken_off = source_of(server, tmp_path).fetch(START)
@@ -324,7 +332,7 @@ def test_parameters_that_cannot_be_meant_are_refused(given: dict[str, Any], said
         LangfuseSourceParams(**{**KEYS, **given})
 
 
-def test_a_window_by_the_clock_reaches_back_to_the_last_run(server: StandIn, tmp_path: Path) -> None:
+def test_a_window_by_the_clock_reaches_back_to_the_last_run(server: FakeLangfuse, tmp_path: Path) -> None:
     """Runs that were missed leave no gap: the look-back is counted from the last one, and it is told."""
     fill(server, 10, apart=3600, until=-30)  # one an hour, back to nine and a half hours ago
     source = source_of(server, tmp_path)
@@ -339,7 +347,7 @@ def test_a_window_by_the_clock_reaches_back_to_the_last_run(server: StandIn, tmp
     assert len([each for each in again if isinstance(each, Notice)]) == 0  # a run on time tells nothing
 
 
-def test_catching_up_is_bounded_and_what_lies_beyond_is_told(server: StandIn, tmp_path: Path) -> None:
+def test_catching_up_is_bounded_and_what_lies_beyond_is_told(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 10, apart=3600, until=-30)
     source = source_of(server, tmp_path, catch_up_days=0.125)
     found = list(source.caught_up(START - timedelta(hours=8)).fetch(START))
@@ -348,7 +356,7 @@ def test_catching_up_is_bounded_and_what_lies_beyond_is_told(server: StandIn, tm
     assert "more than catch_up_days ago; what came between then and 2026-11-20T08:00 is not read" in note
 
 
-def test_other_windows_stay_as_they_are(server: StandIn, tmp_path: Path) -> None:
+def test_other_windows_stay_as_they_are(server: FakeLangfuse, tmp_path: Path) -> None:
     fill(server, 10, apart=3600, until=-30)
     source = source_of(server, tmp_path, from_timestamp=START - timedelta(hours=3), look_back_minutes=0)
     assert len(list(source.caught_up(START - timedelta(hours=8)).fetch(START))) == 3

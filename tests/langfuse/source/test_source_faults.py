@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from shared.core.errors import ConfigError, SourceError, StoreError
 from tests.langfuse.fake_server.faults import BROKEN, CUT, TOO_BROAD, UNAVAILABLE, Fault, at_random, busy
 from tests.langfuse.fake_server.plan import Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.traffic import trace, traces
 from tests.langfuse.fake_server.wire import START
 from tests.langfuse.source.sourcing import read, source_of
@@ -23,8 +23,8 @@ OBSERVATIONS = "GET /api/public/v2/observations"
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in() as found:
+def server() -> Iterator[FakeLangfuse]:
+    with run_fake_langfuse() as found:
         fill(found)
         yield found
 
@@ -35,7 +35,7 @@ KINDS = (BROKEN, UNAVAILABLE, CUT, TOO_BROAD, busy(20))
 CASES = [(fault, place) for fault in KINDS for place in range(0, 6, 2) if fault is not TOO_BROAD or place]
 
 
-def fill(server: StandIn, count: int = COUNT, apart: float = 1.0) -> None:
+def fill(server: FakeLangfuse, count: int = COUNT, apart: float = 1.0) -> None:
     for rows in traces(count, 3, apart=apart, until=START - timedelta(minutes=15)):
         server.observations.add(*rows)
 
@@ -45,7 +45,7 @@ def whole(items: dict[str, Any], count: int = COUNT) -> bool:
 
 
 @pytest.mark.parametrize(("fault", "place"), CASES, ids=lambda each: str(getattr(each, "status", each)))
-def test_a_fault_at_any_request_loses_nothing(server: StandIn, tmp_path: Path, fault: Fault, place: int) -> None:
+def test_a_fault_at_any_request_loses_nothing(server: FakeLangfuse, tmp_path: Path, fault: Fault, place: int) -> None:
     asked = iter(range(100))
     server.faults.chance = lambda request: (
         fault if request.path.endswith("/observations") and next(asked) == place else None
@@ -54,20 +54,20 @@ def test_a_fault_at_any_request_loses_nothing(server: StandIn, tmp_path: Path, f
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_random_faults_lose_nothing_and_double_nothing(server: StandIn, tmp_path: Path, seed: int) -> None:
+def test_random_faults_lose_nothing_and_double_nothing(server: FakeLangfuse, tmp_path: Path, seed: int) -> None:
     server.faults.chance = at_random(seed, 0.2, BROKEN, UNAVAILABLE, CUT, busy(3))
     assert whole(read(server, tmp_path, tries=12)[0])
 
 
 def test_limits_of_the_plan_are_kept(tmp_path: Path) -> None:
-    with standing_in(Plan(limits={"general": 4})) as server:
+    with run_fake_langfuse(Plan(limits={"general": 4})) as server:
         fill(server)
         assert whole(read(server, tmp_path, hours_back=2, limits={"general": 4})[0])
         assert server.windows.refusals == 0
 
 
 def test_a_read_that_is_broken_off_goes_on_where_it_stood(tmp_path: Path) -> None:
-    with standing_in() as server:
+    with run_fake_langfuse() as server:
         fill(server, 2000, apart=40.0)  # 6 pages over 22 hours
         asked = iter(range(100))
         server.faults.chance = lambda request: BROKEN if next(asked) >= 7 else None
@@ -86,7 +86,7 @@ def test_a_read_that_is_broken_off_goes_on_where_it_stood(tmp_path: Path) -> Non
         assert list((tmp_path / "data" / "state").iterdir()) == []
 
 
-def test_what_was_left_too_long_ago_is_read_anew(server: StandIn, tmp_path: Path) -> None:
+def test_what_was_left_too_long_ago_is_read_anew(server: FakeLangfuse, tmp_path: Path) -> None:
     asked = iter(range(100))
     server.faults.chance = lambda request: BROKEN if next(asked) >= 4 else None
     with pytest.raises(SourceError):
@@ -96,7 +96,7 @@ def test_what_was_left_too_long_ago_is_read_anew(server: StandIn, tmp_path: Path
     assert read(server, tmp_path) == ({}, [])
 
 
-def test_a_damaged_file_is_made_anew(server: StandIn, tmp_path: Path) -> None:
+def test_a_damaged_file_is_made_anew(server: FakeLangfuse, tmp_path: Path) -> None:
     server.faults.chance = lambda request: BROKEN if server.asked[OBSERVATIONS] > 4 else None
     with pytest.raises(SourceError):
         read(server, tmp_path)
@@ -108,14 +108,14 @@ def test_a_damaged_file_is_made_anew(server: StandIn, tmp_path: Path) -> None:
     assert whole(read(server, tmp_path)[0])
 
 
-def test_two_readers_of_one_source_do_not_meet(server: StandIn, tmp_path: Path) -> None:
+def test_two_readers_of_one_source_do_not_meet(server: FakeLangfuse, tmp_path: Path) -> None:
     first = source_of(server, tmp_path).fetch(START)
     next(first)
     assert whole(read(server, tmp_path)[0])
     assert len(list(first)) == COUNT - 1
 
 
-def test_a_folder_that_cannot_be_written_is_told(server: StandIn, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_told(server: FakeLangfuse, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(StoreError, match="cannot be put aside"):
         read(server, tmp_path)
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_written_is_told(server: StandIn, tmp_path: Path
     ],
 )
 def test_a_wrong_key_or_host_is_said_without_the_key(
-    server: StandIn, tmp_path: Path, given: dict[str, Any], said: str
+    server: FakeLangfuse, tmp_path: Path, given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises((ConfigError, SourceError), match=said) as caught:
         read(server, tmp_path, **given)
@@ -138,13 +138,13 @@ def test_a_wrong_key_or_host_is_said_without_the_key(
     assert not [each for each in threading.enumerate() if each.name == "langfuse"]
 
 
-def test_the_file_of_limits_lies_in_the_project(server: StandIn, tmp_path: Path) -> None:
+def test_the_file_of_limits_lies_in_the_project(server: FakeLangfuse, tmp_path: Path) -> None:
     """Two processes that are started in different folders share it."""
     assert whole(read(server, tmp_path, limits_file="state/limits.json")[0])
     assert (tmp_path / "state" / "limits.json").exists()
 
 
-def test_a_server_that_leads_in_a_circle_ends_the_read(server: StandIn, tmp_path: Path) -> None:
+def test_a_server_that_leads_in_a_circle_ends_the_read(server: FakeLangfuse, tmp_path: Path) -> None:
     server.observations.endless = "same"
     with pytest.raises(SourceError, match="circle"):
         read(server, tmp_path, fields=["io"])
@@ -167,14 +167,14 @@ READS = {"4.60.0": "/api/public/v2/observations", "3.225.3": "/api/public/observ
     ],
 )
 def test_an_answer_that_is_no_list_of_rows_is_told(tmp_path: Path, version: str, body: bytes, said: str) -> None:
-    with standing_in(Plan(version)) as server:
+    with run_fake_langfuse(Plan(version)) as server:
         server.faults.chance = lambda request: Fault(200, body) if request.path == READS[version] else None
         with pytest.raises(SourceError, match=said):
             read(server, tmp_path)
 
 
 def test_a_list_that_does_not_say_how_long_it_is_is_not_taken_for_whole(tmp_path: Path) -> None:
-    with standing_in(Plan("3.225.3")) as server:
+    with run_fake_langfuse(Plan("3.225.3")) as server:
         body = b'{"data": [{"id": "o", "traceId": "t", "startTime": "2026-11-20T11:30:00Z"}], "meta": {}}'
         server.faults.chance = lambda request: Fault(200, body) if request.path == READS["3.225.3"] else None
         with pytest.raises(SourceError, match="does not say how many pages there are"):

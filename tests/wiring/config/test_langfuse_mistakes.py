@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from shared.core.clock import utc_now
-from shared.langfuse.api.client import LangfuseClient
 from shared.langfuse.api.dataset_api import NewItem
-from tests.langfuse.clients import using
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from tests.langfuse.clients import run_with_client
 from tests.langfuse.fake_server.faults import BROKEN, FORBIDDEN, Fault
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock, Request
 from tests.wiring.project import Project
 
@@ -32,9 +32,9 @@ LOGIN = Fault(200, b"<html><title>Sign in</title></html>", {"content-type": "tex
 
 
 @contextmanager
-def monitored(folder: Path, config: str, plan: Plan | None = None) -> Iterator[tuple[Project, StandIn]]:
-    """A project that reads a stand-in."""
-    with standing_in(plan, clock=MovableClock(utc_now())) as server:
+def monitored(folder: Path, config: str, plan: Plan | None = None) -> Iterator[tuple[Project, FakeLangfuse]]:
+    """A project that reads a fake server."""
+    with run_fake_langfuse(plan, clock=MovableClock(utc_now())) as server:
         project = Project(folder)
         project.write("m.yaml", config)
         keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY, "LANGFUSE_HOST": server.url}
@@ -50,7 +50,7 @@ def told(project: Project, **environment: str) -> tuple[int, str]:
     return done.returncode, " ".join(lines)
 
 
-def fill(server: StandIn, name: str, count: int) -> None:
+def fill(server: FakeLangfuse, name: str, count: int) -> None:
     """A dataset with so many items."""
 
     async def put(client: LangfuseClient) -> None:
@@ -58,7 +58,7 @@ def fill(server: StandIn, name: str, count: int) -> None:
         for number in range(count):
             await client.datasets.put_item(name, NewItem(f"i{number}", f"q{number}"))
 
-    using(server, put)
+    run_with_client(server, put)
 
 
 def of_reads(fault: Fault) -> Callable[[Request], Fault | None]:

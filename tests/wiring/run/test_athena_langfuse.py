@@ -16,7 +16,7 @@ from scripts import send_traces
 from shared.core.clock import utc_now
 from shared.wiring.cli import main
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,12 +24,12 @@ KINDS = ("recommendation", "chat")
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in(clock=MovableClock(utc_now())) as found:
+def server() -> Iterator[FakeLangfuse]:
+    with run_fake_langfuse(clock=MovableClock(utc_now())) as found:
         yield found
 
 
-def keys(server: StandIn) -> dict[str, str]:
+def keys(server: FakeLangfuse) -> dict[str, str]:
     return {"LANGFUSE_HOST": server.url, "LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY}
 
 
@@ -57,7 +57,7 @@ def scores(folder: Path, config: str, *more: str) -> dict[tuple[str, str], float
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_langfuse_gives_the_same_scores_as_the_file(
-    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    server: FakeLangfuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     records = some(kind)
     assert {each["metadata"]["prompt_version"] for each in records} == {1, 2}
@@ -78,7 +78,7 @@ def test_langfuse_gives_the_same_scores_as_the_file(
 
 
 def test_the_script_sends_traces_that_a_monitor_takes_for_finished(
-    server: StandIn, capsys: pytest.CaptureFixture[str]
+    server: FakeLangfuse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--kind", "chat", "--n", "25", "--over", "20"]
     assert send_traces.main(arguments, keys(server)) == 0

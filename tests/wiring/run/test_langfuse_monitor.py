@@ -1,4 +1,4 @@
-"""A whole monitor over a stand-in for Langfuse: run after run, each trace is scored once."""
+"""A whole monitor over a fake Langfuse server: run after run, each trace is scored once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from shared.core.clock import utc_now
 from tests.langfuse.fake_server.faults import BROKEN, CUT, at_random
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 from tests.langfuse.source.sourcing import athena, rows_of
 from tests.wiring.project import Project
@@ -36,13 +36,13 @@ publishing: {files: {directory: out}}
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in(clock=MovableClock(utc_now())) as found:
+def server() -> Iterator[FakeLangfuse]:
+    with run_fake_langfuse(clock=MovableClock(utc_now())) as found:
         yield found
 
 
 @pytest.fixture
-def project(tmp_path: Path, server: StandIn) -> Project:
+def project(tmp_path: Path, server: FakeLangfuse) -> Project:
     made = Project(tmp_path)
     made.write("m.yaml", CONFIG)
     keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY, "LANGFUSE_HOST": server.url}
@@ -50,7 +50,7 @@ def project(tmp_path: Path, server: StandIn) -> Project:
     return made
 
 
-def test_runs_score_every_trace_once_and_catch_what_comes_late(server: StandIn, project: Project) -> None:
+def test_runs_score_every_trace_once_and_catch_what_comes_late(server: FakeLangfuse, project: Project) -> None:
     records = athena("chat", 30)
     now = server.clock()
     for number, record in enumerate(records[:24]):
@@ -73,7 +73,7 @@ def test_runs_score_every_trace_once_and_catch_what_comes_late(server: StandIn, 
     assert len({(row["item_id"], row["label"]) for row in published}) == len(published) == 60
 
 
-def test_a_trace_that_is_left_to_the_next_run_says_so(server: StandIn, project: Project) -> None:
+def test_a_trace_that_is_left_to_the_next_run_says_so(server: FakeLangfuse, project: Project) -> None:
     """Seen and not scored is not the same as never seen."""
     quiet, fresh = athena("chat", 2)
     server.observations.add(*rows_of(quiet, server.clock() - timedelta(minutes=20)))
@@ -84,7 +84,7 @@ def test_a_trace_that_is_left_to_the_next_run_says_so(server: StandIn, project: 
     assert "Not scored yet: when a run saw it first, it was left to a later one: it was not quiet" in told
 
 
-def test_a_wrong_key_stops_the_run_with_exit_code_2_and_is_not_shown(server: StandIn, project: Project) -> None:
+def test_a_wrong_key_stops_the_run_with_exit_code_2_and_is_not_shown(server: FakeLangfuse, project: Project) -> None:
     done = project.run("m.yaml", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
     assert done.returncode == 2
     assert "check public_key, secret_key and base_url" in done.stderr

@@ -1,4 +1,4 @@
-"""Monitors that publish to Langfuse, as processes against a stand-in: every score there once, whatever fails."""
+"""Monitors that publish to Langfuse, as processes against a fake server: every score there once, whatever fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.langfuse.source.trace_source import LangfuseSource
 from shared.wiring.build.build_monitor import build_monitor
 from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE, at_random
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
-from tests.langfuse.fake_server.server import StandIn, standing_in
+from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 from tests.langfuse.source.sourcing import athena, rows_of
 from tests.wiring.project import Project
@@ -52,12 +52,12 @@ publishing:
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with standing_in(clock=MovableClock(utc_now())) as found:
+def server() -> Iterator[FakeLangfuse]:
+    with run_fake_langfuse(clock=MovableClock(utc_now())) as found:
         yield found
 
 
-def project_of(folder: Path, server: StandIn, text: str = FILE) -> Project:
+def project_of(folder: Path, server: FakeLangfuse, text: str = FILE) -> Project:
     made = Project(folder)
     made.write("m.yaml", text)
     keys = {"LANGFUSE_PUBLIC_KEY": PUBLIC_KEY, "LANGFUSE_SECRET_KEY": SECRET_KEY, "LANGFUSE_HOST": server.url}
@@ -71,13 +71,13 @@ def project_of(folder: Path, server: StandIn, text: str = FILE) -> Project:
     return made
 
 
-def names(server: StandIn) -> Counter[str]:
+def names(server: FakeLangfuse) -> Counter[str]:
     return Counter(row["name"] for row in server.scores.rows.values())
 
 
 @pytest.mark.parametrize("version", ["4.60.0", "4.16.0"])
 def test_a_run_puts_every_score_on_its_trace(tmp_path: Path, version: str) -> None:
-    with standing_in(Plan(version), MovableClock(utc_now())) as server:
+    with run_fake_langfuse(Plan(version), MovableClock(utc_now())) as server:
         project = project_of(tmp_path, server)
         counts = project.report()["counts"]
         assert (counts["scored"], counts["marked"]) == (12, 12)
@@ -87,7 +87,7 @@ def test_a_run_puts_every_score_on_its_trace(tmp_path: Path, version: str) -> No
         assert server.scores.posts == 24
 
 
-def test_a_score_and_an_experiment_are_both_made_when_both_are_asked_for(tmp_path: Path, server: StandIn) -> None:
+def test_a_score_and_an_experiment_are_both_made_when_both_are_asked_for(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server, FILE + EXPERIMENT)
     assert project.report()["counts"]["marked"] == 12
     whole = ("Exact mean", "Exact pass rate", "Short mean", "Short pass rate")
@@ -96,7 +96,7 @@ def test_a_score_and_an_experiment_are_both_made_when_both_are_asked_for(tmp_pat
     assert server.datasets.datasets.keys() == {"folder/set"}
 
 
-def test_a_monitor_does_not_read_the_traces_that_its_experiment_makes(tmp_path: Path, server: StandIn) -> None:
+def test_a_monitor_does_not_read_the_traces_that_its_experiment_makes(tmp_path: Path, server: FakeLangfuse) -> None:
     for number, record in enumerate(athena("chat", 5)):
         server.observations.add(*rows_of(record, server.clock() - timedelta(minutes=20 + number)))
     project = project_of(tmp_path, server, LIVE)
@@ -107,7 +107,7 @@ def test_a_monitor_does_not_read_the_traces_that_its_experiment_makes(tmp_path: 
     assert (second["read"], second["scored"]) == (5, 0)
 
 
-def test_runs_under_faults_leave_every_score_once(tmp_path: Path, server: StandIn) -> None:
+def test_runs_under_faults_leave_every_score_once(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server, FILE + EXPERIMENT)
     server.faults.chance = at_random(4, 0.3, BROKEN, CUT_AFTER, UNAVAILABLE)
     codes = [1]
@@ -122,7 +122,7 @@ def test_runs_under_faults_leave_every_score_once(tmp_path: Path, server: StandI
     assert len({(span["traceId"], span["spanId"]) for span in server.otlp.spans}) == 12
 
 
-def test_a_server_that_is_down_holds_the_items_back_for_the_next_run(tmp_path: Path, server: StandIn) -> None:
+def test_a_server_that_is_down_holds_the_items_back_for_the_next_run(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server)
     server.faults.chance = lambda request: BROKEN if "scores" in request.path else None
     done = project.run("m.yaml", "--json", "--quiet", "--set", "publishing.verify_seconds=0.5", "--set",
@@ -134,7 +134,7 @@ def test_a_server_that_is_down_holds_the_items_back_for_the_next_run(tmp_path: P
     assert names(server) == {"Exact": 12, "Short": 12}
 
 
-def test_check_says_what_the_server_can_do(tmp_path: Path, server: StandIn) -> None:
+def test_check_says_what_the_server_can_do(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server, FILE + EXPERIMENT)
     done = project.run("check", "m.yaml", "--connect")
     assert done.returncode == 0, done.stderr
@@ -147,7 +147,7 @@ def test_check_says_what_the_server_can_do(tmp_path: Path, server: StandIn) -> N
     assert away.returncode == 1 and "cannot be reached" in away.stderr
 
 
-def test_check_asks_the_source_too(tmp_path: Path, server: StandIn) -> None:
+def test_check_asks_the_source_too(tmp_path: Path, server: FakeLangfuse) -> None:
     """A monitor that only reads would otherwise learn of a wrong key by its first run."""
     project = project_of(tmp_path, server, LIVE)
     done = project.run("check", "m.yaml", "--connect")
@@ -161,7 +161,7 @@ def test_check_asks_the_source_too(tmp_path: Path, server: StandIn) -> None:
     assert away.returncode == 1 and "cannot be reached" in away.stderr
 
 
-def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: StandIn) -> None:
+def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server)
     done = project.run("m.yaml", LANGFUSE_SECRET_KEY="sk-lf-mistaken")
     assert done.returncode == 1
@@ -170,7 +170,7 @@ def test_a_wrong_key_fails_the_run_and_loses_nothing(tmp_path: Path, server: Sta
     assert project.report()["counts"]["marked"] == 12
 
 
-def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Path, server: StandIn) -> None:
+def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server, LIVE.replace("hours_back: 1", "hours_back: 1\n  limits_file: limits.json"))
     built = build_monitor(project.folder / "m.yaml")
     assert isinstance(built.plan.source, LangfuseSource)
@@ -182,7 +182,7 @@ def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Pat
     assert clients[0].settings.limits_file == str(project.folder / "limits.json")
 
 
-def test_sessions_are_not_scored_where_their_ids_are_hashed(tmp_path: Path, server: StandIn) -> None:
+def test_sessions_are_not_scored_where_their_ids_are_hashed(tmp_path: Path, server: FakeLangfuse) -> None:
     text = LIVE.replace("hours_back: 1", "hours_back: 1\n  items: sessions") + "privacy: {always: true}\n"
     project = project_of(tmp_path, server, text)
     with pytest.raises(ConfigError, match="hashes the ids of sessions"):

@@ -33,7 +33,7 @@ _OF_STEP = {
 }
 
 
-def request_body(traces: Iterable[tuple[Mapping[str, Any], datetime]]) -> dict[str, Any]:
+def build_export(traces: Iterable[tuple[Mapping[str, Any], datetime]]) -> dict[str, Any]:
     """One export of traces, each with the moment it is to have begun: durations stay, times move."""
     spans = [span for trace, at in traces for span in trace_spans(trace, at)]
     resource = {"attributes": [_attribute("service.name", "athena")]}
@@ -51,12 +51,12 @@ def trace_spans(trace: Mapping[str, Any], at: datetime) -> list[Span]:
     root = span_id(f"{trace['id']}:root")
     own = {"type": "span", "input": trace["input"], "output": trace["output"]}
     end = at + timedelta(seconds=trace["latency"])
-    spans = [_span(trace, (root, None), (at, end), shared | _named(own) | _metadata(trace))]
+    spans = [_span(trace, (root, None), (at, end), shared | _observation_attributes(own) | _metadata(trace))]
     for step in trace["observations"]:
         own = {"type": str(step["type"]).lower()}
         own |= {key: step[name] for key, name in _OF_STEP.items() if step.get(name) is not None}
         times = (parse_time(step["startTime"]) + moved, parse_time(step["endTime"]) + moved)
-        attributes = shared | _named(own) | _metadata(step)
+        attributes = shared | _observation_attributes(own) | _metadata(step)
         spans.append(_span({**step, "id": trace["id"]}, (span_id(step["id"]), root), times, attributes))
     return spans
 
@@ -80,7 +80,7 @@ def _span(
     return span | {"attributes": [_attribute(key, value) for key, value in attributes.items()]}
 
 
-def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+def _observation_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {_OBSERVATION + key: value for key, value in values.items()}
 
 

@@ -69,14 +69,14 @@ class Probe:
         """How scores are sent."""
         if self._dialect is None:
             said = self._transport.settings.scores_by
-            self._dialect = await self._by_version() if said == "auto" else said
+            self._dialect = await self._dialect_by_version() if said == "auto" else said
         return self._dialect
 
-    def no_arrays(self) -> None:
+    def disable_arrays(self) -> None:
         """The server has refused a list, whatever its version says."""
         self._dialect = "single"
 
-    async def _by_version(self) -> Dialect:
+    async def _dialect_by_version(self) -> Dialect:
         release = (self._health or await self.health()).release
         return "array" if release is None or release >= _ARRAYS else "single"
 
@@ -89,13 +89,13 @@ class Probe:
         if self._reads is None:
             since = iso(self._transport.runtime.wall() + timedelta(days=1))  # nothing lies there: a cheap question
             now: dict[str, str | int] = {"limit": 1, "fromStartTime": since}
-            if await self._served(Call("GET", "/api/public/v2/observations", "general", {**now, "fields": "core"})):
+            if await self._is_served(Call("GET", "/api/public/v2/observations", "general", {**now, "fields": "core"})):
                 self._reads = "v2"
-            elif await self._served(Call("GET", "/api/public/observations", "legacy", {**now, "page": 1})):
+            elif await self._is_served(Call("GET", "/api/public/observations", "legacy", {**now, "page": 1})):
                 await self.health()  # a server before 3.0 serves it too, and means something else by it
                 self._reads = "legacy"
             else:
-                raise await self._neither()
+                raise await self._unsupported_server()
         return self._reads
 
     async def score_reads(self) -> Reads:
@@ -103,18 +103,18 @@ class Probe:
         if self._score_reads is None:
             since = iso(self._transport.runtime.wall() + timedelta(days=1))
             call = Call("GET", "/api/public/v3/scores", "general", {"limit": 1, "fromTimestamp": since})
-            new = await self.reads() == "v2" or await self._served(call)
+            new = await self.reads() == "v2" or await self._is_served(call)
             self._score_reads = "v2" if new else "legacy"
         return self._score_reads
 
-    async def _served(self, call: Call) -> bool:
+    async def _is_served(self, call: Call) -> bool:
         try:
             await self._transport.ask(call)
         except Unserved:
             return False
         return True
 
-    async def _neither(self) -> ConfigError:
+    async def _unsupported_server(self) -> ConfigError:
         version = (self._health or await self.health()).version
         return ConfigError(
             f"{self._transport.settings.base_url}: Langfuse {version or 'of unknown version'} serves neither"

@@ -11,8 +11,8 @@ from pydantic_core import to_json
 
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer
-from shared.langfuse.api.pagination import following, numbered
-from shared.langfuse.api.queries import Row
+from shared.langfuse.api.pagination import read_cursor_pages, read_numbered_pages
+from shared.langfuse.api.read_queries import Row
 from shared.langfuse.http.connection import Bucket
 from shared.langfuse.http.langfuse_transport import Call, Reply, Transport, quoted
 
@@ -37,9 +37,11 @@ class Datasets:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def listed(self) -> AsyncIterator[Row]:
+    def list_all(self) -> AsyncIterator[Row]:
         """Every dataset."""
-        return self._numbered("v2/datasets", {})
+        return self._read_numbered("v2/datasets", {})
+
+    listed = list_all  # its former name
 
     async def get(self, name: str) -> Row:
         """One dataset.
@@ -60,7 +62,7 @@ class Datasets:
         Raises:
             NotFound: when there is no dataset of that name.
         """
-        return self._numbered("dataset-items", {"datasetName": dataset})
+        return self._read_numbered("dataset-items", {"datasetName": dataset})
 
     async def put_item(self, dataset: str, item: NewItem) -> Row:
         """Make an item, or replace the one with that id.
@@ -90,11 +92,11 @@ class Datasets:
         Raises:
             NotFound: from servers that know no run of that name.
         """
-        return self._numbered("dataset-run-items", {"datasetId": dataset_id, "runName": run})
+        return self._read_numbered("dataset-run-items", {"datasetId": dataset_id, "runName": run})
 
     def experiments(self, since: datetime, fields: Sequence[str] = ("metadata", "scores")) -> AsyncIterator[Row]:
         """Experiments with a span since then, the latest first."""
-        return self._following("experiments", {"fromStartTime": iso(since), "fields": ",".join(("core", *fields))})
+        return self._read_cursors("experiments", {"fromStartTime": iso(since), "fields": ",".join(("core", *fields))})
 
     def experiment_items(
         self,
@@ -109,13 +111,15 @@ class Datasets:
             params["toStartTime"] = iso(until)
         if experiment_id is not None:
             params["experimentId"] = experiment_id
-        return self._following("experiment-items", params)
+        return self._read_cursors("experiment-items", params)
 
-    def _numbered(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Row]:
-        return numbered(self._transport, Call("GET", f"/api/public/{path}", _BUCKET, params, named=bool(params)))
+    def _read_numbered(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Row]:
+        return read_numbered_pages(
+            self._transport, Call("GET", f"/api/public/{path}", _BUCKET, params, named=bool(params))
+        )
 
-    def _following(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Row]:
-        return following(self._transport, f"/api/public/{path}", _BUCKET, params)
+    def _read_cursors(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Row]:
+        return read_cursor_pages(self._transport, f"/api/public/{path}", _BUCKET, params)
 
     async def _ask(
         self,

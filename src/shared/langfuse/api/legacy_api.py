@@ -14,9 +14,9 @@ from typing import Any
 
 from shared.core.clock import iso
 from shared.core.errors import ConfigError
-from shared.langfuse.api.observation_pages import NEEDED, Place, moment
-from shared.langfuse.api.pagination import listed, numbered, total_pages
-from shared.langfuse.api.queries import ObservationQuery, Row, ScoreQuery
+from shared.langfuse.api.observation_pages import REQUIRED_FIELDS, PagePosition, parse_bound
+from shared.langfuse.api.pagination import parse_page, read_numbered_pages, total_pages
+from shared.langfuse.api.read_queries import ObservationQuery, Row, ScoreQuery
 from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
 
@@ -42,7 +42,7 @@ class LegacyReads:
         self._transport = transport
         self._traces: OrderedDict[str, Row] = OrderedDict()
 
-    async def page(self, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]:
+    async def fetch_page(self, query: ObservationQuery, position: PagePosition) -> tuple[list[Row], str | None]:
         """One page of a window, with the next page's number as its cursor.
 
         Raises:
@@ -52,20 +52,20 @@ class LegacyReads:
             raise ConfigError(
                 "where: this server is too old for conditions of one's own; leave them out or update it to 4.x"
             )
-        number = int(place.cursor or 1)
-        params: dict[str, Any] = {name: value for name, value in query.plain.items() if name != "sessionId"}
-        params |= {"page": number, "limit": min(_PAGE, place.size, query.page_size)}
-        bounds = {"fromStartTime": moment(place.low), "toStartTime": moment(place.high)}
+        number = int(position.cursor or 1)
+        params: dict[str, Any] = {name: value for name, value in query.simple_params.items() if name != "sessionId"}
+        params |= {"page": number, "limit": min(_PAGE, position.size, query.page_size)}
+        bounds = {"fromStartTime": parse_bound(position.low), "toStartTime": parse_bound(position.high)}
         params |= {name: iso(value) for name, value in bounds.items() if value is not None}
         if query.environments:
             params["environment"] = tuple(query.environments)
         call = Call("GET", "/api/public/observations", "legacy", params, broad=True)
-        found, meta = listed((await self._transport.ask(call)).data, call.path, NEEDED)
-        rows = [await self._row(query, each) for each in found]
+        found, meta = parse_page((await self._transport.ask(call)).data, call.path, REQUIRED_FIELDS)
+        rows = [await self._convert_row(query, each) for each in found]
         more = number < total_pages(meta, call.path)
-        return [row for row in rows if _keeps(query, row)], str(number + 1) if more else None
+        return [row for row in rows if _matches_query(query, row)], str(number + 1) if more else None
 
-    async def _row(self, query: ObservationQuery, found: Row) -> Row:
+    async def _convert_row(self, query: ObservationQuery, found: Row) -> Row:
         row = {**found, "isRootObservation": found.get("parentObservationId") is None}
         for name in ("input", "output"):
             value = row.get(name)
@@ -73,12 +73,12 @@ class LegacyReads:
         if "io" not in query.fields:
             row.pop("input"), row.pop("output")
         if query.tags or query.session_id is not None or "trace_context" in query.fields:
-            trace = await self._trace(str(row.get("traceId")))
+            trace = await self._fetch_trace(str(row.get("traceId")))
             row |= {name: trace.get(name) for name in ("userId", "sessionId", "release")}
             row |= {"tags": trace.get("tags") or [], "traceName": trace.get("name")}
         return row
 
-    async def _trace(self, key: str) -> Row:
+    async def _fetch_trace(self, key: str) -> Row:
         found = self._traces.pop(key, None)
         if found is None:
             path = f"/api/public/traces/{quoted(key)}"
@@ -95,11 +95,11 @@ class LegacyReads:
     async def scores(self, query: ScoreQuery) -> AsyncIterator[Row]:
         """Every score of a query."""
         call = Call("GET", "/api/public/v2/scores", "legacy", query.params(_SCORE_PARAMS))
-        async for row in numbered(self._transport, call):
-            yield _score(row)
+        async for row in read_numbered_pages(self._transport, call):
+            yield _convert_score(row)
 
 
-def _keeps(query: ObservationQuery, row: Row) -> bool:
+def _matches_query(query: ObservationQuery, row: Row) -> bool:
     return (
         (not query.root_only or row["isRootObservation"])
         and (query.session_id is None or row.get("sessionId") == query.session_id)
@@ -107,7 +107,7 @@ def _keeps(query: ObservationQuery, row: Row) -> bool:
     )
 
 
-def _score(row: Row) -> Row:
+def _convert_score(row: Row) -> Row:
     """An older score in the shape of v3: a `subject`, and a `value` of its own type."""
     kind = row.get("dataType", "NUMERIC")
     value = row.get("value")

@@ -19,13 +19,13 @@ from typing import Any, Protocol
 
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.api.pagination import listed
-from shared.langfuse.api.queries import ObservationQuery, Page, Row
+from shared.langfuse.api.pagination import parse_page
+from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 from shared.langfuse.http.connection import Runtime
 from shared.langfuse.http.langfuse_errors import TooBroad
 from shared.langfuse.http.langfuse_transport import Call, Transport
 
-NEEDED = ("id", "startTime")
+REQUIRED_FIELDS = ("id", "startTime")
 """Without these a row cannot be placed."""
 
 _SHORTEST = 1.0
@@ -38,7 +38,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """Where a read stands: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
     length in seconds that windows have now, the page size, the start of the oldest row read in the window and the names
     of all rows read that start then, how many windows of that length went well, and how many must before they grow.
@@ -59,8 +59,8 @@ class Place:
         return urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """A stored place.
+    def parse(cls, text: str) -> PagePosition:
+        """A stored position.
 
         Raises:
             ConfigError: when the text is none.
@@ -68,36 +68,38 @@ class Place:
         try:
             return cls(**json.loads(urlsafe_b64decode(text)))
         except (ValueError, TypeError) as error:
-            raise ConfigError(f"resume: {text[:40]!r} is no place that a read left off at") from error
+            raise ConfigError(f"resume: found {text[:40]!r}; expected the `resume` of an earlier page") from error
 
 
-class Fetch(Protocol):
+class FetchPage(Protocol):
     """Reads one page of a window: its rows, newest first, and the cursor of the next, None at the end."""
 
-    async def __call__(self, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]: ...
+    async def __call__(self, query: ObservationQuery, position: PagePosition) -> tuple[list[Row], str | None]: ...
 
 
-async def v2_page(transport: Transport, query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]:
+async def fetch_v2_page(
+    transport: Transport, query: ObservationQuery, position: PagePosition
+) -> tuple[list[Row], str | None]:
     """One page of GET /api/public/v2/observations."""
-    params: dict[str, Any] = dict(query.params(moment(place.low), moment(place.high)))
-    params["limit"] = min(place.size, query.page_size)
-    if place.cursor is not None:
-        params["cursor"] = place.cursor
+    params: dict[str, Any] = dict(query.params(parse_bound(position.low), parse_bound(position.high)))
+    params["limit"] = min(position.size, query.page_size)
+    if position.cursor is not None:
+        params["cursor"] = position.cursor
     call = Call("GET", "/api/public/v2/observations", "general", params, broad=True)
-    rows, meta = listed((await transport.ask(call)).data, call.path, NEEDED)
+    rows, meta = parse_page((await transport.ask(call)).data, call.path, REQUIRED_FIELDS)
     cursor = meta.get("cursor")
     if cursor is not None and not rows:
         raise BadAnswer(f"{transport.settings.base_url}: {call.path} answered a cursor without rows, which has no end")
     return rows, cursor
 
 
-def moment(text: str | None) -> datetime | None:
+def parse_bound(text: str | None) -> datetime | None:
     """A bound as a time."""
     return None if text is None else parse_time(text)
 
 
 @dataclass
-class _Seen:
+class _CycleCheck:
     """What one window has shown, to notice cursors that lead nowhere."""
 
     cursors: set[str] = field(default_factory=set)
@@ -120,82 +122,84 @@ class _Seen:
             )
 
 
-async def pages(query: ObservationQuery, fetch: Fetch, runtime: Runtime, resume: str | None) -> AsyncIterator[Page]:
-    """Every page of a query, or what is left of it from a stored place on.
+async def read_pages(
+    query: ObservationQuery, fetch: FetchPage, runtime: Runtime, resume: str | None
+) -> AsyncIterator[ObservationPage]:
+    """Every page of a query, or what is left of it from a stored position on.
 
     Raises:
         TooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
         BadAnswer: when the cursors never end.
     """
-    place: Place | None = _first(query, runtime) if resume is None else Place.parse(resume)
-    seen = _Seen()
-    while place is not None:
+    position: PagePosition | None = _first_position(query, runtime) if resume is None else PagePosition.parse(resume)
+    seen = _CycleCheck()
+    while position is not None:
         try:
-            rows, cursor = await fetch(query, place)
+            rows, cursor = await fetch(query, position)
         except TooBroad as error:
-            place, seen = _narrower(place, error, runtime), _Seen()
+            position, seen = _narrow_window(position, error, runtime), _CycleCheck()
             continue
         seen.check(rows, cursor)
-        edge = set(place.edge)
-        fresh = [row for row in rows if row["startTime"] != place.oldest or _name(row) not in edge]
+        edge = set(position.edge)
+        fresh = [row for row in rows if row["startTime"] != position.oldest or _row_key(row) not in edge]
         if cursor is None:
-            place, seen = _older(place, query), _Seen()
+            position, seen = _next_older_window(position, query), _CycleCheck()
         else:
-            place = replace(_grown(place, rows), cursor=cursor)
-        yield Page(fresh, None if place is None else place.text())
+            position = replace(_with_oldest_rows(position, rows), cursor=cursor)
+        yield ObservationPage(fresh, None if position is None else position.text())
 
 
-def _first(query: ObservationQuery, runtime: Runtime) -> Place:
+def _first_position(query: ObservationQuery, runtime: Runtime) -> PagePosition:
     """Where a read begins."""
     low, high = (None if each is None else iso(each) for each in (query.since, query.until))
     span = query.first_window
     if query.since is not None and span is not None:
         end = query.until or runtime.wall()
         low = iso(max(query.since, end - timedelta(seconds=span)))
-    return Place(low, high, span=span, size=query.page_size)
+    return PagePosition(low, high, span=span, size=query.page_size)
 
 
-def _grown(place: Place, rows: Sequence[Row]) -> Place:
-    """The place with its oldest rows. Rows of one millisecond may fill several pages."""
+def _with_oldest_rows(position: PagePosition, rows: Sequence[Row]) -> PagePosition:
+    """The position with its oldest rows. Rows of one millisecond may fill several pages."""
     if not rows:
-        return place
+        return position
     start = str(rows[-1]["startTime"])
-    names = [_name(row) for row in rows if row["startTime"] == start]
-    known = place.edge if start == place.oldest else ()
-    return replace(place, oldest=start, edge=tuple(dict.fromkeys((*known, *names))))
+    names = [_row_key(row) for row in rows if row["startTime"] == start]
+    known = position.edge if start == position.oldest else ()
+    return replace(position, oldest=start, edge=tuple(dict.fromkeys((*known, *names))))
 
 
-def _older(place: Place, query: ObservationQuery) -> Place | None:
+def _next_older_window(position: PagePosition, query: ObservationQuery) -> PagePosition | None:
     """The window before this one, None when it was the last."""
     start = None if query.since is None else iso(query.since)
-    if place.low is None or place.low == start or start is None:
+    if position.low is None or position.low == start or start is None:
         return None
-    span, size, well = place.span or _SHORTEST, place.size, place.well + 1
-    if well >= place.patience:
+    span, size, well = position.span or _SHORTEST, position.size, position.well + 1
+    if well >= position.patience:
         span, size, well = span * 2, min(query.page_size, size * 2), 0
-    low = max(parse_time(start), parse_time(place.low) - timedelta(seconds=span))
-    return Place(iso(low), place.low, span=span, size=size, well=well, patience=place.patience)
+    low = max(parse_time(start), parse_time(position.low) - timedelta(seconds=span))
+    return PagePosition(iso(low), position.low, span=span, size=size, well=well, patience=position.patience)
 
 
-def _narrower(place: Place, error: TooBroad, runtime: Runtime) -> Place:
+def _narrow_window(position: PagePosition, error: TooBroad, runtime: Runtime) -> PagePosition:
     """Half of what is left of a window."""
-    high = place.high if place.oldest is None else iso(parse_time(place.oldest) + _MILLISECOND)
-    smaller = max(_SMALLEST_PAGE, place.size // 4)
-    if place.low is None:
-        if place.size <= _SMALLEST_PAGE:
+    high = position.high if position.oldest is None else iso(parse_time(position.oldest) + _MILLISECOND)
+    smaller = max(_SMALLEST_PAGE, position.size // 4)
+    if position.low is None:
+        if position.size <= _SMALLEST_PAGE:
             raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
-        return replace(place, high=high, cursor=None, size=smaller)
-    low, end = parse_time(place.low), parse_time(high) if high is not None else runtime.wall()
+        return replace(position, high=high, cursor=None, size=smaller)
+    low, end = parse_time(position.low), parse_time(high) if high is not None else runtime.wall()
     span = max(_SHORTEST, (end - low).total_seconds() / 2)
-    size = place.size
+    size = position.size
     if (end - low).total_seconds() <= _SHORTEST:
         if size <= _SMALLEST_PAGE:
             raise TooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
         size = smaller
     start = iso(max(low, end - timedelta(seconds=span)))
-    patience = min(_MOST_PATIENCE, place.patience * 2)
-    return replace(place, low=start, high=high, cursor=None, span=span, size=size, well=0, patience=patience)
+    patience = min(_MOST_PATIENCE, position.patience * 2)
+    return replace(position, low=start, high=high, cursor=None, span=span, size=size, well=0, patience=patience)
 
 
-def _name(row: Row) -> str:
+def _row_key(row: Row) -> str:
     return f"{row.get('traceId')}/{row.get('id')}"

@@ -16,11 +16,11 @@ from pydantic_core import to_json
 from shared.core.clock import as_utc
 from shared.core.digests import plain
 from shared.core.errors import TransientError, wait_of
-from shared.langfuse.api.score_body import Outcome
+from shared.langfuse.api.langfuse_score import SendOutcome
 from shared.langfuse.http.langfuse_errors import Refused
 from shared.langfuse.http.langfuse_transport import Call, Transport
 
-LARGEST = 4_000_000
+MAX_REQUEST_BYTES = 4_000_000
 """Bytes of one request. The server takes 4.5 MB."""
 
 _PATH = "/api/public/otel/v1/traces"
@@ -31,7 +31,7 @@ Attribute = str | int | float | bool | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OtlpSpan:
     """One span. `trace_id` has 32 hexadecimal digits, `span_id` and `parent_id` 16."""
 
     trace_id: str
@@ -42,18 +42,18 @@ class Span:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     parent_id: str | None = None
 
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """The span as OTLP's JSON has it."""
         body: dict[str, Any] = {
             **{"traceId": self.trace_id, "spanId": self.span_id, "name": self.name, "kind": 1},
-            **{"startTimeUnixNano": _nanoseconds(self.start), "endTimeUnixNano": _nanoseconds(self.end)},
-            "attributes": [{"key": name, "value": _value(value)} for name, value in self.attributes.items()],
+            **{"startTimeUnixNano": _to_nanoseconds(self.start), "endTimeUnixNano": _to_nanoseconds(self.end)},
+            "attributes": [{"key": name, "value": _to_any_value(value)} for name, value in self.attributes.items()],
             "status": {},
         }
         return to_json(body | ({"parentSpanId": self.parent_id} if self.parent_id else {}), inf_nan_mode="null")
 
 
-def attribute(value: Any) -> str | None:
+def to_attribute(value: Any) -> str | None:
     """A value as an attribute: texts as they are, the rest as JSON, None where there is nothing."""
     if value is None or isinstance(value, str):
         return value
@@ -66,25 +66,25 @@ class Spans:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def post(self, spans: Iterable[Span]) -> list[Outcome]:
+    async def post(self, spans: Iterable[OtlpSpan]) -> list[SendOutcome]:
         """Send spans and say of each what became of it, in their order. `accepted` means queued: read it back.
 
         Raises:
             ConfigError, FatalError: when nothing can be sent at all (wrong keys, wrong host).
         """
-        outcomes: list[Outcome] = []
+        outcomes: list[SendOutcome] = []
         part: list[tuple[str, bytes]] = []
         size = 0
         for span in spans:
-            body = span.encoded()
-            if part and size + len(body) > LARGEST:
+            body = span.encode()
+            if part and size + len(body) > MAX_REQUEST_BYTES:
                 outcomes += await self._post(part)
                 part, size = [], 0
             part.append((span.span_id, body))
             size += len(body) + 1
         return outcomes + (await self._post(part) if part else [])
 
-    async def _post(self, part: Sequence[tuple[str, bytes]]) -> list[Outcome]:
+    async def _post(self, part: Sequence[tuple[str, bytes]]) -> list[SendOutcome]:
         body = b'{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"trueline"}}'
         body += b']},"scopeSpans":[{"scope":{"name":"trueline"},"spans":[' + b",".join(each for _, each in part)
         body += b"]}]}]}"
@@ -93,22 +93,22 @@ class Spans:
             data = (await self._transport.ask(call)).data
         except Refused as error:  # one malformed span makes the server refuse all of them
             if len(part) == 1:
-                return [Outcome(part[0][0], "rejected", str(error))]
+                return [SendOutcome(part[0][0], "rejected", str(error))]
             half = len(part) // 2
             return [*await self._post(part[:half]), *await self._post(part[half:])]
         except TransientError as error:
-            return [Outcome(name, "unknown", str(error), wait_of(error)) for name, _ in part]
+            return [SendOutcome(name, "unknown", str(error), wait_of(error)) for name, _ in part]
         refused = data.get("partialSuccess") if isinstance(data, dict) else None
         if refused and int(refused.get("rejectedSpans") or 0) >= len(part):
-            return [Outcome(name, "rejected", str(refused.get("errorMessage"))) for name, _ in part]
-        return [Outcome(name, "accepted") for name, _ in part]
+            return [SendOutcome(name, "rejected", str(refused.get("errorMessage"))) for name, _ in part]
+        return [SendOutcome(name, "accepted") for name, _ in part]
 
 
-def _nanoseconds(moment: datetime) -> str:
+def _to_nanoseconds(moment: datetime) -> str:
     return str((as_utc(moment) - _EPOCH) // _MICROSECOND * 1000)
 
 
-def _value(value: Attribute) -> dict[str, Any]:
+def _to_any_value(value: Attribute) -> dict[str, Any]:
     if isinstance(value, bool):
         return {"boolValue": value}
     if isinstance(value, int):
@@ -117,4 +117,4 @@ def _value(value: Attribute) -> dict[str, Any]:
         return {"doubleValue": value}
     if isinstance(value, str):
         return {"stringValue": value.encode("utf-8", "backslashreplace").decode()}
-    return {"arrayValue": {"values": [_value(each) for each in value]}}
+    return {"arrayValue": {"values": [_to_any_value(each) for each in value]}}

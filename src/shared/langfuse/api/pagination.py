@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core.errors import BadAnswer
-from shared.langfuse.api.queries import Row
+from shared.langfuse.api.read_queries import Row
 from shared.langfuse.http.connection import Bucket
 from shared.langfuse.http.langfuse_transport import Call, Transport
 
@@ -15,7 +15,7 @@ _PAGE = 100
 _MOST_PAGES = 100_000
 
 
-async def numbered(transport: Transport, call: Call, needs: Sequence[str] = ("id",)) -> AsyncIterator[Row]:
+async def read_numbered_pages(transport: Transport, call: Call, needs: Sequence[str] = ("id",)) -> AsyncIterator[Row]:
     """The rows of every page of a list; each has the fields that are needed of it.
 
     Raises:
@@ -25,14 +25,16 @@ async def numbered(transport: Transport, call: Call, needs: Sequence[str] = ("id
     while number <= min(last, _MOST_PAGES):
         params = {**(call.params or {}), "page": number, "limit": _PAGE}
         data = (await transport.ask(replace(call, params=params))).data
-        rows, meta = listed(data, call.path, needs)
+        rows, meta = parse_page(data, call.path, needs)
         last = total_pages(meta, call.path)
         for row in rows:
             yield row
         number += 1
 
 
-async def following(transport: Transport, path: str, bucket: Bucket, params: Mapping[str, str]) -> AsyncIterator[Row]:
+async def read_cursor_pages(
+    transport: Transport, path: str, bucket: Bucket, params: Mapping[str, str]
+) -> AsyncIterator[Row]:
     """The rows of a list, cursor by cursor.
 
     Raises:
@@ -44,7 +46,7 @@ async def following(transport: Transport, path: str, bucket: Bucket, params: Map
     while cursor is not None:
         where = {"cursor": cursor} if cursor else {}
         call = Call("GET", path, bucket, {**params, **where, "limit": _PAGE})
-        rows, meta = listed((await transport.ask(call)).data, path, ("id",))
+        rows, meta = parse_page((await transport.ask(call)).data, path, ("id",))
         cursor = meta.get("cursor")
         names = [row.get("id") for row in rows]
         if cursor is not None and (cursor in seen or not rows or names == first or len(seen) > _MOST_PAGES):
@@ -56,7 +58,7 @@ async def following(transport: Transport, path: str, bucket: Bucket, params: Map
             first = first or names
 
 
-def listed(data: Any, path: str, needs: Sequence[str]) -> tuple[list[Row], Mapping[str, Any]]:
+def parse_page(data: Any, path: str, needs: Sequence[str]) -> tuple[list[Row], Mapping[str, Any]]:
     """The rows of an answer, each with the fields that are needed of it, and what it says of the pages.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.api.pagination import numbered
+from shared.langfuse.api.pagination import read_numbered_pages
 from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
 
 _PATH = "/api/public/v2/prompts"
@@ -18,7 +18,7 @@ Messages = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class LangfusePrompt:
     """One version. `content` is a text, or for `chat` a list of messages (`role`, `content`) and placeholders."""
 
     name: str
@@ -31,7 +31,7 @@ class Prompt:
     commit_message: str | None = None
 
     @classmethod
-    def of(cls, row: Any) -> Prompt:
+    def parse(cls, row: Any) -> LangfusePrompt:
         """From the API's own form.
 
         Raises:
@@ -69,12 +69,12 @@ class NewPrompt:
     commit_message: str | None = None
 
     def __post_init__(self) -> None:
-        _texts(self.name, "labels", self.labels)
-        _texts(self.name, "tags", self.tags or ())
+        _check_list(self.name, "labels", self.labels)
+        _check_list(self.name, "tags", self.tags or ())
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class PromptSummary:
     """A prompt as a list shows it: all its versions and labels, and when the last change was (ISO 8601)."""
 
     name: str
@@ -91,7 +91,7 @@ class Prompts:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def get(self, name: str, version: int | None = None, label: str | None = None) -> Prompt:
+    async def get(self, name: str, version: int | None = None, label: str | None = None) -> LangfusePrompt:
         """One version, by number or label; with neither what is labelled `production`.
 
         Raises:
@@ -102,19 +102,21 @@ class Prompts:
         params: dict[str, str | int] = {} if version is None else {"version": version}
         if label is not None:
             params["label"] = label
-        return Prompt.of((await self._ask("GET", f"/{quoted(name)}", params=params, named=True)).data)
+        return LangfusePrompt.parse((await self._ask("GET", f"/{quoted(name)}", params=params, named=True)).data)
 
-    async def listed(
+    async def list_all(
         self, name: str | None = None, label: str | None = None, tag: str | None = None
-    ) -> AsyncIterator[Listed]:
+    ) -> AsyncIterator[PromptSummary]:
         """Every prompt, or those of exactly that name, label, tag."""
         given = {"name": name, "label": label, "tag": tag}
         params = {key: value for key, value in given.items() if value is not None}
-        async for row in numbered(self._transport, Call("GET", _PATH, params=params), ("name",)):
+        async for row in read_numbered_pages(self._transport, Call("GET", _PATH, params=params), ("name",)):
             if name is None or row["name"] == name:  # exactly: the server may match more loosely
-                yield _listed(row)
+                yield _parse_summary(row)
 
-    async def create(self, new: NewPrompt) -> Prompt:
+    listed = list_all  # its former name
+
+    async def create(self, new: NewPrompt) -> LangfusePrompt:
         """Make the next version. It is labelled `latest` too.
 
         Raises:
@@ -129,9 +131,9 @@ class Prompts:
             body["tags"] = list(new.tags)
         if new.commit_message is not None:
             body["commitMessage"] = new.commit_message
-        return Prompt.of((await self._ask("POST", "", body=body, once=True)).data)
+        return LangfusePrompt.parse((await self._ask("POST", "", body=body, once=True)).data)
 
-    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> Prompt:
+    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> LangfusePrompt:
         """Point labels at a version, away from the others. It keeps those it has; `latest` cannot be given.
 
         Raises:
@@ -139,8 +141,8 @@ class Prompts:
             text instead of several.
         """
         path = f"/{quoted(name)}/versions/{version}"
-        body = {"newLabels": _texts(name, "labels", labels)}
-        return Prompt.of((await self._ask("PATCH", path, body=body, named=True)).data)
+        body = {"newLabels": _check_list(name, "labels", labels)}
+        return LangfusePrompt.parse((await self._ask("PATCH", path, body=body, named=True)).data)
 
     async def _ask(
         self,
@@ -154,15 +156,15 @@ class Prompts:
         return await self._transport.ask(Call(method, _PATH + path, None, params, content, **how))
 
 
-def _texts(name: str, what: str, given: Sequence[str]) -> list[str]:
+def _check_list(name: str, what: str, given: Sequence[str]) -> list[str]:
     """A list; a text is a sequence of letters too, and each would become a label."""
     if isinstance(given, str):
         raise ConfigError(f"prompt {name!r}: {what}: found the text {given!r}; expected a list, such as [{given!r}]")
     return list(given)
 
 
-def _listed(row: Mapping[str, Any]) -> Listed:
-    return Listed(
+def _parse_summary(row: Mapping[str, Any]) -> PromptSummary:
+    return PromptSummary(
         name=str(row["name"]),
         type=row.get("type", "text"),
         versions=tuple(row.get("versions") or ()),

@@ -15,12 +15,12 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from shared.core.errors import ItemError
-from shared.langfuse.api.prompt_api import Prompt
+from shared.langfuse.api.prompt_api import LangfusePrompt
 
 _NAME = re.compile(r"\{\{\s*([a-zA-Z_][\w.]*)\s*\}\}")
 _BRACES = re.compile(r"\{\{[^{}]*\}\}")
 
-Strict = Literal["template", "required", "none"]
+StrictMode = Literal["template", "required", "none"]
 Compiled = str | list[Mapping[str, Any]]
 
 
@@ -28,7 +28,7 @@ class PromptVariablesError(ItemError, ValueError):
     """A prompt cannot be compiled: `missing` variables, and what is `left_over` in double braces that names none."""
 
     def __init__(
-        self, prompt: Prompt, missing: Sequence[str], left_over: Sequence[str], given: Collection[str]
+        self, prompt: LangfusePrompt, missing: Sequence[str], left_over: Sequence[str], given: Collection[str]
     ) -> None:
         self.missing = tuple(missing)
         self.left_over = tuple(left_over)
@@ -50,18 +50,20 @@ class Strictness:
     caller has given one.
     """
 
-    mode: Strict = "template"
+    mode: StrictMode = "template"
     required: Collection[str] = ()
     fallback_on_error: bool = True
 
 
-def compiled(prompt: Prompt, variables: Mapping[str, Any], strictness: Strictness = Strictness()) -> Compiled:
+def compile_prompt(
+    prompt: LangfusePrompt, variables: Mapping[str, Any], strictness: Strictness = Strictness()
+) -> Compiled:
     """The prompt with its variables put in: a text, or a list of messages.
 
     Raises:
         PromptVariablesError: for what is missing or left over.
     """
-    work = _Work(variables)
+    work = _Compilation(variables)
     content = prompt.content
     made: Compiled = work.text(content) if isinstance(content, str) else work.messages(content)
     absent = [name for name in strictness.required if work.value(name) is None]
@@ -75,7 +77,7 @@ def compiled(prompt: Prompt, variables: Mapping[str, Any], strictness: Strictnes
     return made
 
 
-class _Work:
+class _Compilation:
     """One compilation, and what it found wanting."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
@@ -93,15 +95,15 @@ class _Work:
         return found
 
     def text(self, template: str) -> str:
-        def filled(match: re.Match[str]) -> str:
+        def fill(match: re.Match[str]) -> str:
             value = self.value(match[1])
             if value is None:
                 self.missing.append(match[1])
                 return match[0]
-            return value if isinstance(value, str) else _shown(value)
+            return value if isinstance(value, str) else _to_text(value)
 
         self.left_over += [each for each in _BRACES.findall(template) if not _NAME.fullmatch(each)]
-        return _NAME.sub(filled, template)
+        return _NAME.sub(fill, template)
 
     def messages(self, content: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         made: list[Mapping[str, Any]] = []
@@ -123,7 +125,7 @@ class _Work:
         return [placeholder]
 
 
-def _shown(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, Mapping | Sequence):
         return to_json(value, fallback=str).decode()
     return str(value)

@@ -42,11 +42,11 @@ A = TypeVar("A")
 T = TypeVar("T")
 
 
-class _Hangs(StoreError):
+class _StoreTimeout(StoreError):
     """Inside this file only: the store has not answered in time."""
 
 
-class KnownGenerations:
+class GenerationTracker:
     """Generations as of the last look at the store, never falling. Other processes' are looked for every `every`
     seconds, with one question for all; 0 looks at every read.
 
@@ -66,7 +66,7 @@ class KnownGenerations:
         self._places = threading.Semaphore(_MOST_WAITING)
         self._telling = ThreadPoolExecutor(1, "prompt-listeners")
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
+    def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Call the listener once for each generation that this process learns of: in the thread that invalidates or
         looks, and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged,
         and the others are called.
@@ -74,14 +74,14 @@ class KnownGenerations:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
-    def of(self, name: str) -> int:
+    def generation(self, name: str) -> int:
         """The generation as far as it is known; 0 for a prompt that nobody asked about."""
         return self._known.get(name, 0)
 
-    def asked(self, name: str) -> int:
+    def refresh(self, name: str) -> int:
         """The generation as the store has it now, for a fetch."""
-        self._look([name], by_fetch=True)
-        return self.of(name)
+        self._read_store([name], by_fetch=True)
+        return self.generation(name)
 
     @property
     def due(self) -> bool:
@@ -97,17 +97,17 @@ class KnownGenerations:
             self._looked = now
             names = list(self._known)
         if names:  # without the lock: it may tell listeners, and those may read prompts
-            self._look(names)
+            self._read_store(names)
 
-    def raised(self, name: str, why: str) -> None:
+    def announce_change(self, name: str, why: str) -> None:
         """Invalidate because of what a fetch has seen: as `bump`, but a store that fails is logged only."""
         try:
-            generation = self.answered(self._store.bump, name)
+            generation = self.call_store(self._store.bump, name)
         except StoreError as error:
             _log.warning("prompt %r: the other processes could not be told that it has changed: %s", name, error)
             return
         if self._is_news(name, generation):
-            self._tell(PromptChanged(name, generation, why), by_fetch=True)
+            self._notify(PromptChanged(name, generation, why), by_fetch=True)
 
     def bump(self, name: str, why: str) -> int:
         """Invalidate everywhere; the new generation.
@@ -115,15 +115,15 @@ class KnownGenerations:
         Raises:
             StoreError: when the store cannot be written: then nothing is invalidated, or, where it hangs, later.
         """
-        generation = self.answered(self._store.bump, name)
+        generation = self.call_store(self._store.bump, name)
         if self._is_news(name, generation):
-            self._tell(PromptChanged(name, generation, why))
+            self._notify(PromptChanged(name, generation, why))
         return generation
 
     def learn(self, name: str, generation: int, why: str, by_fetch: bool = False) -> None:
         """Take over a generation, and tell of it if it is news; the first sight of a name is none."""
         if self._is_news(name, generation, first_too=False):
-            self._tell(PromptChanged(name, generation, why), by_fetch)
+            self._notify(PromptChanged(name, generation, why), by_fetch)
 
     def _is_news(self, name: str, generation: int, first_too: bool = True) -> bool:
         with self._lock:
@@ -133,7 +133,7 @@ class KnownGenerations:
             self._known[name] = generation
             return first_too or before is not None
 
-    def _tell(self, change: PromptChanged, by_fetch: bool = False) -> None:
+    def _notify(self, change: PromptChanged, by_fetch: bool = False) -> None:
         if by_fetch and self._listeners:
             # not in the fetch's thread: a listener may wait for another fetch, and those threads are few
             self._telling.submit(self._call, change)
@@ -145,19 +145,19 @@ class KnownGenerations:
             with best_effort(f"a listener to changes of prompt {change.name!r}"):
                 listener(change)
 
-    def _look(self, names: list[str], by_fetch: bool = False) -> None:
+    def _read_store(self, names: list[str], by_fetch: bool = False) -> None:
         found = dict.fromkeys(names, 0)
         try:
             if self._clock() >= self._hung_until:
-                found = self.answered(self._store.current, names, _ANSWER_SECONDS)
+                found = self.call_store(self._store.current, names, _ANSWER_SECONDS)
         except StoreError as error:
             _log.warning("invalidations of prompts cannot be looked for, their age decides meanwhile: %s", error)
-            if isinstance(error, _Hangs):
+            if isinstance(error, _StoreTimeout):
                 self._hung_until = self._clock() + _PAUSE_SECONDS
         for name, generation in found.items():
             self.learn(name, generation, "invalidated by another process", by_fetch)
 
-    def answered(self, ask: Callable[[A], T], what: A, seconds: float = _WRITE_SECONDS) -> T:
+    def call_store(self, ask: Callable[[A], T], what: A, seconds: float = _WRITE_SECONDS) -> T:
         """What the store answers in time. A thread of ours waits for it to the end, so that no caller does, and no
         process that ends: a pool's thread would hold that up.
 
@@ -166,17 +166,17 @@ class KnownGenerations:
         """
         answers: SimpleQueue[T | Exception] = SimpleQueue()
 
-        def asking() -> None:
+        def ask_store() -> None:
             answers.put(attempt(ask, what))
             self._places.release()
 
         try:
             if not self._places.acquire(timeout=seconds):
                 raise Empty
-            threading.Thread(target=asking, name="prompt-generations", daemon=True).start()
+            threading.Thread(target=ask_store, name="prompt-generations", daemon=True).start()
             found = answers.get(timeout=seconds)
         except Empty:
-            raise _Hangs(f"the generations of prompts: no answer within {seconds:g} s") from None
+            raise _StoreTimeout(f"the generations of prompts: no answer within {seconds:g} s") from None
         if isinstance(found, Exception):
             raise found
         return found

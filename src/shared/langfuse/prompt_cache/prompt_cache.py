@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from shared.core.errors import TruelineError, Unavailable
 from shared.core.event_loops import Portal
-from shared.langfuse.api.prompt_api import Prompt
+from shared.langfuse.api.prompt_api import LangfusePrompt
 from shared.langfuse.http.langfuse_errors import NotFound
-from shared.langfuse.prompt_cache.invalidations import KnownGenerations
+from shared.langfuse.prompt_cache.invalidations import GenerationTracker
 
 _log = logging.getLogger(__name__)
 _ROUNDS = 3
@@ -51,22 +51,22 @@ class CacheTimes:
     most: int = 1000
 
 
-class _Entry(NamedTuple):
+class _CachedPrompt(NamedTuple):
     """A prompt with the generation and the time at which its fetch began; the younger of two has the larger pair."""
 
     age: tuple[int, float]
-    prompt: Prompt
+    prompt: LangfusePrompt
 
 
-class _Failure(NamedTuple):
+class _FailedFetch(NamedTuple):
     generation: int
     at: float
     error: TruelineError
 
 
-class _Flight(NamedTuple):
+class _PendingFetch(NamedTuple):
     generation: int
-    future: Future[Prompt]
+    future: Future[LangfusePrompt]
 
 
 class PromptCache:
@@ -74,8 +74,8 @@ class PromptCache:
 
     def __init__(
         self,
-        fetch: Callable[[PromptKey], Awaitable[Prompt]],
-        known: KnownGenerations,
+        fetch: Callable[[PromptKey], Awaitable[LangfusePrompt]],
+        known: GenerationTracker,
         portal: Portal,
         times: CacheTimes,
         clock: Callable[[], float],
@@ -85,12 +85,12 @@ class PromptCache:
         self._portal = portal
         self._times = times
         self._clock = clock
-        self._lock = threading.RLock()  # again inside `_flight`, for a future that is done at once
-        self._entries: dict[PromptKey, _Entry] = {}
-        self._failures: dict[PromptKey, _Failure] = {}
-        self._flights: dict[PromptKey, _Flight] = {}
+        self._lock = threading.RLock()  # again inside `_start_fetch`, for a future that is done at once
+        self._entries: dict[PromptKey, _CachedPrompt] = {}
+        self._failures: dict[PromptKey, _FailedFetch] = {}
+        self._flights: dict[PromptKey, _PendingFetch] = {}
 
-    def look(self, key: PromptKey, check: bool = True) -> Prompt | Future[Prompt]:
+    def find(self, key: PromptKey, check: bool = True) -> LangfusePrompt | Future[LangfusePrompt]:
         """The prompt where one can be served at once, else what will hold it. `check`: look before that, if it is time,
         for what other processes have invalidated.
 
@@ -100,7 +100,7 @@ class PromptCache:
         if check:
             self._known.check()
         with self._lock:
-            now, generation = self._clock(), self._known.of(key.name)
+            now, generation = self._clock(), self._known.generation(key.name)
             entry, failure = self._entries.get(key), self._failures.get(key)
             failing = failure is not None and failure.generation == generation and now < failure.at + self._times.retry
             if entry is not None and entry.age[0] == generation:
@@ -109,15 +109,15 @@ class PromptCache:
                     return entry.prompt
                 if self._times.ttl and age < self._times.ttl + self._times.stale:
                     if not failing:
-                        self._flight(key, generation)
+                        self._start_fetch(key, generation)
                     return entry.prompt
             if failing and failure is not None:
                 if entry is not None:
                     return entry.prompt
                 raise failure.error.with_traceback(None)
-            return self._flight(key, generation)
+            return self._start_fetch(key, generation)
 
-    def last(self, key: PromptKey) -> Prompt | None:
+    def last_fetched(self, key: PromptKey) -> LangfusePrompt | None:
         """What was fetched last, of any age."""
         with self._lock:
             entry = self._entries.get(key)
@@ -128,15 +128,15 @@ class PromptCache:
         with self._lock:
             return {key.name for key in self._entries}
 
-    def _flight(self, key: PromptKey, generation: int) -> Future[Prompt]:
+    def _start_fetch(self, key: PromptKey, generation: int) -> Future[LangfusePrompt]:
         """The fetch of this key that began at this generation or later. Called with the lock."""
         flight = self._flights.get(key)
         if flight is None or flight.generation < generation:
-            flight = self._flights[key] = _Flight(generation, self._portal.begin(self._flying(key)))
-            flight.future.add_done_callback(lambda done: self._landed(key, done))
+            flight = self._flights[key] = _PendingFetch(generation, self._portal.begin(self._run_fetch(key)))
+            flight.future.add_done_callback(lambda done: self._remove_fetch(key, done))
         return flight.future
 
-    def _landed(self, key: PromptKey, done: Future[Prompt]) -> None:
+    def _remove_fetch(self, key: PromptKey, done: Future[LangfusePrompt]) -> None:
         with self._lock:
             flight = self._flights.get(key)
             if flight is not None and flight.future is done:
@@ -144,32 +144,32 @@ class PromptCache:
         if not done.cancelled() and (error := done.exception()) is not None:
             _log.debug("%s: %s", key, error)  # whoever waits for it is told; nobody waits for a refresh
 
-    async def _flying(self, key: PromptKey) -> Prompt:
+    async def _run_fetch(self, key: PromptKey) -> LangfusePrompt:
         try:
-            return await self._fetched(key)
+            return await self._fetch_current(key)
         except asyncio.CancelledError:  # the portal's end; whoever waits for the future was not cancelled
             raise Unavailable(f"{key}: the manager was closed before it came") from None
 
-    async def _fetched(self, key: PromptKey) -> Prompt:
+    async def _fetch_current(self, key: PromptKey) -> LangfusePrompt:
         """Fetch until a fetch was not overtaken by an invalidation, a few times at most."""
         rounds = 0
         while True:
             rounds += 1
             # In a thread: the store may wait for a disk, and listeners may read prompts on this very loop.
-            generation = await asyncio.to_thread(self._known.asked, key.name)
+            generation = await asyncio.to_thread(self._known.refresh, key.name)
             began = self._clock()
             try:
                 prompt = await self._fetch(key)
             except TruelineError as error:
-                if isinstance(error, NotFound) and self._dropped(key, generation):
-                    await asyncio.to_thread(self._known.raised, key.name, "gone from the server")
-                return self._failed(key, _Failure(generation, self._clock(), error))
-            if self._kept(key, _Entry((generation, began), prompt)):
-                await asyncio.to_thread(self._known.raised, key.name, "changed on the server")
-            if self._known.of(key.name) == generation or rounds == _ROUNDS:
+                if isinstance(error, NotFound) and self._drop(key, generation):
+                    await asyncio.to_thread(self._known.announce_change, key.name, "gone from the server")
+                return self._serve_last_known(key, _FailedFetch(generation, self._clock(), error))
+            if self._keep(key, _CachedPrompt((generation, began), prompt)):
+                await asyncio.to_thread(self._known.announce_change, key.name, "changed on the server")
+            if self._known.generation(key.name) == generation or rounds == _ROUNDS:
                 return prompt
 
-    def _kept(self, key: PromptKey, entry: _Entry) -> bool:
+    def _keep(self, key: PromptKey, entry: _CachedPrompt) -> bool:
         """Keep an entry unless a younger one is there; whether it shows a change that nobody has told of."""
         with self._lock:
             before = self._entries.get(key)
@@ -182,7 +182,7 @@ class PromptCache:
                 del self._entries[next(iter(self._entries))]
             return before is not None and before.age[0] == entry.age[0] and before.prompt != entry.prompt
 
-    def _dropped(self, key: PromptKey, generation: int) -> bool:
+    def _drop(self, key: PromptKey, generation: int) -> bool:
         """Forget what was fetched up to a generation, for it is gone; whether it was thought to be there."""
         with self._lock:
             entry = self._entries.get(key)
@@ -191,7 +191,7 @@ class PromptCache:
             del self._entries[key]
             return entry.age[0] == generation
 
-    def _failed(self, key: PromptKey, failure: _Failure) -> Prompt:
+    def _serve_last_known(self, key: PromptKey, failure: _FailedFetch) -> LangfusePrompt:
         """The last prompt that is known; without one the failure is raised."""
         with self._lock:
             if len(self._failures) >= self._times.most:

@@ -24,10 +24,10 @@ from shared.core.errors import ConfigError, TruelineError, Unavailable
 from shared.core.event_loops import Portal
 from shared.core.registry import load
 from shared.core.state.prompt_generations import PromptGenerations
-from shared.langfuse.api.prompt_api import Messages, NewPrompt, Prompt
+from shared.langfuse.api.prompt_api import LangfusePrompt, Messages, NewPrompt
 from shared.langfuse.http.langfuse_errors import NotFound
-from shared.langfuse.prompt_cache.compile_prompt import Compiled, PromptVariablesError, Strictness, compiled
-from shared.langfuse.prompt_cache.invalidations import KnownGenerations, Listener
+from shared.langfuse.prompt_cache.compile_prompt import Compiled, PromptVariablesError, Strictness, compile_prompt
+from shared.langfuse.prompt_cache.invalidations import GenerationTracker, Listener
 from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes, PromptCache, PromptKey
 from shared.langfuse.prompt_cache.reconcile import PromptServer, Reconciled, Reconciler
@@ -75,8 +75,8 @@ class LangfusePromptManager:
         self._generations = generations or MemoryGenerations()
         self._settings = settings
         self._portal = Portal("prompts")
-        self._known = KnownGenerations(self._generations, settings.check, clock)
-        self._cache = PromptCache(self._fetched, self._known, self._portal, settings.times, clock)
+        self._known = GenerationTracker(self._generations, settings.check, clock)
+        self._cache = PromptCache(self._fetch, self._known, self._portal, settings.times, clock)
         self._reconciler = Reconciler(self._server, self._generations, self._known)
         self._poll: Future[None] | None = None
 
@@ -96,7 +96,7 @@ class LangfusePromptManager:
         version: int | None = None,
         label: str | None = None,
         fallback: str | Messages | None = None,
-    ) -> Prompt:
+    ) -> LangfusePrompt:
         """One version, by number or label. With a `fallback` this never fails for what the server does: a prompt of
         that content comes back as version 0.
 
@@ -106,12 +106,12 @@ class LangfusePromptManager:
         """
         key = self._key(name, version, label)
         try:
-            found = self._cache.look(key)
-            return found if isinstance(found, Prompt) else found.result(self._settings.patience)
+            found = self._cache.find(key)
+            return found if isinstance(found, LangfusePrompt) else found.result(self._settings.patience)
         except TooLate:
-            return self._instead(key, fallback, self._too_late(key))
+            return self._fall_back(key, fallback, self._too_late(key))
         except TruelineError as error:
-            return self._instead(key, fallback, error)
+            return self._fall_back(key, fallback, error)
 
     async def aget_prompt(
         self,
@@ -119,23 +119,23 @@ class LangfusePromptManager:
         version: int | None = None,
         label: str | None = None,
         fallback: str | Messages | None = None,
-    ) -> Prompt:
+    ) -> LangfusePrompt:
         """`get_prompt` without blocking the loop."""
         key = self._key(name, version, label)
         try:
             if self._known.due:
                 await asyncio.to_thread(self._known.check)  # the database may be far away
-            found = self._cache.look(key, check=False)
-            if isinstance(found, Prompt):
+            found = self._cache.find(key, check=False)
+            if isinstance(found, LangfusePrompt):
                 return found
             coming = asyncio.wrap_future(found)
-            coming.add_done_callback(_seen)
+            coming.add_done_callback(_retrieve_exception)
             # shielded: others wait for the same fetch
             return await asyncio.wait_for(asyncio.shield(coming), self._settings.patience)
         except TimeoutError:
-            return self._instead(key, fallback, self._too_late(key))
+            return self._fall_back(key, fallback, self._too_late(key))
         except TruelineError as error:
-            return self._instead(key, fallback, error)
+            return self._fall_back(key, fallback, error)
 
     def get_compiled_prompt(
         self,
@@ -150,7 +150,9 @@ class LangfusePromptManager:
         Raises:
             PromptVariablesError: for missing variables, unless a fallback can be compiled; what `get_prompt` raises.
         """
-        return _made(self.get_prompt(name, label=label, fallback=fallback), variables, strictness, fallback)
+        return _compile_or_fall_back(
+            self.get_prompt(name, label=label, fallback=fallback), variables, strictness, fallback
+        )
 
     async def aget_compiled_prompt(
         self,
@@ -161,13 +163,15 @@ class LangfusePromptManager:
         label: str | None = None,
     ) -> Compiled:
         """`get_compiled_prompt` without blocking the loop."""
-        return _made(await self.aget_prompt(name, label=label, fallback=fallback), variables, strictness, fallback)
+        return _compile_or_fall_back(
+            await self.aget_prompt(name, label=label, fallback=fallback), variables, strictness, fallback
+        )
 
     def get_prompt_config(self, name: str, version: int | None = None, label: str | None = None) -> Mapping[str, Any]:
         """The `config` that is kept with a version (model, temperature ...). Raises what `get_prompt` raises."""
         return self.get_prompt(name, version, label).config
 
-    def create_or_update_prompt(self, new: NewPrompt) -> Prompt:
+    def create_or_update_prompt(self, new: NewPrompt) -> LangfusePrompt:
         """Make the next version, unless the latest one has this content and config already: then it only gets the
         labels. Other processes fetch the prompt anew.
 
@@ -175,15 +179,15 @@ class LangfusePromptManager:
             Unavailable: also when the answer was lost, so that the version may stand there: calling again then finds
             it. Refused: when the name has versions of the other type.
         """
-        return self._written(new.name, self._put(new))
+        return self._write(new.name, self._create_or_label(new))
 
-    def promote_version(self, name: str, version: int, labels: Sequence[str] = ("production",)) -> Prompt:
+    def promote_version(self, name: str, version: int, labels: Sequence[str] = ("production",)) -> LangfusePrompt:
         """Point labels at a version, away from the others. Other processes fetch the prompt anew.
 
         Raises:
             NotFound: when there is no such version; ConfigError for a label that these keys may not move.
         """
-        return self._written(name, self._server.add_labels(name, version, labels))
+        return self._write(name, self._server.add_labels(name, version, labels))
 
     def invalidate(self, name: str, why: str = "invalidated") -> int:
         """Serve nothing of this prompt any more that was fetched, or began to be fetched, before now: no version and
@@ -201,7 +205,7 @@ class LangfusePromptManager:
         and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged, and
         the others are called.
         """
-        return self._known.listen(listener)
+        return self._known.add_listener(listener)
 
     def reconcile(self) -> Reconciled:
         """Ask the server for the state of every prompt that is cached here, and invalidate those that have changed
@@ -210,14 +214,14 @@ class LangfusePromptManager:
         Raises:
             TransientError, ConfigError: when the server cannot be read; StoreError for the generations.
         """
-        return self._portal.run(self._reconciler.once(self._cache.names()))
+        return self._portal.run(self._reconciler.poll_once(self._cache.names()))
 
     def start_polling(self) -> None:
         """Reconcile every `poll` seconds in the background, with 0 never; a poll that fails is logged, and the next
         follows.
         """
         if self._poll is None and self._settings.poll > 0:
-            self._poll = self._portal.begin(self._reconciler.forever(self._cache.names, self._settings.poll))
+            self._poll = self._portal.begin(self._reconciler.poll_forever(self._cache.names, self._settings.poll))
 
     def close(self) -> None:
         """End what was started: the poll, and connections of this manager's own."""
@@ -227,7 +231,7 @@ class LangfusePromptManager:
         if self._portal.running:
             self._portal.close(self._client.aclose)
 
-    async def _fetched(self, key: PromptKey) -> Prompt:
+    async def _fetch(self, key: PromptKey) -> LangfusePrompt:
         return await self._server.get(key.name, key.version, key.label)
 
     def _key(self, name: str, version: int | None, label: str | None) -> PromptKey:
@@ -238,41 +242,41 @@ class LangfusePromptManager:
     def _too_late(self, key: PromptKey) -> Unavailable:
         return Unavailable(f"{key}: no answer within {self._settings.patience:g} s")
 
-    def _instead(self, key: PromptKey, fallback: str | Messages | None, error: TruelineError) -> Prompt:
+    def _fall_back(self, key: PromptKey, fallback: str | Messages | None, error: TruelineError) -> LangfusePrompt:
         """What is served when a fetch has failed: the last one known, the fallback, or the error."""
-        last = self._cache.last(key)
+        last = self._cache.last_fetched(key)
         if last is not None:
             return last
         if fallback is None:
             raise error
         _log.warning("%s: the fallback is served: %s", key, error)
-        return _fallback(key.name, fallback)
+        return _fallback_prompt(key.name, fallback)
 
-    async def _put(self, new: NewPrompt) -> Prompt:
+    async def _create_or_label(self, new: NewPrompt) -> LangfusePrompt:
         try:
             there = await self._server.get(new.name, label="latest")
         except NotFound:
             return await self._server.create(new)
-        if (_stored(there.content), dict(there.config)) != (_stored(new.content), from_json(to_json(new.config))):
+        if (_as_stored(there.content), dict(there.config)) != (_as_stored(new.content), from_json(to_json(new.config))):
             return await self._server.create(new)
         missing = [label for label in new.labels if label not in there.labels]
         return await self._server.add_labels(new.name, there.version, missing) if missing else there
 
-    def _written(self, name: str, work: Any) -> Prompt:
+    def _write(self, name: str, work: Any) -> LangfusePrompt:
         try:
-            done: Prompt = self._portal.run(work)
+            done: LangfusePrompt = self._portal.run(work)
             return done
         finally:
             self.invalidate(name, "written here")  # also after a failure: the answer may be lost, and the change made
 
 
-def _seen(done: asyncio.Future[Prompt]) -> None:
+def _retrieve_exception(done: asyncio.Future[LangfusePrompt]) -> None:
     """Look at the outcome, or asyncio complains of a failure that nobody waited for to its end."""
     if not done.cancelled():
         done.exception()
 
 
-def _stored(content: str | Messages) -> str | list[dict[str, Any]]:
+def _as_stored(content: str | Messages) -> str | list[dict[str, Any]]:
     """As the server keeps it: of a message the role and the content, of a placeholder its name, and nothing else."""
     if isinstance(content, str):
         return content
@@ -280,17 +284,17 @@ def _stored(content: str | Messages) -> str | list[dict[str, Any]]:
     return [{key: each.get(key) for key in keys} for keys, each in zip(kept, content, strict=True)]
 
 
-def _fallback(name: str, content: str | Messages) -> Prompt:
-    return Prompt(name, 0, "text" if isinstance(content, str) else "chat", content)
+def _fallback_prompt(name: str, content: str | Messages) -> LangfusePrompt:
+    return LangfusePrompt(name, 0, "text" if isinstance(content, str) else "chat", content)
 
 
-def _made(
-    prompt: Prompt, variables: Mapping[str, Any], strictness: Strictness, fallback: str | Messages | None
+def _compile_or_fall_back(
+    prompt: LangfusePrompt, variables: Mapping[str, Any], strictness: Strictness, fallback: str | Messages | None
 ) -> Compiled:
     try:
-        return compiled(prompt, variables, strictness)
+        return compile_prompt(prompt, variables, strictness)
     except PromptVariablesError as error:
         if fallback is None or not strictness.fallback_on_error or prompt.version == 0:
             raise
         _log.warning("the fallback is served: %s", error)
-        return compiled(_fallback(prompt.name, fallback), variables, strictness)
+        return compile_prompt(_fallback_prompt(prompt.name, fallback), variables, strictness)

@@ -12,8 +12,8 @@ from typing import Protocol
 from shared.core.digests import digest
 from shared.core.errors import TruelineError
 from shared.core.state.prompt_generations import PromptGenerations
-from shared.langfuse.api.prompt_api import Listed, NewPrompt, Prompt
-from shared.langfuse.prompt_cache.invalidations import KnownGenerations
+from shared.langfuse.api.prompt_api import LangfusePrompt, NewPrompt, PromptSummary
+from shared.langfuse.prompt_cache.invalidations import GenerationTracker
 
 _log = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ _log = logging.getLogger(__name__)
 class PromptServer(Protocol):
     """Where prompts are: `LangfuseClient.prompts`, or a fake."""
 
-    async def get(self, name: str, version: int | None = None, label: str | None = None) -> Prompt: ...
-    def listed(self, name: str | None = None, label: str | None = None) -> AsyncIterator[Listed]: ...
-    async def create(self, new: NewPrompt) -> Prompt: ...
-    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> Prompt: ...
+    async def get(self, name: str, version: int | None = None, label: str | None = None) -> LangfusePrompt: ...
+    def list_all(self, name: str | None = None, label: str | None = None) -> AsyncIterator[PromptSummary]: ...
+    async def create(self, new: NewPrompt) -> LangfusePrompt: ...
+    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> LangfusePrompt: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +41,36 @@ class Reconciled:
 class Reconciler:
     """Compares the server's prompts with what was last seen of them."""
 
-    def __init__(self, server: PromptServer, generations: PromptGenerations, known: KnownGenerations) -> None:
+    def __init__(self, server: PromptServer, generations: PromptGenerations, known: GenerationTracker) -> None:
         self._server = server
         self._generations = generations
         self._known = known
 
-    async def once(self, names: Iterable[str]) -> Reconciled:
+    async def poll_once(self, names: Iterable[str]) -> Reconciled:
         """Look at these prompts, and invalidate those whose state is another than at the last poll of any process.
 
         Raises:
             TransientError, ConfigError: when the server cannot be read; StoreError for the generations.
         """
         watched = sorted(set(names))
-        states = {each.name: _state(each) async for each in self._server.listed()} if watched else {}
+        states = {each.name: _state(each) async for each in self._server.list_all()} if watched else {}
         changed: list[str] = []
         unannounced: list[str] = []
         for name in watched:
             sight = partial(self._generations.sight, name)
-            seen = await asyncio.to_thread(self._known.answered, sight, states.get(name, "absent"))
+            seen = await asyncio.to_thread(self._known.call_store, sight, states.get(name, "absent"))
             await asyncio.to_thread(self._known.learn, name, seen.generation, "changed on the server")
             if seen.changed:
                 changed.append(name)
                 unannounced += [] if seen.announced else [name]
         return Reconciled(len(watched), tuple(changed), tuple(unannounced))
 
-    async def forever(self, names: Callable[[], Iterable[str]], every: float) -> None:
+    async def poll_forever(self, names: Callable[[], Iterable[str]], every: float) -> None:
         """Look every so many seconds, until cancelled. A poll that fails is logged, and the next follows."""
         while True:
             await asyncio.sleep(every)
             try:
-                found = await self.once(names())
+                found = await self.poll_once(names())
             except TruelineError as error:
                 _log.warning("prompts could not be compared with the server's: %s", error)
             else:
@@ -78,5 +78,5 @@ class Reconciler:
                     _log.info("prompts changed without a webhook: %s", ", ".join(found.unannounced))
 
 
-def _state(listed: Listed) -> str:
+def _state(listed: PromptSummary) -> str:
     return digest([list(listed.versions), sorted(listed.labels), sorted(listed.tags), listed.updated_at])

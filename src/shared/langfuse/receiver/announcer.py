@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 Channel = Callable[[Delivery], Awaitable[None]]
 """Tells one listener of a delivery; raises when it was not heard."""
 
-Told = Callable[[str, bool], None]
+ReportAttempt = Callable[[str, bool], None]
 """Is called with the channel's name and whether it has heard."""
 
 
@@ -52,7 +52,7 @@ class Announcer:
         channels: Mapping[str, Channel],
         settings: AnnounceSettings,
         clock: Clock,
-        told: Told,
+        told: ReportAttempt,
     ) -> None:
         self._deliveries = deliveries
         self._channels = channels
@@ -148,7 +148,7 @@ class Announcer:
             await asyncio.to_thread(self._deliveries.prune, now - timedelta(seconds=self._settings.keep))
 
 
-def message(delivery: Delivery) -> tuple[str, str]:
+def describe_change(delivery: Delivery) -> tuple[str, str]:
     """Title and text for people: what changed, never what the prompt says."""
     data = from_json(delivery.body)
     prompt = data.get("prompt") if isinstance(data, dict) else None

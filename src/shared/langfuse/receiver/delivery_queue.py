@@ -22,7 +22,7 @@ _PATIENCE = 5.0
 """Langfuse gives up an attempt after 10 s: it must hear before that that it is to try again."""
 
 
-class Intake:
+class DeliveryQueue:
     """For one event loop. At most `most` deliveries wait; the next ones are refused at once."""
 
     def __init__(self, store: Store, most: int = 1000, patience: float = _PATIENCE) -> None:

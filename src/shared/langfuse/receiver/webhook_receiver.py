@@ -17,32 +17,39 @@ from typing import Literal
 
 from shared.core.errors import ConfigError, StoreError, Unavailable
 from shared.core.state.webhook_deliveries import Delivery
-from shared.langfuse.receiver.delivery_queue import Intake
-from shared.langfuse.receiver.signatures import Forged, Signature, Unreadable, check, prompt_event, timely
+from shared.langfuse.receiver.delivery_queue import DeliveryQueue
+from shared.langfuse.receiver.verify_signature import (
+    Forged,
+    Signature,
+    Unreadable,
+    check_body,
+    check_header,
+    parse_prompt_event,
+)
 
 _log = logging.getLogger(__name__)
 
 _PAUSE = 60.0
 """Seconds between two warnings about requests that were turned away: nobody may fill the log from outside."""
 
-Outcome = Literal[
+DeliveryOutcome = Literal[
     "accepted", "duplicate", "ignored",
     "unsigned", "forged", "unreadable", "too_large", "too_slow", "cut_off", "failed", "busy",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookAnswer:
     """What is said to the sender. `close`: more of the body may come than anybody would read."""
 
     status: int
-    outcome: Outcome
+    outcome: DeliveryOutcome
     message: str
     close: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingRequest:
     """A request: two headers, None where they are missing, and the body, piece by piece."""
 
     signature: str | None
@@ -51,7 +58,7 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ReceiverSettings:
     """`older` bodies are read too; a body has at most so many bytes and takes at most so many seconds to come."""
 
     secret: str
@@ -64,14 +71,14 @@ class CutOff(Exception):
     """The sender went away before its body had come; raised by the iterator over the body."""
 
 
-class Receiver:
+class WebhookReceiver:
     """The webhook of one project, on one event loop.
 
     Raises:
         ConfigError: without a secret.
     """
 
-    def __init__(self, rules: Rules, intake: Intake, clock: Callable[[], float]) -> None:
+    def __init__(self, rules: ReceiverSettings, intake: DeliveryQueue, clock: Callable[[], float]) -> None:
         if not rules.secret:
             raise ConfigError("no webhook secret is set; without it anybody could send a delivery, so none is taken")
         self._rules = rules
@@ -80,49 +87,49 @@ class Receiver:
         self._turned_away = 0
         self._warned = float("-inf")
 
-    async def receive(self, incoming: Incoming) -> Answer:
+    async def receive(self, incoming: IncomingRequest) -> WebhookAnswer:
         """Verify, store and invalidate; what to answer. Whoever hears 200 can rely on it."""
         if incoming.signature is None:
-            return self._refused(Answer(401, "unsigned", "the header x-langfuse-signature is missing"))
-        if _declared(incoming.length) > self._rules.max_bytes:
-            return self._refused(self._too_large())
+            return self._log_refusal(WebhookAnswer(401, "unsigned", "the header x-langfuse-signature is missing"))
+        if _content_length(incoming.length) > self._rules.max_bytes:
+            return self._log_refusal(self._too_large())
         try:
-            signature = timely(incoming.signature, self._clock())
+            signature = check_header(incoming.signature, self._clock())
             async with asyncio.timeout(self._rules.max_seconds):
                 body = await self._read(incoming.body)
             if body is None:
-                return self._refused(self._too_large())
-            check(self._rules.secret, signature, body)
-            return await self._taken(signature, body)
+                return self._log_refusal(self._too_large())
+            check_body(self._rules.secret, signature, body)
+            return await self._store_event(signature, body)
         except Forged as error:
-            return self._refused(Answer(403, "forged", str(error)))
+            return self._log_refusal(WebhookAnswer(403, "forged", str(error)))
         except TimeoutError:
-            return self._refused(Answer(408, "too_slow", "the body did not come in time", close=True))
+            return self._log_refusal(WebhookAnswer(408, "too_slow", "the body did not come in time", close=True))
         except CutOff:
-            return Answer(400, "cut_off", "the body is not whole", close=True)
+            return WebhookAnswer(400, "cut_off", "the body is not whole", close=True)
 
-    async def _taken(self, signature: Signature, body: bytes) -> Answer:
+    async def _store_event(self, signature: Signature, body: bytes) -> WebhookAnswer:
         """Verified: read it and store it."""
         try:
-            event = prompt_event(body, self._rules.older, signature.at)
+            event = parse_prompt_event(body, self._rules.older, signature.at)
         except Unreadable as error:
             _log.warning("a signed delivery cannot be read: %s", error)
-            return Answer(400, "unreadable", str(error))
+            return WebhookAnswer(400, "unreadable", str(error))
         if event is None:
-            return Answer(200, "ignored", "nothing that concerns prompts")
+            return WebhookAnswer(200, "ignored", "nothing that concerns prompts")
         delivery = Delivery(event.id, event.name, event.action, event.version, body.decode())
         try:
             new = await self._intake.put(delivery)
         except StoreError as error:
             _log.error("the delivery %r of prompt %r could not be stored: %s", event.id, event.name, error)
-            return Answer(500, "failed", "the delivery could not be stored; send it again")
+            return WebhookAnswer(500, "failed", "the delivery could not be stored; send it again")
         except Unavailable as error:
             _log.error("the delivery %r of prompt %r was not taken: %s", event.id, event.name, error)
-            return Answer(503, "busy", "too busy to store the delivery; send it again")
+            return WebhookAnswer(503, "busy", "too busy to store the delivery; send it again")
         if not new:
-            return Answer(200, "duplicate", "known already")
+            return WebhookAnswer(200, "duplicate", "known already")
         _log.info("prompt %r, version %s, was %s: invalidated", event.name, event.version, event.action or "changed")
-        return Answer(200, "accepted", f"Invalidated {event.name}")
+        return WebhookAnswer(200, "accepted", f"Invalidated {event.name}")
 
     async def _read(self, pieces: AsyncIterator[bytes]) -> bytes | None:
         """The body; None as soon as it is too large."""
@@ -135,10 +142,10 @@ class Receiver:
             read.append(piece)
         return read[0] if len(read) == 1 else b"".join(read)
 
-    def _too_large(self) -> Answer:
-        return Answer(413, "too_large", f"at most {self._rules.max_bytes} bytes are taken", close=True)
+    def _too_large(self) -> WebhookAnswer:
+        return WebhookAnswer(413, "too_large", f"at most {self._rules.max_bytes} bytes are taken", close=True)
 
-    def _refused(self, answer: Answer) -> Answer:
+    def _log_refusal(self, answer: WebhookAnswer) -> WebhookAnswer:
         """Say in the log, now and then, that somebody is turned away: it may be Langfuse with another secret."""
         self._turned_away += 1
         if (now := self._clock()) >= self._warned + _PAUSE:
@@ -149,6 +156,6 @@ class Receiver:
         return answer
 
 
-def _declared(length: str | None) -> int:
+def _content_length(length: str | None) -> int:
     """The Content-Length; 0 where there is none that can be used, for then the server counts."""
     return int(length) if length is not None and length.isdecimal() and len(length) < 20 else 0

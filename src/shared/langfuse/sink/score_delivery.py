@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from shared.core.errors import ConfigError, FatalError, TransientError, wait_of
 from shared.core.state.outbox import Message, MessageState, Receipt
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.score_body import Outcome, Score
-from shared.langfuse.api.score_posting import together
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
+from shared.langfuse.api.post_scores import gather_or_cancel
 
 _FIRST_LOOK = 0.2
 _LONGEST_LOOK = 60.0
@@ -20,19 +20,19 @@ STATES: Mapping[str, MessageState] = {"accepted": "sent", "rejected": "failed", 
 """What a message is after an outcome."""
 
 
-class Patience:
+class ReadBackTracker:
     """How long what a server took may stay unseen: `seconds` after it was first looked for here. Later it is lost."""
 
     def __init__(self, client: LangfuseClient, seconds: float) -> None:
         self._client, self._seconds = client, seconds
         self._looked: dict[str, float] = {}
 
-    def seen(self, message: Message) -> Receipt:
+    def record_found(self, message: Message) -> Receipt:
         """It is there."""
         self._looked.pop(message.key, None)
         return Receipt(message.key, "verified")
 
-    def unseen(self, message: Message) -> Receipt:
+    def record_missing(self, message: Message) -> Receipt:
         """It is not there yet, or it is lost."""
         now = self._client.now().timestamp()
         waited = max(0.0, now - self._looked.setdefault(message.key, now))
@@ -46,11 +46,11 @@ class Patience:
 class ScoreDelivery:
     """Sends the scores of messages and reads them back: at once, as long as the server shows most of them at once."""
 
-    def __init__(self, client: LangfuseClient, patience: Patience) -> None:
-        self._client, self._patience = client, patience
+    def __init__(self, client: LangfuseClient, tracker: ReadBackTracker) -> None:
+        self._client, self._tracker = client, tracker
         self._prompt = True
 
-    async def send(self, messages: Sequence[Message], scores: Sequence[Score]) -> list[Receipt]:
+    async def send(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         """Deliver a score for each message.
 
         Raises:
@@ -58,18 +58,18 @@ class ScoreDelivery:
         """
         starts = range(0, len(messages), _TOGETHER)
         parts = [(messages[start : start + _TOGETHER], scores[start : start + _TOGETHER]) for start in starts]
-        return [receipt for made in await together(self._send(*part) for part in parts) for receipt in made]
+        return [receipt for made in await gather_or_cancel(self._send(*part) for part in parts) for receipt in made]
 
-    async def _send(self, messages: Sequence[Message], scores: Sequence[Score]) -> list[Receipt]:
+    async def _send(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         outcomes = await self._client.post_scores(scores)
         taken = [score for score, outcome in zip(scores, outcomes, strict=True) if outcome.status == "accepted"]
-        there = await self._at_once(taken) if taken and self._prompt else set()
+        there = await self._find_readable(taken) if taken and self._prompt else set()
         return [
-            Receipt(message.key, "verified") if score.identity in there else _receipt(message, outcome)
+            Receipt(message.key, "verified") if score.identity in there else _to_receipt(message, outcome)
             for message, score, outcome in zip(messages, scores, outcomes, strict=True)
         ]
 
-    async def _at_once(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
+    async def _find_readable(self, scores: Sequence[LangfuseScore]) -> set[tuple[str, str, str]]:
         """Those that can be read back already."""
         try:
             there = await self._client.stored_scores(scores)
@@ -78,7 +78,7 @@ class ScoreDelivery:
         self._prompt = 2 * len(there) >= len(scores)
         return there
 
-    async def verify(self, messages: Sequence[Message], scores: Sequence[Score]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         """Look for each message's score.
 
         Raises:
@@ -90,19 +90,19 @@ class ScoreDelivery:
             return [Receipt(message.key, "sent", str(error), wait_of(error)) for message in messages]
         looks = zip(messages, scores, strict=True)
         return [
-            self._patience.seen(message) if score.identity in there else self._patience.unseen(message)
+            self._tracker.record_found(message) if score.identity in there else self._tracker.record_missing(message)
             for message, score in looks
         ]
 
 
-class Project:
+class ProjectCheck:
     """The project that messages are meant for, held against the one that the keys belong to."""
 
     def __init__(self, client: LangfuseClient, expected: str) -> None:
         self._client, self._expected = client, expected
         self._found = ""
 
-    async def id(self) -> str:
+    async def project_id(self) -> str:
         """The id of the project that the keys belong to, asked once.
 
         Raises:
@@ -118,17 +118,17 @@ class Project:
             self._found = found
         return self._found
 
-    async def strangers(self, messages: Sequence[Message]) -> dict[str, Receipt]:
+    async def reject_foreign(self, messages: Sequence[Message]) -> dict[str, Receipt]:
         """By key what messages get that were packed for another project. Those that name none go wherever the keys
         lead, as they would have when they were packed.
 
         Raises:
-            ConfigError: as `id`; TransientError when the server does not answer.
+            ConfigError: as `project_id`; TransientError when the server does not answer.
         """
         meant = {each.key: each.body.get("project") for each in messages}
         if not self._expected and not any(meant.values()):
             return {}
-        own = await self.id()
+        own = await self.project_id()
         return {
             key: Receipt(key, "failed", f"it was packed for project {name!r}, and the keys belong to {own!r}")
             for key, name in meant.items()
@@ -143,7 +143,7 @@ _SENT = {
 }
 
 
-async def told(client: LangfuseClient, project: Project) -> str:
+async def describe_delivery(client: LangfuseClient, project: ProjectCheck) -> str:
     """What a server is and how it takes scores.
 
     Raises:
@@ -152,11 +152,12 @@ async def told(client: LangfuseClient, project: Project) -> str:
     health = await client.health()
     _, dialect = await client.abilities()
     how = _SENT[dialect].format(most=client.settings.scores_per_post)
-    return f"Langfuse {health.version or 'of unknown version'}, project {await project.id()}: scores are sent {how}"
+    version = health.version or "of unknown version"
+    return f"Langfuse {version}, project {await project.project_id()}: scores are sent {how}"
 
 
 @contextmanager
-def fatal() -> Iterator[None]:
+def config_errors_as_fatal() -> Iterator[None]:
     """What is wrong with keys, host or server is fatal to a sink that is at work already."""
     try:
         yield
@@ -164,5 +165,5 @@ def fatal() -> Iterator[None]:
         raise FatalError(str(error)) from error
 
 
-def _receipt(message: Message, outcome: Outcome) -> Receipt:
+def _to_receipt(message: Message, outcome: SendOutcome) -> Receipt:
     return Receipt(message.key, STATES[outcome.status], outcome.reason, outcome.wait)

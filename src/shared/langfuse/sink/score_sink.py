@@ -8,12 +8,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from shared.core.errors import TransientError, wait_of
 from shared.core.ports import Batch
 from shared.core.state.outbox import Message, MessageState, Packed, Receipt
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.score_body import Score
-from shared.langfuse.sink.score_delivery import Patience, Project, ScoreDelivery, fatal, told
-from shared.langfuse.sink.score_messages import Marking, Packing, subject_of
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_score import LangfuseScore
+from shared.langfuse.sink.build_scores import MessageBuilder, ScoreContext, find_subject
+from shared.langfuse.sink.score_delivery import (
+    ProjectCheck,
+    ReadBackTracker,
+    ScoreDelivery,
+    config_errors_as_fatal,
+    describe_delivery,
+)
 
-Work = Callable[[Sequence[Message], Sequence[Score]], Awaitable[list[Receipt]]]
+DeliverScores = Callable[[Sequence[Message], Sequence[LangfuseScore]], Awaitable[list[Receipt]]]
 
 LOST_AFTER = 900.0
 """Seconds after which a score that was taken and cannot be read back is sent again; Langfuse may need 10 minutes."""
@@ -28,24 +34,26 @@ class LangfuseSink:
 
     name = "langfuse"
 
-    def __init__(self, client: LangfuseClient, marking: Marking | None = None, lost_after: float = LOST_AFTER) -> None:
-        self._client, self._marking = client, marking or Marking()
-        self._project = Project(client, self._marking.project)
-        self._delivery = ScoreDelivery(client, Patience(client, lost_after))
+    def __init__(
+        self, client: LangfuseClient, context: ScoreContext | None = None, lost_after: float = LOST_AFTER
+    ) -> None:
+        self._client, self._context = client, context or ScoreContext()
+        self._project = ProjectCheck(client, self._context.project)
+        self._delivery = ScoreDelivery(client, ReadBackTracker(client, lost_after))
 
     def pack(self, batch: Batch) -> Packed:
         """One message for each score of the batch."""
-        packing = Packing(batch, self._marking)
+        builder = MessageBuilder(batch, self._context)
         for result in batch.results:
-            about = subject_of(result.item)
+            about = find_subject(result.item)
             for made in result.scores:
                 if about is None:
-                    packing.skip(result.item, made.label, NO_SUBJECT)
+                    builder.skip(result.item, made.label, NO_SUBJECT)
                 elif not math.isfinite(made.value):
-                    packing.skip(result.item, made.label, f"the score is no number ({made.value})")
+                    builder.skip(result.item, made.label, f"the score is no number ({made.value})")
                 else:
-                    packing.add(packing.score(result.item, made, about), result.item, made.label)
-        return packing.packed()
+                    builder.add(builder.build_score(result.item, made, about), result.item, made.label)
+        return builder.build()
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
         """Deliver some: `verified` when it can be read back at once, `sent` when the server took it, `failed` when it
@@ -54,7 +62,7 @@ class LangfuseSink:
         Raises:
             FatalError: for wrong keys, a wrong host, a server that takes no scores.
         """
-        return await self._each(messages, self._delivery.send, "pending")
+        return await self._deliver(messages, self._delivery.send, "pending")
 
     async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
         """Read some back by their ids and compare value and name.
@@ -62,7 +70,7 @@ class LangfuseSink:
         Raises:
             FatalError: as `send`.
         """
-        return await self._each(messages, self._delivery.verify, "sent")
+        return await self._deliver(messages, self._delivery.verify, "sent")
 
     async def connect(self) -> str:
         """What the server can do for scores.
@@ -70,19 +78,21 @@ class LangfuseSink:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await told(self._client, self._project)
+        return await describe_delivery(self._client, self._project)
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
         await self._client.aclose()
 
-    async def _each(self, messages: Sequence[Message], work: Work, otherwise: MessageState) -> list[Receipt]:
-        with fatal():
+    async def _deliver(
+        self, messages: Sequence[Message], work: DeliverScores, otherwise: MessageState
+    ) -> list[Receipt]:
+        with config_errors_as_fatal():
             try:
-                found = await self._project.strangers(messages)
+                found = await self._project.reject_foreign(messages)
             except TransientError as error:
                 return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
             own = [message for message in messages if message.key not in found]
-            receipts = await work(own, [Score.of(message.body["score"]) for message in own])
+            receipts = await work(own, [LangfuseScore.parse(message.body["score"]) for message in own])
         found |= {receipt.key: receipt for receipt in receipts}
         return [found[message.key] for message in messages]

@@ -12,8 +12,8 @@ from pydantic import Field
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.human_labels import Label
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.queries import Row, ScoreQuery
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.read_queries import Row, ScoreQuery
 from shared.langfuse.http.connection import Connection, LangfuseSettings, Runtime
 from shared.langfuse.source.trace_source_params import Names
 
@@ -60,7 +60,7 @@ class LangfuseLabels:
         )
         client = LangfuseClient(LangfuseSettings.of(self._params, self._root), self._runtime)
         try:
-            found = [self._label(row) for row in client.each(client.read_scores(query)) if self._wanted(row)]
+            found = [self._parse_label(row) for row in client.each(client.read_scores(query)) if self._is_wanted(row)]
         except (TransientError, ItemError) as error:
             raise SourceError(f"labels of {self.name}: {error}") from error
         finally:
@@ -71,16 +71,16 @@ class LangfuseLabels:
             raise SourceError(f"{self.name}: labels that cannot be understood:\n" + "\n".join(flaws[:_SHOWN] + more))
         yield from (each for each in found if isinstance(each, Label))
 
-    def _wanted(self, row: Row) -> bool:
+    def _is_wanted(self, row: Row) -> bool:
         """Servers differ in what they filter by; a verdict on an experiment is none on an item."""
         kind = _subject(row).get("kind")
         named = not self._params.claims or row.get("name") in self._params.claims
         return named and row.get("source") == "ANNOTATION" and row.get("dataType") in _TYPES and kind != "experiment"
 
-    def _label(self, row: Row) -> Label | str:
+    def _parse_label(self, row: Row) -> Label | str:
         name, subject = str(row.get("name")), _subject(row)
         item = subject.get("traceId") or subject.get("id")
-        value = self._value(name, row)
+        value = self._parse_value(name, row)
         if isinstance(value, str):
             return f"score {row.get('id')} {name!r}: {value}"
         if not item:
@@ -88,7 +88,7 @@ class LangfuseLabels:
         who = str(row.get("authorUserId") or "")
         return Label(str(item), self._params.claims.get(name, name), value, parse_time(row["timestamp"]), who)
 
-    def _value(self, name: str, row: Row) -> float | str:
+    def _parse_value(self, name: str, row: Row) -> float | str:
         value = row.get("value")
         if row.get("dataType") == "CATEGORICAL":
             values = self._params.categories.get(name, {})

@@ -14,8 +14,8 @@ from shared.core.extraction import LeftOut, extracted
 from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
-from shared.langfuse.api.client import LangfuseClient, reached
-from shared.langfuse.api.queries import Row
+from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
+from shared.langfuse.api.read_queries import Row
 from shared.langfuse.http.connection import Connection, Count, LangfuseSettings, Runtime
 from shared.langfuse.http.langfuse_errors import NotFound
 
@@ -47,7 +47,7 @@ class LangfuseDatasetSource:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await reached(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        return await describe_server(LangfuseSettings.of(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield every active item; archived ones are counted in a `Notice`.
@@ -66,9 +66,9 @@ class LangfuseDatasetSource:
                     yield Notice(f"limit {given} was hit: older items of the dataset are left out; raise `limit`")
                     break
                 given += 1
-                yield self._extracted(row)
+                yield self._extract(row)
         except NotFound as error:
-            names = [str(row.get("name")) for row in client.each(client.datasets.listed())]
+            names = [str(row.get("name")) for row in client.each(client.datasets.list_all())]
             where = f"source {self.key}: there is no dataset {self._params.dataset!r} in this project"
             raise ConfigError(f"{where}. {hint(self._params.dataset, names)}") from error
         except (TransientError, ItemError) as error:
@@ -78,7 +78,7 @@ class LangfuseDatasetSource:
         if archived:
             yield Notice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
 
-    def _extracted(self, row: Row) -> DatasetItem | Broken | LeftOut:
+    def _extract(self, row: Row) -> DatasetItem | Broken | LeftOut:
         record = row if self._params.records == "rows" else item_fields(row)
         found = extracted(self._context.extract, record, str(row.get("id")))
         return Broken(f"dataset item {row.get('id')}", found) if isinstance(found, str) else found
@@ -97,11 +97,11 @@ def item_fields(row: Row) -> Row:
         rest = {name: value for name, value in given.items() if name not in FIELDS}
         found |= {"additional_input": {**(found.get("additional_input") or {}), **rest}} if rest else {}
     else:
-        found["query"] = _text(given)
-    pairs = {"expected_output": _text(row.get("expectedOutput")), "trace_id": row.get("sourceTraceId")}
+        found["query"] = _to_text(given)
+    pairs = {"expected_output": _to_text(row.get("expectedOutput")), "trace_id": row.get("sourceTraceId")}
     pairs |= {"observation_id": row.get("sourceObservationId"), "metadata": row.get("metadata")}
     return found | {name: value for name, value in pairs.items() if value is not None}
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, StoreError
-from shared.langfuse.api.queries import Row
+from shared.langfuse.api.read_queries import Row
 
 _SWEPT_AFTER = 86_400.0
 _SCHEMA = """
@@ -34,7 +34,7 @@ select trace, min(first), max(last) from rows group by trace order by max(first)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReadProgress:
     """How far a read came: it covers [covered, low) already or will, reads [low, high) now, and goes on at `resume`
     (None: done). None as a bound is open.
     """
@@ -45,7 +45,7 @@ class Progress:
     resume: str | None
 
 
-class Outline(NamedTuple):
+class TraceOutline(NamedTuple):
     """A trace in the spool: its first start and last end, in Unix seconds."""
 
     id: str
@@ -66,37 +66,37 @@ class Spool:
             path.parent.mkdir(parents=True, exist_ok=True)
             _sweep(path.parent)
             self._path = path
-            self._db = _opened(path) or self._elsewhere()
+            self._db = _open_locked(path) or self._open_temporary()
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"{path}: rows cannot be put aside: {error}") from error
 
-    def _elsewhere(self) -> sqlite3.Connection:
+    def _open_temporary(self) -> sqlite3.Connection:
         handle, name = tempfile.mkstemp(suffix=".reading")
         os.close(handle)
         self._path = Path(name)
-        found = _opened(self._path)
+        found = _open_locked(self._path)
         assert found is not None
         return found
 
-    def progress(self, kind: str) -> Progress | None:
+    def progress(self, kind: str) -> ReadProgress | None:
         """How far the read of that kind came, None when it was never begun."""
         found = self._db.execute("select covered, low, high, resume from progress where kind = ?", (kind,)).fetchone()
         if found is None:
             return None
         covered, low, high = (None if text is None else parse_time(text) for text in found[:3])
         assert high is not None
-        return Progress(covered, low, high, found[3])
+        return ReadProgress(covered, low, high, found[3])
 
-    def add_rows(self, rows: Iterable[Row], progress: Progress) -> None:
+    def add_rows(self, rows: Iterable[Row], progress: ReadProgress) -> None:
         """Keep a page of rows and how far the read is now, both or neither."""
-        made = [(row["traceId"], *times(row), to_json(row)) for row in rows if row.get("traceId")]
+        made = [(row["traceId"], *row_times(row), to_json(row)) for row in rows if row.get("traceId")]
         self._write("rows", "insert into rows values (?, ?, ?, ?)", made, progress)
 
-    def add_picked(self, ids: Iterable[str], progress: Progress) -> None:
+    def add_picked(self, ids: Iterable[str], progress: ReadProgress) -> None:
         """Keep ids that a page shows and how far the read is now, both or neither."""
         self._write("picked", "insert or ignore into picked values (?)", [(each,) for each in ids], progress)
 
-    def _write(self, kind: str, statement: str, values: list[Any], progress: Progress) -> None:
+    def _write(self, kind: str, statement: str, values: list[Any], progress: ReadProgress) -> None:
         covered, low, high = (None if at is None else iso(at) for at in (progress.covered, progress.low, progress.high))
         try:
             with self._db:
@@ -108,15 +108,15 @@ class Spool:
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: rows cannot be put aside: {error}; free some space") from error
 
-    def picked(self) -> list[str]:
+    def picked_ids(self) -> list[str]:
         """The picked ids, in the order of their coming."""
         return [each for (each,) in self._db.execute("select id from picked order by rowid")]
 
-    def outlines(self) -> Iterator[Outline]:
+    def outlines(self) -> Iterator[TraceOutline]:
         """Traces, the newest first."""
         self._db.execute("create index if not exists rows_trace on rows (trace, first, last)")
         for found in self._db.execute(_OUTLINE):
-            yield Outline(*found)
+            yield TraceOutline(*found)
 
     def rows(self, trace: str) -> list[Row]:
         """The rows of a trace, as they came."""
@@ -136,7 +136,7 @@ class Spool:
             _remove(self._path)
 
 
-def times(row: Row) -> tuple[float, float]:
+def row_times(row: Row) -> tuple[float, float]:
     """A row's start and end in Unix seconds; the start twice where it has no end.
 
     Raises:
@@ -150,7 +150,7 @@ def times(row: Row) -> tuple[float, float]:
         raise BadAnswer(f"observation {row.get('id')} of trace {row.get('traceId')}: {error}") from error
 
 
-def _opened(path: Path) -> sqlite3.Connection | None:
+def _open_locked(path: Path) -> sqlite3.Connection | None:
     """A connection that holds the file alone, None where another has it. A damaged file is made anew."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     for _ in range(2):

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from shared.core.clock import iso
-from shared.langfuse.api.queries import Row
-from shared.langfuse.source.read_spool import times
+from shared.langfuse.api.read_queries import Row
+from shared.langfuse.source.read_spool import row_times
 
 _CUT = 200
 """Characters after which the server cuts a metadata value that was not asked for by name."""
@@ -24,18 +24,18 @@ def trace_record(rows: Iterable[Row]) -> Row:
 
     Texts that hold a JSON object or list are read as such.
     """
-    observations = [_plain(row) for row in unique(rows)]
-    spans = [times(row) for row in observations]
+    observations = [_parse_texts(row) for row in deduplicate_rows(rows)]
+    spans = [row_times(row) for row in observations]
     first, last = min(start for start, _ in spans), max(end for _, end in spans)
     root = next((row for row in observations if row.get("isRootObservation")), {})
     found: Row = {
         "id": observations[0]["traceId"],
-        "name": _first("traceName", observations) or root.get("name"),
+        "name": _first_value("traceName", observations) or root.get("name"),
         "timestamp": iso(datetime.fromtimestamp(first, UTC)),
         "latency": round(last - first, 6),
         "tags": list(dict.fromkeys(tag for row in observations for tag in row.get("tags") or ())),
     }
-    found |= {name: _first(name, (root, *observations)) for name in _OF_TRACE}
+    found |= {name: _first_value(name, (root, *observations)) for name in _OF_TRACE}
     found |= {name: root.get(name) for name in ("input", "output")} | {"metadata": root.get("metadata") or {}}
     return found | {"observations": observations}
 
@@ -46,19 +46,19 @@ def session_record(session_id: str, rows: Iterable[Row]) -> Row:
     for row in rows:
         groups.setdefault(row["traceId"], []).append(row)
     traces = sorted((trace_record(each) for each in groups.values()), key=lambda each: (each["timestamp"], each["id"]))
-    spans = [times(row) for each in groups.values() for row in each]
+    spans = [row_times(row) for each in groups.values() for row in each]
     first, last = min(start for start, _ in spans), max(end for _, end in spans)
     found = {"id": session_id, "sessionId": session_id, "timestamp": traces[0]["timestamp"]}
-    found |= {name: _first(name, traces) for name in ("userId", "environment")}
+    found |= {name: _first_value(name, traces) for name in ("userId", "environment")}
     return found | {"latency": round(last - first, 6), "traces": traces}
 
 
-def unique(rows: Iterable[Row]) -> list[Row]:
+def deduplicate_rows(rows: Iterable[Row]) -> list[Row]:
     """The rows by start, each id once: of a span that was ingested twice the one that ends later."""
     found: dict[str, Row] = {}
     for row in rows:
         old = found.get(row["id"])
-        if old is None or times(row)[1] >= times(old)[1]:
+        if old is None or row_times(row)[1] >= row_times(old)[1]:
             found[row["id"]] = row
     return sorted(found.values(), key=lambda row: (row["startTime"], row["id"]))
 
@@ -74,7 +74,7 @@ def lacks_rows(rows: Sequence[Row]) -> bool:
     )
 
 
-def cut_keys(rows: Iterable[Row], expanded: Container[str]) -> set[str]:
+def find_cut_keys(rows: Iterable[Row], expanded: Container[str]) -> set[str]:
     """Keys of metadata whose values look as if the server had cut them."""
     metadata = (row["metadata"] for row in rows if isinstance(row.get("metadata"), dict))
     return {
@@ -85,16 +85,16 @@ def cut_keys(rows: Iterable[Row], expanded: Container[str]) -> set[str]:
     }
 
 
-def _plain(row: Row) -> Row:
-    found = {name: _value(row[name]) if name in ("input", "output") else row[name] for name in row}
+def _parse_texts(row: Row) -> Row:
+    found = {name: _parse_json_text(row[name]) if name in ("input", "output") else row[name] for name in row}
     if found.get("model") is None and "providedModelName" in found:  # what the v2 read calls it
         found["model"] = found["providedModelName"]
     if isinstance(found.get("metadata"), dict):
-        found["metadata"] = {key: _value(value) for key, value in found["metadata"].items()}
+        found["metadata"] = {key: _parse_json_text(value) for key, value in found["metadata"].items()}
     return found
 
 
-def _value(value: Any) -> Any:
+def _parse_json_text(value: Any) -> Any:
     """What a text holds, where that is a JSON object or list."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
@@ -104,5 +104,5 @@ def _value(value: Any) -> Any:
     return value
 
 
-def _first(name: str, rows: Iterable[Row]) -> Any:
+def _first_value(name: str, rows: Iterable[Row]) -> Any:
     return next((row[name] for row in rows if row.get(name)), None)

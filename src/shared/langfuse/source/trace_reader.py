@@ -23,10 +23,10 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 from shared.core.clock import parse_time
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.queries import ObservationQuery, Page, Row
-from shared.langfuse.source.read_spool import Outline, Progress, Spool, times
-from shared.langfuse.source.trace_builder import cut_keys, lacks_rows
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
+from shared.langfuse.source.read_spool import ReadProgress, Spool, TraceOutline, row_times
+from shared.langfuse.source.trace_builder import find_cut_keys, lacks_rows
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 
 _FEW = 50
@@ -42,14 +42,14 @@ _WRONG = timedelta(hours=1)
 """Clocks of those who send rows go wrong, but not by more: a time so far ahead of this run is none."""
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """All rows that the server has now of one trace or session."""
 
     id: str
     rows: Sequence[Row]
 
 
-class Latest(NamedTuple):
+class LatestTimes(NamedTuple):
     """When the newest row of some began and when the last one ended, in Unix seconds."""
 
     start: float
@@ -57,7 +57,7 @@ class Latest(NamedTuple):
 
 
 @dataclass
-class _Enough:
+class _LimitCheck:
     """Says when more than `limit` quiet things were read; rows come newest first, so that those are the newest. Few
     have the rest of their rows fetched by id; for more, `rest` seconds behind them are read too.
     """
@@ -71,19 +71,19 @@ class _Enough:
         self._count = 0
         self._until = float("-inf")
 
-    def reached(self, ids: Sequence[str], rows: Sequence[Row]) -> bool:
+    def is_reached(self, ids: Sequence[str], rows: Sequence[Row]) -> bool:
         if self.limit is None or not rows:
             return False
         if self._count <= self.limit:
             for name, row in zip(ids, rows, strict=True):
                 if name not in self._known:
-                    self._known[name] = times(row)[1] <= self.quiet
+                    self._known[name] = row_times(row)[1] <= self.quiet
                     self._count += self._known[name]
-            self._until = times(rows[-1])[0] - self.rest
-        return self._count > self.limit and (self.limit <= _FEW or times(rows[-1])[0] < self._until)
+            self._until = row_times(rows[-1])[0] - self.rest
+        return self._count > self.limit and (self.limit <= _FEW or row_times(rows[-1])[0] < self._until)
 
 
-class Gathering:
+class WindowReader:
     """One read of a window. `read` fills the spool, then `groups` gives what is in it; `by_session` says of what."""
 
     def __init__(
@@ -114,15 +114,15 @@ class Gathering:
         if "metadata" in params.fields:
             await self._find_long_keys()
         if self.by_session or params.tags or params.trace_name or params.level:
-            await self._pick()
+            await self._pick_ids()
         if not self._by_id:
-            wanted = frozenset(self._spool.picked()) if self._picky else None
+            wanted = frozenset(self._spool.picked_ids()) if self._is_selective else None
             query = self._query(params.groups)
-            await self._pour(
+            await self._fill_spool(
                 "rows", query, lambda row: row["traceId"] if not wanted or row["traceId"] in wanted else ""
             )
 
-    def groups(self) -> Iterator[Group]:
+    def groups(self) -> Iterator[RowGroup]:
         """What was found, newest first, each with all its rows; fetched a few at a time.
 
         Raises:
@@ -131,21 +131,21 @@ class Gathering:
         subjects = iter(self._subjects())
         size = min(_AT_ONCE, (self._params.limit or _AT_ONCE) + 1)
         while chunk := list(islice(subjects, size)):
-            yield from self._client.wait(self._whole_ones(chunk))
+            yield from self._client.wait(self._complete_all(chunk))
 
-    def latest(self, rows: Iterable[Row]) -> Latest:
+    def latest_times(self, rows: Iterable[Row]) -> LatestTimes:
         """Of the times that may be right; one row at least has begun."""
         most = (self._now + _WRONG).timestamp()
-        spans = [(start, end if end <= most else start) for start, end in map(times, rows) if start <= most]
-        return Latest(max(start for start, _ in spans), max(end for _, end in spans))
+        spans = [(start, end if end <= most else start) for start, end in map(row_times, rows) if start <= most]
+        return LatestTimes(max(start for start, _ in spans), max(end for _, end in spans))
 
-    def _subjects(self) -> Iterator[str | Outline]:
+    def _subjects(self) -> Iterator[str | TraceOutline]:
         if self._params.trace_ids is not None:
             return iter(dict.fromkeys(self._params.trace_ids))
-        return iter(self._spool.picked()) if self._by_id else self._spool.outlines()
+        return iter(self._spool.picked_ids()) if self._by_id else self._spool.outlines()
 
     @property
-    def _picky(self) -> bool:
+    def _is_selective(self) -> bool:
         return bool(self._params.tags or self._params.trace_name or self._params.level)
 
     def _query(self, fields: Sequence[str]) -> ObservationQuery:
@@ -157,11 +157,11 @@ class Gathering:
         query = replace(self._query(("metadata",)), since=self.low, until=self.high, page_size=_PROBED)
         async with aclosing(self._pages(query, None)) as pages:
             async for page in pages:
-                self._expand |= cut_keys(page.rows, self._expand)
+                self._expand |= find_cut_keys(page.rows, self._expand)
                 if page.rows:
                     return
 
-    async def _pick(self) -> None:
+    async def _pick_ids(self) -> None:
         params = self._params
         name = params.trace_name
         query = replace(self._query(("basic", "trace_context")), tags=params.tags or (), level=params.level)
@@ -173,13 +173,13 @@ class Gathering:
             wanted = name is None or not row.get("isRootObservation") or name in (row.get("traceName"), row.get("name"))
             return str(row.get("sessionId" if self.by_session else "traceId") or "") if wanted else ""
 
-        await self._pour("picked", query, picks)
-        self._by_id = self._by_id or len(self._spool.picked()) <= _FEW
+        await self._fill_spool("picked", query, picks)
+        self._by_id = self._by_id or len(self._spool.picked_ids()) <= _FEW
 
-    async def _pour(self, kind: str, query: ObservationQuery, name: Callable[[Row], str]) -> None:
+    async def _fill_spool(self, kind: str, query: ObservationQuery, name: Callable[[Row], str]) -> None:
         """Read every row of the window into the spool: what `name` calls it (nothing: it is left out)."""
         self._floor = self.low
-        enough = _Enough(self._params.limit, self.quiet, self._params.quiet_minutes * 60)
+        enough = _LimitCheck(self._params.limit, self.quiet, self._params.quiet_minutes * 60)
         for part in self._parts(kind):
             pages = self._pages(replace(query, since=part.low, until=part.high), part.resume)
             async with aclosing(pages):
@@ -191,47 +191,47 @@ class Gathering:
                         self._spool.add_rows(rows, place)
                     else:
                         self._spool.add_picked(ids, place)
-                    if enough.reached(ids, rows):
+                    if enough.is_reached(ids, rows):
                         self._floor = parse_time(page.rows[-1]["startTime"])
                         return
 
-    def _parts(self, kind: str) -> Iterable[Progress]:
+    def _parts(self, kind: str) -> Iterable[ReadProgress]:
         """What is to be read: the whole window, or the rest of an earlier read and what came since."""
         old = self._spool.progress(kind)
         if old is None:
-            return [Progress(self.low, self.low, self.high, None)]
+            return [ReadProgress(self.low, self.low, self.high, None)]
         parts = [] if old.resume is None else [old]
         if old.high < self.high:
             again = old.high - timedelta(minutes=self._params.look_back_minutes + self._params.quiet_minutes)
-            parts.append(Progress(old.covered, max(again, old.covered or again), self.high, None))
+            parts.append(ReadProgress(old.covered, max(again, old.covered or again), self.high, None))
         return parts
 
-    async def _whole_ones(self, subjects: Sequence[str | Outline]) -> list[Group]:
-        return list(await asyncio.gather(*map(self._whole, subjects)))
+    async def _complete_all(self, subjects: Sequence[str | TraceOutline]) -> list[RowGroup]:
+        return list(await asyncio.gather(*map(self._complete, subjects)))
 
-    async def _whole(self, subject: str | Outline) -> Group:
+    async def _complete(self, subject: str | TraceOutline) -> RowGroup:
         if isinstance(subject, str):
-            rows = await self._fetched(subject, self.low)
-            if not cut_keys(rows, self._expand):
-                return Group(subject, rows)
+            rows = await self._fetch_rows(subject, self.low)
+            if not find_cut_keys(rows, self._expand):
+                return RowGroup(subject, rows)
         else:
             rows = self._spool.rows(subject.id)
-            if self.latest(rows).end > self.quiet or not (self._reaches_out(subject) or self._lacks(rows)):
-                return Group(subject.id, rows)
-        name, since = (subject, self.low) if isinstance(subject, str) else (subject.id, _moment(subject.first))
-        self._expand |= cut_keys(rows, self._expand)
-        return Group(name, await self._fetched(name, since) or rows)
+            if self.latest_times(rows).end > self.quiet or not (self._reaches_out(subject) or self._lacks(rows)):
+                return RowGroup(subject.id, rows)
+        name, since = (subject, self.low) if isinstance(subject, str) else (subject.id, _from_unix(subject.first))
+        self._expand |= find_cut_keys(rows, self._expand)
+        return RowGroup(name, await self._fetch_rows(name, since) or rows)
 
-    def _reaches_out(self, trace: Outline) -> bool:
+    def _reaches_out(self, trace: TraceOutline) -> bool:
         """Whether rows of the trace may lie outside the window: before it, or behind one that ends in the past."""
         rest = self._params.quiet_minutes * 60
         early = self._floor is not None and trace.first < self._floor.timestamp() + rest
         return early or (self.high < self._now and trace.last > self.high.timestamp() - rest)
 
     def _lacks(self, rows: Sequence[Row]) -> bool:
-        return lacks_rows(rows) or bool(cut_keys(rows, self._expand))
+        return lacks_rows(rows) or bool(find_cut_keys(rows, self._expand))
 
-    async def _fetched(self, name: str, since: datetime | None) -> list[Row]:
+    async def _fetch_rows(self, name: str, since: datetime | None) -> list[Row]:
         """The rows of one trace or session, wherever they lie."""
         low = None if since is None else max(since - _LONGEST, datetime.min.replace(tzinfo=UTC) + _LONGEST)
         query = replace(self._query(self._params.groups), since=low, environments=())
@@ -242,11 +242,11 @@ class Gathering:
                 rows += page.rows
         return rows
 
-    def _pages(self, query: ObservationQuery, resume: str | None) -> AsyncGenerator[Page, None]:
-        return cast(AsyncGenerator[Page, None], self._client.observation_pages(query, resume))
+    def _pages(self, query: ObservationQuery, resume: str | None) -> AsyncGenerator[ObservationPage, None]:
+        return cast(AsyncGenerator[ObservationPage, None], self._client.observation_pages(query, resume))
 
 
-def goes_on(spool: Spool, low: datetime | None, high: datetime) -> bool:
+def can_resume(spool: Spool, low: datetime | None, high: datetime) -> bool:
     """Whether an earlier read in the spool may be gone on with: begun lately, and from no later on than this one."""
     for kind in ("picked", "rows"):
         old = spool.progress(kind)
@@ -258,5 +258,5 @@ def goes_on(spool: Spool, low: datetime | None, high: datetime) -> bool:
     return True
 
 
-def _moment(seconds: float) -> datetime:
+def _from_unix(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)

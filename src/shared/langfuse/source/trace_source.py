@@ -20,12 +20,12 @@ from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.extraction import LeftOut, extracted
 from shared.core.ports import Broken, Fetched, Notice, SourceContext
 from shared.core.records import DatasetItem
-from shared.langfuse.api.client import LangfuseClient, reached
-from shared.langfuse.api.queries import EXPERIMENTS, Row
+from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
+from shared.langfuse.api.read_queries import EXPERIMENTS, Row
 from shared.langfuse.http.connection import LangfuseSettings, Runtime
-from shared.langfuse.source.read_spool import Spool, times
+from shared.langfuse.source.read_spool import Spool, row_times
 from shared.langfuse.source.trace_builder import lacks_rows, session_record, trace_record
-from shared.langfuse.source.trace_reader import Gathering, Group, goes_on
+from shared.langfuse.source.trace_reader import RowGroup, WindowReader, can_resume
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 
 _NOTES = {
@@ -79,7 +79,7 @@ class LangfuseSource:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await reached(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        return await describe_server(LangfuseSettings.of(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
@@ -92,14 +92,14 @@ class LangfuseSource:
         """
         now, done = as_utc(now), False
         client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
-        spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._name()}.reading")
+        spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._spool_key()}.reading")
         try:
-            gathering = Gathering(client, self._params, spool, now, self._last)
-            if not goes_on(spool, gathering.low, gathering.high):
+            reader = WindowReader(client, self._params, spool, now, self._last)
+            if not can_resume(spool, reader.low, reader.high):
                 spool.forget()
-            yield from self._caught_up_with(now)
-            client.wait(gathering.read())
-            yield from self._ready(gathering, now)
+            yield from self._catch_up_notices(now)
+            client.wait(reader.read())
+            yield from self._yield_ready(reader, now)
             done = True
         except TransientError as error:
             raise SourceError(f"source {self.key}: {error}; run again later: the next run leaves no gap") from error
@@ -112,18 +112,18 @@ class LangfuseSource:
             client.close()
             spool.close(keep=not done)
 
-    def _ready(self, gathering: Gathering, now: datetime) -> Iterator[Fetched]:
+    def _yield_ready(self, reader: WindowReader, now: datetime) -> Iterator[Fetched]:
         left: Counter[str] = Counter()
         given = behind = 0
-        for group in gathering.groups():
-            why = self._not_yet(group, gathering, now)
+        for group in reader.groups():
+            why = self._deferral_reason(group, reader, now)
             if why:
                 left[why] += 1
-                behind = max(behind, self._behind(group, gathering, now) if why == "long" else 0)
-                yield from _left(group, why)
+                behind = max(behind, self._extra_seconds(group, reader, now) if why == "long" else 0)
+                yield from _deferred_items(group, why)
                 continue
-            record = session_record(group.id, group.rows) if gathering.by_session else trace_record(group.rows)
-            if self._experimental(record):
+            record = session_record(group.id, group.rows) if reader.by_session else trace_record(group.rows)
+            if self._is_experiment(record):
                 continue
             if self._params.trace_name not in (None, record.get("name")):
                 yield LeftOut(
@@ -134,7 +134,7 @@ class LangfuseSource:
                 left["limit"] += 1
                 break
             given += 1
-            yield self._extracted(record)
+            yield self._extract(record)
         back, quiet = self._params.look_back_minutes, self._params.quiet_minutes
         for why, text in _NOTES.items():
             if left[why]:
@@ -142,7 +142,7 @@ class LangfuseSource:
                 told = text.format(**words, quiet=quiet, back=back)
                 yield Notice(told, cut=why == "limit", behind=behind if why == "long" else 0)
 
-    def _caught_up_with(self, now: datetime) -> Iterator[Notice]:
+    def _catch_up_notices(self, now: datetime) -> Iterator[Notice]:
         """What must be told of a window that begins earlier than it says, because runs were missed."""
         usual, reached = self._params.span(now)[0], self._params.span(now, self._last)[0]
         counts = self._params.by_clock and self._params.limit is None
@@ -155,39 +155,39 @@ class LangfuseSource:
         elif usual - reached > _TOLD:
             yield Notice(f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap")
 
-    def _experimental(self, record: Row) -> bool:
+    def _is_experiment(self, record: Row) -> bool:
         """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
         asked = self._params.environments or self._params.trace_ids
         return record.get("environment") == EXPERIMENTS and not asked
 
-    def _not_yet(self, group: Group, gathering: Gathering, now: datetime) -> str:
+    def _deferral_reason(self, group: RowGroup, reader: WindowReader, now: datetime) -> str:
         """Why the group is not given to the extractor now; empty when it is."""
-        spans = [times(row) for row in group.rows]
-        low, high = gathering.low, gathering.high.timestamp()
+        spans = [row_times(row) for row in group.rows]
+        low, high = reader.low, reader.high.timestamp()
         if not any((low is None or first >= low.timestamp()) and first < high for first, _ in spans):
             return "not there"
-        comes_again = self._behind(group, gathering, now) <= 0
-        if gathering.latest(group.rows).end > gathering.quiet:
+        comes_again = self._extra_seconds(group, reader, now) <= 0
+        if reader.latest_times(group.rows).end > reader.quiet:
             return "not quiet" if comes_again or not self._params.by_clock else "long"
         return "lacking" if comes_again and lacks_rows(group.rows) else ""
 
-    def _behind(self, group: Group, gathering: Gathering, now: datetime) -> int:
+    def _extra_seconds(self, group: RowGroup, reader: WindowReader, now: datetime) -> int:
         """So many seconds earlier than now the next window must begin to hold the group, look-back included."""
         back = timedelta(minutes=self._params.look_back_minutes)
-        return ceil((now - back).timestamp() - gathering.latest(group.rows).start)
+        return ceil((now - back).timestamp() - reader.latest_times(group.rows).start)
 
-    def _extracted(self, record: Row) -> DatasetItem | Broken | LeftOut:
+    def _extract(self, record: Row) -> DatasetItem | Broken | LeftOut:
         found = extracted(self._context.extract, record, record["id"])
         return (
             Broken(f"{self._params.items.removesuffix('s')} {record['id']}", found) if isinstance(found, str) else found
         )
 
-    def _name(self) -> str:
+    def _spool_key(self) -> str:
         """The same for every read of the same rows by the same source: what is put aside belongs to it."""
         asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
         return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
 
 
-def _left(group: Group, why: str) -> list[LeftOut]:
+def _deferred_items(group: RowGroup, why: str) -> list[LeftOut]:
     """What is stored of a group that is left to a later run; nothing of one that is not there."""
     return [LeftOut(group.id, _LATER[why], later=True)] if why in _LATER else []

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from shared.core.clock import as_utc
-from shared.langfuse.api.queries import Level
+from shared.langfuse.api.read_queries import ObservationLevel
 from shared.langfuse.http.connection import Connection, Count
 
-Group = Literal["basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"]
+FieldGroup = Literal["basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"]
 
 
 def _iso_time(value: object) -> object:
@@ -53,7 +53,7 @@ class LangfuseSourceParams(Connection):
     trace_name: str | None = Field(default=None, min_length=1, description="Only traces of this name.")
     environment: str | Names | None = Field(default=None, description="Only this environment, or these.")
     trace_ids: Names | None = Field(default=None, description="Only these traces.")
-    level: Level | None = Field(default=None, description="Only traces with an observation of this level.")
+    level: ObservationLevel | None = Field(default=None, description="Only traces with an observation of this level.")
     quiet_minutes: Minutes = Field(default=10.0, description="A trace is taken when nothing came for so long.")
     look_back_minutes: Minutes = Field(
         default=60.0, description="The window begins so much earlier, for rows that come late."
@@ -62,7 +62,7 @@ class LangfuseSourceParams(Connection):
         default=30.0, description="A window that goes by the clock begins no later than the last run, so far back."
     )
     limit: Count | None = Field(default=None, description="At most so many items: the newest of the window.")
-    fields: list[Group] = Field(
+    fields: list[FieldGroup] = Field(
         default=["io", "metadata", "model", "usage", "prompt", "metrics"],
         description="Field groups to read; basic and trace_context always come.",
     )

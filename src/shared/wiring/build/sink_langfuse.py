@@ -9,12 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import Field
 
 from shared.core.registry import hint
-from shared.langfuse.api.client import LangfuseClient
-from shared.langfuse.api.score_body import wrong_environment
+from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_score import find_environment_problem
 from shared.langfuse.http.connection import Connection, LangfuseSettings, Seconds
-from shared.langfuse.sink.experiment_messages import ExperimentPlan, Packer
-from shared.langfuse.sink.experiment_sink import LangfuseExperiments
-from shared.langfuse.sink.score_messages import Marking
+from shared.langfuse.sink.build_experiment import ExperimentBuilder, ExperimentPlan
+from shared.langfuse.sink.build_scores import ScoreContext
+from shared.langfuse.sink.experiment_sink import LangfuseExperimentSink
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
 from shared.langfuse.source.dataset_source import LangfuseDatasetSource
 from shared.langfuse.source.trace_source import LangfuseSource
@@ -61,7 +61,7 @@ def langfuse_sink(making: BuildContext) -> LangfuseSink | None:
     return LangfuseSink(client, _marking(making, params), params.lost_after_minutes * 60)
 
 
-def experiment_sink(making: BuildContext) -> LangfuseExperiments | None:
+def experiment_sink(making: BuildContext) -> LangfuseExperimentSink | None:
     """The sink of experiments, where the block asks for it."""
     asked = _asked(making)
     found = None if asked is None else _open(making)
@@ -84,7 +84,9 @@ def experiment_sink(making: BuildContext) -> LangfuseExperiments | None:
         update_items=asked.update_existing_items,
         scores_elsewhere=making.publishing.push_to_langfuse,
     )
-    return LangfuseExperiments(client, Packer(plan, _marking(making, params)), params.lost_after_minutes * 60)
+    return LangfuseExperimentSink(
+        client, ExperimentBuilder(plan, _marking(making, params)), params.lost_after_minutes * 60
+    )
 
 
 def _asked(making: BuildContext) -> Experiment | None:
@@ -142,18 +144,18 @@ def _reached(making: BuildContext, own: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def _marking(making: BuildContext, params: LangfusePublishing) -> Marking:
+def _marking(making: BuildContext, params: LangfusePublishing) -> ScoreContext:
     """What all scores carry: the same for both sinks, because they may put the same score on a trace."""
     asked = making.publishing.experiment
     environment = params.environment or making.config.environment or making.around.settings.environment or None
-    wrong = environment and wrong_environment(environment)
+    wrong = environment and find_environment_problem(environment)
     if wrong:
         own = f"{wrong}; set publishing.langfuse.environment"
         where = ("publishing", "langfuse", "environment") if params.environment else ("environment",)
         if own not in making.shared:  # both sinks ask
             making.checker.problem(where, own)
         making.shared[own] = True
-    return Marking(params.project, environment, tuple(asked.tags) if asked is not None and asked.enabled else ())
+    return ScoreContext(params.project, environment, tuple(asked.tags) if asked is not None and asked.enabled else ())
 
 
 def _sessions(making: BuildContext) -> None:

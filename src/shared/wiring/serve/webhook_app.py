@@ -21,10 +21,10 @@ from shared.core.errors import StoreError
 from shared.core.state.webhook_deliveries import Deliveries, Delivery
 from shared.database.engine.database import Database, open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
-from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, Channel, message
-from shared.langfuse.receiver.delivery_queue import Intake
+from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, Channel, describe_change
+from shared.langfuse.receiver.delivery_queue import DeliveryQueue
 from shared.langfuse.receiver.notify_url import NotifyUrl
-from shared.langfuse.receiver.webhook_receiver import CutOff, Incoming, Receiver, Rules
+from shared.langfuse.receiver.webhook_receiver import CutOff, IncomingRequest, ReceiverSettings, WebhookReceiver
 from shared.slack.notify import SlackNotifier, SlackSettings
 from shared.telemetry.webhook_metrics import CONTENT_TYPE, WebhookMeters
 from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
@@ -73,7 +73,7 @@ class WebhookService:
         self._database = database
         self._meters = WebhookMeters()
         self._deliveries: Deliveries = SqlDeliveries(database)
-        self._listeners = _Listeners.of(settings)
+        self._listeners = _Listeners.from_settings(settings)
         self._announcer = Announcer(
             self._deliveries,
             self._listeners.channels,
@@ -81,9 +81,9 @@ class WebhookService:
             utc_now,
             self._meters.told,
         )
-        self._intake = Intake(self._store)
-        rules = Rules(settings.secret.get_secret_value().strip(), settings.older_body, settings.max_bytes)
-        self._receiver = Receiver(rules, self._intake, time.time)
+        self._intake = DeliveryQueue(self._store)
+        rules = ReceiverSettings(settings.secret.get_secret_value().strip(), settings.older_body, settings.max_bytes)
+        self._receiver = WebhookReceiver(rules, self._intake, time.time)
         self._counting: asyncio.Task[Mapping[str, int] | None] | None = None
 
     def start(self) -> None:
@@ -102,7 +102,7 @@ class WebhookService:
         self.start()  # a server that asks for no start-up still tells
         began = time.perf_counter()
         headers = request.headers
-        incoming = Incoming(headers.get("x-langfuse-signature"), headers.get("content-length"), _body(request))
+        incoming = IncomingRequest(headers.get("x-langfuse-signature"), headers.get("content-length"), _body(request))
         answer = await self._receiver.receive(incoming)
         if answer.outcome == "accepted":
             self._announcer.wake()
@@ -153,7 +153,7 @@ class _Listeners:
     slack: SlackNotifier | None
 
     @classmethod
-    def of(cls, settings: WebhookSettings) -> _Listeners:
+    def from_settings(cls, settings: WebhookSettings) -> _Listeners:
         notify = slack = None
         if url := settings.notify_url.get_secret_value():
             secret = settings.notify_secret.get_secret_value()
@@ -173,7 +173,7 @@ class _Listeners:
         if (slack := self.slack) is not None:
 
             async def post(delivery: Delivery) -> None:
-                await slack.notify(*message(delivery))
+                await slack.notify(*describe_change(delivery))
 
             found["slack"] = post
         return found

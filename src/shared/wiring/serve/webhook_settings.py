@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.core.errors import ConfigError
-from shared.langfuse.receiver.signatures import WINDOW
+from shared.langfuse.receiver.verify_signature import WINDOW
 from shared.slack.notify import API
 
 _SHORTEST_KEEP = 2 * WINDOW
@@ -19,7 +19,7 @@ _SHORTEST_KEEP = 2 * WINDOW
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-def _named(variable: str, default: Any) -> Any:
+def _from_variable(variable: str, default: Any) -> Any:
     return Field(default, validation_alias=variable)
 
 
@@ -30,20 +30,20 @@ class WebhookSettings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    secret: SecretStr = _named("LANGFUSE_WEBHOOK_SECRET", SecretStr(""))
-    older_body: bool = _named("LANGFUSE_WEBHOOK_OLDER_BODY", False)
-    max_bytes: Annotated[int, Field(ge=1024)] = _named("LANGFUSE_WEBHOOK_MAX_BYTES", 1_048_576)
-    keep: Annotated[float, Field(ge=_SHORTEST_KEEP, allow_inf_nan=False)] = _named(
+    secret: SecretStr = _from_variable("LANGFUSE_WEBHOOK_SECRET", SecretStr(""))
+    older_body: bool = _from_variable("LANGFUSE_WEBHOOK_OLDER_BODY", False)
+    max_bytes: Annotated[int, Field(ge=1024)] = _from_variable("LANGFUSE_WEBHOOK_MAX_BYTES", 1_048_576)
+    keep: Annotated[float, Field(ge=_SHORTEST_KEEP, allow_inf_nan=False)] = _from_variable(
         "LANGFUSE_WEBHOOK_KEEP_SECONDS", 86_400.0
     )
-    notify_url: SecretStr = _named("LANGFUSE_WEBHOOK_NOTIFY_URL", SecretStr(""))
-    notify_secret: SecretStr = _named("LANGFUSE_WEBHOOK_NOTIFY_SECRET", SecretStr(""))
-    tries: Annotated[int, Field(ge=1)] = _named("LANGFUSE_WEBHOOK_NOTIFY_TRIES", 10)
-    lease: Positive = _named("LANGFUSE_WEBHOOK_LEASE_SECONDS", 60.0)
-    slack_channel: str = _named("LANGFUSE_SLACK_CHANNEL_ID", "")
-    slack_token: SecretStr = _named("SLACK_BOT_TOKEN", SecretStr(""))
-    slack_api: str = _named("SLACK_API_URL", API)
-    state: str = _named("TRUELINE_STATE", "data/state/trueline.db")
+    notify_url: SecretStr = _from_variable("LANGFUSE_WEBHOOK_NOTIFY_URL", SecretStr(""))
+    notify_secret: SecretStr = _from_variable("LANGFUSE_WEBHOOK_NOTIFY_SECRET", SecretStr(""))
+    tries: Annotated[int, Field(ge=1)] = _from_variable("LANGFUSE_WEBHOOK_NOTIFY_TRIES", 10)
+    lease: Positive = _from_variable("LANGFUSE_WEBHOOK_LEASE_SECONDS", 60.0)
+    slack_channel: str = _from_variable("LANGFUSE_SLACK_CHANNEL_ID", "")
+    slack_token: SecretStr = _from_variable("SLACK_BOT_TOKEN", SecretStr(""))
+    slack_api: str = _from_variable("SLACK_API_URL", API)
+    state: str = _from_variable("TRUELINE_STATE", "data/state/trueline.db")
 
     @field_validator("notify_url")
     @classmethod
@@ -54,7 +54,7 @@ class WebhookSettings(BaseSettings):
         return value
 
 
-class _Given(WebhookSettings):
+class _MappingSettings(WebhookSettings):
     """The same from values alone."""
 
     @classmethod
@@ -73,7 +73,7 @@ def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSetting
     """
     try:
         given = {name: value for name, value in (environ or {}).items() if value}
-        found = WebhookSettings() if environ is None else _Given(**given)  # type: ignore[arg-type]  # by their aliases
+        found = WebhookSettings() if environ is None else _MappingSettings(**given)  # type: ignore[arg-type]  # by their aliases
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)
         raise ConfigError(*(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)) from None

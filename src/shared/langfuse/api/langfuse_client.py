@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 from shared.core.event_loops import Portal
 from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
 from shared.langfuse.api.dataset_api import Datasets
+from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
 from shared.langfuse.api.legacy_api import LegacyReads
-from shared.langfuse.api.observation_pages import Place, pages, v2_page
+from shared.langfuse.api.observation_pages import PagePosition, fetch_v2_page, read_pages
 from shared.langfuse.api.otlp_spans import Spans
-from shared.langfuse.api.pagination import following, listed
+from shared.langfuse.api.pagination import parse_page, read_cursor_pages
+from shared.langfuse.api.post_scores import ScorePoster
 from shared.langfuse.api.prompt_api import Prompts
-from shared.langfuse.api.queries import ObservationQuery, Page, Row, ScoreQuery
-from shared.langfuse.api.score_body import Outcome, Score
-from shared.langfuse.api.score_posting import Posting
+from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row, ScoreQuery
 from shared.langfuse.http.connection import LangfuseSettings, Runtime
 from shared.langfuse.http.langfuse_errors import Unserved
 from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
@@ -47,7 +47,7 @@ class LangfuseClient:
         self._transport = Transport(settings, self._runtime)
         self._probe = Probe(self._transport)
         self._legacy = LegacyReads(self._transport)
-        self._posting = Posting(self._transport, self._probe, self.read_scores)
+        self._posting = ScorePoster(self._transport, self._probe, self.read_scores)
         self._portal = Portal("langfuse")
         self.prompts = Prompts(self._transport)
         self.datasets = Datasets(self._transport)
@@ -88,7 +88,9 @@ class LangfuseClient:
             for row in page.rows:
                 yield row
 
-    async def observation_pages(self, query: ObservationQuery, resume: str | None = None) -> AsyncIterator[Page]:
+    async def observation_pages(
+        self, query: ObservationQuery, resume: str | None = None
+    ) -> AsyncIterator[ObservationPage]:
         """The pages of a query. `resume` is that of a page read before: the read goes on behind it.
 
         Raises:
@@ -97,14 +99,14 @@ class LangfuseClient:
         """
         if await self._probe.reads() == "v2":
 
-            async def fetch(query: ObservationQuery, place: Place) -> tuple[list[Row], str | None]:
-                return await v2_page(self._transport, query, place)
+            async def fetch(query: ObservationQuery, position: PagePosition) -> tuple[list[Row], str | None]:
+                return await fetch_v2_page(self._transport, query, position)
         else:
-            fetch = self._legacy.page
-        async for page in pages(query, fetch, self._runtime, resume):
+            fetch = self._legacy.fetch_page
+        async for page in read_pages(query, fetch, self._runtime, resume):
             yield page
 
-    async def post_scores(self, scores: Iterable[Score]) -> list[Outcome]:
+    async def post_scores(self, scores: Iterable[LangfuseScore]) -> list[SendOutcome]:
         """Send scores and say of each what became of it, in their order. See `scores.Outcome`.
 
         Raises:
@@ -112,11 +114,11 @@ class LangfuseClient:
         """
         return await self._posting.post(scores)
 
-    async def stored_scores(self, scores: Sequence[Score]) -> set[tuple[str, str, str]]:
+    async def stored_scores(self, scores: Sequence[LangfuseScore]) -> set[tuple[str, str, str]]:
         """The identities (`Score.identity`) of those that can be read back as they were sent. Scores become readable
         some seconds after they were accepted.
         """
-        return await self._posting.stored(scores)
+        return await self._posting.find_stored(scores)
 
     async def read_scores(self, query: ScoreQuery) -> AsyncIterator[Row]:
         """Every score of a query, with `subject` (`kind`, `id`), comment, metadata, and who gave it where known."""
@@ -128,7 +130,7 @@ class LangfuseClient:
         for start in range(0, max(1, len(query.ids)), _SCORE_IDS):
             if query.ids:
                 params["id"] = ",".join(query.ids[start : start + _SCORE_IDS])
-            async for row in following(self._transport, "/api/public/v3/scores", "general", params):
+            async for row in read_cursor_pages(self._transport, "/api/public/v3/scores", "general", params):
                 yield row
 
     async def delete_score(self, score_id: str) -> None:
@@ -143,7 +145,7 @@ class LangfuseClient:
             ConfigError: for keys that belong to none.
         """
         call = Call("GET", "/api/public/projects")
-        projects, _ = listed((await self._transport.ask(call)).data, call.path, ("id",))
+        projects, _ = parse_page((await self._transport.ask(call)).data, call.path, ("id",))
         if not projects:
             raise Unserved(f"{self._transport.settings.base_url}: these keys belong to no project")
         return str(projects[0]["id"])
@@ -172,7 +174,7 @@ class LangfuseClient:
             self._portal.close()
 
 
-async def reached(settings: LangfuseSettings, runtime: Runtime) -> str:
+async def describe_server(settings: LangfuseSettings, runtime: Runtime) -> str:
     """What a source finds when it asks its server: that it is there, whose keys these are, and how it is read.
 
     Raises:

@@ -63,18 +63,18 @@ def verify(secret: str, header: str, body: bytes, now: float, window: float = WI
     """
     if not secret:
         raise ConfigError("no webhook secret is set; without it anybody could send a delivery, so none is taken")
-    signature = timely(header, now, window)
-    check(secret, signature, body)
+    signature = check_header(header, now, window)
+    check_body(secret, signature, body)
     return signature
 
 
-def timely(header: str, now: float, window: float = WINDOW) -> Signature:
+def check_header(header: str, now: float, window: float = WINDOW) -> Signature:
     """The first half of `verify`: what can be told before the body has come.
 
     Raises:
         Forged: for a header of another form, or a time outside the window.
     """
-    signature = _parts(header)
+    signature = _parse_header(header)
     if abs(now - int(signature.at)) > window:
         raise Forged(
             f"the signature's time is {int(signature.at) - now:+.0f} s from ours; at most {window:.0f} s are taken"
@@ -82,13 +82,13 @@ def timely(header: str, now: float, window: float = WINDOW) -> Signature:
     return signature
 
 
-def check(secret: str, signature: Signature, body: bytes) -> None:
+def check_body(secret: str, signature: Signature, body: bytes) -> None:
     """The second half of `verify`.
 
     Raises:
         Forged: when the body was not signed with the secret.
     """
-    right = _signed(secret, signature.at, body)
+    right = _compute_signature(secret, signature.at, body)
     # every value is compared, so that the time taken tells nothing
     if not any([hmac.compare_digest(right, each) for each in signature.given]):
         raise Forged("the signature is not that of this body; is the secret the webhook's own?")
@@ -96,10 +96,10 @@ def check(secret: str, signature: Signature, body: bytes) -> None:
 
 def sign(secret: str, body: bytes, at: int) -> str:
     """The header's value for a body of ours, at a time in Unix seconds."""
-    return f"t={at},v1={_signed(secret, str(at), body)}"
+    return f"t={at},v1={_compute_signature(secret, str(at), body)}"
 
 
-def prompt_event(body: bytes, older: bool = False, at: str = "") -> PromptEvent | None:
+def parse_prompt_event(body: bytes, older: bool = False, at: str = "") -> PromptEvent | None:
     """What a verified body tells; None for a type that does not concern prompts: answer 200 and ignore it.
 
     With `older` the body `{"event": "prompt.updated", "data": {"name": ...}}` is read too. It has no id: that becomes
@@ -115,29 +115,29 @@ def prompt_event(body: bytes, older: bool = False, at: str = "") -> PromptEvent 
     if not isinstance(data, dict):
         raise Unreadable(f"expected a JSON object, found {type(data).__name__}")
     if older and "type" not in data and str(data.get("event", "")).startswith("prompt."):
-        return _older(body, data, at)
+        return _parse_older_body(body, data, at)
     if data.get("type") != "prompt-version":
         return None
     prompt = data.get("prompt")
     name = prompt.get("name") if isinstance(prompt, dict) else None
-    if not (_usable(name, _LONGEST_NAME) and _usable(data.get("id"), _LONGEST_ID)):
+    if not (_is_usable_key(name, _LONGEST_NAME) and _is_usable_key(data.get("id"), _LONGEST_ID)):
         raise Unreadable("a prompt-version event needs `id` and `prompt.name`")
     version = prompt.get("version") if isinstance(prompt, dict) else None
     return PromptEvent(data["id"], _action(data.get("action")), str(name), _version(version))
 
 
-def _older(body: bytes, data: dict[str, Any], at: str) -> PromptEvent:
+def _parse_older_body(body: bytes, data: dict[str, Any], at: str) -> PromptEvent:
     inner = data.get("data")
     told: dict[str, Any] = inner if isinstance(inner, dict) else {}
     prompt = told.get("prompt")
     name = told.get("name") or (prompt.get("name") if isinstance(prompt, dict) else None)
-    if not _usable(name, _LONGEST_NAME):
+    if not _is_usable_key(name, _LONGEST_NAME):
         raise Unreadable("an event of the older form needs `data.name` or `data.prompt.name`")
     made = hashlib.sha256(at.encode() + b"." + body).hexdigest()
     return PromptEvent(made, _action(data["event"].partition(".")[2]), str(name), _version(told.get("promptVersion")))
 
 
-def _usable(text: object, longest: int) -> bool:
+def _is_usable_key(text: object, longest: int) -> bool:
     """Whether this can be a key in every database: Postgres takes no NUL, and its indexes no long texts."""
     return isinstance(text, str) and 0 < len(text) <= longest and "\0" not in text
 
@@ -150,11 +150,11 @@ def _version(value: object) -> int | None:
     return value if type(value) is int and 0 < value < _LARGEST_VERSION else None
 
 
-def _signed(secret: str, at: str, body: bytes) -> str:
+def _compute_signature(secret: str, at: str, body: bytes) -> str:
     return hmac.new(secret.encode(), at.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
-def _parts(header: str) -> Signature:
+def _parse_header(header: str) -> Signature:
     if not header:
         raise Forged("there is no signature")
     pairs = [each.strip().partition("=") for each in header[: _LONGEST_HEADER + 1].split(",")]

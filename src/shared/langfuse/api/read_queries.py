@@ -17,13 +17,15 @@ EXPERIMENTS = "sdk-experiment"
 Row = dict[str, Any]
 """One observation or score, with the field names of Langfuse's API."""
 
-GROUPS = frozenset({"core", "basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"})
+FIELD_GROUPS = frozenset(
+    {"core", "basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"}
+)
 """Field groups of an observation; `core` always comes. Ask for few: they decide how long a read takes."""
 
-Type = Literal[
+ObservationType = Literal[
     "SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"
 ]
-Level = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
+ObservationLevel = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class ObservationQuery:
     fields: Sequence[str] = ("core", "basic")
     trace_id: str | None = None
     name: str | None = None
-    type: Type | None = None
-    level: Level | None = None
+    type: ObservationType | None = None
+    level: ObservationLevel | None = None
     environments: Sequence[str] = ()
     user_id: str | None = None
     session_id: str | None = None
@@ -55,14 +57,16 @@ class ObservationQuery:
     first_window: float | None = None
 
     def __post_init__(self) -> None:
-        unknown = set(self.fields) - GROUPS
+        unknown = set(self.fields) - FIELD_GROUPS
         if unknown:
-            raise ConfigError(f"fields: unknown group {sorted(unknown)[0]!r}; expected of: {', '.join(sorted(GROUPS))}")
+            raise ConfigError(
+                f"fields: unknown group {sorted(unknown)[0]!r}; expected of: {', '.join(sorted(FIELD_GROUPS))}"
+            )
         if not 1 <= self.page_size <= 1000:
             raise ConfigError(f"page_size: found {self.page_size}; expected 1 to 1000")
 
     @property
-    def plain(self) -> dict[str, str]:
+    def simple_params(self) -> dict[str, str]:
         """The conditions that are parameters of their own."""
         found = {"traceId": self.trace_id, "name": self.name, "type": self.type, "level": self.level}
         found |= {"userId": self.user_id, "sessionId": self.session_id, "version": self.version}
@@ -79,7 +83,7 @@ class ObservationQuery:
         times = {name: iso(value) for name, value in bounds.items() if value is not None}
         if self.tags or self.where:
             return {**found, "filter": json.dumps(self._conditions(since, until)), **times}
-        found |= self.plain | times
+        found |= self.simple_params | times
         if self.root_only:
             found["isRootObservation"] = "true"
         if self.environments:
@@ -88,7 +92,8 @@ class ObservationQuery:
 
     def _conditions(self, since: datetime | None, until: datetime | None) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = [
-            {"type": "string", "column": name, "operator": "=", "value": value} for name, value in self.plain.items()
+            {"type": "string", "column": name, "operator": "=", "value": value}
+            for name, value in self.simple_params.items()
         ]
         for sign, moment in ((">=", since), ("<", until)):
             if moment is not None:
@@ -105,7 +110,7 @@ class ObservationQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ObservationPage:
     """Rows of one answer, newest first (none in a window without any), and where to go on: a text that may be stored,
     None at the end.
     """

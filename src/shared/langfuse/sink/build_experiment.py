@@ -23,8 +23,14 @@ from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
 from shared.core.state.outbox import Message, Packed
-from shared.langfuse.api.score_body import Score, score_id
-from shared.langfuse.sink.score_messages import About, Marking, Packing, sendable, subject_of
+from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
+from shared.langfuse.sink.build_scores import (
+    MessageBuilder,
+    ScoreContext,
+    ScoreSubject,
+    find_subject,
+    replace_lone_surrogates,
+)
 
 _INPUT = (
     *("query", "conversation", "retrieved_content", "negatives", "acceptance_criteria", "expected_tools"),
@@ -52,11 +58,11 @@ class ExperimentPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Packer:
+class ExperimentBuilder:
     """Makes the messages of one plan."""
 
     plan: ExperimentPlan
-    marking: Marking
+    context: ScoreContext
 
     def run_name(self, run: RunReport) -> str:
         """The name of the experiment's run."""
@@ -64,10 +70,10 @@ class Packer:
 
     def pack(self, batch: Batch) -> Packed:
         """The items and scores of a batch."""
-        packing = Packing(batch, self.marking)
+        builder = MessageBuilder(batch, self.context)
         for result in batch.results:
-            self._item(packing, result)
-        return packing.packed()
+            self._add_item(builder, result)
+        return builder.build()
 
     def pack_run(self, run: RunReport) -> Packed:
         """The estimates of a run that has ended, as scores of the experiment."""
@@ -75,22 +81,22 @@ class Packer:
         for each in run.estimates:
             if each.inspection or (self.plan.metrics and each.label not in self.plan.metrics):
                 continue
-            for name, value, comment in _figures(each):
-                key = score_id(self.marking.project, "experiment run", self.plan.dataset, run.run_id, name)
-                score = Score(key, name, value, run.started_at, experiment_id="-", comment=comment)
-                score = replace(score, metadata=_run_metadata(run, each), environment=self.marking.environment)
+            for name, value, comment in _estimate_figures(each):
+                key = score_id(self.context.project, "experiment run", self.plan.dataset, run.run_id, name)
+                score = LangfuseScore(key, name, value, run.started_at, experiment_id="-", comment=comment)
+                score = replace(score, metadata=_run_metadata(run, each), environment=self.context.environment)
                 found.append(Message(key, "", self._body("run", run) | {"score": score.body()}, each.label))
         return Packed(tuple(found))
 
-    def _item(self, packing: Packing, result: ItemResult) -> None:
-        item, batch = result.item, packing.batch
-        given = input_of(item)
+    def _add_item(self, builder: MessageBuilder, result: ItemResult) -> None:
+        item, batch = result.item, builder.batch
+        given = item_input(item)
         if given is None:
-            packing.skip(item, "", "the item has no input")
+            builder.skip(item, "", "the item has no input")
             return
         scope = ("experiment", self.plan.dataset, self.plan.run_name or str(batch.stream))
         source = batch.stream.source_key
-        key = score_id(self.marking.project, *scope, source, item.id)
+        key = score_id(self.context.project, *scope, source, item.id)
         linked = bool(item.trace_id) and (self.plan.link_to_traces or self.plan.score_on_runtime_traces)
         span = sha256(key.encode()).hexdigest()[:16]
         trace = item.trace_id if linked and item.trace_id else sha256(f"trace {key}".encode()).hexdigest()[:32]
@@ -99,35 +105,39 @@ class Packer:
         body = self._body("item", batch.run) | {
             **{
                 "item": self._dataset_item(item, given, source),
-                "output": _output(item),
+                "output": _item_output(item),
                 "linked": linked,
                 "trace": trace,
             },
             **{"span": span, "parent": item.observation_id if linked else None, "start": iso(start)},
-            **{"end": iso(_end(start, item.latency)), "environment": self.marking.environment},
-            **{"tags": list(self.marking.tags), "monitor": batch.run.monitor, "run_id": batch.run.run_id},
-            "evaluations": [_evaluation(each) for each in scores] if self.plan.trace_metrics else [],
+            **{"end": iso(_end_time(start, item.latency)), "environment": self.context.environment},
+            **{"tags": list(self.context.tags), "monitor": batch.run.monitor, "run_id": batch.run.run_id},
+            "evaluations": [_evaluation_body(each) for each in scores] if self.plan.trace_metrics else [],
         }
-        packing.messages.append(Message(key, item.id, sendable(body)))
+        builder.messages.append(Message(key, item.id, replace_lone_surrogates(body)))
         for made in scores:
             if not math.isfinite(made.value):
-                packing.skip(item, made.label, f"the score is no number ({made.value})")
+                builder.skip(item, made.label, f"the score is no number ({made.value})")
                 continue
             about, own = self._subject(item, made, trace, span, linked)
-            if about == subject_of(item) and not own and self.plan.scores_elsewhere:
+            if about == find_subject(item) and not own and self.plan.scores_elsewhere:
                 continue
-            packing.add(packing.score(item, made, about, *(scope if own else ())), item, made.label, kind="score")
+            builder.add(builder.build_score(item, made, about, *(scope if own else ())), item, made.label, kind="score")
 
-    def _subject(self, item: DatasetItem, made: MetricScore, trace: str, span: str, linked: bool) -> tuple[About, bool]:
+    def _subject(
+        self, item: DatasetItem, made: MetricScore, trace: str, span: str, linked: bool
+    ) -> tuple[ScoreSubject, bool]:
         """What a score is put on, and whether that belongs to this experiment alone."""
         runtime = (made.signals or {}).get("trace_id") if self.plan.score_on_runtime_traces else None
         if isinstance(runtime, str) and runtime:
-            return About(runtime), True
-        return (About(trace, item.observation_id or None), False) if linked else (About(trace, span), True)
+            return ScoreSubject(runtime), True
+        return (
+            (ScoreSubject(trace, item.observation_id or None), False) if linked else (ScoreSubject(trace, span), True)
+        )
 
     def _body(self, kind: str, run: RunReport) -> dict[str, Any]:
         return {
-            **{"project": self.marking.project, "kind": kind, "dataset": self.plan.dataset},
+            **{"project": self.context.project, "kind": kind, "dataset": self.plan.dataset},
             **{"run": self.run_name(run), "description": self.plan.description},
             **{"metadata": plain(self.plan.run_metadata), "update": self.plan.update_items},
         }
@@ -140,24 +150,24 @@ class Packer:
         }
 
 
-def input_of(item: DatasetItem) -> Any:
+def item_input(item: DatasetItem) -> Any:
     """What an item's application was given: the query alone as a text, more as an object of the item's own fields."""
     found = {name: value for name, value in item.to_dict().items() if name in _INPUT}
     return found["query"] if found.keys() == {"query"} else found or None
 
 
-def _output(item: DatasetItem) -> Any:
+def _item_output(item: DatasetItem) -> Any:
     return item.actual_output if item.actual_output is not None else plain(item.additional_output) or None
 
 
-def _end(start: datetime, seconds: float | None) -> datetime:
+def _end_time(start: datetime, seconds: float | None) -> datetime:
     try:
         return start + timedelta(seconds=seconds or 0.0)
     except OverflowError:
         return start
 
 
-def _evaluation(made: MetricScore) -> dict[str, Any]:
+def _evaluation_body(made: MetricScore) -> dict[str, Any]:
     value = made.value if math.isfinite(made.value) else None
     return {
         **{"name": made.label, "value": value, "passed": made.passed, "explanation": made.explanation[:2000]},
@@ -165,7 +175,7 @@ def _evaluation(made: MetricScore) -> dict[str, Any]:
     }
 
 
-def _figures(each: Estimate) -> list[tuple[str, float, str]]:
+def _estimate_figures(each: Estimate) -> list[tuple[str, float, str]]:
     """Name, value and words of what is known of a metric over the whole run."""
     found = (
         (f"{each.label} mean", each.mean, each.mean_low, each.mean_high),

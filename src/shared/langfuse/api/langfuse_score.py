@@ -15,8 +15,8 @@ from pydantic_core import to_json
 from shared.core.clock import as_utc, iso, parse_time
 
 DataType = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
-LONGEST_TEXT = 500
-LARGEST = 1_000_000
+MAX_TEXT_LENGTH = 500
+MAX_REQUEST_BYTES = 1_000_000
 """Bytes of one request. The server takes 1 MiB."""
 
 _FIELDS = {
@@ -34,7 +34,7 @@ def score_id(*parts: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class LangfuseScore:
     """One score of exactly one subject: a trace (with `observation_id`: an observation in it), a session, or an
     experiment.
 
@@ -69,7 +69,7 @@ class Score:
         return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
-    def of(cls, body: Mapping[str, Any]) -> Score:
+    def parse(cls, body: Mapping[str, Any]) -> LangfuseScore:
         """The score whose `body` this is."""
         fields = {field: body[name] for name, field in _FIELDS.items() if name in body}
         return cls(**{**fields, "timestamp": parse_time(body["timestamp"])})
@@ -79,7 +79,7 @@ class Score:
         """By what Langfuse knows it."""
         return self.id, self.name, as_utc(self.timestamp).date().isoformat()
 
-    def same_as(self, row: Mapping[str, Any]) -> bool:
+    def matches(self, row: Mapping[str, Any]) -> bool:
         """Whether a score that was read back is this one."""
         value = row.get("value")
         if self.data_type in ("NUMERIC", "BOOLEAN"):
@@ -90,7 +90,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SendOutcome:
     """What became of a score. `rejected`: it will not be taken as it is. `unknown`: it may be stored or not; sending it
     again is safe, and makes sense after `wait` seconds where the server says so.
     """
@@ -101,7 +101,7 @@ class Outcome:
     wait: float | None = None
 
 
-def encoded(score: Score) -> bytes:
+def encode_score(score: LangfuseScore) -> bytes:
     """A score as JSON.
 
     Raises:
@@ -110,23 +110,23 @@ def encoded(score: Score) -> bytes:
     return to_json(score.body(), inf_nan_mode="null")
 
 
-def wrong_with(score: Score) -> str | None:
+def find_score_problem(score: LangfuseScore) -> str | None:
     """Why a server would not take a score, None when nothing is wrong."""
-    for check in (_subject, _names, _VALUES[score.data_type]):
+    for check in (_subject_problem, _name_problem, _VALUES[score.data_type]):
         found = check(score)
         if found is not None:
             return found
     return None
 
 
-def wrong_environment(name: str) -> str | None:
+def find_environment_problem(name: str) -> str | None:
     """Why a server would not take the name of an environment, None when nothing is wrong."""
     if _ENVIRONMENT.fullmatch(name):
         return None
     return f"environment: found {name!r}; expected up to 40 of a-z, 0-9, - and _, not beginning with langfuse"
 
 
-def _subject(score: Score) -> str | None:
+def _subject_problem(score: LangfuseScore) -> str | None:
     given = [each for each in (score.trace_id, score.session_id, score.experiment_id) if each]
     if len(given) != 1:
         return f"found {len(given)} subjects; expected exactly one of trace_id, session_id, experiment_id"
@@ -135,34 +135,34 @@ def _subject(score: Score) -> str | None:
     return None
 
 
-def _names(score: Score) -> str | None:
+def _name_problem(score: LangfuseScore) -> str | None:
     if not score.id or not score.name:
         return "id and name must not be empty"
-    return None if score.environment is None else wrong_environment(score.environment)
+    return None if score.environment is None else find_environment_problem(score.environment)
 
 
-def _numeric(score: Score) -> str | None:
+def _numeric_problem(score: LangfuseScore) -> str | None:
     if isinstance(score.value, str) or not math.isfinite(score.value):
         return f"value: found {repr(score.value)[:40]}; expected a finite number for NUMERIC"
     return None
 
 
-def _boolean(score: Score) -> str | None:
+def _boolean_problem(score: LangfuseScore) -> str | None:
     return None if score.value in (0, 1) else f"value: found {score.value!r}; expected 0 or 1 for BOOLEAN"
 
 
-def _text(score: Score) -> str | None:
+def _text_problem(score: LangfuseScore) -> str | None:
     if not isinstance(score.value, str) or not score.value:
         return f"value: found {score.value!r}; expected a text that is not empty for {score.data_type}"
-    if score.data_type == "TEXT" and len(score.value) > LONGEST_TEXT:
+    if score.data_type == "TEXT" and len(score.value) > MAX_TEXT_LENGTH:
         return (
-            f"value: found {len(score.value)} characters; expected 1 to {LONGEST_TEXT} for TEXT; shorten it, or put it"
-            " into the comment"
+            f"value: found {len(score.value)} characters; expected 1 to {MAX_TEXT_LENGTH} for TEXT; shorten it, or put"
+            " it into the comment"
         )
     return None
 
 
-_VALUES: Mapping[DataType, Callable[[Score], str | None]] = {
-    **{"NUMERIC": _numeric, "BOOLEAN": _boolean},
-    **{"CATEGORICAL": _text, "TEXT": _text, "CORRECTION": _text},
+_VALUES: Mapping[DataType, Callable[[LangfuseScore], str | None]] = {
+    **{"NUMERIC": _numeric_problem, "BOOLEAN": _boolean_problem},
+    **{"CATEGORICAL": _text_problem, "TEXT": _text_problem, "CORRECTION": _text_problem},
 }
