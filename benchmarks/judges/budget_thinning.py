@@ -24,7 +24,7 @@ from random import Random
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore
 from shared.core.state.claims import DrawnItem
-from shared.core.usage import Purse
+from shared.core.usage import RemainingBudget
 from shared.monitoring.sampling.budget_thinning import page_size, pilot, rate, steady, thinned
 from shared.scoring.statistics.estimates import EstimateBuilder
 
@@ -139,10 +139,12 @@ class Run:
     def cost(self, drawn: DrawnItem) -> float:
         return self.cases[int(drawn.item.id)].cost
 
-    def purse(self) -> Purse:
+    def purse(self) -> RemainingBudget:
         left = self.budget - self.spent
         calls, guessed = len(self.done), self.at_most
-        return Purse(left, self.reserved, self.largest, self.spent, self.squares, calls, self.foreseen, guessed)
+        return RemainingBudget(
+            left, self.reserved, self.largest, self.spent, self.squares, calls, self.foreseen, guessed
+        )
 
     def begin(self, drawn: DrawnItem) -> bool:
         """Reserve and begin a call; it waits for others to settle, and is refused when none is left to wait for."""

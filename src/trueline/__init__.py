@@ -23,10 +23,10 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.core.errors import TransientError as TransientError
     from shared.core.errors import TruelineError as TruelineError
     from shared.core.errors import Unavailable as Unavailable
-    from shared.core.extraction import Broken as Broken
-    from shared.core.extraction import LeftOut as LeftOut
-    from shared.core.extraction import Notice as Notice
-    from shared.core.human_labels import Label as Label
+    from shared.core.extraction import BrokenRecord as BrokenRecord
+    from shared.core.extraction import SkippedRecord as SkippedRecord
+    from shared.core.extraction import SourceNotice as SourceNotice
+    from shared.core.human_labels import HumanLabel as HumanLabel
     from shared.core.model_ports import Embedder as Embedder
     from shared.core.ports import Batch as Batch
     from shared.core.ports import CatchesUp as CatchesUp
@@ -94,7 +94,7 @@ _TARGETS = {
     "BatchAdapter": "shared.llm.batch.batch_adapter:BatchAdapter",
     "BatchSettings": "shared.llm.http.server_settings:BatchSettings",
     "BoundMetric": "shared.scoring.metric:BoundMetric",
-    "Broken": "shared.core.extraction:Broken",
+    "BrokenRecord": "shared.core.extraction:BrokenRecord",
     "BusyError": "shared.core.errors:BusyError",
     "Candidate": "shared.core.results:Candidate",
     "CatchesUp": "shared.core.ports:CatchesUp",
@@ -110,17 +110,16 @@ _TARGETS = {
     "EvaluationResult": "shared.scoring.result_tables:EvaluationResult",
     "FatalError": "shared.core.errors:FatalError",
     "FileDataSource": "shared.monitoring.sources:FileDataSource",
+    "HumanLabel": "shared.core.human_labels:HumanLabel",
     "ItemError": "shared.core.errors:ItemError",
     "ItemResult": "shared.core.results:ItemResult",
     "LMAdapter": "shared.core.ports:LMAdapter",
     "LMResult": "shared.core.results:LMResult",
-    "Label": "shared.core.human_labels:Label",
     "LabelSource": "shared.core.ports:LabelSource",
     "LangfuseClient": "shared.langfuse.api.langfuse_client:LangfuseClient",
     "LangfuseDataSource": "shared.monitoring.sources:LangfuseDataSource",
     "LangfuseScore": "shared.langfuse.api.langfuse_score:LangfuseScore",
     "LangfuseSettings": "shared.langfuse.http.connection:LangfuseSettings",
-    "LeftOut": "shared.core.extraction:LeftOut",
     "Message": "shared.core.conversation:Message",
     "MetricFailure": "shared.core.results:MetricFailure",
     "MetricOptions": "shared.scoring.metric:MetricOptions",
@@ -128,7 +127,6 @@ _TARGETS = {
     "MonitorResult": "shared.monitoring.monitor_result:MonitorResult",
     "NeonConnection": "shared.database.neon:NeonConnection",
     "NewPrompt": "shared.langfuse.prompt:NewPrompt",
-    "Notice": "shared.core.extraction:Notice",
     "Notifier": "shared.core.ports:Notifier",
     "ObservationQuery": "shared.langfuse.api.read_queries:ObservationQuery",
     "OnlineMonitor": "shared.monitoring.monitor:OnlineMonitor",
@@ -148,8 +146,10 @@ _TARGETS = {
     "Score": "shared.core.results:Score",
     "Sink": "shared.core.ports:Sink",
     "Skip": "shared.core.errors:Skip",
+    "SkippedRecord": "shared.core.extraction:SkippedRecord",
     "SourceContext": "shared.core.ports:SourceContext",
     "SourceError": "shared.core.errors:SourceError",
+    "SourceNotice": "shared.core.extraction:SourceNotice",
     "SqlBatches": "shared.database.stores.sql_batches:SqlBatches",
     "StoreError": "shared.core.errors:StoreError",
     "ToolCall": "shared.core.conversation:ToolCall",

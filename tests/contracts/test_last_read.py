@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.results import Counts, RunReport, Status
+from shared.core.results import RunCounts, RunReport, Status
 from shared.database.engine.database import open_database
 from shared.database.runs.run_store import SqlRunStore
 from tests.contracts.adapters.served import postgres_at
@@ -27,7 +27,7 @@ def after(hours: float) -> datetime:
 
 
 def ran(store: SqlRunStore, hours: float, status: Status, **counts: int) -> None:
-    run = RunReport(f"r{hours}", "m", STREAM, "d", status, after(hours), counts=Counts(**counts))
+    run = RunReport(f"r{hours}", "m", STREAM, "d", status, after(hours), counts=RunCounts(**counts))
     store.finish_run(run)
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from shared.core.errors import BusyError, StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import (
-    Counts,
     Decision,
     Estimate,
     ItemResult,
     MetricFailure,
     MetricRef,
     MetricScore,
+    RunCounts,
     RunReport,
     Stream,
 )
@@ -366,7 +366,7 @@ def test_runs_are_written_and_read_back(store: SqlRunStore) -> None:
         running,
         status="done",
         finished_at=NOW + timedelta(seconds=90),
-        counts=Counts(read=10, scored=3),
+        counts=RunCounts(read=10, scored=3),
         estimates=(Estimate("Exact", 3, 0.5, 0.25, 0.75, threshold=0.0),),
         notes=("a cap was hit",),
         broken=("traces.jsonl:7: not an object",),

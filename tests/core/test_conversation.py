@@ -1,6 +1,13 @@
 import pytest
 
-from shared.core.conversation import Conversation, Message, ToolCall, conversation, message, tool_call
+from shared.core.conversation import (
+    Conversation,
+    Message,
+    ToolCall,
+    parse_conversation,
+    parse_message,
+    parse_tool_call,
+)
 from shared.core.records import DatasetItem
 
 TALK = [
@@ -45,7 +52,7 @@ def test_no_message_of_a_role_fills_nothing() -> None:
 
 def test_stats_and_errors() -> None:
     """The counts that conversation metrics build on; an error counts on tools' messages only."""
-    talk = conversation({"messages": TALK, "reference_tool_calls": [{"name": "find"}], "rubrics": {"a": "b"}})
+    talk = parse_conversation({"messages": TALK, "reference_tool_calls": [{"name": "find"}], "rubrics": {"a": "b"}})
     assert talk is not None
     assert talk.stats == {"turn_count": 2, "user_message_count": 2, "ai_message_count": 2, "tool_call_count": 1}
     assert not talk.has_errors
@@ -60,14 +67,14 @@ def test_records_pass_through_and_none_stays_none() -> None:
     """Readers take what is read already, so code and files may be mixed."""
     call, said = ToolCall("x"), Message("user", "hi")
     talk = Conversation((said,))
-    assert tool_call(call) is call
-    assert message(said) is said
-    assert conversation(talk) is talk
-    assert conversation(None) is None
-    assert conversation([said]) == talk
+    assert parse_tool_call(call) is call
+    assert parse_message(said) is said
+    assert parse_conversation(talk) is talk
+    assert parse_conversation(None) is None
+    assert parse_conversation([said]) == talk
 
 
 def test_a_conversation_is_never_empty() -> None:
     """An empty conversation is a broken record, not one without messages."""
     with pytest.raises(ValueError, match="at least one message"):
-        conversation({"messages": None})
+        parse_conversation({"messages": None})

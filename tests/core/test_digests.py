@@ -9,7 +9,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.digests import canonical_json, content_digest, digest, metric_digest, plain, stable_id, unit_interval
+from shared.core.digests import (
+    canonical_json,
+    content_digest,
+    digest,
+    metric_digest,
+    stable_id,
+    to_plain,
+    unit_interval,
+)
 from shared.core.records import DatasetItem
 from tests.core.items import ITEMS, JSON, repeatably
 
@@ -91,8 +99,8 @@ class Point:
 def test_plain_values() -> None:
     """Records, times, sets and tuples have one JSON form each."""
     at = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
-    assert plain(Point(1)) == {"x": 1}
-    assert plain(at) == plain(at.astimezone(UTC)) == "2026-01-01T00:00:00.000000Z"
-    assert plain({2, 1}) == plain(frozenset((1, 2))) == [1, 2]
-    assert plain((1, {2: None})) == [1, {"2": None}]
-    assert plain(Point) == repr(Point)
+    assert to_plain(Point(1)) == {"x": 1}
+    assert to_plain(at) == to_plain(at.astimezone(UTC)) == "2026-01-01T00:00:00.000000Z"
+    assert to_plain({2, 1}) == to_plain(frozenset((1, 2))) == [1, 2]
+    assert to_plain((1, {2: None})) == [1, {"2": None}]
+    assert to_plain(Point) == repr(Point)

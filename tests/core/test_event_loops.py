@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from shared.core.event_loops import PerLoop, Portal
+from shared.core.event_loops import BackgroundLoop, PerLoop
 
 
 def test_each_loop_has_its_own() -> None:
@@ -36,7 +36,7 @@ def test_each_loop_has_its_own() -> None:
 
 def test_a_portal_runs_coroutines_of_any_thread() -> None:
     """Results and errors come back; after closing, a call opens it again."""
-    portal = Portal("test")
+    portal = BackgroundLoop("test")
 
     async def where() -> str:
         return threading.current_thread().name

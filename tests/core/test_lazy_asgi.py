@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.lazy_asgi import AsgiDoor, Message
+from shared.core.lazy_asgi import LazyAsgiApp, Message
 
 ROOM = """
 from shared.core.errors import ConfigError
@@ -37,7 +37,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop("behind_the_door", None)
 
 
-def said(door: AsgiDoor, kind: str) -> list[Message]:
+def said(door: LazyAsgiApp, kind: str) -> list[Message]:
     """What a server hears of one connection."""
     sent: list[Message] = []
 
@@ -52,7 +52,7 @@ def said(door: AsgiDoor, kind: str) -> list[Message]:
 
 
 def test_it_opens_when_it_is_used_and_once(room: str) -> None:
-    door = AsgiDoor(f"{room}:build")
+    door = LazyAsgiApp(f"{room}:build")
     assert room not in sys.modules
     assert [said(door, kind) for kind in ("lifespan", "http", "http")] == [
         [{"type": "answer", "scope": kind}] for kind in ("lifespan", "http", "http")
@@ -62,18 +62,18 @@ def test_it_opens_when_it_is_used_and_once(room: str) -> None:
 
 
 def test_what_cannot_be_built_does_not_start_and_says_why(room: str) -> None:
-    assert said(AsgiDoor(f"{room}:refuse"), "lifespan") == [
+    assert said(LazyAsgiApp(f"{room}:refuse"), "lifespan") == [
         {"type": "lifespan.startup.failed", "message": "PASSWORD is not set"}
     ]
-    (failed,) = said(AsgiDoor("nowhere.at_all:build", extra="serve"), "lifespan")
+    (failed,) = said(LazyAsgiApp("nowhere.at_all:build", extra="serve"), "lifespan")
     assert failed["message"].endswith("it needs the extra serve: pip install 'trueline[serve]'")
-    (failed,) = said(AsgiDoor("nowhere.at_all:build"), "lifespan")
+    (failed,) = said(LazyAsgiApp("nowhere.at_all:build"), "lifespan")
     assert "cannot import 'nowhere.at_all'" in failed["message"]
 
 
 def test_without_a_start_up_every_request_is_refused(room: str, caplog: pytest.LogCaptureFixture) -> None:
     """The reason stands in the log, not in the answer."""
-    start, body = said(AsgiDoor(f"{room}:refuse"), "http")
+    start, body = said(LazyAsgiApp(f"{room}:refuse"), "http")
     assert start["status"] == 500
     assert "PASSWORD" not in str([start, body])
     assert "PASSWORD is not set" in caplog.text

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError
-from shared.core.registry import Entry, Registry, hint, load, nearest
+from shared.core.registry import Registry, RegistryEntry, hint, load, nearest_name
 
 
 def metrics() -> Registry:
@@ -19,7 +19,7 @@ def test_names_resolve_lazily() -> None:
     assert registry.resolve("exact_match").__name__ == "dumps"
     assert registry.resolve("os.path:join").__name__ == "join"
     assert registry.resolve("os.path.join").__name__ == "join"
-    assert registry.entries()[0] == Entry("broken", "no.such.module:thing", "a summary")
+    assert registry.entries()[0] == RegistryEntry("broken", "no.such.module:thing", "a summary")
     assert [each.name for each in registry.entries()] == ["broken", "contains", "exact_match"]
     with pytest.raises(ConfigError, match=r"cannot import 'no.such.module' of 'no.such.module:thing'"):
         registry.resolve("broken")
@@ -36,8 +36,8 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 def test_nearness_is_by_spelling_without_case() -> None:
     """Nothing is suggested when nothing is near."""
-    assert nearest("RANDOM", ["Random", "all"]) == "Random"
-    assert nearest("zzz", ["random", "all"]) is None
+    assert nearest_name("RANDOM", ["Random", "all"]) == "Random"
+    assert nearest_name("zzz", ["random", "all"]) is None
     assert hint("zzz", []) == "Known: none."
     assert hint("zzz", ["a"]) == "Known: 'a'."
     assert hint("zzz", ["a", "b", "a"]) == "Known: 'a', 'b'."

@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.core.ports import Broken
-from shared.core.results import Counts, MetricRef, MetricScore, RunReport, Score, Stream
+from shared.core.extraction import BrokenRecord
+from shared.core.results import MetricRef, MetricScore, RunCounts, RunReport, Score, Stream
 from tests.core.items import repeatably
 
 
@@ -12,7 +12,7 @@ from tests.core.items import repeatably
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_the_failure_share_is_a_share(scores: int, failures: int) -> None:
     """`max_failure_share` compares with a number in [0, 1], also when nothing was tried."""
-    share = Counts(scores=scores, failures=failures).failure_share
+    share = RunCounts(scores=scores, failures=failures).failure_share
     assert 0 <= share <= 1
     assert (share == 0) == (failures == 0)
 
@@ -29,6 +29,6 @@ def test_a_runs_seconds() -> None:
 def test_records_say_what_they_are() -> None:
     """What people read in messages."""
     assert str(Stream("file:athena", "chat")) == "file:athena / chat"
-    assert str(Broken("a.jsonl:3", "no object")) == "a.jsonl:3: no object"
+    assert str(BrokenRecord("a.jsonl:3", "no object")) == "a.jsonl:3: no object"
     assert float(Score(0.5)) == 0.5
     assert MetricScore(MetricRef("Label", "name", "1", "d"), 1.0, None, None).label == "Label"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ItemError, SourceError, StoreError
-from shared.core.traces import Dotted, PromptPatternsBase, Trace, TraceCollection, prompt_text
+from shared.core.traces import AttributeMapping, PromptPatternsBase, Trace, TraceCollection, prompt_text
 from tests.core.items import JSON, repeatably
 
 RAW: dict[str, Any] = {
@@ -63,7 +63,7 @@ def test_names_are_completed_in_a_notebook() -> None:
 
 def test_an_exact_name_comes_first() -> None:
     """Where two fields differ in spelling only, each is found by its own."""
-    both = Dotted({"aB": 1, "a_b": 2})
+    both = AttributeMapping({"aB": 1, "a_b": 2})
     assert (both.aB, both.a_b, both.AB) == (1, 2, 1)
 
 
@@ -72,22 +72,22 @@ def test_what_is_missing_says_what_is_there() -> None:
     with pytest.raises(AttributeError, match="no 'metdata' here; known: id, startTime, metadata, observations"):
         _ = Trace(RAW).metdata
     with pytest.raises(AttributeError, match="known: nothing"):
-        _ = Dotted({}).x
+        _ = AttributeMapping({}).x
     with pytest.raises(KeyError):
-        Dotted({})["x"]
-    assert getattr(Dotted({}), "x", 5) == 5
-    for thing in (Trace(RAW), Trace(RAW).recommendation, Dotted(RAW)):
+        AttributeMapping({})["x"]
+    assert getattr(AttributeMapping({}), "x", 5) == 5
+    for thing in (Trace(RAW), Trace(RAW).recommendation, AttributeMapping(RAW)):
         assert not hasattr(thing, "__wrapped__")
 
 
 def test_dotted_is_a_mapping() -> None:
     """What takes a mapping takes this; what is inside is the mapping itself."""
-    made = Dotted(RAW["metadata"])
-    assert dict(made) == {"expected": Dotted({"Decision-Code": "accept"})}
+    made = AttributeMapping(RAW["metadata"])
+    assert dict(made) == {"expected": AttributeMapping({"Decision-Code": "accept"})}
     assert made.raw is RAW["metadata"]
     assert len(made) == 1
     assert "expected" in made
-    assert repr(made) == "Dotted(expected)"
+    assert repr(made) == "AttributeMapping(expected)"
 
 
 def test_steps_and_their_parts() -> None:

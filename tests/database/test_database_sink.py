@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.conversation import conversation
+from shared.core.conversation import parse_conversation
 from shared.core.errors import StoreError
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
@@ -70,7 +70,7 @@ def count(database: Database, table: str = "evaluation_results") -> int:
 WHOLE = DatasetItem(
     id="i1",
     expected_output="gold",
-    conversation=conversation(
+    conversation=parse_conversation(
         [
             {"role": "user", "content": "q"},
             {"role": "assistant", "content": "a", "tool_calls": [{"name": "f", "args": {}}]},

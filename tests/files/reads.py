@@ -11,7 +11,8 @@ from typing import Any
 
 import duckdb
 
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.extraction import BrokenRecord, SourceNotice
+from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.files.file_source import FileSource
 
@@ -53,8 +54,8 @@ def read(root: Path, path: str | list[str], extract: Callable[[Any], Any] = as_i
     found = list(source(root, path, noting, **params).fetch(NOW))
     return Read(
         [each for each in found if isinstance(each, DatasetItem)],
-        [str(each) for each in found if isinstance(each, Broken)],
-        [each.text for each in found if isinstance(each, Notice)],
+        [str(each) for each in found if isinstance(each, BrokenRecord)],
+        [each.text for each in found if isinstance(each, SourceNotice)],
         records,
     )
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import SourceError
-from shared.core.human_labels import Label
+from shared.core.human_labels import HumanLabel
 from shared.core.records import DatasetItem
 from shared.files.anchor_file import read_anchors
 from shared.files.file_labels import FileLabels, FileLabelsParams
 
 
-def labels_of(folder: Path, name: str, text: str, since: datetime | None = None) -> list[Label]:
+def labels_of(folder: Path, name: str, text: str, since: datetime | None = None) -> list[HumanLabel]:
     (folder / name).write_text(text, encoding="utf-8")
     return list(FileLabels(FileLabelsParams(path=name), folder).labels(since))
 
@@ -24,7 +24,7 @@ def labels_of(folder: Path, name: str, text: str, since: datetime | None = None)
 def test_csv_and_jsonl_say_the_same(tmp_path: Path) -> None:
     """One label in each format, with who and when."""
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    wanted = [Label("a", "Grounded", 1.0, at, "ann"), Label("b", "Grounded", 0.0)]
+    wanted = [HumanLabel("a", "Grounded", 1.0, at, "ann"), HumanLabel("b", "Grounded", 0.0)]
     table = "item_id,label,value,at,who\na,Grounded,pass,2026-03-01T12:00:00Z,ann\nb,Grounded,0,,\n"
     lines = (
         '{"item_id": "a", "label": "Grounded", "value": true, "at": "2026-03-01T12:00:00Z", "who": "ann"}\n'

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import Skip
-from shared.core.extraction import LeftOut, extracted
+from shared.core.extraction import SkippedRecord, extract_item
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
 from shared.core.state.item_history import PassedOver
@@ -58,7 +58,7 @@ def test_items_that_are_only_read_again_leave_no_row(tmp_path: Path) -> None:
 def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path: Path) -> None:
     """It is neither broken nor scored, counted apart, and found by the id that its source knows."""
     source = ListSource(items(2))
-    source.records.append(LeftOut("t9", "a health check"))  # type: ignore[arg-type]  # the list of an older test
+    source.records.append(SkippedRecord("t9", "a health check"))  # type: ignore[arg-type]  # the list of an older test
     house = House(tmp_path, source)
     report = house.run()
     assert (report.counts.read, report.counts.filtered, report.counts.broken, report.counts.scored) == (3, 1, 0, 2)
@@ -73,7 +73,7 @@ def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path:
 def test_an_id_that_no_database_holds_costs_nobody_else_a_score(tmp_path: Path) -> None:
     """One hostile id must not stop every run: Postgres refuses keys that are too long, and NUL."""
     source = ListSource([*items(2), DatasetItem(id="é" * 501), DatasetItem(id="é" * 500)])
-    source.records += [LeftOut("x" * 9000, "a ping"), LeftOut("nul\0", "a ping")]  # type: ignore[list-item]  # as below
+    source.records += [SkippedRecord("x" * 9000, "a ping"), SkippedRecord("nul\0", "a ping")]  # type: ignore[list-item]  # as below
     for place in (str(tmp_path / "other.db"), postgres_at(tmp_path)):
         house, database = House(tmp_path, source), open_database(place)
         house.runs, house.scored = SqlRunStore(database), SqlScoredItems(database)
@@ -91,10 +91,10 @@ def test_an_extractor_may_skip_a_record() -> None:
             raise Skip("a ping")
         return DatasetItem(id=record["id"])
 
-    assert extracted(extract, {"kind": "ping"}, "r1") == LeftOut("r1", "a ping")
-    assert extracted(extract, {"kind": "chat", "id": "x"}, "r1") == DatasetItem(id="x")
-    assert "KeyError" in str(extracted(extract, {}, "r1"))
-    assert "returned NoneType" in str(extracted(lambda record: None, {}, "r1"))  # type: ignore[arg-type, return-value]
+    assert extract_item(extract, {"kind": "ping"}, "r1") == SkippedRecord("r1", "a ping")
+    assert extract_item(extract, {"kind": "chat", "id": "x"}, "r1") == DatasetItem(id="x")
+    assert "KeyError" in str(extract_item(extract, {}, "r1"))
+    assert "returned NoneType" in str(extract_item(lambda record: None, {}, "r1"))  # type: ignore[arg-type, return-value]
 
 
 def test_what_a_spent_budget_left_says_which_run_ran_out(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from shared.core.errors import BusyError, OverBudget, Postponed, SourceError, StoreError
-from shared.core.ports import Batch, Broken, Notice
+from shared.core.extraction import BrokenRecord, SourceNotice
+from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
 from shared.core.state.outbox import Outlet
@@ -42,10 +43,10 @@ class ListSource:
 
     key = "list:test"
 
-    def __init__(self, records: Sequence[DatasetItem | Broken | Notice]) -> None:
+    def __init__(self, records: Sequence[DatasetItem | BrokenRecord | SourceNotice]) -> None:
         self.records = list(records)
 
-    def fetch(self, now: datetime) -> Iterator[DatasetItem | Broken | Notice]:
+    def fetch(self, now: datetime) -> Iterator[DatasetItem | BrokenRecord | SourceNotice]:
         for record in self.records:
             if isinstance(record, Exception):
                 raise record
@@ -152,7 +153,9 @@ def test_an_item_that_was_not_drawn_never_comes_again(tmp_path: Path) -> None:
 
 def test_broken_records_are_counted_and_the_others_scored(tmp_path: Path) -> None:
     """One record that cannot be read costs one record."""
-    house = House(tmp_path, ListSource([*items(4), Broken("a.jsonl:5", "not an object"), Notice("limit hit")]))
+    house = House(
+        tmp_path, ListSource([*items(4), BrokenRecord("a.jsonl:5", "not an object"), SourceNotice("limit hit")])
+    )
     report = house.run()
     assert (report.counts.read, report.counts.broken, report.counts.scored) == (5, 1, 4)
     assert report.broken == ("a.jsonl:5: not an object",)
@@ -161,7 +164,7 @@ def test_broken_records_are_counted_and_the_others_scored(tmp_path: Path) -> Non
 
 def test_an_extractor_that_breaks_most_records_fails_the_run(tmp_path: Path) -> None:
     """ "Nothing to do" and "everything is broken" are not the same."""
-    report = House(tmp_path, ListSource([Broken("f:1", "x"), Broken("f:2", "x"), *items(1)])).run()
+    report = House(tmp_path, ListSource([BrokenRecord("f:1", "x"), BrokenRecord("f:2", "x"), *items(1)])).run()
     assert report.status == "too_many_failures"
     assert report.counts.scored == 1
 
@@ -546,7 +549,7 @@ def test_a_draw_is_reported_by_the_run_that_finishes_it_though_its_own_waits(tmp
 
 def test_a_run_that_cannot_publish_does_not_hide_that_it_could_not_read(tmp_path: Path) -> None:
     """Broken records are read again by the next run, also when the sink was out of reach as well."""
-    house = House(tmp_path, ListSource([*items(2), *(Broken(f"f:{n}", "no JSON") for n in range(8))]))
+    house = House(tmp_path, ListSource([*items(2), *(BrokenRecord(f"f:{n}", "no JSON") for n in range(8))]))
     first = house.run(limits=Limits(max_broken_share=1.0))
     assert first.status == "done"
     before = house.runs.last_read(STREAM)

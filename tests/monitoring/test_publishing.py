@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch, Sink
-from shared.core.published import Published
+from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
 from shared.core.state.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
@@ -100,7 +100,7 @@ def test_scores_are_sent_verified_and_marked(tmp_path: Path) -> None:
     house = House(tmp_path)
     report = house.run()
     assert (report.status, report.counts.marked, house.marked()) == ("done", 10, 10)
-    assert report.published == (Published("folder", verified=10),)
+    assert report.published == (DeliveryStatus("folder", verified=10),)
     assert house.sink.rows() == expected(10) and house.sink.closed
     again = house.run()
     assert (again.status, len(house.sink.sent)) == ("nothing_new", 10)
@@ -133,7 +133,7 @@ def test_a_rejected_score_fails_at_once_and_loudly(tmp_path: Path) -> None:
     house.sink.fault = lambda key: "rejected" if key == "i003.Odd" else ""
     first = house.run()
     assert (first.status, first.counts.marked) == ("unpublished", 9)
-    assert first.published == (Published("folder", verified=9, failed=1, reasons={"value too long": 1}),)
+    assert first.published == (DeliveryStatus("folder", verified=9, failed=1, reasons={"value too long": 1}),)
     assert "1 message(s) failed at folder: value too long" in first.notes[0] and "--failed" in first.notes[0]
     second = house.run()
     assert (second.status, second.published[0].failed_before, second.counts.scored) == ("nothing_new", 1, 0)
@@ -267,7 +267,9 @@ def test_whole_batches_are_sent_again_alike(tmp_path: Path) -> None:
     house, shelf = House(tmp_path), Shelf()
     shelf.down = Unavailable
     first = house.run(Outlet(shelf))
-    assert first.published == (Published("shelf", whole=True, pending=1, reasons={"the shelf is out of reach": 1}),)
+    assert first.published == (
+        DeliveryStatus("shelf", whole=True, pending=1, reasons={"the shelf is out of reach": 1}),
+    )
     shelf.down = None
     house.source.records += items(3, 10)
     house.run(Outlet(shelf))

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from shared.core.errors import FatalError, OverBudget
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, RunReport, was_thinned
+from shared.core.results import Decision, RunReport, is_thinned
 from shared.core.state.claims import DrawnItem
 from shared.core.state.outbox import Outlet
-from shared.core.usage import BudgetUse, ModelUsage, Purse
+from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
 from shared.monitoring.sampling.budget_thinning import page_size, pilot, rate, steady, thinned
@@ -30,12 +30,19 @@ from tests.monitoring.test_pipeline import NOW, STREAM, House, ListSource, items
 
 AMOUNTS = st.floats(0, 1e6)
 PURSES = st.builds(
-    Purse, st.floats(-10, 1e6), AMOUNTS, AMOUNTS, AMOUNTS, AMOUNTS, st.integers(0, 1000), st.none() | st.floats(0, 1e4)
+    RemainingBudget,
+    st.floats(-10, 1e6),
+    AMOUNTS,
+    AMOUNTS,
+    AMOUNTS,
+    AMOUNTS,
+    st.integers(0, 1000),
+    st.none() | st.floats(0, 1e4),
 )
 
 
 @given(PURSES, st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 10_000))
-def test_a_rate_is_a_share(purse: Purse, begun: int, done: int, waiting: int) -> None:
+def test_a_rate_is_a_share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> None:
     """In [0, 1], 0 with nothing left, and never more with less money or more items."""
     found = rate([purse], begun, done, waiting)
     assert 0 <= found <= 1
@@ -48,27 +55,27 @@ def test_a_rate_is_a_share(purse: Purse, begun: int, done: int, waiting: int) ->
 def test_enough_for_all_is_not_thinned() -> None:
     """The rate is 1 with no budget, with plenty of money, and when items cost nothing."""
     assert rate([], 0, 0, 100) == 1.0
-    assert rate([Purse(1000.0, expected=1.0)], 0, 0, 100) == 1.0
-    assert rate([Purse(0.001, expected=0.0)], 0, 0, 100) == 1.0
-    assert 0.35 < rate([Purse(50.0, expected=1.0)], 0, 0, 100) < 0.5
+    assert rate([RemainingBudget(1000.0, expected=1.0)], 0, 0, 100) == 1.0
+    assert rate([RemainingBudget(0.001, expected=0.0)], 0, 0, 100) == 1.0
+    assert 0.35 < rate([RemainingBudget(50.0, expected=1.0)], 0, 0, 100) < 0.5
     assert steady(0.001, 0.3) == pytest.approx(0.1)
     assert (page_size(3), page_size(10_000)) == (10, 500)
 
 
 def test_a_few_items_are_scored_whole_to_find_out_what_they_cost() -> None:
     """Where only an upper bound is known, and by it they take no more than half of what is left."""
-    unsure = Purse(100.0, expected=5.0, at_most=True)
+    unsure = RemainingBudget(100.0, expected=5.0, at_most=True)
     assert pilot([unsure], 0, 0) == 10
     assert pilot([replace(unsure, left=99.0)], 0, 0) == 9
     assert pilot([replace(unsure, reserved=20.0)], 2, 0) == 6
     assert pilot([replace(unsure, spent=25.0)], 9, 5) == 6
     assert pilot([replace(unsure, spent=5.0)], 9, 5) == 10  # they cost far less than the bound
     assert pilot([replace(unsure, left=-1.0)], 0, 0) == 0
-    assert pilot([unsure, Purse(8.0, expected=1.0, at_most=True)], 0, 0) == 4
+    assert pilot([unsure, RemainingBudget(8.0, expected=1.0, at_most=True)], 0, 0) == 4
     assert pilot([replace(unsure, at_most=False)], 0, 0) is None
     assert pilot([unsure], 10, 10) is None
-    assert pilot([Purse(100.0)], 0, 0) == 10
-    assert pilot([Purse(100.0, reserved=50.0)], 10, 0) == 0
+    assert pilot([RemainingBudget(100.0)], 0, 0) == 10
+    assert pilot([RemainingBudget(100.0, reserved=50.0)], 10, 0) == 0
 
 
 def page(count: int, probability: float | None = 0.5) -> list[DrawnItem]:
@@ -86,7 +93,7 @@ def test_thinning_multiplies_chances() -> None:
     assert {each.decision.probability for each in [*kept[:-1], *dropped]} == {0.125}
     again, _ = thinned(kept[:-1], 0.5, Random(2))
     assert {(each.decision.probability, each.decision.strategy) for each in again} == {(0.0625, "random, thinned")}
-    assert all(was_thinned(each.decision.strategy) and each.decision.stratum == "web" for each in again)
+    assert all(is_thinned(each.decision.strategy) and each.decision.stratum == "web" for each in again)
     assert {each.decision.probability for each in thinned(page(9, None), 0.5, Random(1))[0]} == {None}
 
 
@@ -106,10 +113,10 @@ class Wallet:
     def notes(self) -> tuple[str, ...]:
         return ()
 
-    def purses(self) -> tuple[Purse, ...]:
+    def purses(self) -> tuple[RemainingBudget, ...]:
         squares = sum(cost * cost for cost in self.costs)
         left, largest = self.limit - sum(self.costs), max(self.costs, default=0.0)
-        return (Purse(left, 0.0, largest, sum(self.costs), squares, len(self.costs), 2.0),)
+        return (RemainingBudget(left, 0.0, largest, sum(self.costs), squares, len(self.costs), 2.0),)
 
     async def foresee(self, items: Sequence[DatasetItem]) -> None:
         self.foreseen = [item.id for item in items]
@@ -165,11 +172,11 @@ def test_what_was_kept_is_thinned_again_by_the_run_that_finishes_the_draw(tmp_pa
     with pytest.raises(FatalError, match="killed"):
         house.spend(1500.0, dies_after=0)
     before = {each.item.id: each.decision for each in house.runs.to_score(STREAM, 5)}
-    assert any(was_thinned(decision.strategy) for decision in before.values())
+    assert any(is_thinned(decision.strategy) for decision in before.values())
     report = house.spend(2000.0)
     assert report.status == "done"
     after = {each.item.id: each.decision for each in house.runs.results(STREAM)}
-    twice = [each for each, was in before.items() if each in after and was_thinned(was.strategy)]
+    twice = [each for each, was in before.items() if each in after and is_thinned(was.strategy)]
     assert twice
     changes = [(after[each].probability or 0) / (before[each].probability or 1) for each in twice]
     assert min(changes) < 1 >= max(changes)
@@ -195,7 +202,7 @@ def test_the_chance_is_stored_before_the_item_is_scored(tmp_path: Path) -> None:
     stored = {each.item.id: each.decision for each in house.runs.results(STREAM)}
     assert len(stored) > 20
     assert stored == house.at_call
-    assert any(was_thinned(decision.strategy) and (decision.probability or 1) < 1 for decision in stored.values())
+    assert any(is_thinned(decision.strategy) and (decision.probability or 1) < 1 for decision in stored.values())
 
 
 def test_estimates_of_thinned_pages_are_unbiased() -> None:
@@ -215,7 +222,7 @@ def test_estimates_of_thinned_pages_are_unbiased() -> None:
         while waiting:
             part = waiting[: page_size(len(waiting))]
             squares = sum(cost * cost for cost in spent)
-            purse = Purse(budget - sum(spent), 0.0, 0.0, sum(spent), squares, max(1, done), 1.4)
+            purse = RemainingBudget(budget - sum(spent), 0.0, 0.0, sum(spent), squares, max(1, done), 1.4)
             share = max(0.02, steady(rate([purse], done, done, len(waiting)), first))
             first = first or share
             for each in thinned(part, share, rng)[0]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from shared.core.conversation import Conversation, Message, ToolCall
 from shared.core.digests import canonical_json
-from shared.core.published import Published
+from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
 from shared.privacy.redact_records import redact_item, redact_report, redact_result
@@ -113,12 +113,12 @@ def test_a_report_is_redacted() -> None:
         failure_kinds={MAIL: 1},
         publishing={"owner": MAIL},
         config_text=f"owner: {MAIL}",
-        published=(Published("shelf", reasons={f"{MAIL} is refused": 1, "a@example.com is refused": 2}),),
+        published=(DeliveryStatus("shelf", reasons={f"{MAIL} is refused": 1, "a@example.com is refused": 2}),),
     )
     named = {each.name for each in dataclasses.fields(report) if MAIL in canonical_json(getattr(report, each.name))}
     assert named == {each.name for each in dataclasses.fields(report)} - KEPT
     made = redact_report(report, REDACTOR)
     assert MAIL not in canonical_json(made)
     assert (made.run_id, made.stream, made.config_digest) == (report.run_id, report.stream, report.config_digest)
-    assert made.published == (Published("shelf", reasons={"[EMAIL] is refused": 3}),)
+    assert made.published == (DeliveryStatus("shelf", reasons={"[EMAIL] is refused": 3}),)
     assert made.broken == ("items.jsonl:3: found '[EMAIL]'",)

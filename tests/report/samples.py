@@ -9,11 +9,11 @@ from random import Random
 
 from shared.core.records import DatasetItem
 from shared.core.results import (
-    Counts,
     Decision,
     Estimate,
     MetricFailure,
     MetricScore,
+    RunCounts,
     RunReport,
     Status,
     StoredResult,
@@ -78,7 +78,7 @@ def run_of(results: Sequence[StoredResult], status: Status = "done", **more: obj
         for failure in each.failures:
             builder.failed(failure.metric.label)
     scores, failures = sum(len(each.scores) for each in results), sum(len(each.failures) for each in results)
-    counts = Counts(read=2 * len(results), pool=len(results), drawn=len(results), scored=len(results), scores=scores,
+    counts = RunCounts(read=2 * len(results), pool=len(results), drawn=len(results), scored=len(results), scores=scores,
                     failures=failures)  # fmt: skip
     base = RunReport("run-1", "desk answers", STREAM, "c" * 64, status, START, START + timedelta(seconds=75), counts,
                      builder.build())  # fmt: skip

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from shared.core.human_labels import AnchorPass, AnchorVerdict, Label
+from shared.core.human_labels import AnchorPass, AnchorVerdict, HumanLabel
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
 from shared.privacy.redaction import Redactor
@@ -46,7 +46,7 @@ def views(
     results: Iterable[StoredResult], truth: Mapping[str, bool], options: JudgeOptions | None = None,
     passes: Iterable[AnchorPass] = (),
 ) -> tuple[JudgeView, ...]:  # fmt: skip
-    people = settle_labels(Label(item, "Judge", float(good)) for item, good in truth.items())
+    people = settle_labels(HumanLabel(item, "Judge", float(good)) for item, good in truth.items())
     reader = MemoryReader([], [Row("run", each) for each in results])
     return collect_judges(reader, STREAM, people, options or JudgeOptions(), list(passes))
 
@@ -162,7 +162,7 @@ def test_an_item_that_was_scored_again_is_judged_once(hours: tuple[int, int]) ->
     """Also without a label: the same item twice would make every interval too narrow."""
     again = [stored(n, passed=at == 2, hours=at) for n in range(30) for at in hours]
     lots = [each._replace(item=replace(each.item, id=f"{each.item.id}@{n % 2}")) for n, each in enumerate(again)]
-    people = settle_labels([Label("i1", "Judge", 1.0)])
+    people = settle_labels([HumanLabel("i1", "Judge", 1.0)])
     reader = MemoryReader([], [Row("run", each) for each in lots])
     (view,) = collect_judges(reader, STREAM, people, JudgeOptions(), (), lambda item: item.id.partition("@")[0])
     assert (view.judged, view.labelled) == (30, 1)
@@ -257,7 +257,7 @@ def test_people_who_differ_are_the_ceiling() -> None:
     """Two people on the same items: their own kappa is told, and what they are split on is left out."""
     results = [stored(n, n % 5 > 0) for n in range(300)]
     labels = [
-        Label(f"i{n}", "Judge", float((n % 5 > 0) != (who == "ben" and n % 10 == 3)), None, who)
+        HumanLabel(f"i{n}", "Judge", float((n % 5 > 0) != (who == "ben" and n % 10 == 3)), None, who)
         for n in range(100)
         for who in ("ann", "ben")
     ]
@@ -312,7 +312,7 @@ def test_hostile_words_stay_words() -> None:
     item = DatasetItem(id="x<script>", query=HOSTILE, actual_output=HOSTILE)
     score = MetricScore(judge, 0.9, True, 0.5, HOSTILE)
     result = StoredResult(item, Decision(item.id, True, 0.5, "random"), (score,), (), START)
-    people = settle_labels([Label(item.id, HOSTILE, 0.0)])
+    people = settle_labels([HumanLabel(item.id, HOSTILE, 0.0)])
     found = collect_judges(
         MemoryReader([], [Row("run", result)]), STREAM, people, JudgeOptions(), [anchored(1, 20, judge)]
     )

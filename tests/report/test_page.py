@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.core.results import Counts, Estimate, MetricFailure, StoredResult
+from shared.core.results import Estimate, MetricFailure, RunCounts, StoredResult
 from shared.core.usage import BudgetUse, ModelUsage
 from shared.privacy.redaction import Redactor
 from shared.report.page.html import render
@@ -125,7 +125,7 @@ def test_charts_hold_finite_numbers_inside_their_frames(name: str) -> None:
 
 def test_an_empty_run_says_so() -> None:
     """A run that found nothing has a page without empty tables or charts."""
-    page = render(data_of([], run_of([], "nothing_new", counts=Counts(read=40, already_scored=40))))
+    page = render(data_of([], run_of([], "nothing_new", counts=RunCounts(read=40, already_scored=40))))
     assert "Nothing new: of 40 records read, 40 had been seen before." in page
     assert "Nothing was sampled in this run" in page
     assert "<svg" not in page and "<table" not in page

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.core.results import Counts, Estimate, RunReport
+from shared.core.results import Estimate, RunCounts, RunReport
 from shared.core.usage import BudgetUse, ModelUsage
 from shared.report.terminal.run_summary import as_json, show, summary
 from tests.report.samples import hostile, ordinary, result, run_of, score
@@ -88,7 +88,7 @@ def test_a_stream_without_unicode_gets_ascii() -> None:
 
 def test_nothing_new_is_one_line() -> None:
     """A run that found nothing says so and no more."""
-    run = run_of([], "nothing_new", counts=Counts(read=40, already_scored=40))
+    run = run_of([], "nothing_new", counts=RunCounts(read=40, already_scored=40))
     assert summary(run, 120) == "✓ Nothing new  desk answers: of 40 records read, 40 had been seen before.\n"
 
 
@@ -146,5 +146,5 @@ def test_what_models_cost_is_told(width: int) -> None:
 
 def test_items_of_another_runs_draw_are_not_called_old() -> None:
     """The other run may be at work right now."""
-    run = replace(run_of(ordinary()), counts=Counts(read=9, drawn=4, pool=4, resumed=3, scored=7, scores=7))
+    run = replace(run_of(ordinary()), counts=RunCounts(read=9, drawn=4, pool=4, resumed=3, scored=7, scores=7))
     assert "7 items scored (4 drawn from a pool of 4, 3 drawn by another run); 7 scores" in summary(run, 140)

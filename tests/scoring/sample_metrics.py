@@ -129,7 +129,12 @@ async def times_out_itself(item: DatasetItem) -> float:
 def in_parts(item: DatasetItem) -> Score:
     """A score with sub-metrics: one with a default threshold, one with its own, one without."""
     return Score(
-        0.5, "why", {"a": 1}, (Part("short", 0.6), Part("own", 0.6, "because", 0.5), Part("free", 0.6)), 0.01, "m"
+        0.5,
+        "why",
+        {"a": 1},
+        (Part("short", 0.6), Part("own", 0.6, "because", 0.5), Part("free", 0.6)),
+        0.01,
+        "m",
     )
 
 

@@ -17,15 +17,18 @@ def recommendation(record: Mapping[str, Any]) -> DatasetItem:
     Raises:
         ItemError: when the trace lacks its id, input, decision, a step or its logprobs, saying which.
     """
-    trace = _trace(record)
-    fields = _common(trace, "recommendation", "submission", "decision")
-    output, facts = _mapping(record, "output"), _mapping(_generation(trace, "recommendation"), "metadata")
+    trace = _read_trace(record)
+    fields = _shared_fields(trace, "recommendation", "submission", "decision")
+    output, facts = (
+        _require_mapping(record, "output"),
+        _require_mapping(_find_generation(trace, "recommendation"), "metadata"),
+    )
     fields["additional_output"] = {
         "reasons": output.get("reasons") or "",
         "guide": output.get("guide"),
         "choices": facts.get("choices") or {},
     }
-    fields["metadata"]["decision_tokens"] = _whole(facts.get("decision_tokens"))
+    fields["metadata"]["decision_tokens"] = _read_integer(facts.get("decision_tokens"))
     return DatasetItem.from_dict(fields)
 
 
@@ -35,33 +38,35 @@ def chat(record: Mapping[str, Any]) -> DatasetItem:
     Raises:
         ItemError: when the trace lacks its id, input, answer, a step or its logprobs, saying which.
     """
-    return DatasetItem.from_dict(_common(_trace(record), "chat", "question", "answer"))
+    return DatasetItem.from_dict(_shared_fields(_read_trace(record), "chat", "question", "answer"))
 
 
-def _trace(record: Mapping[str, Any]) -> Trace:
+def _read_trace(record: Mapping[str, Any]) -> Trace:
     if not isinstance(record.get("observations"), list):
         raise ItemError(f"trace {record.get('id')!r}: expected a list of observations")
     return Trace(record, AthenaPatterns())
 
 
-def _common(trace: Trace, step: str, asked: str, answered: str) -> dict[str, Any]:
+def _shared_fields(trace: Trace, step: str, asked: str, answered: str) -> dict[str, Any]:
     record = trace.raw
-    own_id = _need(record, "id", "the trace")
-    generation = _generation(trace, step)
-    found = [each for each in _retrieved(trace) if isinstance(each, Mapping)]
-    facts = _mapping(record, "metadata")
-    expected = _mapping(facts, "expected") if facts.get("expected") is not None else {}
+    own_id = _require(record, "id", "the trace")
+    generation = _find_generation(trace, step)
+    found = [each for each in _retrieved_passages(trace) if isinstance(each, Mapping)]
+    facts = _require_mapping(record, "metadata")
+    expected = _require_mapping(facts, "expected") if facts.get("expected") is not None else {}
     return {
         "id": own_id,
-        "query": _need(_mapping(record, "input"), asked, "input"),
-        "actual_output": _need(_mapping(record, "output"), answered, "output"),
+        "query": _require(_require_mapping(record, "input"), asked, "input"),
+        "actual_output": _require(_require_mapping(record, "output"), answered, "output"),
         "expected_output": expected.get(answered),
         "negatives": expected.get("negatives"),
         "additional_input": {"variables": dict(trace.step(step).variables)},
         "retrieved_content": [f"{each.get('title')}: {each.get('text')}" for each in found],
         "actual_ranking": [{"id": each.get("id"), "score": each.get("score")} for each in found],
         "expected_ranking": expected.get("sources"),
-        "token_logprobs": _need(_mapping(generation, "metadata"), "token_logprobs", f"the generation of step {step!r}"),
+        "token_logprobs": _require(
+            _require_mapping(generation, "metadata"), "token_logprobs", f"the generation of step {step!r}"
+        ),
         "latency": record.get("latency"),
         "trace_id": own_id,
         "session_id": record.get("sessionId"),
@@ -77,19 +82,19 @@ def _metadata(record: Mapping[str, Any], facts: Mapping[str, Any], generation: M
         "agent": facts.get("agent"),
         "component": facts.get("component"),
         "prompt_name": generation.get("promptName"),
-        "prompt_version": _whole(generation.get("promptVersion")),
+        "prompt_version": _read_integer(generation.get("promptVersion")),
         "model": generation.get("model"),
         "environment": record.get("environment"),
         "collected_at": record.get("collected_at"),
     }
 
 
-def _whole(value: Any) -> Any:
+def _read_integer(value: Any) -> Any:
     """A whole number also where Langfuse gives it as a text, which it makes of every value of metadata."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-def _generation(trace: Trace, name: str) -> Mapping[str, Any]:
+def _find_generation(trace: Trace, name: str) -> Mapping[str, Any]:
     step: TraceStep = trace.step(name)
     try:
         raw: Mapping[str, Any] = step.generation.raw
@@ -98,21 +103,21 @@ def _generation(trace: Trace, name: str) -> Mapping[str, Any]:
     return raw
 
 
-def _retrieved(trace: Trace) -> list[Any]:
+def _retrieved_passages(trace: Trace) -> list[Any]:
     found = trace.step("retrieval").observations[0].raw.get("output")
     if not isinstance(found, list):
         raise ItemError(f"trace {trace.raw.get('id')!r}: step 'retrieval' holds no list of passages, found {found!r}")
     return found
 
 
-def _mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _require_mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = record.get(key)
     if not isinstance(value, Mapping):
         raise ItemError(f"{record.get('id')!r}: expected an object under {key!r}, found {value!r}")
     return value
 
 
-def _need(values: Mapping[str, Any], key: str, where: str) -> Any:
+def _require(values: Mapping[str, Any], key: str, where: str) -> Any:
     value = values.get(key)
     if value is None or (key == "id" and value == ""):
         raise ItemError(f"{where} has no {key!r}; it has {sorted(values)}")

@@ -34,7 +34,7 @@ def attempt(work: Callable[[A], T], argument: A) -> T | Exception:
         return error
 
 
-async def awaited(work: Awaitable[T]) -> T | Exception:
+async def attempt_async(work: Awaitable[T]) -> T | Exception:
     """What a coroutine returns, or the exception that it raised; being cancelled goes through."""
     try:
         return await work

@@ -72,7 +72,7 @@ class Conversation:
         }
 
 
-def tool_call(raw: Mapping[str, Any] | ToolCall) -> ToolCall:
+def parse_tool_call(raw: Mapping[str, Any] | ToolCall) -> ToolCall:
     """A tool call from a mapping with `name` and `args` (or `arguments`).
 
     Raises:
@@ -90,7 +90,7 @@ _ROLES: Mapping[str, Role] = {"user": "user", "human": "user", "assistant": "ass
 _OTHER_ROLES: Mapping[str, Role] = {"tool": "tool", "system": "system"}
 
 
-def message(raw: Mapping[str, Any] | Message) -> Message:
+def parse_message(raw: Mapping[str, Any] | Message) -> Message:
     """A message from a mapping with `role` (user, human, assistant, ai, tool, system) and `content`.
 
     Raises:
@@ -105,7 +105,7 @@ def message(raw: Mapping[str, Any] | Message) -> Message:
     return Message(
         role=role,
         content=str(raw.get("content") or ""),
-        tool_calls=tuple(tool_call(call) for call in raw.get("tool_calls") or ()),
+        tool_calls=tuple(parse_tool_call(call) for call in raw.get("tool_calls") or ()),
         tool_call_id=raw.get("tool_call_id"),
         is_error=bool(raw.get("is_error", False)),
         tool_output=raw.get("tool_output"),
@@ -113,7 +113,7 @@ def message(raw: Mapping[str, Any] | Message) -> Message:
     )
 
 
-def conversation(raw: Conversation | Mapping[str, Any] | Sequence[Any] | None) -> Conversation | None:
+def parse_conversation(raw: Conversation | Mapping[str, Any] | Sequence[Any] | None) -> Conversation | None:
     """A conversation from a list of messages or a mapping with `messages`; None stays None.
 
     Raises:
@@ -122,11 +122,11 @@ def conversation(raw: Conversation | Mapping[str, Any] | Sequence[Any] | None) -
     if raw is None or isinstance(raw, Conversation):
         return raw
     if not isinstance(raw, Mapping):
-        return Conversation(tuple(message(each) for each in raw))
+        return Conversation(tuple(parse_message(each) for each in raw))
     return Conversation(
-        messages=tuple(message(each) for each in raw.get("messages") or ()),
+        messages=tuple(parse_message(each) for each in raw.get("messages") or ()),
         reference_text=raw.get("reference_text"),
-        reference_tool_calls=tuple(tool_call(call) for call in raw.get("reference_tool_calls") or ()),
+        reference_tool_calls=tuple(parse_tool_call(call) for call in raw.get("reference_tool_calls") or ()),
         rubrics=dict(raw.get("rubrics") or {}),
         metadata=dict(raw.get("metadata") or {}),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RunCounts:
     """How many records and items went which way in one run. `not_applicable` counts labels, `no_metric` the items to
     which none of them applies, `cut` how often a limit kept the run from the rest of its window, `behind` the seconds
     before its begin from which the next window must hold everything.

@@ -20,34 +20,34 @@ from shared.core.clock import iso
 _NAMESPACE = uuid.UUID("6f6b7a0e-8f3c-5d0a-9f51-7d5a3c1e2b44")
 
 
-def plain(value: object) -> Any:
+def to_plain(value: object) -> Any:
     """The value as JSON can hold it: records become dicts, times ISO texts, sets sorted lists, the rest its repr."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, date):  # datetime is one too
         return iso(value) if isinstance(value, datetime) else value.isoformat()
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): to_plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
+        return [to_plain(inner) for inner in value]
     if isinstance(value, set | frozenset):
-        return sorted((plain(inner) for inner in value), key=repr)
+        return sorted((to_plain(inner) for inner in value), key=repr)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return _foreign(value)
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return _foreign_to_plain(value)
 
 
-def _foreign(value: object) -> Any:
+def _foreign_to_plain(value: object) -> Any:
     """Values of other libraries: numpy's as what they hold, decimals as numbers, the rest its repr."""
     if isinstance(value, Decimal):
         return float(value)
     listed = getattr(value, "tolist", None)
-    return plain(listed()) if callable(listed) else repr(value)
+    return to_plain(listed()) if callable(listed) else repr(value)
 
 
 def canonical_json(value: object) -> str:
     """Canonical JSON of any value: sorted keys, no spaces, non-ASCII kept."""
-    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def digest(value: object) -> str:

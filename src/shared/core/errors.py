@@ -53,7 +53,7 @@ class RateLimited(TransientError):
         self.wait = wait
 
 
-def wait_of(error: TransientError) -> float | None:
+def requested_wait(error: TransientError) -> float | None:
     """How many seconds a server asks to wait, where it does."""
     return error.wait if isinstance(error, RateLimited) else None
 

@@ -39,7 +39,7 @@ class PerLoop(Generic[T]):
         return self._values.pop(asyncio.get_running_loop(), None)
 
 
-class Portal:
+class BackgroundLoop:
     """An event loop in a thread of its own, started by the first call: coroutines for synchronous callers.
 
     Calls from many threads run side by side on the one loop and share its connections.
@@ -76,7 +76,7 @@ class Portal:
             self._loop = self._thread = None
         if loop is not None and thread is not None:
             try:
-                asyncio.run_coroutine_threadsafe(_ended(last), loop).result()
+                asyncio.run_coroutine_threadsafe(_cancel_tasks(last), loop).result()
             finally:
                 loop.call_soon_threadsafe(loop.stop)
                 thread.join()
@@ -99,7 +99,7 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    portal = Portal("trueline-run")
+    portal = BackgroundLoop("trueline-run")
     try:
         return portal.run(work)
     finally:
@@ -113,7 +113,7 @@ async def _shut_down() -> None:
     await loop.shutdown_default_executor()
 
 
-async def _ended(last: Callable[[], Awaitable[None]] | None, patience: float = 5.0) -> None:
+async def _cancel_tasks(last: Callable[[], Awaitable[None]] | None, patience: float = 5.0) -> None:
     """Cancel every other task of the running loop and let it end: nobody may wait for what never comes."""
     if others := asyncio.all_tasks() - {asyncio.current_task()}:
         for each in others:

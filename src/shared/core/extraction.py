@@ -12,7 +12,7 @@ from shared.core.records import DatasetItem
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenRecord:
     """A record that could not become an item: where it stands and what is wrong with it."""
 
     where: str
@@ -23,7 +23,7 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class SourceNotice:
     """Something that must be told about what was read. `cut`: a limit kept a part of the window from it. `behind`:
     what is left to the next run needs its window to begin so many seconds earlier.
     """
@@ -34,7 +34,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class SkippedRecord:
     """A record that is none of the monitor's, or with `later` not yet: the id that its source knows it by, and why."""
 
     item_id: str
@@ -42,15 +42,15 @@ class LeftOut:
     later: bool = False
 
 
-Fetched = DatasetItem | Broken | LeftOut | Notice
+Fetched = DatasetItem | BrokenRecord | SkippedRecord | SourceNotice
 """What a source yields."""
 
 
-def extracted(extract: Callable[[Any], DatasetItem], record: Any, item_id: str) -> DatasetItem | LeftOut | str:
-    """The record's item; `LeftOut` when the extractor raised `Skip`; else a text that says what is wrong with it."""
+def extract_item(extract: Callable[[Any], DatasetItem], record: Any, item_id: str) -> DatasetItem | SkippedRecord | str:
+    """The record's item; `SkippedRecord` when the extractor raised `Skip`; else a description of what is wrong."""
     item: object = attempt(extract, record)
     if isinstance(item, Skip):
-        return LeftOut(item_id, str(item) or "the extractor left it out without a reason")
+        return SkippedRecord(item_id, str(item) or "the extractor left it out without a reason")
     if isinstance(item, Exception):
         return f"the extractor failed: {type(item).__name__}: {item}"
     if not isinstance(item, DatasetItem):

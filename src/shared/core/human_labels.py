@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from shared.core.results import MetricRef, Stream
 
 
-class Label(NamedTuple):
+class HumanLabel(NamedTuple):
     """One person's verdict on one item. `claim` is the label of the metric that claims the same.
 
     `value` is in [0, 1]: 1 the claim holds (the metric should pass), 0 it does not, between them how sure the person
@@ -23,7 +23,7 @@ class Label(NamedTuple):
     who: str = ""
 
 
-Reason = Literal["first", "judge changed", "anchors changed", "schedule"]
+AnchorReason = Literal["first", "judge changed", "anchors changed", "schedule"]
 """Why an anchor set was judged."""
 
 
@@ -52,7 +52,7 @@ class AnchorPass:
     metric: MetricRef
     anchors: str
     judged_at: datetime
-    reason: Reason
+    reason: AnchorReason
     run_id: str
     verdicts: tuple[AnchorVerdict, ...]
     cost: float | None = None

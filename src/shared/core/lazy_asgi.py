@@ -18,7 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class AsgiDoor:
+class LazyAsgiApp:
     """The application that a function named by a dotted path builds, at start-up or with the first request.
 
     If it cannot be built, the server does not start, and its log says why; a server that asks for no start-up

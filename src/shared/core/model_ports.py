@@ -20,7 +20,7 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
-class Forgets(Protocol):
+class ForgettingAdapter(Protocol):
     """An adapter that remembers answers and can be told that one was of no use: the next equal question is new."""
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:

@@ -10,10 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
-from shared.core.extraction import Broken as Broken
-from shared.core.extraction import Fetched as Fetched
-from shared.core.extraction import Notice as Notice
-from shared.core.human_labels import Label
+from shared.core.extraction import Fetched
+from shared.core.human_labels import HumanLabel
 from shared.core.records import DatasetItem
 from shared.core.results import (
     Candidate,
@@ -45,8 +43,8 @@ class DataSource(Protocol):
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the source's window as of `now`, lazily and in bounded memory.
 
-        A record that cannot be used is yielded as `Broken`, one that is none of the monitor's, or not yet one, as
-        `LeftOut`; the others follow. A hit limit is yielded as a `Notice`.
+        A record that cannot be used is yielded as `BrokenRecord`, one that is none of the monitor's, or not yet one, as
+        `SkippedRecord`; the others follow. A hit limit is yielded as a `SourceNotice`.
 
         Raises:
             SourceError: when the source as a whole cannot be read.
@@ -141,7 +139,7 @@ class LabelSource(Protocol):
 
     name: str
 
-    def labels(self, since: datetime | None = None) -> Iterator[Label]:
+    def labels(self, since: datetime | None = None) -> Iterator[HumanLabel]:
         """Every verdict, or those given at `since` or later and those without a time; in any order.
 
         Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class DeliveryStatus:
     """Counts of messages, or of whole batches (`whole`).
 
     Of the run itself are `verified` (the sink has them), `skipped` (the sink has no place for them) and `failed` (the

@@ -12,10 +12,10 @@ from operator import attrgetter
 from typing import Any
 
 from shared.core.clock import as_utc, parse_time
-from shared.core.conversation import Conversation, ToolCall, conversation, tool_call
-from shared.core.digests import digest, plain
+from shared.core.conversation import Conversation, ToolCall, parse_conversation, parse_tool_call
+from shared.core.digests import digest, to_plain
 from shared.core.errors import ItemError
-from shared.core.registry import nearest
+from shared.core.registry import nearest_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class DatasetItem:
         talk = self.conversation
         if talk is not None:
             pick = 0 if self.extraction == "first" else -1
-            _fill(self, "query", talk.texts("user"), pick)
-            _fill(self, "actual_output", talk.texts("assistant"), pick)
+            _fill_field(self, "query", talk.texts("user"), pick)
+            _fill_field(self, "actual_output", talk.texts("assistant"), pick)
             if talk.reference_text is not None:
                 object.__setattr__(self, "expected_output", talk.reference_text)
             if self.tools_called is None:  # the whole talk is here: no call in it means that none was made
@@ -72,7 +72,7 @@ class DatasetItem:
             object.__setattr__(self, "source_timestamp", as_utc(self.source_timestamp))
         if not self.id:
             object.__setattr__(self, "id", content_id(self))
-        elif not storable(self.id):
+        elif not is_storable(self.id):
             raise ItemError(f"id {self.id!r}: expected a text that can be stored (Unicode, without NUL)")
 
     @property
@@ -98,7 +98,7 @@ class DatasetItem:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values of every field that is not at its default; `from_dict` reads it back to an equal item."""
         every = zip(FIELDS, _values(self), _DEFAULTS, strict=True)
-        return {name: plain(value) for name, value, usual in every if value is not usual and value != usual}
+        return {name: to_plain(value) for name, value, usual in every if value is not usual and value != usual}
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -116,7 +116,7 @@ class DatasetItem:
         for key, value in raw.items():
             name = ALIASES.get(key, key)
             if name not in _READ:
-                close = nearest(str(key), _READ)
+                close = nearest_name(str(key), _READ)
                 meant = f" Did you mean {close!r}?" if close else ""
                 raise ItemError(f"an item has no field {key!r}; put values of your own under 'metadata'.{meant}")
             if value is None or (name in values and name != key):
@@ -177,19 +177,19 @@ def content_id(item: DatasetItem) -> str:
     return "content-" + digest({name: getattr(item, name) for name in CONTENT_FIELDS})[:32]
 
 
-def storable(item_id: Any) -> bool:
+def is_storable(item_id: Any) -> bool:
     """Whether stores can hold an id: valid Unicode without NUL."""
     if not isinstance(item_id, str) or "\0" in item_id:
         return False
     return item_id.isascii() or not any("\ud800" <= each <= "\udfff" for each in item_id)
 
 
-def _fill(item: DatasetItem, name: str, texts: Sequence[str], pick: int) -> None:
+def _fill_field(item: DatasetItem, name: str, texts: Sequence[str], pick: int) -> None:
     if getattr(item, name) is None and texts:
         object.__setattr__(item, name, texts[pick])
 
 
-def _text(value: Any) -> str:
+def _read_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | float | bool):
@@ -199,22 +199,22 @@ def _text(value: Any) -> str:
     raise ValueError(f"expected a text, found {type(value).__name__} {value!r}")
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _read_texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, Sequence):
         raise ValueError(f"expected a list of texts, found {type(value).__name__} {value!r}")
-    return tuple(_text(each) for each in value)
+    return tuple(_read_text(each) for each in value)
 
 
-def _mapping(value: Any) -> dict[str, Any]:
+def _read_mapping(value: Any) -> dict[str, Any]:
     parsed = json.loads(value) if isinstance(value, str) else value
     if not isinstance(parsed, Mapping):
         raise ValueError(f"expected a mapping, found {type(parsed).__name__} {parsed!r}")
     return dict(parsed)
 
 
-def _list(value: Any) -> Sequence[Any]:
+def _read_list(value: Any) -> Sequence[Any]:
     """A list, also from its JSON text as CSV files hold it; a text is never taken for a list of letters."""
     parsed = json.loads(value) if isinstance(value, str) else value
     if isinstance(parsed, str) or not isinstance(parsed, Sequence):
@@ -222,55 +222,55 @@ def _list(value: Any) -> Sequence[Any]:
     return parsed
 
 
-def _logprobs(value: Any) -> tuple[float, ...]:
-    numbers = tuple(float(each) for each in _list(value) if each is not None)
+def _read_logprobs(value: Any) -> tuple[float, ...]:
+    numbers = tuple(float(each) for each in _read_list(value) if each is not None)
     wrong = next((each for each in numbers if math.isnan(each) or each > 1e-6), None)
     if wrong is not None:
         raise ValueError(f"expected natural-log probabilities (<= 0), found {wrong!r}")
     return tuple(min(each, 0.0) for each in numbers)  # a probability of 1 may come rounded to a little more
 
 
-def _seconds(value: Any) -> float:
+def _read_seconds(value: Any) -> float:
     number = float(value)
     if not (number >= 0 and math.isfinite(number)):
         raise ValueError(f"expected seconds >= 0, found {value!r}")
     return number
 
 
-def _ranking(value: Any) -> tuple[Mapping[str, Any], ...]:
-    entries = tuple({"id": each} if isinstance(each, str | int) else _mapping(each) for each in _list(value))
+def _read_ranking(value: Any) -> tuple[Mapping[str, Any], ...]:
+    entries = tuple({"id": each} if isinstance(each, str | int) else _read_mapping(each) for each in _read_list(value))
     wrong = next((each for each in entries if "id" not in each), None)
     if wrong is not None:
         raise ValueError(f"expected entries with an 'id', found {wrong!r}")
     return entries
 
 
-def _tools(value: Any) -> tuple[ToolCall, ...]:
-    return tuple(ToolCall(each) if isinstance(each, str) else tool_call(each) for each in _list(value))
+def _read_tools(value: Any) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(each) if isinstance(each, str) else parse_tool_call(each) for each in _read_list(value))
 
 
-def _extraction(value: Any) -> str:
+def _read_extraction(value: Any) -> str:
     if value not in ("first", "last"):
         raise ValueError(f"expected 'first' or 'last', found {value!r}")
     return str(value)
 
 
-def _judgment(value: Any) -> str | int:
-    return value if isinstance(value, int) else _text(value)
+def _read_judgment(value: Any) -> str | int:
+    return value if isinstance(value, int) else _read_text(value)
 
 
 _TEXTS = ("retrieved_content", "negatives", "acceptance_criteria", "user_tags")
 _MAPPINGS = ("additional_input", "additional_output", "metadata", "trace")
 _READ: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(FIELDS, _text),
-    **dict.fromkeys(_TEXTS, _texts),
-    **dict.fromkeys(_MAPPINGS, _mapping),
-    **dict.fromkeys(("actual_ranking", "expected_ranking"), _ranking),
-    **dict.fromkeys(("tools_called", "expected_tools"), _tools),
-    "conversation": conversation,
-    "extraction": _extraction,
-    "token_logprobs": _logprobs,
-    "latency": _seconds,
+    **dict.fromkeys(FIELDS, _read_text),
+    **dict.fromkeys(_TEXTS, _read_texts),
+    **dict.fromkeys(_MAPPINGS, _read_mapping),
+    **dict.fromkeys(("actual_ranking", "expected_ranking"), _read_ranking),
+    **dict.fromkeys(("tools_called", "expected_tools"), _read_tools),
+    "conversation": parse_conversation,
+    "extraction": _read_extraction,
+    "token_logprobs": _read_logprobs,
+    "latency": _read_seconds,
     "source_timestamp": parse_time,
-    "judgment": _judgment,
+    "judgment": _read_judgment,
 }

@@ -28,7 +28,7 @@ class ParamsModel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RegistryEntry:
     """One known name: where it is found and, in a line, what it is."""
 
     name: str
@@ -36,7 +36,7 @@ class Entry:
     summary: str = ""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to `name`, compared without case; None when none is close."""
     by_lower = {each.lower(): each for each in known}
     found = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
@@ -46,7 +46,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def hint(name: str, known: Iterable[str]) -> str:
     """The second half of an error about an unknown name: what is known, and the nearest of it."""
     names = sorted(set(known))
-    close = nearest(name, names)
+    close = nearest_name(name, names)
     meant = f" Did you mean {close!r}?" if close else ""
     return f"Known: {', '.join(map(repr, names)) or 'none'}.{meant}"
 
@@ -78,7 +78,7 @@ class Registry:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, RegistryEntry] = {}
         self._prefixes: dict[str, str] = {}
         self._frozen = False
 
@@ -93,7 +93,7 @@ class Registry:
         taken = self._entries.get(name)
         if taken is not None and taken.target != target:
             raise ConfigError(f"{self.kind} {name!r} is registered twice: {taken.target!r} and {target!r}")
-        self._entries[name] = Entry(name, target, summary)
+        self._entries[name] = RegistryEntry(name, target, summary)
 
     def add_all(self, targets: Mapping[str, str]) -> None:
         """Make many names known."""
@@ -114,7 +114,7 @@ class Registry:
         """Take no more names."""
         self._frozen = True
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[RegistryEntry, ...]:
         """All known names, sorted."""
         return tuple(self._entries[name] for name in sorted(self._entries))
 

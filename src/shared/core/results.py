@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
-from shared.core.counts import Counts as Counts
-from shared.core.published import Published
+from shared.core.counts import RunCounts as RunCounts
+from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.usage import BudgetUse, ModelUsage
 
@@ -179,7 +179,7 @@ class Decision:
     stratum: str = ""
 
 
-def was_thinned(strategy: str) -> bool:
+def is_thinned(strategy: str) -> bool:
     """Whether a decision with this strategy was made by thinning a sample."""
     return strategy.endswith(THINNED)
 
@@ -236,7 +236,7 @@ class RunReport:
     status: Status
     started_at: datetime
     finished_at: datetime | None = None
-    counts: Counts = field(default_factory=Counts)
+    counts: RunCounts = field(default_factory=RunCounts)
     estimates: tuple[Estimate, ...] = ()
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
@@ -249,7 +249,7 @@ class RunReport:
     examples: tuple[str, ...] = ()
     usage: tuple[ModelUsage, ...] = ()
     budget: tuple[BudgetUse, ...] = ()
-    published: tuple[Published, ...] = ()
+    published: tuple[DeliveryStatus, ...] = ()
 
     @property
     def seconds(self) -> float | None:

@@ -19,20 +19,20 @@ from typing import Any
 from shared.core.errors import ItemError, SourceError, StoreError
 
 
-def _squeeze(name: str) -> str:
+def _normalize_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def _find(names: Iterable[str], wanted: str) -> str | None:
+def _find_name(names: Iterable[str], wanted: str) -> str | None:
     """The one of `names` that `wanted` means: itself, or the first that differs only in case and separators."""
     pool = list(names)
     if wanted in pool:
         return wanted
-    target = _squeeze(wanted)
-    return next((name for name in pool if _squeeze(name) == target), None)
+    target = _normalize_name(wanted)
+    return next((name for name in pool if _normalize_name(name) == target), None)
 
 
-class Dotted(Mapping[str, Any]):
+class AttributeMapping(Mapping[str, Any]):
     """A mapping whose keys are also attributes, forgiving in case and underscores, down through objects and lists of
     objects. `raw` is the mapping itself.
     """
@@ -41,10 +41,10 @@ class Dotted(Mapping[str, Any]):
         self.raw = raw
 
     def __getitem__(self, key: str) -> Any:
-        found = _find(self.raw, key)
+        found = _find_name(self.raw, key)
         if found is None:
             raise KeyError(key)
-        return _dotted(self.raw[found])
+        return _with_attributes(self.raw[found])
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "raw":
@@ -55,7 +55,7 @@ class Dotted(Mapping[str, Any]):
             raise AttributeError(f"no {name!r} here; known: {', '.join(map(str, self.raw)) or 'nothing'}") from None
 
     def __dir__(self) -> list[str]:
-        return _shown([*super().__dir__(), *self.raw])
+        return _completable_names([*super().__dir__(), *self.raw])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.raw)
@@ -67,15 +67,15 @@ class Dotted(Mapping[str, Any]):
         return f"{type(self).__name__}({', '.join(map(str, self.raw))})"
 
 
-def _dotted(value: Any) -> Any:
+def _with_attributes(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return Dotted(value)
+        return AttributeMapping(value)
     if isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
-        return [_dotted(each) for each in value]
+        return [_with_attributes(each) for each in value]
     return value
 
 
-def _shown(names: Iterable[object]) -> list[str]:
+def _completable_names(names: Iterable[object]) -> list[str]:
     """What a notebook completes: names that can be typed after a dot."""
     return sorted({str(name) for name in names if str(name).isidentifier()})
 
@@ -91,7 +91,7 @@ class PromptPatternsBase:
     def patterns(self, step: str) -> Mapping[str, str]:
         """The patterns of a step, empty where the application has none. Steps are matched without case and signs."""
         methods = {name.removeprefix("_patterns_"): name for name in dir(self) if name.startswith("_patterns_")}
-        found = _find(methods, step)
+        found = _find_name(methods, step)
         if found is None:
             return {}
         method: Callable[[], Mapping[str, str]] = getattr(self, methods[found])
@@ -110,7 +110,7 @@ def prompt_text(value: Any) -> str:
     A string that holds messages as JSON is read as these: so Langfuse's API gives them.
     """
     if isinstance(value, str):
-        found = _messages(value)
+        found = _parse_messages(value)
         return value if found is None else prompt_text(found)
     if isinstance(value, Mapping):
         inner = next((value[key] for key in ("content", "prompt", "text", "messages") if key in value), None)
@@ -120,7 +120,7 @@ def prompt_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _messages(text: str) -> Any:
+def _parse_messages(text: str) -> Any:
     """The chat messages that a text holds as JSON, None where it holds none."""
     if text.lstrip()[:1] not in ("{", "["):
         return None
@@ -144,17 +144,17 @@ class TraceStep:
 
     def __init__(self, name: str, observations: Sequence[Mapping[str, Any]], patterns: PromptPatternsBase) -> None:
         self.name = name
-        self.observations = tuple(Dotted(each) for each in observations)
+        self.observations = tuple(AttributeMapping(each) for each in observations)
         self._patterns = patterns
 
     @property
-    def variables(self) -> Dotted:
+    def variables(self) -> AttributeMapping:
         """The variables that the application's patterns find in this step's prompt."""
         generation = self._first("GENERATION")
         text = prompt_text(generation.raw.get("input")) if generation is not None else ""
-        return Dotted(self._patterns.extract(self.name, text))
+        return AttributeMapping(self._patterns.extract(self.name, text))
 
-    def _first(self, kind: str) -> Dotted | None:
+    def _first(self, kind: str) -> AttributeMapping | None:
         return next((each for each in self.observations if str(each.raw.get("type", "")).upper() == kind), None)
 
     def __getattr__(self, name: str) -> Any:
@@ -171,7 +171,7 @@ class TraceStep:
     def __dir__(self) -> list[str]:
         types = {str(each.raw.get("type", "")).upper() for each in self.observations}
         aliases = [alias for alias, kind in _KINDS.items() if kind in types]
-        return _shown([*super().__dir__(), *aliases, *self.observations[0].raw])
+        return _completable_names([*super().__dir__(), *aliases, *self.observations[0].raw])
 
     def __repr__(self) -> str:
         return f"TraceStep({self.name!r}, {len(self.observations)} observations)"
@@ -207,7 +207,7 @@ class Trace:
         Raises:
             ItemError: when the trace has no such step, naming those it has.
         """
-        found = _find(self._groups, name)
+        found = _find_name(self._groups, name)
         if found is None:
             raise ItemError(f"trace {self.raw.get('id')!r} has no step {name!r}; it has {sorted(self._groups)}")
         return TraceStep(found, self._groups[found], self._patterns)
@@ -215,12 +215,12 @@ class Trace:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "raw":
             raise AttributeError(name)
-        if _find(self._groups, name) is not None and name not in self.raw:
+        if _find_name(self._groups, name) is not None and name not in self.raw:
             return self.step(name)
-        return getattr(Dotted(self.raw), name)
+        return getattr(AttributeMapping(self.raw), name)
 
     def __dir__(self) -> list[str]:
-        return _shown([*super().__dir__(), *self._groups, *self.raw])
+        return _completable_names([*super().__dir__(), *self._groups, *self.raw])
 
     def __repr__(self) -> str:
         return f"Trace({self.raw.get('id')!r}, steps: {', '.join(self._groups) or 'none'})"
@@ -270,7 +270,7 @@ class TraceCollection(Sequence[Trace]):
         """The traces that pass `test` and whose own fields equal `fields` (names forgiving, as in dot access)."""
 
         def keeps(trace: Trace) -> bool:
-            own = Dotted(trace.raw)
+            own = AttributeMapping(trace.raw)
             return all(own.get(key) == value for key, value in fields.items()) and (test is None or test(trace))
 
         return TraceCollection((each for each in self if keeps(each)), self.patterns)

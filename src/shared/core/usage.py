@@ -73,7 +73,7 @@ class BudgetUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class RemainingBudget:
     """What a budget has left in one unit, and what has gone out of it, for whoever plans ahead.
 
     `left` is not spent; what calls under way may still cost (`reserved` at most) is in it. `largest` is the most that

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.core.clock import parse_time
 from shared.core.errors import SourceError
-from shared.core.human_labels import Label
+from shared.core.human_labels import HumanLabel
 from shared.core.registry import hint
 from shared.files.file_source import every_record
 from shared.files.file_source_params import FileSourceParams, Format
@@ -51,7 +51,7 @@ class FileLabels:
         self._root = root
         self.name = f"file {', '.join(self._files.patterns)}"
 
-    def labels(self, since: datetime | None = None) -> Iterator[Label]:
+    def labels(self, since: datetime | None = None) -> Iterator[HumanLabel]:
         """Every label, or those given at `since` or later and those without a time.
 
         Raises:
@@ -70,7 +70,7 @@ class FileLabels:
         yield from found
 
 
-def _label(record: Mapping[str, Any]) -> Label | str:
+def _label(record: Mapping[str, Any]) -> HumanLabel | str:
     """The label of a row, or what is wrong with it."""
     unknown = [key for key in record if key not in COLUMNS]
     if unknown:
@@ -85,7 +85,7 @@ def _label(record: Mapping[str, Any]) -> Label | str:
         at = None if record.get("at") in (None, "") else parse_time(record["at"])
     except ValueError as error:
         return f"at: {error}"
-    return Label(str(record["item_id"]), str(record["label"]), value, at, str(record.get("who") or ""))
+    return HumanLabel(str(record["item_id"]), str(record["label"]), value, at, str(record.get("who") or ""))
 
 
 def verdict_of(raw: object) -> float | str:

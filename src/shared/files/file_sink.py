@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.core.clock import iso
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.errors import ConfigError, StoreError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, MetricFailure, MetricScore
@@ -92,7 +92,7 @@ def rows_of(batch: Batch) -> Iterator[dict[str, Any]]:
         "monitor": run.monitor,
         "environment": run.environment,
         "version": run.version,
-        "publishing": plain(run.publishing),
+        "publishing": to_plain(run.publishing),
     }
     for result in batch.results:
         base = common | _item_cells(result)
@@ -142,7 +142,7 @@ def _score_cells(score: MetricScore) -> dict[str, Any]:
         "chance",
     )
     cells = {name: getattr(score, name) for name in names}
-    return _metric_cells(score) | cells | {"signals": None if score.signals is None else plain(score.signals)}
+    return _metric_cells(score) | cells | {"signals": None if score.signals is None else to_plain(score.signals)}
 
 
 def _failure_cells(failure: MetricFailure) -> dict[str, Any]:

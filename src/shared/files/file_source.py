@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from shared.core.extraction import LeftOut, extracted
-from shared.core.ports import Broken, Fetched, Notice, SourceContext
+from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
+from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.files.discovery import File, find_files
 from shared.files.file_source_params import FileSourceParams
@@ -36,8 +36,9 @@ _TIMES: Mapping[str, Reader] = {
 class FileSource:
     """Items of one or many files, in the order of the files' paths and of the records in them.
 
-    A record that is broken, has no usable time though a window is asked for, or makes the extractor fail is yielded
-    as `Broken` with file and line (row for JSON arrays and Parquet); one that the extractor skips as `LeftOut`.
+    A record that is broken, has no usable time though a window is asked for, or makes the extractor fail is yielded as
+    `BrokenRecord` with file and line (row for JSON arrays and Parquet); one that the extractor skips as
+    `SkippedRecord`.
     """
 
     Params = FileSourceParams
@@ -58,8 +59,8 @@ class FileSource:
         """Yield the items in the window as of `now`, lazily and in bounded memory.
 
         All files are looked at before the first item is yielded. With a `limit` the newest records of the window are
-        taken (the first ones where records have no time), still in file order, and a `Notice` tells what was left
-        out. An empty file is told by a `Notice`.
+        taken (the first ones where records have no time), still in file order, and a `SourceNotice` tells what was left
+        out. An empty file is told by a `SourceNotice`.
 
         Raises:
             SourceError: when a file is missing, unreadable or damaged; ConfigError: when DuckDB is not installed.
@@ -68,7 +69,7 @@ class FileSource:
         files = []
         for file in find_files(self._params, self._context.root):
             if _is_empty(file):
-                yield Notice(f"{file.name} is empty")
+                yield SourceNotice(f"{file.name} is empty")
             else:
                 files.append(file)
         newest = self._newest(files, span)
@@ -78,7 +79,7 @@ class FileSource:
             for entry in _ENTRIES[file.format](file, _narrowed(span, newest)):
                 found = self._judge(entry, span, newest, _where(file, entry.number))
                 if isinstance(found, str):
-                    yield Broken(_where(file, entry.number), found)
+                    yield BrokenRecord(_where(file, entry.number), found)
                 elif found is not None:
                     yield found
 
@@ -88,7 +89,9 @@ class FileSource:
         newest = Newest.of(_moments(files, span), self._params.limit)
         return newest if newest.left_out else None
 
-    def _judge(self, entry: Entry, span: Span, newest: Newest | None, where: str) -> DatasetItem | LeftOut | str | None:
+    def _judge(
+        self, entry: Entry, span: Span, newest: Newest | None, where: str
+    ) -> DatasetItem | SkippedRecord | str | None:
         """The entry's item, a text that says what is wrong with it, or None when it is not asked for."""
         if entry.record is None:
             return entry.flaw
@@ -99,7 +102,7 @@ class FileSource:
             inside = not span.asked or (moment is not None and span.holds(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None
-        return extracted(self._context.extract, entry.record, _own_id(entry.record) or where)
+        return extract_item(self._context.extract, entry.record, _own_id(entry.record) or where)
 
 
 def _own_id(record: Mapping[str, Any]) -> str:
@@ -149,9 +152,9 @@ def _narrowed(span: Span, newest: Newest | None) -> Span:
     return Span(span.field, newest.cutoff, span.high, optional=not span.asked)
 
 
-def _limit_notice(newest: Newest, span: Span) -> Notice:
+def _limit_notice(newest: Newest, span: Span) -> SourceNotice:
     rule = f"the newest by {span.field!r}" if newest.by_time else f"the first, as they have no {span.field!r}"
-    return Notice(
+    return SourceNotice(
         f"limit {newest.limit} was hit: {newest.left_out} of {newest.total} records of the window are left out "
         f"(kept: {rule}); raise `limit` or narrow the window to see them",
         cut=True,

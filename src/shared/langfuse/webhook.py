@@ -3,6 +3,6 @@
 It is built at start-up by `wiring/serve/webhook_app.py`.
 """
 
-from shared.core.lazy_asgi import AsgiDoor
+from shared.core.lazy_asgi import LazyAsgiApp
 
-app = AsgiDoor("shared.wiring.serve.webhook_app:webhook_app", extra="serve")
+app = LazyAsgiApp("shared.wiring.serve.webhook_app:webhook_app", extra="serve")

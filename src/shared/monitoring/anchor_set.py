@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.clock import Clock, iso, utc_now
-from shared.core.human_labels import AnchorPass, AnchorStore, AnchorVerdict, Reason
+from shared.core.human_labels import AnchorPass, AnchorReason, AnchorStore, AnchorVerdict
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, Stream
 from shared.monitoring.progress import Progress, Silent
@@ -40,7 +40,7 @@ class AnchorPlan:
     options: RunnerOptions = field(default_factory=RunnerOptions)
 
 
-def due(plan: AnchorPlan, metric: BoundMetric, past: Sequence[AnchorPass], now: datetime) -> Reason | None:
+def due(plan: AnchorPlan, metric: BoundMetric, past: Sequence[AnchorPass], now: datetime) -> AnchorReason | None:
     """Why a metric is to be asked about the anchors now; None when its last pass still stands.
 
     `past` are the metric's passes, oldest first.

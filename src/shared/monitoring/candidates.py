@@ -16,10 +16,10 @@ from typing import Literal
 
 from shared.core.digests import content_digest, digest
 from shared.core.errors import StoreError
-from shared.core.extraction import LeftOut
-from shared.core.ports import Broken, DataSource, Fetched, SamplingStrategy
-from shared.core.records import DatasetItem, storable
-from shared.core.results import Candidate, Counts, Decision, Stream
+from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord
+from shared.core.ports import DataSource, SamplingStrategy
+from shared.core.records import DatasetItem, is_storable
+from shared.core.results import Candidate, Decision, RunCounts, Stream
 from shared.core.state.item_history import VERSION_DIGITS, PassedOver, Reason
 
 Known = Callable[[Stream, Sequence[str]], list[str]]
@@ -103,7 +103,7 @@ class Intake:
     """What was read: the pool, and how many records went which way."""
 
     pool: Pool
-    counts: Counts = field(default_factory=Counts)
+    counts: RunCounts = field(default_factory=RunCounts)
     broken: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -154,7 +154,7 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
         intake.pool.close()
         raise
     broken, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
-    intake.counts = Counts(
+    intake.counts = RunCounts(
         read=read + broken + filtered,
         broken=broken,
         filtered=filtered,
@@ -182,12 +182,12 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
         if isinstance(record, DatasetItem):
             if _too_long(record.id):
                 why = f"its id has {len(record.id.encode()):,} bytes; expected at most {_LONGEST:,}"
-                _broken(Broken(f"item {record.id[:60]!r}...", why), intake)
+                _broken(BrokenRecord(f"item {record.id[:60]!r}...", why), intake)
             else:
                 items.append(record)
-        elif isinstance(record, Broken):
+        elif isinstance(record, BrokenRecord):
             _broken(record, intake)
-        elif isinstance(record, LeftOut):
+        elif isinstance(record, SkippedRecord):
             reason: Reason = "later" if record.later else "filtered"
             left_out.append(PassedOver(record.item_id, reason, detail=record.why))
         else:
@@ -197,10 +197,10 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
     filtered = sum(each.reason == "filtered" for each in left_out)
     if filtered:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
-    return items, [each for each in left_out if storable(each.item_id) and not _too_long(each.item_id)]
+    return items, [each for each in left_out if is_storable(each.item_id) and not _too_long(each.item_id)]
 
 
-def _broken(record: Broken, intake: Intake) -> None:
+def _broken(record: BrokenRecord, intake: Intake) -> None:
     intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
     if len(intake.broken) < _SHOWN:
         intake.broken.append(str(record))

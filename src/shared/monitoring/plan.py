@@ -13,7 +13,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Population, Stream
 from shared.core.state.outbox import OutboxStore, Outlet
 from shared.core.state.run_stores import RunStore, ScoredItemsStore
-from shared.core.usage import BudgetUse, ModelUsage, Purse
+from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.candidates import Again, Known
 from shared.monitoring.progress import Progress, Silent
 from shared.monitoring.sink_delivery import Patience
@@ -78,7 +78,7 @@ class Spending(Protocol):
         """What the user must be told about the money."""
         ...
 
-    def purses(self) -> tuple[Purse, ...]:
+    def purses(self) -> tuple[RemainingBudget, ...]:
         """What is left of a budget that is kept by thinning; none of another."""
         ...
 
@@ -102,7 +102,7 @@ class NothingSpent:
         """There is nothing to tell."""
         return ()
 
-    def purses(self) -> tuple[Purse, ...]:
+    def purses(self) -> tuple[RemainingBudget, ...]:
         """There is no budget."""
         return ()
 

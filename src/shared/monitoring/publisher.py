@@ -16,9 +16,9 @@ from datetime import datetime
 from random import Random
 from typing import NamedTuple, Self
 
-from shared.core.best_effort import attempt, awaited
+from shared.core.best_effort import attempt, attempt_async
 from shared.core.ports import Batch
-from shared.core.published import Published
+from shared.core.published import DeliveryStatus
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
 from shared.monitoring.plan import MonitorPlan, Ports
@@ -34,7 +34,7 @@ class Rest(NamedTuple):
 
     stream: Stream
     marked: int
-    published: tuple[Published, ...]
+    published: tuple[DeliveryStatus, ...]
     notes: tuple[str, ...]
 
     @property
@@ -164,7 +164,7 @@ class Publisher:
         published = self.published()
         return Rest(self._plan.stream, self.marked, published, tuple(self.notes(published)))
 
-    def published(self) -> tuple[Published, ...]:
+    def published(self) -> tuple[DeliveryStatus, ...]:
         """What became of this run's messages, and what stands for each sink: when it had finished, else now."""
         if not self._finished:
             self._standing = self._stands(self._ports.clock())
@@ -173,7 +173,7 @@ class Publisher:
     def _stands(self, now: datetime) -> list[Standing]:
         return self._store.standing(self._plan.stream, now) if self.couriers else []
 
-    def notes(self, published: Sequence[Published]) -> list[str]:
+    def notes(self, published: Sequence[DeliveryStatus]) -> list[str]:
         """What the user must be told of what is not at its sink."""
         found = [note for each in published for note in notes_of(each)]
         return found + [kept_for(name, count) for name, count in self._elsewhere().items()]
@@ -252,7 +252,7 @@ async def closing(outlets: Iterable[Outlet]) -> AsyncIterator[None]:
     finally:
         for each in outlets:
             if isinstance(each.sink, MessageSink):
-                await awaited(each.sink.aclose())
+                await attempt_async(each.sink.aclose())
 
 
 async def publish_rest(plan: MonitorPlan, ports: Ports, run: RunReport, failed: bool) -> Rest:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from shared.core.published import Published
+from shared.core.published import DeliveryStatus
 from shared.core.state.outbox import Standing
 from shared.monitoring.sink_delivery import Courier
 
 _REASONS = 10
 
 
-def published_by(courier: Courier, standing: Sequence[Standing]) -> Published:
+def published_by(courier: Courier, standing: Sequence[Standing]) -> DeliveryStatus:
     """What became of one sink's messages in this run, and what stands."""
     mine = {each.state: each for each in standing if each.sink == courier.name}
     waits, sent, failed = mine.get("pending"), mine.get("sent"), mine.get("failed")
     done = courier.done
-    return Published(
+    return DeliveryStatus(
         sink=courier.name,
         required=courier.outlet.required,
         whole=courier.whole,
@@ -31,7 +31,7 @@ def published_by(courier: Courier, standing: Sequence[Standing]) -> Published:
     )
 
 
-def notes_of(each: Published) -> list[str]:
+def notes_of(each: DeliveryStatus) -> list[str]:
     """What the user must be told of one sink."""
     unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer").removesuffix(".")
     drain = "`trueline publish CONFIG --pending` delivers them without scoring"

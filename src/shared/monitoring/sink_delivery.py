@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
-from shared.core.best_effort import awaited
+from shared.core.best_effort import attempt_async
 from shared.core.clock import Clock
 from shared.core.errors import TransientError
 from shared.core.ports import Batch, Sink
@@ -170,7 +170,7 @@ class Courier:
         if not parcels:
             return False
         messages = [each.message for each in parcels]
-        found = await awaited(sink.send(messages) if state == "pending" else sink.verify(messages))
+        found = await attempt_async(sink.send(messages) if state == "pending" else sink.verify(messages))
         if isinstance(found, Exception):
             self._broken(found)
             found = [Receipt(each.key, state, _words(found)) for each in messages]
@@ -184,7 +184,7 @@ class Courier:
         if not parcels:
             return False
         batch = self._desk.batch(parcels[0])
-        found = None if batch is None else await awaited(sink.publish(batch))
+        found = None if batch is None else await attempt_async(sink.publish(batch))
         key = parcels[0].message.key
         if isinstance(found, Exception):
             self._broken(found)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.core.results import Counts, Decision, Estimate, ItemResult, MetricScore
+from shared.core.results import Decision, Estimate, ItemResult, MetricScore, RunCounts
 from shared.core.state.claims import DrawnItem, DrawResult
 from shared.core.usage import ModelUsage
 from shared.monitoring.plan import MonitorPlan
@@ -50,9 +50,9 @@ class Tally:
         return self._missed / self._tried if self._tried else 0.0
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> RunCounts:
         """All counts so far."""
-        return Counts(**self._counts)
+        return RunCounts(**self._counts)
 
     def cost(self, usage: Sequence[ModelUsage]) -> float | None:
         """What models were paid, also for what failed, and what the scores of other metrics say that they cost."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from shared.core.digests import canonical_json, plain, stable_id
+from shared.core.digests import canonical_json, stable_id, to_plain
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricScore
 
@@ -195,7 +195,7 @@ def _all_rows(result: ItemResult) -> list[MetricScore | MetricFailure]:
 
 
 def _to_json(value: Any) -> str | None:
-    return None if value is None or value == () or value == {} else canonical_json(plain(value))
+    return None if value is None or value == () or value == {} else canonical_json(to_plain(value))
 
 
 def _score_columns(row: MetricScore) -> dict[str, Any]:

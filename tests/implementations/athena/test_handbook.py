@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from implementations.athena.app.handbook import WORDS, Passage, Rule, load_handbook, load_rules
-from implementations.athena.app.retrieval import Retriever, words
+from implementations.athena.app.retrieval import Retriever, find_terms
 from implementations.athena.gold import states
 
 PASSAGES = {each.id: each for each in load_handbook()}
@@ -33,7 +33,7 @@ def test_a_rule_says_what_its_passage_says(rule: Rule) -> None:
     text = PASSAGES[rule.passage].text
     assert states(text, rule.answer)
     assert not any(states(text, wrong) for wrong in rule.negatives)
-    said = [decision for decision, word in WORDS.items() if word in words(text)]
+    said = [decision for decision, word in WORDS.items() if word in find_terms(text)]
     assert said == ([rule.decision] if rule.decision else [])
     assert len(set(rule.questions)) == 3
     assert len(set(rule.cases)) == (3 if rule.decision else 0)

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from implementations import athena
-from implementations.athena.gold import is_right, normal, numbers, states
+from implementations.athena.gold import find_numbers, is_right, normalize, states
 from implementations.athena.metrics.confidence import decision_confidence, decision_margin, weakest_token
 from implementations.athena.metrics.heuristics import (
     answer_states_fact,
@@ -65,13 +65,13 @@ def test_answer_states_fact(said: str, right: int) -> None:
 
 def test_gold_knows_numbers() -> None:
     """Thousands' commas, percent signs and number words are one number."""
-    assert normal("8%") == normal("eight percent") == "8 percent"
+    assert normalize("8%") == normalize("eight percent") == "8 percent"
     assert states("It costs $20,000.", "20000")
     assert states("after six months.", "six months")
     assert not states("2.5 percent", "5 percent")
     assert not states("2 percent", "2.5 percent")
     assert not is_right("", "2 percent")
-    assert numbers("between 1,500 and 2.5, ten at most") == ["1500", "2.5", "10"]
+    assert find_numbers("between 1,500 and 2.5, ten at most") == ["1500", "2.5", "10"]
 
 
 def test_reasons_from_passages() -> None:

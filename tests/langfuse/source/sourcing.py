@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from shared.core.clock import parse_time
-from shared.core.extraction import LeftOut
-from shared.core.ports import Broken, Notice, SourceContext
+from shared.core.extraction import BrokenRecord, SkippedRecord, SourceNotice
+from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.http.connection import Runtime
 from shared.langfuse.source.trace_source import LangfuseSource
@@ -65,15 +65,15 @@ def read(
         if isinstance(found, DatasetItem):
             assert found.id not in items
             items[found.id] = found
-        elif not (isinstance(found, LeftOut) and found.later):
-            assert isinstance(found, Notice), found
+        elif not (isinstance(found, SkippedRecord) and found.later):
+            assert isinstance(found, SourceNotice), found
             notes.append(found.text)
     return items, notes
 
 
 def broken(server: FakeLangfuse, root: Path, **given: Any) -> list[Broken]:
     found = source_of(server, root, **given).fetch(server.clock())
-    return [each for each in found if isinstance(each, Broken)]
+    return [each for each in found if isinstance(each, BrokenRecord)]
 
 
 def rows_of(trace: Row, at: datetime) -> list[Row]:

@@ -12,8 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from shared.core.errors import ConfigError, SourceError
-from shared.core.human_labels import Label
-from shared.core.ports import Fetched, SourceContext
+from shared.core.extraction import Fetched
+from shared.core.human_labels import HumanLabel
+from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
@@ -77,7 +78,7 @@ def test_a_name_is_mapped_to_the_metric_that_claims_the_same(server: FakeLangfus
     annotate(server, 1, "right", 1)
     annotate(server, 2, "tone", 7)  # on a scale of its own: not asked for
     assert labels(server, claims={"right": "Right decision"}) == [
-        Label("t1", "Right decision", 1.0, START - timedelta(hours=1), "ann")
+        HumanLabel("t1", "Right decision", 1.0, START - timedelta(hours=1), "ann")
     ]
 
 
@@ -149,7 +150,7 @@ def test_archived_items_and_a_limit_are_told(server: FakeLangfuse) -> None:
 def test_an_item_that_cannot_be_used_is_told_and_the_others_follow(server: FakeLangfuse) -> None:
     fill(server, NewItem("a", {"latency": "slow"}), NewItem("b", "q"))
     found = read(server)
-    assert sorted(type(each).__name__ for each in found) == ["Broken", "DatasetItem"]
+    assert sorted(type(each).__name__ for each in found) == ["BrokenRecord", "DatasetItem"]
     assert any("dataset item a" in str(each) for each in found)
 
 

@@ -12,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from implementations.athena.extractors import chat, recommendation
-from shared.core.extraction import LeftOut
-from shared.core.ports import Notice
+from shared.core.extraction import SkippedRecord, SourceNotice
 from shared.core.records import DatasetItem
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 from shared.wiring.run.job import run_until_done
@@ -159,14 +158,14 @@ def test_a_trace_that_the_next_window_might_not_hold_makes_it_begin_earlier(
     (row,) = trace(1, 1, START - minutes(90))
     server.observations.add({**row, "endTime": format_time(START - minutes(5))})
     left, note = source_of(server, tmp_path).fetch(START)
-    assert isinstance(left, LeftOut) and left.later and isinstance(note, Notice) and not note.cut
+    assert isinstance(left, SkippedRecord) and left.later and isinstance(note, SourceNotice) and not note.cut
     assert note.behind == 30 * 60 and "whose window begins the earlier for them" in note.text
     server.clock.advance(3600)
     last = START - timedelta(seconds=note.behind)
     found = source_of(server, tmp_path).caught_up(last).fetch(server.clock())
     assert row["traceId"] in [each.id for each in found if isinstance(each, DatasetItem)]
     _, note = source_of(server, tmp_path, from_timestamp=START - minutes(100)).fetch(START)
-    assert isinstance(note, Notice) and note.behind == 0  # a window that stays holds it anyway
+    assert isinstance(note, SourceNotice) and note.behind == 0  # a window that stays holds it anyway
 
 
 @pytest.mark.parametrize("wrong", ["endTime", "startTime"])
@@ -340,11 +339,11 @@ def test_a_window_by_the_clock_reaches_back_to_the_last_run(server: FakeLangfuse
     assert len(plain) == 2
     found = list(source.caught_up(START - timedelta(hours=5)).fetch(START))
     assert len([each for each in found if isinstance(each, DatasetItem)]) == 6
-    assert [each.text for each in found if isinstance(each, Notice)] == [
+    assert [each.text for each in found if isinstance(each, SourceNotice)] == [
         "the window was last read at 2026-11-20T07:00: this one begins at 2026-11-20T06:00 to leave no gap"
     ]
     again = source.caught_up(START - timedelta(hours=1)).fetch(START)
-    assert len([each for each in again if isinstance(each, Notice)]) == 0  # a run on time tells nothing
+    assert len([each for each in again if isinstance(each, SourceNotice)]) == 0  # a run on time tells nothing
 
 
 def test_catching_up_is_bounded_and_what_lies_beyond_is_told(server: FakeLangfuse, tmp_path: Path) -> None:
@@ -352,7 +351,7 @@ def test_catching_up_is_bounded_and_what_lies_beyond_is_told(server: FakeLangfus
     source = source_of(server, tmp_path, catch_up_days=0.125)
     found = list(source.caught_up(START - timedelta(hours=8)).fetch(START))
     assert len([each for each in found if isinstance(each, DatasetItem)]) == 4
-    (note,) = [each.text for each in found if isinstance(each, Notice)]
+    (note,) = [each.text for each in found if isinstance(each, SourceNotice)]
     assert "more than catch_up_days ago; what came between then and 2026-11-20T08:00 is not read" in note
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.conversation import conversation
+from shared.core.conversation import parse_conversation
 from shared.core.errors import ConfigError, FatalError, RateLimited
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, LMResult, Score
@@ -66,7 +66,7 @@ def test_every_scale_is_asked_for_and_mapped(scale: Any, verdict: dict[str, Any]
 
 def test_the_judge_sees_the_fields_that_are_named() -> None:
     """Lists entry by entry, conversations message by message, mappings and numbers as JSON."""
-    talk = conversation([{"role": "user", "content": "Hi"}, {"role": "ai", "content": "Hello"}])
+    talk = parse_conversation([{"role": "user", "content": "Hi"}, {"role": "ai", "content": "Hello"}])
     item = DatasetItem("1", retrieved_content=("one", "two"), conversation=talk, metadata={"tier": {"a": 1}}, latency=2)
     judge = says(score=8)
     score(judge, item, fields=["retrieved_content", "conversation", "metadata.tier", "latency"])

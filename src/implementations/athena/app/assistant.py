@@ -9,7 +9,7 @@ from typing import Any
 
 from implementations.athena.app.handbook import WORDS
 from implementations.athena.app.prompts import fill, load_prompt
-from implementations.athena.app.retrieval import Hit, Retriever
+from implementations.athena.app.retrieval import RetrievalHit, Retriever
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 
@@ -26,7 +26,7 @@ _ANSWER_TOKENS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AthenaStep:
     """One observation: `start` and `end` are seconds since the request began; `extra` are further Langfuse fields."""
 
     type: str
@@ -39,11 +39,11 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AthenaAnswer:
     """What the application answered, the steps it took, and how many seconds it took in all."""
 
     output: Mapping[str, Any]
-    steps: tuple[Step, ...]
+    steps: tuple[AthenaStep, ...]
     latency: float
 
 
@@ -55,14 +55,14 @@ class Athena:
         self._retriever = retriever
         self._timer = timer
 
-    def recommend(self, submission: str, prompt_version: int) -> Answer:
+    def recommend(self, submission: str, prompt_version: int) -> AthenaAnswer:
         """Accept, refer or decline a submission, with the reason the model gives.
 
         The decision is the one of the three words that the model finds most probable; the reason goes on from it.
         """
         began = self._timer()
         hits, retrieval = self._retrieve(submission, began)
-        variables = {"submission": submission, "passages": _shown(hits, "recommendation")}
+        variables = {"submission": submission, "passages": _format_passages(hits, "recommendation")}
         prompt = fill(load_prompt("recommendation", prompt_version), variables)
         start = self._timer() - began
         choices = [f" {word}" for word in WORDS.values()]
@@ -72,42 +72,45 @@ class Athena:
         end = self._timer() - began
         text = f"{decided.text.strip()} because {reason.text.strip()}"
         extra = _generation((decided, reason), "recommendation", prompt_version)
-        extra["metadata"] |= {"decision_tokens": len(decided.tokens), "choices": _rounded(decided.top_logprobs)}
-        generation = Step("GENERATION", "recommendation", start, end, prompt, text, extra)
-        output = _ruled(decided.text.strip(), reason.text.strip(), hits[0])
+        extra["metadata"] |= {
+            "decision_tokens": len(decided.tokens),
+            "choices": _round_probabilities(decided.top_logprobs),
+        }
+        generation = AthenaStep("GENERATION", "recommendation", start, end, prompt, text, extra)
+        output = _apply_rules(decided.text.strip(), reason.text.strip(), hits[0])
         done = self._timer() - began
-        rules = Step("SPAN", "rules", end, done, {"said": decided.text.strip()}, {"decision": output["decision"]})
-        return Answer(output, (retrieval, generation, rules), done)
+        rules = AthenaStep("SPAN", "rules", end, done, {"said": decided.text.strip()}, {"decision": output["decision"]})
+        return AthenaAnswer(output, (retrieval, generation, rules), done)
 
-    def chat(self, question: str, prompt_version: int) -> Answer:
+    def chat(self, question: str, prompt_version: int) -> AthenaAnswer:
         """Answer a question from the handbook in a few words."""
         began = self._timer()
         hits, retrieval = self._retrieve(question, began)
-        variables = {"question": question, "passages": _shown(hits, "chat")}
+        variables = {"question": question, "passages": _format_passages(hits, "chat")}
         prompt = fill(load_prompt("chat", prompt_version), variables)
         start = self._timer() - began
         said = self._model.complete_with_logprobs(prompt, max_tokens=_ANSWER_TOKENS, stop=["\n"])
         end = self._timer() - began
         extra = _generation((said,), "chat", prompt_version)
-        generation = Step("GENERATION", "chat", start, end, prompt, said.text.strip(), extra)
+        generation = AthenaStep("GENERATION", "chat", start, end, prompt, said.text.strip(), extra)
         output = {"answer": said.text.strip(), "guide": hits[0].passage.id}
-        return Answer(output, (retrieval, generation), end)
+        return AthenaAnswer(output, (retrieval, generation), end)
 
-    def _retrieve(self, query: str, began: float) -> tuple[list[Hit], Step]:
+    def _retrieve(self, query: str, began: float) -> tuple[list[RetrievalHit], AthenaStep]:
         start = self._timer() - began
         hits = self._retriever.search(query, FOUND)
         found = [
             {"id": hit.passage.id, "title": hit.passage.title, "text": hit.passage.text, "score": round(hit.score, 4)}
             for hit in hits
         ]
-        return hits, Step("RETRIEVER", "retrieval", start, self._timer() - began, {"query": query}, found)
+        return hits, AthenaStep("RETRIEVER", "retrieval", start, self._timer() - began, {"query": query}, found)
 
 
-def _shown(hits: Sequence[Hit], kind: str) -> str:
+def _format_passages(hits: Sequence[RetrievalHit], kind: str) -> str:
     return "\n".join(hit.passage.line for hit in reversed(hits[: SHOWN[kind]]))
 
 
-def _ruled(word: str, reason: str, best: Hit) -> dict[str, Any]:
+def _apply_rules(word: str, reason: str, best: RetrievalHit) -> dict[str, Any]:
     decision = next(decision for decision, said in WORDS.items() if said == word)
     return {"decision": decision, "reasons": reason, "guide": best.passage.id}
 
@@ -129,5 +132,5 @@ def _generation(results: Sequence[LMResult], prompt: str, version: int) -> dict[
     }
 
 
-def _rounded(top: Sequence[Mapping[str, float]] | None) -> dict[str, float]:
+def _round_probabilities(top: Sequence[Mapping[str, float]] | None) -> dict[str, float]:
     return {} if not top else {name.strip(): round(value, 4) for name, value in top[0].items()}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from implementations.athena.app.assistant import Answer, Step
+from implementations.athena.app.assistant import AthenaAnswer, AthenaStep
 from implementations.athena.app.requests import Request
 
 DAYS = 21
@@ -56,7 +56,9 @@ def trace_id(kind: str, seed: int, number: int) -> str:
     return hashlib.sha256(f"athena:{kind}:{seed}:{number}".encode()).hexdigest()[:32]
 
 
-def trace_record(request: Request, slot: Slot, answer: Answer, collected_at: datetime, seed: int) -> dict[str, Any]:
+def trace_record(
+    request: Request, slot: Slot, answer: AthenaAnswer, collected_at: datetime, seed: int
+) -> dict[str, Any]:
     """One trace, ready to be written as a line of JSON."""
     own_id = trace_id(request.kind, seed, slot.number)
     key = "decision" if request.kind == "recommendation" else "answer"
@@ -89,7 +91,7 @@ def trace_record(request: Request, slot: Slot, answer: Answer, collected_at: dat
     }
 
 
-def _observations(steps: Sequence[Step], own_id: str, began: datetime) -> list[dict[str, Any]]:
+def _observations(steps: Sequence[AthenaStep], own_id: str, began: datetime) -> list[dict[str, Any]]:
     return [
         {
             "id": f"{own_id[:13]}-{number:02d}",

@@ -53,10 +53,10 @@ def make_requests(kind: Kind, rules: Sequence[Rule], n: int, seed: int) -> list[
 
 def _rounds(kind: Kind, rules: Sequence[Rule], rng: Random) -> Iterator[tuple[Rule, str]]:
     """Round after round of all rules in a new order, with another wording in each round."""
-    wordings = {rule.passage: _shuffled(_wordings(kind, rule), rng) for rule in rules}
+    wordings = {rule.passage: _shuffle(_wordings(kind, rule), rng) for rule in rules}
     number = 0
     while True:
-        for rule in _shuffled([rule for rule in rules if wordings[rule.passage]], rng):
+        for rule in _shuffle([rule for rule in rules if wordings[rule.passage]], rng):
             mine = wordings[rule.passage]
             yield rule, mine[number % len(mine)]
         number += 1
@@ -66,7 +66,7 @@ def _wordings(kind: Kind, rule: Rule) -> Sequence[str]:
     return rule.cases if kind == "recommendation" else rule.questions
 
 
-def _shuffled(values: Sequence[T], rng: Random) -> list[T]:
+def _shuffle(values: Sequence[T], rng: Random) -> list[T]:
     return rng.sample(list(values), len(values))
 
 

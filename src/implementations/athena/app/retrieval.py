@@ -18,14 +18,14 @@ _STOP_WORDS = (
 _STOP = frozenset(_STOP_WORDS.split())
 
 
-class Hit(NamedTuple):
+class RetrievalHit(NamedTuple):
     """A passage that was found, and its BM25 score (>= 0, comparable within one query only)."""
 
     passage: Passage
     score: float
 
 
-def words(text: str) -> list[str]:
+def find_terms(text: str) -> list[str]:
     """Lower-case words and numbers without stop words, a plural's `s` taken off."""
     found = (word for word in re.findall(r"[a-z0-9]+", text.lower()) if word not in _STOP)
     return [word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in found]
@@ -36,17 +36,17 @@ class Retriever:
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = tuple(passages)
-        self._counts = [Counter(words(each.line)) for each in self._passages]
+        self._counts = [Counter(find_terms(each.line)) for each in self._passages]
         self._lengths = [sum(counts.values()) for counts in self._counts]
         self._mean = sum(self._lengths) / max(1, len(self._lengths))
         self._spread = Counter(word for counts in self._counts for word in counts)
 
-    def search(self, query: str, k: int = 3) -> list[Hit]:
+    def search(self, query: str, k: int = 3) -> list[RetrievalHit]:
         """The `k` best passages, best first; equal scores stay in the handbook's order."""
-        asked = sorted(set(words(query)))
+        asked = sorted(set(find_terms(query)))
         scores = [self._score(asked, number) for number in range(len(self._passages))]
         order = sorted(range(len(scores)), key=lambda number: -scores[number])
-        return [Hit(self._passages[number], scores[number]) for number in order[:k]]
+        return [RetrievalHit(self._passages[number], scores[number]) for number in order[:k]]
 
     def _score(self, asked: Sequence[str], number: int) -> float:
         counts, total = self._counts[number], len(self._passages)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from implementations.athena.app.retrieval import words
-from implementations.athena.gold import is_right, numbers
+from implementations.athena.app.retrieval import find_terms
+from implementations.athena.gold import find_numbers, is_right
 from shared.core.results import Score
 from shared.scoring.metric import metric
 
@@ -37,7 +37,7 @@ def answer_states_fact(said: str, gold: str, negatives: Sequence[str] | None = N
 )
 def reasons_from_passages(reasons: str, passages: Sequence[str]) -> Score:
     """Share of the reason's words (stop words aside) that the retrieved passages hold; 0 without any word."""
-    given, known = words(reasons), set(words(" ".join(passages)))
+    given, known = find_terms(reasons), set(find_terms(" ".join(passages)))
     strange = sorted(set(given) - known)
     share = sum(word in known for word in given) / len(given) if given else 0.0
     return Score(share, f"not in the passages: {', '.join(strange) or 'nothing'}", {"strange_words": strange})
@@ -46,7 +46,7 @@ def reasons_from_passages(reasons: str, passages: Sequence[str]) -> Score:
 @metric(version="1", fields={"said": "actual_output", "passages": "retrieved_content"}, threshold=1.0)
 def numbers_from_passages(said: str, passages: Sequence[str]) -> Score | None:
     """Share of the answer's numbers that the retrieved passages hold; does not apply to an answer without numbers."""
-    given, known = numbers(said), set(numbers(" ".join(passages)))
+    given, known = find_numbers(said), set(find_numbers(" ".join(passages)))
     if not given:
         return None
     invented = [number for number in given if number not in known]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport
@@ -46,21 +46,21 @@ def _item_cells(item: DatasetItem) -> dict[str, Any]:
         "query": item.query,
         "expected_output": item.expected_output,
         "actual_output": item.actual_output,
-        "additional_input": plain(item.additional_input),
-        "acceptance_criteria": plain(item.acceptance_criteria),
-        "dataset_metadata": plain(item.metadata),
-        "user_tags": plain(item.user_tags),
-        "conversation": plain(item.conversation),
-        "tools_called": plain(item.tools_called),
-        "expected_tools": plain(item.expected_tools),
-        "retrieved_content": plain(item.retrieved_content),
+        "additional_input": to_plain(item.additional_input),
+        "acceptance_criteria": to_plain(item.acceptance_criteria),
+        "dataset_metadata": to_plain(item.metadata),
+        "user_tags": to_plain(item.user_tags),
+        "conversation": to_plain(item.conversation),
+        "tools_called": to_plain(item.tools_called),
+        "expected_tools": to_plain(item.expected_tools),
+        "retrieved_content": to_plain(item.retrieved_content),
         "judgment": item.judgment,
         "critique": item.critique,
-        "trace": plain(item.trace),
-        "additional_output": plain(item.additional_output),
+        "trace": to_plain(item.trace),
+        "additional_output": to_plain(item.additional_output),
         "document_text": item.document_text,
-        "actual_reference": plain(item.actual_ranking),
-        "expected_reference": plain(item.expected_ranking),
+        "actual_reference": to_plain(item.actual_ranking),
+        "expected_reference": to_plain(item.expected_ranking),
         "latency": item.latency,
         "trace_id": item.trace_id,
         "observation_id": item.observation_id,
@@ -73,7 +73,7 @@ def _item_cells(item: DatasetItem) -> dict[str, Any]:
 def _run_cells(batch: Batch) -> dict[str, Any]:
     run = batch.run
     about = {name: run.publishing[name] for name in _ABOUT if name in run.publishing}
-    metadata = plain(run.publishing.get("metadata"))
+    metadata = to_plain(run.publishing.get("metadata"))
     more = metadata if isinstance(metadata, Mapping) else {}
     return {
         "run_id": run.run_id,
@@ -120,7 +120,7 @@ def _score_cells(score: MetricScore) -> dict[str, Any]:
         "metric_type": score.kind,
         "metric_category": "score",
         "threshold": score.threshold,
-        "signals": plain(score.signals),
+        "signals": to_plain(score.signals),
         "parent": score.parent,
         "weight": score.weight,
         "metric_metadata": more or None,

@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.digests import plain
-from shared.core.published import Published
-from shared.core.results import Counts, Estimate, RunReport, Stream
+from shared.core.digests import to_plain
+from shared.core.published import DeliveryStatus
+from shared.core.results import Estimate, RunCounts, RunReport, Stream
 from shared.core.usage import BudgetUse, ModelUsage
 
 _SAME = (
@@ -35,13 +35,13 @@ def run_row(report: RunReport) -> dict[str, Any]:
         **{name: getattr(report, name) for name in _SAME},
         "source_key": report.stream.source_key,
         "monitor_key": report.stream.monitor_key,
-        "counts": plain(report.counts),
-        "estimates": [plain(each) for each in report.estimates],
+        "counts": to_plain(report.counts),
+        "estimates": [to_plain(each) for each in report.estimates],
         "notes": list(report.notes),
         "broken": list(report.broken),
-        "usage": [plain(each) for each in report.usage],
-        "budget": [plain(each) for each in report.budget],
-        "published": [plain(each) for each in report.published],
+        "usage": [to_plain(each) for each in report.usage],
+        "budget": [to_plain(each) for each in report.budget],
+        "published": [to_plain(each) for each in report.published],
     }
 
 
@@ -50,13 +50,13 @@ def run_of(row: sa.Row[Any]) -> RunReport:
     return RunReport(
         **{name: getattr(row, name) for name in _SAME},
         stream=Stream(row.source_key, row.monitor_key),
-        counts=Counts(**_fields(Counts, row.counts)),
+        counts=RunCounts(**_fields(RunCounts, row.counts)),
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
         notes=tuple(row.notes),
         broken=tuple(row.broken),
         usage=usage_of(row.usage),
         budget=tuple(BudgetUse(**_fields(BudgetUse, each)) for each in row.budget or ()),
-        published=tuple(Published(**_fields(Published, each)) for each in row.published or ()),
+        published=tuple(DeliveryStatus(**_fields(DeliveryStatus, each)) for each in row.published or ()),
     )
 
 
@@ -66,7 +66,7 @@ def usage_of(found: Sequence[Mapping[str, Any]] | None) -> tuple[ModelUsage, ...
 
 
 def _fields(
-    record: type[Counts | Estimate | ModelUsage | BudgetUse | Published], values: Mapping[str, Any]
+    record: type[RunCounts | Estimate | ModelUsage | BudgetUse | DeliveryStatus], values: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The values that the record has a field for: an older or newer program may have stored others."""
     names = {each.name for each in dataclasses.fields(record)}

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 
-from shared.core.results import DailyScore, RunReport, StoredResult, Stream, was_thinned
+from shared.core.results import DailyScore, RunReport, StoredResult, Stream, is_thinned
 from shared.core.state.item_history import ItemStory, PassedOver
 from shared.core.usage import ModelUsage
 from shared.database.engine.database import Database
@@ -93,7 +93,7 @@ class SqlRunReader:
                     row.run_id,
                     row.proxy,
                     row.chance,
-                    was_thinned(row.strategy),
+                    is_thinned(row.strategy),
                 )
 
     def spreads(self, stream: Stream, label: str) -> dict[str, float]:

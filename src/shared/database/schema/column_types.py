@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSON
 
 from shared.core.clock import as_utc, iso
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.errors import StoreError
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=plain).encode
-_escaped = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=plain).encode
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=to_plain).encode
+_escaped = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=to_plain).encode
 
 
 # Rows stored together share their moments, and both ways cost more than all the rest of a row.
@@ -55,7 +55,7 @@ class Json(sa.types.TypeDecorator[Any]):
         try:
             text = _canonical(value)
         except TypeError:  # keys that are no texts
-            text = _canonical(plain(value))
+            text = _canonical(to_plain(value))
         if dialect.name == "postgresql" and ("NaN" in text or "Infinity" in text):
             text = _canonical(json.loads(text, parse_constant=lambda name: None))
         return text if encodable(text) else _escaped(json.loads(text))

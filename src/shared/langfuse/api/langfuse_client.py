@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequen
 from datetime import datetime
 from typing import Any, TypeVar
 
-from shared.core.event_loops import Portal
+from shared.core.event_loops import BackgroundLoop
 from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
 from shared.langfuse.api.dataset_api import Datasets
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome

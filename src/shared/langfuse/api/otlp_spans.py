@@ -57,7 +57,7 @@ def to_attribute(value: Any) -> str | None:
     """A value as an attribute: texts as they are, the rest as JSON, None where there is nothing."""
     if value is None or isinstance(value, str):
         return value
-    return to_json(plain(value), inf_nan_mode="null").decode()
+    return to_json(to_plain(value), inf_nan_mode="null").decode()
 
 
 class Spans:

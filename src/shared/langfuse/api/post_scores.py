@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from shared.core.errors import ItemError, TransientError, Unavailable, wait_of
+from shared.core.errors import ItemError, TransientError, Unavailable, requested_wait
 from shared.langfuse.api.capabilities import Probe
 from shared.langfuse.api.langfuse_score import (
     MAX_REQUEST_BYTES,

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json, to_json
 
 from shared.core.errors import ConfigError, TruelineError, Unavailable
-from shared.core.event_loops import Portal
+from shared.core.event_loops import BackgroundLoop
 from shared.core.registry import load
 from shared.core.state.prompt_generations import PromptGenerations
 from shared.langfuse.api.prompt_api import LangfusePrompt, Messages, NewPrompt

@@ -18,7 +18,7 @@ from hashlib import sha256
 from typing import Any
 
 from shared.core.clock import iso
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
@@ -139,13 +139,13 @@ class ExperimentBuilder:
         return {
             **{"project": self.context.project, "kind": kind, "dataset": self.plan.dataset},
             **{"run": self.run_name(run), "description": self.plan.description},
-            **{"metadata": plain(self.plan.run_metadata), "update": self.plan.update_items},
+            **{"metadata": to_plain(self.plan.run_metadata), "update": self.plan.update_items},
         }
 
     def _dataset_item(self, item: DatasetItem, given: Any, source: str) -> dict[str, Any]:
         return {
             **{"id": score_id("dataset item", self.plan.dataset, source, item.id), "own": item.id, "input": given},
-            **{"expected_output": item.expected_output, "metadata": plain(item.metadata) or None},
+            **{"expected_output": item.expected_output, "metadata": to_plain(item.metadata) or None},
             **{"source_trace_id": item.trace_id, "source_observation_id": item.observation_id},
         }
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore

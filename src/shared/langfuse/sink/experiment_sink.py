@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from shared.core.errors import ItemError, TransientError, wait_of
+from shared.core.errors import ItemError, TransientError, requested_wait
 from shared.core.ports import Batch
 from shared.core.results import RunReport
 from shared.core.state.outbox import Message, MessageState, Packed, Receipt
@@ -103,7 +103,7 @@ class LangfuseExperimentSink:
             try:
                 found = await self._project.reject_foreign(messages)
             except TransientError as error:
-                return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+                return [Receipt(each.key, otherwise, str(error), requested_wait(error)) for each in messages]
             own = [message for message in messages if message.key not in found]
             for group in group_by_run(each for each in own if each.body["kind"] == "item").values():
                 found |= {each.key: each for each in await self._attempt(items, group, otherwise)}
@@ -126,7 +126,7 @@ class LangfuseExperimentSink:
         try:
             return await work(messages)
         except TransientError as error:
-            return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+            return [Receipt(each.key, otherwise, str(error), requested_wait(error)) for each in messages]
 
     async def _send_items(self, until: datetime, messages: Sequence[Message]) -> list[Receipt]:
         run, runs = await self._experiment_run(messages[0]), await self._recorder()
@@ -224,7 +224,7 @@ class DatasetItems:
             made = NewItem(**{each: item[each] for each in fields})
             await limit.run(partial(self._client.datasets.put_item, dataset), made)
         except TransientError as error:
-            return Receipt(message.key, "pending", str(error), wait_of(error))
+            return Receipt(message.key, "pending", str(error), requested_wait(error))
         except ItemError as error:
             return Receipt(message.key, "failed", str(error))
         known.add(item["id"])

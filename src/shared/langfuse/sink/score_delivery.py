@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from shared.core.errors import ConfigError, FatalError, TransientError, wait_of
+from shared.core.errors import ConfigError, FatalError, TransientError, requested_wait
 from shared.core.state.outbox import Message, MessageState, Receipt
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
@@ -87,7 +87,7 @@ class ScoreDelivery:
         try:
             there = await self._client.stored_scores(scores)
         except TransientError as error:
-            return [Receipt(message.key, "sent", str(error), wait_of(error)) for message in messages]
+            return [Receipt(message.key, "sent", str(error), requested_wait(error)) for message in messages]
         looks = zip(messages, scores, strict=True)
         return [
             self._tracker.record_found(message) if score.identity in there else self._tracker.record_missing(message)

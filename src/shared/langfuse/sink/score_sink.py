@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from shared.core.errors import TransientError, wait_of
+from shared.core.errors import TransientError, requested_wait
 from shared.core.ports import Batch
 from shared.core.state.outbox import Message, MessageState, Packed, Receipt
 from shared.langfuse.api.langfuse_client import LangfuseClient
@@ -91,7 +91,7 @@ class LangfuseSink:
             try:
                 found = await self._project.reject_foreign(messages)
             except TransientError as error:
-                return [Receipt(each.key, otherwise, str(error), wait_of(error)) for each in messages]
+                return [Receipt(each.key, otherwise, str(error), requested_wait(error)) for each in messages]
             own = [message for message in messages if message.key not in found]
             receipts = await work(own, [LangfuseScore.parse(message.body["score"]) for message in own])
         found |= {receipt.key: receipt for receipt in receipts}

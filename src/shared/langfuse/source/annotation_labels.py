@@ -48,7 +48,7 @@ class LangfuseLabels:
         self._root, self._runtime = root, runtime
         self.name = f"langfuse {params.base_url}"
 
-    def labels(self, since: datetime | None = None) -> Iterator[Label]:
+    def labels(self, since: datetime | None = None) -> Iterator[HumanLabel]:
         """Every verdict, or those given at `since` or later.
 
         Raises:
@@ -69,7 +69,7 @@ class LangfuseLabels:
         if flaws:
             more = [f"and {len(flaws) - _SHOWN} more scores"] if len(flaws) > _SHOWN else []
             raise SourceError(f"{self.name}: labels that cannot be understood:\n" + "\n".join(flaws[:_SHOWN] + more))
-        yield from (each for each in found if isinstance(each, Label))
+        yield from (each for each in found if isinstance(each, HumanLabel))
 
     def _is_wanted(self, row: Row) -> bool:
         """Servers differ in what they filter by; a verdict on an experiment is none on an item."""
@@ -86,7 +86,7 @@ class LangfuseLabels:
         if not item:
             return f"score {row.get('id')} {name!r}: it is on nothing that has an id"
         who = str(row.get("authorUserId") or "")
-        return Label(str(item), self._params.claims.get(name, name), value, parse_time(row["timestamp"]), who)
+        return HumanLabel(str(item), self._params.claims.get(name, name), value, parse_time(row["timestamp"]), who)
 
     def _parse_value(self, name: str, row: Row) -> float | str:
         value = row.get("value")

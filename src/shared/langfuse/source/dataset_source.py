@@ -10,8 +10,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from shared.core.errors import ConfigError, ItemError, SourceError, TransientError
-from shared.core.extraction import LeftOut, extracted
-from shared.core.ports import Broken, Fetched, Notice, SourceContext
+from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
+from shared.core.ports import SourceContext
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
@@ -50,7 +50,7 @@ class LangfuseDatasetSource:
         return await describe_server(LangfuseSettings.of(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
-        """Yield every active item; archived ones are counted in a `Notice`.
+        """Yield every active item; archived ones are counted in a `SourceNotice`.
 
         Raises:
             SourceError: when the dataset cannot be read; ConfigError: wrong keys, no dataset of that name.
@@ -63,7 +63,7 @@ class LangfuseDatasetSource:
                     archived += 1
                     continue
                 if given == self._params.limit:
-                    yield Notice(f"limit {given} was hit: older items of the dataset are left out; raise `limit`")
+                    yield SourceNotice(f"limit {given} was hit: older items of the dataset are left out; raise `limit`")
                     break
                 given += 1
                 yield self._extract(row)
@@ -76,12 +76,12 @@ class LangfuseDatasetSource:
         finally:
             client.close()
         if archived:
-            yield Notice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
+            yield SourceNotice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
 
     def _extract(self, row: Row) -> DatasetItem | Broken | LeftOut:
         record = row if self._params.records == "rows" else item_fields(row)
-        found = extracted(self._context.extract, record, str(row.get("id")))
-        return Broken(f"dataset item {row.get('id')}", found) if isinstance(found, str) else found
+        found = extract_item(self._context.extract, record, str(row.get("id")))
+        return BrokenRecord(f"dataset item {row.get('id')}", found) if isinstance(found, str) else found
 
 
 def item_fields(row: Row) -> Row:

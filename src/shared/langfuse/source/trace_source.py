@@ -1,10 +1,10 @@
 """The source `langfuse`: whole traces, or sessions, of a Langfuse project.
 
 A trace is an item of the window when one of its rows starts in it, look-back included; marks keep it from being scored
-twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows. When
-a row's parent has not arrived, it is waited for as long as the next window is sure to hold the trace: until its newest
-row began `look_back_minutes` ago. What is not ready is counted in a `Notice` and left to the next run; where the next
-window might not hold it, that one begins earlier. How rows become traces is told in `trace_reader.py`.
+twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows.
+When a row's parent has not arrived, it is waited for as long as the next window is sure to hold the trace: until its
+newest row began `look_back_minutes` ago. What is not ready is counted in a `SourceNotice` and left to the next run;
+where the next window might not hold it, that one begins earlier. How rows become traces is told in `trace_reader.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from math import ceil
 from shared.core.clock import as_utc, iso
 from shared.core.digests import digest
 from shared.core.errors import ItemError, SourceError, TransientError
-from shared.core.extraction import LeftOut, extracted
-from shared.core.ports import Broken, Fetched, Notice, SourceContext
+from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
+from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
 from shared.langfuse.api.read_queries import EXPERIMENTS, Row
@@ -126,7 +126,7 @@ class LangfuseSource:
             if self._is_experiment(record):
                 continue
             if self._params.trace_name not in (None, record.get("name")):
-                yield LeftOut(
+                yield SkippedRecord(
                     record["id"], f"its name is {record.get('name')!r}, asked for is {self._params.trace_name!r}"
                 )
                 continue
@@ -140,7 +140,7 @@ class LangfuseSource:
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
                 told = text.format(**words, quiet=quiet, back=back)
-                yield Notice(told, cut=why == "limit", behind=behind if why == "long" else 0)
+                yield SourceNotice(told, cut=why == "limit", behind=behind if why == "long" else 0)
 
     def _catch_up_notices(self, now: datetime) -> Iterator[Notice]:
         """What must be told of a window that begins earlier than it says, because runs were missed."""
@@ -151,9 +151,13 @@ class LangfuseSource:
         begun = iso(self._last)[:16]
         if self._last < reached:
             lost = f"what came between then and {iso(reached)[:16]} is not read: raise `catch_up_days`, or read it once"
-            yield Notice(f"the window was last read at {begun}, more than catch_up_days ago; {lost} by from_timestamp")
+            yield SourceNotice(
+                f"the window was last read at {begun}, more than catch_up_days ago; {lost} by from_timestamp"
+            )
         elif usual - reached > _TOLD:
-            yield Notice(f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap")
+            yield SourceNotice(
+                f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap"
+            )
 
     def _is_experiment(self, record: Row) -> bool:
         """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
@@ -179,7 +183,9 @@ class LangfuseSource:
     def _extract(self, record: Row) -> DatasetItem | Broken | LeftOut:
         found = extracted(self._context.extract, record, record["id"])
         return (
-            Broken(f"{self._params.items.removesuffix('s')} {record['id']}", found) if isinstance(found, str) else found
+            BrokenRecord(f"{self._params.items.removesuffix('s')} {record['id']}", found)
+            if isinstance(found, str)
+            else found
         )
 
     def _spool_key(self) -> str:
@@ -190,4 +196,4 @@ class LangfuseSource:
 
 def _deferred_items(group: RowGroup, why: str) -> list[LeftOut]:
     """What is stored of a group that is left to a later run; nothing of one that is not there."""
-    return [LeftOut(group.id, _LATER[why], later=True)] if why in _LATER else []
+    return [SkippedRecord(group.id, _LATER[why], later=True)] if why in _LATER else []

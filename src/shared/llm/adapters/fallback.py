@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core.errors import ConfigError, TransientError
-from shared.core.model_ports import Forgets
+from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.cache.request_key import Prompt
@@ -70,7 +70,7 @@ class FallbackAdapter:
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
         """Forget the answer to a question in every adapter of the chain that remembers."""
         for adapter in self._adapters:
-            if isinstance(adapter, Forgets):
+            if isinstance(adapter, ForgettingAdapter):
                 adapter.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:

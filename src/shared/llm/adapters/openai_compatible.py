@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Literal, Self, TypeVar
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError, TransientError, TruelineError
-from shared.core.event_loops import PerLoop, Portal
+from shared.core.event_loops import BackgroundLoop, PerLoop
 from shared.core.registry import hint
 from shared.core.results import LMResult
 from shared.llm.adapters.event_stream import pieces
@@ -42,7 +42,7 @@ class OpenAICompatibleAdapter:
         self._transport = Transport(params, self._runtime)
         self._lane = Lane(params, self._runtime)
         self._dialect = Dialect(params.model, params.plain_prompts == "chat", params.logprobs)
-        self._portal = Portal(f"model {self.name}")
+        self._portal = BackgroundLoop(f"model {self.name}")
         self._listed: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self._verified = not params.check_model
         self._final: ConfigError | None = None

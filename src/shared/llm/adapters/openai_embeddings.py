@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError
-from shared.core.event_loops import Portal
+from shared.core.event_loops import BackgroundLoop
 from shared.llm.adapters.openai_format import read_json
 from shared.llm.http.openai_errors import Final, UnknownModel, Unsupported
 from shared.llm.http.openai_transport import Transport
@@ -31,7 +31,7 @@ class OpenAICompatibleEmbedder:
         self._runtime = runtime or Runtime()
         self._transport = Transport(params, self._runtime)
         self._lane = Lane(params, self._runtime)
-        self._portal = Portal(f"embeddings {self.name}")
+        self._portal = BackgroundLoop(f"embeddings {self.name}")
         self._final: ConfigError | None = None
 
     def __repr__(self) -> str:

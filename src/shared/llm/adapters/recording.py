@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.errors import StoreError
 from shared.core.lm_result_json import answer_to_dict
-from shared.core.model_ports import Forgets
+from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.cache.request_key import Prompt, request_key, without_input_data
@@ -54,7 +54,7 @@ class RecordingAdapter:
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
         """Forget the answer to a question in the inner adapter; the recording keeps what was answered."""
-        if isinstance(self._inner, Forgets):
+        if isinstance(self._inner, ForgettingAdapter):
             self._inner.forget(prompt, max_tokens, **self._sent_on(params))
 
     def list_models(self) -> list[str]:
@@ -69,10 +69,10 @@ class RecordingAdapter:
         line = {
             "key": request_key(self.name, prompt, max_tokens, params),
             "model": self.name,
-            "prompt": plain(prompt),
+            "prompt": to_plain(prompt),
             "max_tokens": max_tokens,
-            "parameters": plain(params),
-            "answer": plain(answer_to_dict(answer)),
+            "parameters": to_plain(params),
+            "answer": to_plain(answer_to_dict(answer)),
         }
         text = json.dumps(line, ensure_ascii=True) + "\n"
         try:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, Self, TypeVar
 
 from shared.core.errors import ConfigError, Unavailable
-from shared.core.event_loops import PerLoop, Portal
+from shared.core.event_loops import BackgroundLoop, PerLoop
 from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
@@ -52,7 +52,7 @@ class BatchAdapter:
         self._direct = OpenAICompatibleAdapter(params, self._runtime)
         self._api = BatchApi(params, self._runtime)
         self._jobs = BatchJobs(self._api, store, batch, self._lane, self._runtime)
-        self._portal = Portal(f"batches of {self.name}")
+        self._portal = BackgroundLoop(f"batches of {self.name}")
         self._desk = BatchDesk(self._jobs, store, batch, self._runtime)
         self._opening: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self._calls: set[asyncio.Task[Any]] = set()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.core.errors import OverBudget
-from shared.core.usage import BudgetPeriod, BudgetUse, Purse
+from shared.core.usage import BudgetPeriod, BudgetUse, RemainingBudget
 from shared.llm.budget.prices import PICO
 
 OnOver = Literal["thin", "stop", "warn"]
@@ -162,7 +162,9 @@ class Ledger:
             found.append(BudgetUse("tokens", per, self.allowance.tokens, spent.tokens, before.tokens))
         return tuple(found)
 
-    def purses(self, usd: float | None = None, tokens: float | None = None, at_most: bool = False) -> tuple[Purse, ...]:
+    def purses(
+        self, usd: float | None = None, tokens: float | None = None, at_most: bool = False
+    ) -> tuple[RemainingBudget, ...]:
         """What is left of each limit; an item is expected to cost so many dollars and tokens (or less)."""
         with self._lock:
             gone, calls = self._spent + self._held, self._settled
@@ -171,10 +173,10 @@ class Ledger:
         found = []
         if limits.usd is not None:
             money = (reserved.pico / PICO, largest.pico / PICO, gone.pico / PICO, squares[0] / PICO**2)
-            found.append(Purse(limits.usd - total.pico / PICO, *money, calls, usd, at_most))
+            found.append(RemainingBudget(limits.usd - total.pico / PICO, *money, calls, usd, at_most))
         if limits.tokens is not None:
             counts = (reserved.tokens, largest.tokens, gone.tokens, squares[1])
-            found.append(Purse(limits.tokens - total.tokens, *counts, calls, tokens, at_most))
+            found.append(RemainingBudget(limits.tokens - total.tokens, *counts, calls, tokens, at_most))
         return tuple(found)
 
     def _asked(self, most: Amount, whose: str) -> Reservation:

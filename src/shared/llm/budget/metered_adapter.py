@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, cast
 
 from shared.core.errors import BadAnswer, Postponed
-from shared.core.model_ports import Forgets
+from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.core.usage import ModelUsage
@@ -222,7 +222,7 @@ class CountingAdapter:
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
         """Pass it on to what remembers answers."""
-        if isinstance(self._inner, Forgets):
+        if isinstance(self._inner, ForgettingAdapter):
             self._inner.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:

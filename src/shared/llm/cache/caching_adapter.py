@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core.event_loops import PerLoop
-from shared.core.model_ports import Forgets, ResponseCache
+from shared.core.model_ports import ForgettingAdapter, ResponseCache
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.cache.bulk_calls import Batches
@@ -113,7 +113,7 @@ class CachingAdapter:
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
         """Forget the answer to a question that was of no use, here and in the inner adapter."""
         self._cache.drop([request_key(self.name, prompt, max_tokens, params)])
-        if isinstance(self._inner, Forgets):
+        if isinstance(self._inner, ForgettingAdapter):
             self._inner.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:

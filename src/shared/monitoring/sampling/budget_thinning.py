@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
-from shared.core.results import THINNED, Decision, was_thinned
+from shared.core.results import THINNED, Decision, is_thinned
 from shared.core.state.claims import DrawnItem
-from shared.core.usage import Purse
+from shared.core.usage import RemainingBudget
 
 ENOUGH = 10
 """Items after which a run's own costs say more than what was known before it."""
@@ -38,7 +38,7 @@ _WIDEST = 3.0
 _PAGES = 20
 
 
-def pilot(purses: Sequence[Purse], begun: int, done: int) -> int | None:
+def pilot(purses: Sequence[RemainingBudget], begun: int, done: int) -> int | None:
     """How many items are scored whole next, to find out what items cost, in [0, LEAST_PAGE]; None when that is known.
 
     It is not known where ten items are not done yet and there is no more than an upper bound to go by. By that bound
@@ -49,7 +49,7 @@ def pilot(purses: Sequence[Purse], begun: int, done: int) -> int | None:
     return None if done >= ENOUGH or not sizes else max(0, min(LEAST_PAGE, *sizes))
 
 
-def _pilots(purse: Purse, begun: int, done: int) -> int:
+def _pilots(purse: RemainingBudget, begun: int, done: int) -> int:
     bound = _bound(purse, begun, done)
     underway = max(purse.reserved, (begun - done) * bound)
     return LEAST_PAGE if bound <= 0 else math.floor(min(LEAST_PAGE, (purse.left / 2 - underway) / bound))
@@ -60,7 +60,7 @@ def page_size(waiting: int) -> int:
     return max(LEAST_PAGE, waiting // _PAGES)
 
 
-def rate(purses: Sequence[Purse], begun: int, done: int, waiting: int) -> float:
+def rate(purses: Sequence[RemainingBudget], begun: int, done: int, waiting: int) -> float:
     """The share of the waiting items that there is money for, in [0, 1]; 0 when nothing is left.
 
     `begun` items of this run were handed out, `done` of them have been finished. It may be 0 although something is
@@ -78,7 +78,7 @@ def steady(share: float, first: float | None) -> float:
     return share if first is None else max(share, first / _WIDEST)
 
 
-def _share(purse: Purse, begun: int, done: int, waiting: int) -> float:
+def _share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> float:
     """One purse's share: the largest r with r N c + z s sqrt(r N) <= left, for N items of mean cost c and spread s.
 
     What is left is meant after the items under way, and after the most that a single call was ever reserved: the last
@@ -99,7 +99,7 @@ def _share(purse: Purse, begun: int, done: int, waiting: int) -> float:
     return min(1.0, root * root / waiting)
 
 
-def _cost(purse: Purse, begun: int, done: int) -> tuple[float, float]:
+def _cost(purse: RemainingBudget, begun: int, done: int) -> tuple[float, float]:
     """What an item costs: its mean and spread, by this run's own items, else by what was known before, else by what
     its calls have reserved; 0 when nothing is known.
     """
@@ -113,7 +113,7 @@ def _cost(purse: Purse, begun: int, done: int) -> tuple[float, float]:
     return mean, mean
 
 
-def _bound(purse: Purse, begun: int, done: int) -> float:
+def _bound(purse: RemainingBudget, begun: int, done: int) -> float:
     """What an item costs while fewer than ten are done: as was expected; where that was an upper bound, or nothing, two
     standard errors over this run's own mean if that is less, the spread of costs taken to be their mean.
     """
@@ -141,5 +141,5 @@ def thinned(page: Sequence[DrawnItem], share: float, rng: Random) -> tuple[list[
 def _decided(drawn: DrawnItem, share: float, stays: bool) -> Decision:
     was = drawn.decision
     chance = None if was.probability is None else was.probability * share
-    strategy = was.strategy if was_thinned(was.strategy) else was.strategy + THINNED
+    strategy = was.strategy if is_thinned(was.strategy) else was.strategy + THINNED
     return replace(was, drawn=stays, probability=chance, strategy=strategy)

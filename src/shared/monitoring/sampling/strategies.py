@@ -16,7 +16,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from shared.core.digests import canonical_json, plain
+from shared.core.digests import canonical_json, to_plain
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
 from shared.core.results import Candidate, Decision, Draw
@@ -159,7 +159,7 @@ class Stratified(SizedParams):
 
     def candidate(self, item: DatasetItem) -> Candidate:
         """An item with its stratum: the field's value as text."""
-        value = plain(item.get(self.field))
+        value = to_plain(item.get(self.field))
         text = value if isinstance(value, str) else "" if value is None else canonical_json(value)
         return Candidate(item.id, stratum=text or MISSING)
 

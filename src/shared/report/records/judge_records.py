@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from shared.core.human_labels import Reason
+from shared.core.human_labels import AnchorReason
 from shared.report.records.page_records import Cleaner
 from shared.report.text.formatting import Text
 from shared.scoring.statistics.agreement import Agreement, Interval
@@ -85,7 +85,7 @@ class AnchorPoint:
     """One pass over the anchor set: the judge's first votes, and how they agree with the set's labels."""
 
     at: datetime
-    reason: Reason
+    reason: AnchorReason
     maker: str
     digest: str
     threshold: float | None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from shared.core.results import MetricScore, was_thinned
+from shared.core.results import MetricScore, is_thinned
 from shared.core.state.item_history import ItemStory, PassedOver
 from shared.report.terminal.aligned import wrapped
 from shared.report.text.delivery_words import delivered_words
@@ -59,7 +59,7 @@ def verdict(story: ItemStory, options: StoryOptions) -> str:
 
 def _undrawn(story: ItemStory) -> str:
     chance = _chance(story)
-    if was_thinned(story.decision.strategy):
+    if is_thinned(story.decision.strategy):
         why = f"drawn, then left out by chance to keep a budget ({chance} for both steps)"
         return f"Not scored: {why}. It never enters a later pool."
     return f"Not scored: the draw left it out ({chance}). An undrawn item never enters a later pool."

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.core.clock import iso
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.results import RunReport, Stream
 from shared.report.terminal.aligned import aligned
 from shared.report.terminal.run_summary import as_json
@@ -67,6 +67,6 @@ def run_facts(run: RunReport) -> dict[str, str]:
         "config": run.config_digest,
         "version": run.version,
         "environment": run.environment,
-        "published": ", ".join(f"{key} {value}" for key, value in plain(run.publishing).items()),
+        "published": ", ".join(f"{key} {value}" for key, value in to_plain(run.publishing).items()),
     }
     return {name: value for name, value in facts.items() if value}

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.results import Estimate, RunReport
 from shared.report.judges.judge_text import judge_line
 from shared.report.records.judge_records import Judges
@@ -84,7 +84,7 @@ def writable(text: str, stream: TextIO) -> str:
 
 def as_json(report: RunReport) -> dict[str, Any]:
     """The whole report as JSON values, with `seconds` and `failure_share` beside; what is not a number is null."""
-    values: dict[str, Any] = _finite(plain(report))
+    values: dict[str, Any] = _finite(to_plain(report))
     values["seconds"] = report.seconds
     values["counts"]["failure_share"] = report.counts.failure_share
     return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.core.clock import iso
-from shared.core.published import Published
+from shared.core.published import DeliveryStatus
 from shared.core.state.item_history import Delivered
 from shared.report.text.formatting import line
 from shared.report.text.mask import told
@@ -13,14 +13,14 @@ from shared.report.text.mask import told
 _NAMES = ("verified", "skipped", "failed", "failed before", "waiting", "not readable yet")
 
 
-def counts_at(each: Published) -> tuple[tuple[str, int, bool], ...]:
+def counts_at(each: DeliveryStatus) -> tuple[tuple[str, int, bool], ...]:
     """Each count of a sink: its name, the number, and whether it is one to worry about."""
     numbers = (each.verified, each.skipped, each.failed, each.failed_before, each.pending, each.sent)
     worry = (False, False, True, True, each.required, False)
     return tuple((name, n, bad and n > 0) for name, n, bad in zip(_NAMES, numbers, worry, strict=True))
 
 
-def published_lines(published: Sequence[Published]) -> list[str]:
+def published_lines(published: Sequence[DeliveryStatus]) -> list[str]:
     """A line for each sink, and one for each reason why something is not there."""
     lines = []
     for each in published:

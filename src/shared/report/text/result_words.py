@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.core.results import Counts, Kind, RunReport, Status
+from shared.core.results import Kind, RunCounts, RunReport, Status
 from shared.report.text.formatting import percent
 
 STATUS: Mapping[Status, tuple[str, str, str]] = {
@@ -46,7 +46,7 @@ def verdict(run: RunReport) -> str:
     return f"{scored}; {tried} ({percent(at.failure_share)})."
 
 
-def _nothing(at: Counts) -> str:
+def _nothing(at: RunCounts) -> str:
     if not at.read:
         return "the source had no records in its window"
     if at.already_scored:

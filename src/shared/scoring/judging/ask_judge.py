@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core.errors import ConfigError, TruelineError
-from shared.core.model_ports import Forgets
+from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.scoring.judging.fencing import Fence, clean_text, make_fence, verify_verdict
@@ -205,7 +205,7 @@ def _make_repair(asked: JudgeQuestion, answer: LMResult, error: JudgeError) -> M
 
 
 async def _forget_answers(model: LMAdapter, asked: JudgeQuestion, sent: Sequence[Messages], vote: int) -> None:
-    if isinstance(model, Forgets):
+    if isinstance(model, ForgettingAdapter):
         for messages in sent:
             params = _request_params(asked, vote)
             # On a thread: the store may have to wait for another process.

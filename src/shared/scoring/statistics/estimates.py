@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from shared.core.results import Decision, Estimate, Kind, MetricScore, Population, was_thinned
+from shared.core.results import Decision, Estimate, Kind, MetricScore, Population, is_thinned
 from shared.scoring.statistics.hajek import WeightedMean, hajek, wilson
 from shared.scoring.statistics.two_phase import (
     ProxyColumns,
@@ -243,7 +243,7 @@ class EstimateBuilder:
         if decision.probability is None or not self._allowed:
             column.queued += 1
             return
-        column.thinned = column.thinned or was_thinned(decision.strategy)
+        column.thinned = column.thinned or is_thinned(decision.strategy)
         column.values.append(score.value)
         column.probabilities.append(decision.probability)
         column.passed.append(-1 if score.passed is None else int(score.passed))

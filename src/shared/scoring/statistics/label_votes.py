@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from shared.core.human_labels import Label
+from shared.core.human_labels import HumanLabel
 from shared.scoring.statistics.agreement import Interval, fleiss_kappa
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -27,7 +27,7 @@ class HumanVerdicts:
     kappa: Interval | None = None
 
 
-def settle_labels(labels: Iterable[Label]) -> dict[str, HumanVerdicts]:
+def settle_labels(labels: Iterable[HumanLabel]) -> dict[str, HumanVerdicts]:
     """Verdicts by claim. Of one person's several labels on an item the newest stands, of equal or missing times the
     one that came later; labels without a name count as one person's. A value above 0.5 passes, below it does not, and
     0.5 is no verdict.

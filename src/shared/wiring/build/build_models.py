@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from shared.core.errors import ConfigError, TruelineError
-from shared.core.model_ports import Forgets, ResponseCache
+from shared.core.model_ports import ForgettingAdapter, ResponseCache
 from shared.core.ports import LMAdapter, Prompt
 from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
@@ -72,8 +72,8 @@ class ModelHandle:
         return self._open.stream(prompt, max_tokens, **params)
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
-        """See `Forgets`."""
-        if isinstance(self._open, Forgets):
+        """See `ForgettingAdapter`."""
+        if isinstance(self._open, ForgettingAdapter):
             self._open.forget(prompt, max_tokens, **params)
 
     def list_models(self) -> list[str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
 from shared.scoring.metric import BoundMetric
@@ -111,7 +111,7 @@ def _params(metric: BoundMetric) -> Any:
         name: {"class": value.spec.name, **_params(value)} if isinstance(value, BoundMetric) else value
         for name, value in metric.params.items()
     }
-    return plain(inner)
+    return to_plain(inner)
 
 
 def _priced(money: ModelCosts, alias: str) -> dict[str, Any]:

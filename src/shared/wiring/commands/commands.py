@@ -8,7 +8,7 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from shared.core.best_effort import awaited
+from shared.core.best_effort import attempt_async
 from shared.core.clock import iso
 from shared.core.errors import StoreError, UsageError
 from shared.core.state.outbox import MessageSink
@@ -124,7 +124,7 @@ async def _all_reached(built: BuiltMonitor) -> bool:
 
 async def _reached(which: str, server: Connecting) -> bool:
     """Ask what it finds, and say it; whether it could be asked."""
-    found = await awaited(server.connect())
+    found = await attempt_async(server.connect())
     wrong = isinstance(found, Exception)
     print(f"{which}: {found}", file=sys.stderr if wrong else sys.stdout)
     return not wrong

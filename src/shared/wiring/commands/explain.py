@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from shared.core.registry import nearest
+from shared.core.registry import nearest_name
 from shared.core.results import RunReport, Stream
 from shared.core.state.item_history import ItemStory, PassedOver
 from shared.core.state.run_stores import RunReader
@@ -108,7 +108,7 @@ def _unknown(built: BuiltMonitor, runs: Sequence[RunReport], item_id: str, near:
     broken = [each for run in runs for each in redact_for_display(built, run).broken if item_id in each]
     if broken:
         words.append(f"A broken record names it: {line(broken[0], 300)}.")
-    close = nearest(item_id, near)
+    close = nearest_name(item_id, near)
     if close:
         words.append(f"Did you mean {_name(built, close)!r}?")
     return words

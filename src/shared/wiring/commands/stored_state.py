@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.core.digests import plain
+from shared.core.digests import to_plain
 from shared.core.errors import UsageError
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
@@ -67,7 +67,7 @@ def json_values(value: Any) -> Any:
         return {str(key): json_values(inner) for key, inner in value.items()}
     if isinstance(value, tuple | list):
         return [json_values(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else plain(value)
+    return None if isinstance(value, float) and not math.isfinite(value) else to_plain(value)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from shared.core.records import DatasetItem
 from shared.core.state.run_stores import RunReader
-from shared.core.usage import BudgetUse, ModelUsage, Purse
+from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
 from shared.llm.budget.metered_adapter import Account
 from shared.llm.budget.prices import PICO
@@ -43,7 +43,7 @@ class RunSpending:
         told = f"{guessed:,} call(s) came without a count of tokens; theirs are estimated from the texts"
         return (*self.account.ledger.notes, *([told] if guessed else []))
 
-    def purses(self) -> tuple[Purse, ...]:
+    def purses(self) -> tuple[RemainingBudget, ...]:
         """What is left, when the budget is kept by thinning."""
         allowance = self._built.models.allowance
         if allowance is None or allowance.on_over != "thin" or not self._built.models.models.handles:
