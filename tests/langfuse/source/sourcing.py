@@ -71,7 +71,7 @@ def read(
     return items, notes
 
 
-def broken(server: FakeLangfuse, root: Path, **given: Any) -> list[Broken]:
+def broken(server: FakeLangfuse, root: Path, **given: Any) -> list[BrokenRecord]:
     found = source_of(server, root, **given).fetch(server.clock())
     return [each for each in found if isinstance(each, BrokenRecord)]
 

@@ -47,7 +47,7 @@ def annotate(server: FakeLangfuse, number: int, name: str, value: float | str, *
     assert reply.status == 200
 
 
-def labels(server: FakeLangfuse, since: Any = None, **given: Any) -> list[Label]:
+def labels(server: FakeLangfuse, since: Any = None, **given: Any) -> list[HumanLabel]:
     source = LangfuseLabels(LangfuseLabelsParams(**{**keys(server), **given}), Path(), runtime_of(server))
     return sorted(source.labels(since))
 

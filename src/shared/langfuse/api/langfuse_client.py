@@ -48,7 +48,7 @@ class LangfuseClient:
         self._probe = Probe(self._transport)
         self._legacy = LegacyReads(self._transport)
         self._posting = ScorePoster(self._transport, self._probe, self.read_scores)
-        self._portal = Portal("langfuse")
+        self._portal = BackgroundLoop("langfuse")
         self.prompts = Prompts(self._transport)
         self.datasets = Datasets(self._transport)
         self.spans = Spans(self._transport)

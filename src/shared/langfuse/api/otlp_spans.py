@@ -14,8 +14,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from shared.core.clock import as_utc
-from shared.core.digests import plain
-from shared.core.errors import TransientError, wait_of
+from shared.core.digests import to_plain
+from shared.core.errors import TransientError, requested_wait
 from shared.langfuse.api.langfuse_score import SendOutcome
 from shared.langfuse.http.langfuse_errors import Refused
 from shared.langfuse.http.langfuse_transport import Call, Transport
@@ -97,7 +97,7 @@ class Spans:
             half = len(part) // 2
             return [*await self._post(part[:half]), *await self._post(part[half:])]
         except TransientError as error:
-            return [SendOutcome(name, "unknown", str(error), wait_of(error)) for name, _ in part]
+            return [SendOutcome(name, "unknown", str(error), requested_wait(error)) for name, _ in part]
         refused = data.get("partialSuccess") if isinstance(data, dict) else None
         if refused and int(refused.get("rejectedSpans") or 0) >= len(part):
             return [SendOutcome(name, "rejected", str(refused.get("errorMessage"))) for name, _ in part]

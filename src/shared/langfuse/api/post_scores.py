@@ -147,7 +147,7 @@ class ScorePoster:
         except Refused as error:
             return SendOutcome(score.id, "rejected", str(error))
         except TransientError as error:
-            return SendOutcome(score.id, "unknown", str(error), wait_of(error))
+            return SendOutcome(score.id, "unknown", str(error), requested_wait(error))
         return SendOutcome(score.id, "accepted")
 
     async def _send_events(self, batch: Batch) -> list[SendOutcome]:
@@ -261,7 +261,7 @@ def _all_accepted(batch: Batch) -> list[SendOutcome]:
 
 
 def _all_unknown(batch: Batch, error: TransientError) -> list[SendOutcome]:
-    return [SendOutcome(score.id, "unknown", str(error), wait_of(error)) for score, _ in batch]
+    return [SendOutcome(score.id, "unknown", str(error), requested_wait(error)) for score, _ in batch]
 
 
 def _resolved_outcome(score: LangfuseScore, messages: Sequence[str], stored: bool, clear: bool) -> SendOutcome:

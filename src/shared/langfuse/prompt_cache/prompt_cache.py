@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.core.errors import TruelineError, Unavailable
-from shared.core.event_loops import Portal
+from shared.core.event_loops import BackgroundLoop
 from shared.langfuse.api.prompt_api import LangfusePrompt
 from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.invalidations import GenerationTracker
@@ -76,7 +76,7 @@ class PromptCache:
         self,
         fetch: Callable[[PromptKey], Awaitable[LangfusePrompt]],
         known: GenerationTracker,
-        portal: Portal,
+        portal: BackgroundLoop,
         times: CacheTimes,
         clock: Callable[[], float],
     ) -> None:

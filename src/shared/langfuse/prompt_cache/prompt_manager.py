@@ -74,7 +74,7 @@ class LangfusePromptManager:
         self._server = client.prompts
         self._generations = generations or MemoryGenerations()
         self._settings = settings
-        self._portal = Portal("prompts")
+        self._portal = BackgroundLoop("prompts")
         self._known = GenerationTracker(self._generations, settings.check, clock)
         self._cache = PromptCache(self._fetch, self._known, self._portal, settings.times, clock)
         self._reconciler = Reconciler(self._server, self._generations, self._known)

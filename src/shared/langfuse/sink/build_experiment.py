@@ -157,7 +157,7 @@ def item_input(item: DatasetItem) -> Any:
 
 
 def _item_output(item: DatasetItem) -> Any:
-    return item.actual_output if item.actual_output is not None else plain(item.additional_output) or None
+    return item.actual_output if item.actual_output is not None else to_plain(item.additional_output) or None
 
 
 def _end_time(start: datetime, seconds: float | None) -> datetime:

@@ -112,7 +112,7 @@ def build_comment(made: MetricScore) -> str | None:
     parts = [made.explanation] if made.explanation else []
     if made.signals:
         parts.append(
-            "--- Signals ---\n" + to_json(replace_lone_surrogates(plain(made.signals)), inf_nan_mode="null").decode()
+            "--- Signals ---\n" + to_json(replace_lone_surrogates(to_plain(made.signals)), inf_nan_mode="null").decode()
         )
     text = "\n\n".join(parts).encode("utf-8", "backslashreplace").decode()
     if len(text) > LONGEST_COMMENT:

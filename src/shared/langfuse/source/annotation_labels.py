@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, SourceError, TransientError
-from shared.core.human_labels import Label
+from shared.core.human_labels import HumanLabel
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import Row, ScoreQuery
 from shared.langfuse.http.connection import Connection, LangfuseSettings, Runtime
@@ -77,7 +77,7 @@ class LangfuseLabels:
         named = not self._params.claims or row.get("name") in self._params.claims
         return named and row.get("source") == "ANNOTATION" and row.get("dataType") in _TYPES and kind != "experiment"
 
-    def _parse_label(self, row: Row) -> Label | str:
+    def _parse_label(self, row: Row) -> HumanLabel | str:
         name, subject = str(row.get("name")), _subject(row)
         item = subject.get("traceId") or subject.get("id")
         value = self._parse_value(name, row)

@@ -78,7 +78,7 @@ class LangfuseDatasetSource:
         if archived:
             yield SourceNotice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
 
-    def _extract(self, row: Row) -> DatasetItem | Broken | LeftOut:
+    def _extract(self, row: Row) -> DatasetItem | BrokenRecord | SkippedRecord:
         record = row if self._params.records == "rows" else item_fields(row)
         found = extract_item(self._context.extract, record, str(row.get("id")))
         return BrokenRecord(f"dataset item {row.get('id')}", found) if isinstance(found, str) else found

@@ -142,7 +142,7 @@ class LangfuseSource:
                 told = text.format(**words, quiet=quiet, back=back)
                 yield SourceNotice(told, cut=why == "limit", behind=behind if why == "long" else 0)
 
-    def _catch_up_notices(self, now: datetime) -> Iterator[Notice]:
+    def _catch_up_notices(self, now: datetime) -> Iterator[SourceNotice]:
         """What must be told of a window that begins earlier than it says, because runs were missed."""
         usual, reached = self._params.span(now)[0], self._params.span(now, self._last)[0]
         counts = self._params.by_clock and self._params.limit is None
@@ -180,8 +180,8 @@ class LangfuseSource:
         back = timedelta(minutes=self._params.look_back_minutes)
         return ceil((now - back).timestamp() - reader.latest_times(group.rows).start)
 
-    def _extract(self, record: Row) -> DatasetItem | Broken | LeftOut:
-        found = extracted(self._context.extract, record, record["id"])
+    def _extract(self, record: Row) -> DatasetItem | BrokenRecord | SkippedRecord:
+        found = extract_item(self._context.extract, record, record["id"])
         return (
             BrokenRecord(f"{self._params.items.removesuffix('s')} {record['id']}", found)
             if isinstance(found, str)
@@ -194,6 +194,6 @@ class LangfuseSource:
         return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
 
 
-def _deferred_items(group: RowGroup, why: str) -> list[LeftOut]:
+def _deferred_items(group: RowGroup, why: str) -> list[SkippedRecord]:
     """What is stored of a group that is left to a later run; nothing of one that is not there."""
     return [SkippedRecord(group.id, _LATER[why], later=True)] if why in _LATER else []

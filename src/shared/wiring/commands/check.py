@@ -95,7 +95,7 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
             for metric in built.metrics
         ],
         "models": {alias: _priced(built.models, alias) for alias in built.models.asked},
-        "budget": None if built.models.allowance is None else plain(built.models.allowance),
+        "budget": None if built.models.allowance is None else to_plain(built.models.allowance),
         "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
         "aggregates": plan.aggregates,
