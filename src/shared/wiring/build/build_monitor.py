@@ -89,7 +89,7 @@ def build_monitor(path: Path, options: RunOptions = RunOptions(), clock: Clock =
         checker.raise_any()
         raise ConfigError(f"{document.name}: cannot be read")
     config = LoadedConfig(values, document, environment)
-    return _MonitorBuilder(config, checker, build_registries()).build(options, clock)
+    return _MonitorBuilder(config, checker, build_registries(environment.root)).build(options, clock)
 
 
 class _MonitorBuilder:

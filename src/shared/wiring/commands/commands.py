@@ -29,7 +29,6 @@ from shared.wiring.commands.report_page import (
 )
 from shared.wiring.config.find_config import display_path, find_config, known_configs
 from shared.wiring.config.registries import build_registries
-from shared.wiring.config.settings import project_root
 from shared.wiring.run.job import run_until_done
 from shared.wiring.run.judge_drift import try_judge_views
 from shared.wiring.run.progress_bar import choose_progress_display, metrics_print_to_stderr
@@ -64,12 +63,8 @@ def run(options: Namespace) -> int:
 
 
 def _built(options: Namespace, wishes: RunOptions) -> BuiltMonitor:
-    """The monitor of the command line. Modules beside the project's files can be named in dotted paths."""
-    path = find_config(options.config)
-    for folder in (project_root(path.resolve().parent, Path.cwd()), Path.cwd()):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-    built = build_monitor(path, wishes)
+    """The monitor of the command line."""
+    built = build_monitor(find_config(options.config), wishes)
     options.voice.use(built.redactor)
     return built
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from shared.core.errors import UsageError
 from shared.core.registry import hint
+from shared.wiring.config.applications import applications
 from shared.wiring.config.settings import project_root
 
 
@@ -22,6 +23,9 @@ def known_configs() -> dict[str, Path]:
         for pattern in ("configs/*.y*ml", "src/implementations/*/config/*.y*ml"):
             for path in sorted(root.glob(pattern)):
                 found.setdefault(path.stem, path)
+    for folder in filter(None, (app.config_folder for app in applications())):
+        for path in sorted(folder.glob("*.y*ml")):
+            found.setdefault(path.stem, path)
     return found
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry
 from shared.scoring.library import BRIDGES, LIBRARY
+from shared.wiring.config.applications import Application, add_project_to_path, applications
+from shared.wiring.config.settings import project_root
 
 SOURCES = {
     "file": "shared.files.file_source:FileSource",
@@ -69,8 +72,9 @@ class Registries:
     embeddings: Registry
 
 
-def build_registries() -> Registries:
-    """The shared names and those of every application, as `<application>.<name>`.
+def build_registries(project: Path | None = None) -> Registries:
+    """The shared names and those of every application, as `<application>.<name>`. The modules of `project`, by default
+    the one around the working directory, can be imported from then on.
 
     Raises:
         ConfigError: when two things claim one name, or an application cannot be imported.
@@ -98,6 +102,7 @@ def build_registries() -> Registries:
     for kind, targets in kinds.items():
         made[kind].add_all(targets)
     made["metrics"].add_prefixes(BRIDGES)
+    add_project_to_path(project or project_root(Path.cwd(), Path.cwd()))
     for app in applications():
         _add_application(app, made)
     for registry in made.values():
@@ -105,22 +110,15 @@ def build_registries() -> Registries:
     return Registries(**made)
 
 
-def applications() -> list[str]:
-    """The folders under `implementations` that hold an application."""
-    package = importlib.import_module("implementations")
-    folders = [Path(path) for path in package.__path__]
-    return sorted(each.parent.name for folder in folders for each in folder.glob("*/__init__.py"))
-
-
-def _add_application(app: str, registries: Mapping[str, Registry]) -> None:
-    try:
-        module = importlib.import_module(f"implementations.{app}")
-    except ImportError as error:
-        raise ConfigError(f"application {app!r} cannot be imported: {error}") from error
+def _add_application(app: Application, registries: Mapping[str, Registry]) -> None:
+    module = attempt(importlib.import_module, app.module)
+    if isinstance(module, Exception):  # it may raise anything
+        what = f"{type(module).__name__}: {module}"
+        raise ConfigError(f"application {app.name!r}: {app.module!r} cannot be imported: {what}") from module
     for metric in getattr(module, "METRICS", ()):
-        registries["metrics"].add(f"{app}.{metric.__name__}", _path(metric))
+        registries["metrics"].add(f"{app.name}.{metric.__name__}", _path(metric))
     for name, extractor in getattr(module, "EXTRACTORS", {}).items():
-        registries["extractors"].add(f"{app}.{name}", _path(extractor))
+        registries["extractors"].add(f"{app.name}.{name}", _path(extractor))
 
 
 def _path(target: Any) -> str:

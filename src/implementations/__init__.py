@@ -1,1 +1,0 @@
-"""Monitored applications, one folder each; `shared` never imports them."""
