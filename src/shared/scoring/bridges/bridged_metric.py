@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from shared.core.best_effort import attempt
 from shared.core.errors import BadAnswer, ConfigError
+from shared.core.extras import install_command
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
@@ -54,7 +55,7 @@ class Vendor:
         if wanted in sys.modules:
             return sys.modules[wanted]
         if attempt(importlib.util.find_spec, self.package) in (None, []):
-            raise ConfigError(f"needs the package {self.distribution}: pip install 'trueline[{self.prefix}]'")
+            raise ConfigError(f"needs the package {self.distribution}: {install_command(self.prefix)}")
         with guarded_import(self.package, self.quiet):
             found = attempt(importlib.import_module, wanted)
         if isinstance(found, Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from shared.core.extras import install_command
 from shared.core.ports import Sink
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import MonitorConfig
@@ -17,7 +18,7 @@ def opentelemetry_sink(config: MonitorConfig, checker: Checker, around: RunEnvir
         return None
     given = {key: value for key, value in block.items() if key != "required"}  # of every sink, seen to in sinks.py
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.proto") is None:
-        checker.problem(where, "needs the extra otel: pip install 'trueline[otel]'")
+        checker.problem(where, f"needs the extra otel: {install_command('otel')}")
         return None
     from shared.telemetry.otlp_params import with_environment
     from shared.telemetry.otlp_sink import OpenTelemetrySink  # late: only this sink needs an HTTP client
