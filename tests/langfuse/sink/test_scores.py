@@ -121,7 +121,7 @@ def test_a_rejected_change_is_not_taken_for_the_score_that_was_there() -> None:
     ("wrong", "said"),
     [
         ({"value": "x" * 600, "data_type": "TEXT"}, "600 characters; expected 1 to 500"),
-        ({"value": "", "data_type": "TEXT"}, "not empty"),
+        ({"value": "", "data_type": "TEXT"}, "non-empty string"),
         ({"value": math.nan}, "finite"),
         ({"value": 2, "data_type": "BOOLEAN"}, "0 or 1"),
         ({"session_id": "s"}, "exactly one"),
@@ -129,7 +129,7 @@ def test_a_rejected_change_is_not_taken_for_the_score_that_was_there() -> None:
         ({"trace_id": None, "session_id": "s", "observation_id": "o"}, "needs trace_id"),
         ({"name": ""}, "must not be empty"),
         ({"environment": "langfuse-x"}, "not beginning with langfuse"),
-        ({"comment": "x" * 1_100_000}, "bytes large"),
+        ({"comment": "x" * 1_100_000}, "bytes; expected at most"),
         ({"metadata": {"m": object()}}, "metadata"),
     ],
 )
@@ -196,7 +196,7 @@ def test_a_server_that_does_not_answer_is_not_asked_for_every_score() -> None:
         outcomes = post(server, [score(n) for n in range(100)])
         assert statuses(outcomes) == ["unknown"] * 100
         assert server.asked[POST] <= (8 + 7) * 4  # those at work when the eighth was given up, and their tries
-        assert "not sent, because others were not answered" in outcomes[-1].reason
+        assert "not sent, because earlier requests failed" in outcomes[-1].reason
         server.faults.chance = lambda request: BROKEN if request.path.endswith("/health") else None
         assert statuses(post(server, [score(n) for n in range(1000)])) == ["unknown"] * 1000
         assert server.asked["GET /api/public/health"] == 1 + 4

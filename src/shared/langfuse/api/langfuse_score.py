@@ -1,4 +1,4 @@
-"""A score as it is sent, what is wrong with one before it is sent, and what became of it."""
+"""A score as Langfuse stores it, what a server would refuse of it, and the outcome of sending it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from shared.core.clock import as_utc, iso, parse_time
+
+ScoreIdentity = tuple[str, str, str]
+"""Id, name and UTC date: what Langfuse knows a score by."""
 
 DataType = Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"]
 MAX_TEXT_LENGTH = 500
@@ -52,13 +55,13 @@ class LangfuseScore:
     session_id: str | None = None
     experiment_id: str | None = None
     comment: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: Mapping[str, object] | None = None
     environment: str | None = None
     config_id: str | None = None
 
-    def body(self) -> dict[str, Any]:
-        """What is sent: always the whole score."""
-        found = {
+    def body(self) -> dict[str, object]:
+        """The JSON object that is sent: always the whole score."""
+        found: dict[str, object] = {
             **{"id": self.id, "name": self.name, "value": self.value, "dataType": self.data_type},
             **{"timestamp": iso(self.timestamp), "traceId": self.trace_id, "observationId": self.observation_id},
             **{"sessionId": self.session_id, "datasetRunId": self.experiment_id, "comment": self.comment},
@@ -70,16 +73,16 @@ class LangfuseScore:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> LangfuseScore:
-        """The score whose `body` this is."""
+        """The score that has this `body`."""
         fields = {field: body[name] for name, field in _FIELDS.items() if name in body}
         return cls(**{**fields, "timestamp": parse_time(body["timestamp"])})
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """By what Langfuse knows it."""
+    def identity(self) -> ScoreIdentity:
+        """What Langfuse knows it by."""
         return self.id, self.name, as_utc(self.timestamp).date().isoformat()
 
-    def matches(self, row: Mapping[str, Any]) -> bool:
+    def matches(self, row: Mapping[str, object]) -> bool:
         """Whether a score that was read back is this one."""
         value = row.get("value")
         if self.data_type in ("NUMERIC", "BOOLEAN"):
@@ -91,8 +94,8 @@ class LangfuseScore:
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of a score. `rejected`: it will not be taken as it is. `unknown`: it may be stored or not; sending it
-    again is safe, and makes sense after `wait` seconds where the server says so.
+    """The outcome of sending a score or a span. `rejected`: fix it using the reason; sending it again does not help.
+    `unknown`: it may be stored or not; a score may be sent again, after `wait` seconds where the server asks for that.
     """
 
     id: str
@@ -111,7 +114,7 @@ def encode_score(score: LangfuseScore) -> bytes:
 
 
 def find_score_problem(score: LangfuseScore) -> str | None:
-    """Why a server would not take a score, None when nothing is wrong."""
+    """Why a server would reject the score; None when nothing is wrong."""
     for check in (_subject_problem, _name_problem, _VALUES[score.data_type]):
         found = check(score)
         if found is not None:
@@ -120,7 +123,7 @@ def find_score_problem(score: LangfuseScore) -> str | None:
 
 
 def find_environment_problem(name: str) -> str | None:
-    """Why a server would not take the name of an environment, None when nothing is wrong."""
+    """Why a server would reject the name of an environment; None when nothing is wrong."""
     if _ENVIRONMENT.fullmatch(name):
         return None
     return f"environment: found {name!r}; expected up to 40 of a-z, 0-9, - and _, not beginning with langfuse"
@@ -153,7 +156,7 @@ def _boolean_problem(score: LangfuseScore) -> str | None:
 
 def _text_problem(score: LangfuseScore) -> str | None:
     if not isinstance(score.value, str) or not score.value:
-        return f"value: found {score.value!r}; expected a text that is not empty for {score.data_type}"
+        return f"value: found {score.value!r}; expected a non-empty string for {score.data_type}"
     if score.data_type == "TEXT" and len(score.value) > MAX_TEXT_LENGTH:
         return (
             f"value: found {len(score.value)} characters; expected 1 to {MAX_TEXT_LENGTH} for TEXT; shorten it, or put"

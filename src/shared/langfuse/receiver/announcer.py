@@ -1,7 +1,7 @@
-"""Telling others of a prompt that changed, after Langfuse has had its answer.
+"""Notifies other applications of a changed prompt, after Langfuse has had its answer.
 
-What is to be told stands in the deliveries' own rows, so it is told also after a restart, and by whichever worker comes
-first. A channel that fails is tried again, ever later, and given up in the end: at least once, not exactly once.
+Pending notifications are part of the deliveries' own rows, so they survive a restart and any worker may send them. A
+channel that fails is retried with exponential backoff and given up in the end: at least once, not exactly once.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from shared.core.state.webhook_deliveries import Claimed, Deliveries, Delivery
 _log = logging.getLogger(__name__)
 
 Channel = Callable[[Delivery], Awaitable[None]]
-"""Tells one listener of a delivery; raises when it was not heard."""
+"""Sends one listener the delivery; raises when it was not received."""
 
 ReportAttempt = Callable[[str, bool], None]
-"""Is called with the channel's name and whether it has heard."""
+"""Is called with the channel's name and whether the notification was received."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnnounceSettings:
-    """In seconds: `lease` of a delivery that is being told, the pause before the second try (`first`, doubled up to
-    `longest`), `every` look for what other workers left, `keep` of what is done. `tries` of a delivery, `most` at once.
+    """In seconds: `lease` of a delivery that is being announced, the pause before the second try (`first`, doubled up
+    to `longest`), `every` look for what other workers left, `keep` of what is done. `tries` of each delivery, `most`
+    deliveries at the same time.
     """
 
     lease: float = 60.0
@@ -44,7 +45,7 @@ class AnnounceSettings:
 
 
 class Announcer:
-    """Tells the channels, on one event loop, until it is closed; and forgets deliveries that are long done."""
+    """Notifies the channels, on one event loop, until it is closed; deletes deliveries that were done long ago."""
 
     def __init__(
         self,
@@ -52,21 +53,21 @@ class Announcer:
         channels: Mapping[str, Channel],
         settings: AnnounceSettings,
         clock: Clock,
-        told: ReportAttempt,
+        report: ReportAttempt,
     ) -> None:
         self._deliveries = deliveries
         self._channels = channels
         self._settings = settings
         self._clock = clock
-        self._told = told
-        self._news = asyncio.Event()
+        self._report = report
+        self._wakeup = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._pruned = float("-inf")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The channels that new deliveries are to be told to."""
+        """The channels that are notified of new deliveries."""
         return tuple(self._channels)
 
     def start(self) -> None:
@@ -75,13 +76,13 @@ class Announcer:
             self._task = asyncio.create_task(self._run())
 
     def wake(self) -> None:
-        """There is something to tell."""
-        self._news.set()
+        """A new delivery is pending."""
+        self._wakeup.set()
 
     async def aclose(self, grace: float = 5.0) -> None:
-        """Let what is being told end, for so many seconds; what is left then is told by the next who looks."""
+        """Wait `grace` seconds for notifications in flight; another worker sends the rest later."""
         self._closing = True
-        self._news.set()
+        self._wakeup.set()
         if self._task is not None:
             _, late = await asyncio.wait([self._task], timeout=grace)
             for task in late:
@@ -90,50 +91,50 @@ class Announcer:
 
     async def _run(self) -> None:
         while not self._closing:
-            self._news.clear()
-            with best_effort("telling of changed prompts"):
-                if await self._tell_some() == self._settings.most:
+            self._wakeup.clear()
+            with best_effort("notifying of changed prompts"):
+                if await self._announce_some() == self._settings.most:
                     continue
-            with best_effort("forgetting old deliveries"):
+            with best_effort("deleting old deliveries"):
                 await self._prune()
             try:
-                await asyncio.wait_for(self._news.wait(), self._settings.every)
+                await asyncio.wait_for(self._wakeup.wait(), self._settings.every)
             except TimeoutError:
                 continue
 
-    async def _tell_some(self) -> int:
+    async def _announce_some(self) -> int:
         lease = timedelta(seconds=self._settings.lease)
         claimed = await asyncio.to_thread(self._deliveries.claim, self._clock(), lease, self._settings.most)
-        await asyncio.gather(*(self._tell(each) for each in claimed))
+        await asyncio.gather(*(self._announce(each) for each in claimed))
         return len(claimed)
 
-    async def _tell(self, claimed: Claimed) -> None:
-        """Tell those channels that are still configured, at the same time, and note who has not heard."""
+    async def _announce(self, claimed: Claimed) -> None:
+        """Notify the channels that are still configured, at the same time, and store which of them failed."""
         wanted = [name for name in claimed.channels if name in self._channels]
         left = set(wanted)
         try:
-            # shorter than the lease: nobody else begins while we are at it
+            # shorter than the lease: no other worker begins meanwhile
             async with asyncio.timeout(self._settings.lease * 0.8):
                 await asyncio.gather(*(self._try(name, claimed, left) for name in wanted))
         except TimeoutError:
-            _log.warning("telling of prompt %r took too long", claimed.delivery.prompt)
+            _log.warning("notifying of prompt %r took too long", claimed.delivery.prompt)
         except asyncio.CancelledError:
-            # our own end: a thread does it, whatever becomes of this task
+            # we are being closed: a thread stores it, whatever happens to this task
             await asyncio.shield(asyncio.to_thread(self._settle, claimed, left, 0.0))
             raise
         await asyncio.to_thread(self._settle, claimed, left, self._pause(claimed.tries))
 
     async def _try(self, name: str, claimed: Claimed, left: set[str]) -> None:
-        with best_effort(f"telling {name} of prompt {claimed.delivery.prompt!r} (try {claimed.tries})"):
+        with best_effort(f"notifying {name} of prompt {claimed.delivery.prompt!r} (try {claimed.tries})"):
             await self._channels[name](claimed.delivery)
             left.discard(name)
-        self._told(name, name not in left)
+        self._report(name, name not in left)
 
     def _settle(self, claimed: Claimed, left: set[str], pause: float | None) -> None:
         again = None if pause is None else self._clock() + timedelta(seconds=pause)
         if left and again is None:
-            _log.error("%s never heard of prompt %r: given up", ", ".join(sorted(left)), claimed.delivery.prompt)
-        with best_effort("noting who was told"):
+            _log.error("gave up notifying %s of prompt %r", ", ".join(sorted(left)), claimed.delivery.prompt)
+        with best_effort("storing which channels were notified"):
             self._deliveries.settle(claimed, sorted(left), again)
 
     def _pause(self, tries: int) -> float | None:
@@ -149,7 +150,7 @@ class Announcer:
 
 
 def describe_change(delivery: Delivery) -> tuple[str, str]:
-    """Title and text for people: what changed, never what the prompt says."""
+    """Title and text of a message: what changed, never the prompt's content."""
     data = from_json(delivery.body)
     prompt = data.get("prompt") if isinstance(data, dict) else None
     labels = prompt.get("labels") if isinstance(prompt, dict) else None

@@ -1,4 +1,4 @@
-"""The notify URL: an application elsewhere hears by HTTP that a prompt has changed."""
+"""The notify URL: notifies another application by HTTP that a prompt has changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NotifyUrl:
     """POSTs `{"event": "prompt.changed", "promptName": ..., "payload": <what Langfuse sent>}`, for one event loop.
 
     Signed as Langfuse signs, in the header `x-trueline-signature`; `x-trueline-delivery` is the same in every try.
-    Any 2xx is heard; redirects are not followed. The address is not shown whole: it may hold a token.
+    Any 2xx counts as received; redirects are not followed. The address is never shown in full: it may hold a token.
     """
 
     def __init__(self, url: str, secret: str, clock: Callable[[], float], timeout: float = 5.0) -> None:
@@ -30,7 +30,7 @@ class NotifyUrl:
         """Send it once.
 
         Raises:
-            Unavailable: when it was not heard.
+            Unavailable: when it was not received.
         """
         name = json.dumps(delivery.prompt)
         body = f'{{"event":"prompt.changed","promptName":{name},"payload":{delivery.body}}}'.encode()

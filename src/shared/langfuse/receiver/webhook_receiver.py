@@ -1,10 +1,10 @@
-"""What a request to the webhook is answered, whatever server hands it over.
+"""Receives a webhook delivery and decides the answer, whatever web server passes it on.
 
     no signature 401, a wrong or an old one 403, too large 413, too slow 408, signed but unreadable 400
-    signed and stored, seen before, or of no concern to prompts 200
+    signed and stored, a duplicate, or an event that does not concern prompts 200
     the store fails 500, is too busy 503: Langfuse tries again
 
-What can be refused by the header alone is refused before the body is read.
+What the header alone can refuse is refused before the body is read.
 """
 
 from __future__ import annotations
@@ -18,19 +18,13 @@ from typing import Literal
 from shared.core.errors import ConfigError, StoreError, Unavailable
 from shared.core.state.webhook_deliveries import Delivery
 from shared.langfuse.receiver.delivery_queue import DeliveryQueue
-from shared.langfuse.receiver.verify_signature import (
-    Forged,
-    Signature,
-    Unreadable,
-    check_body,
-    check_header,
-    parse_prompt_event,
-)
+from shared.langfuse.receiver.prompt_event import Unreadable, parse_prompt_event
+from shared.langfuse.receiver.verify_signature import Forged, Signature, check_body, check_header
 
 _log = logging.getLogger(__name__)
 
-_PAUSE = 60.0
-"""Seconds between two warnings about requests that were turned away: nobody may fill the log from outside."""
+_WARN_EVERY = 60.0
+"""Seconds between two warnings about refused requests: nobody may fill the log from outside."""
 
 DeliveryOutcome = Literal[
     "accepted", "duplicate", "ignored",
@@ -40,7 +34,7 @@ DeliveryOutcome = Literal[
 
 @dataclass(frozen=True, slots=True)
 class WebhookAnswer:
-    """What is said to the sender. `close`: more of the body may come than anybody would read."""
+    """The answer to the sender. `close`: end the connection, for more of the body may come than anybody would read."""
 
     status: int
     outcome: DeliveryOutcome
@@ -59,7 +53,7 @@ class IncomingRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
-    """`older` bodies are read too; a body has at most so many bytes and takes at most so many seconds to come."""
+    """`older` bodies are read too; a body has at most `max_bytes` and takes at most `max_seconds` to arrive."""
 
     secret: str
     older: bool = False
@@ -68,7 +62,7 @@ class ReceiverSettings:
 
 
 class CutOff(Exception):
-    """The sender went away before its body had come; raised by the iterator over the body."""
+    """The sender disconnected before its body had arrived; raised by the iterator over the body."""
 
 
 class WebhookReceiver:
@@ -78,84 +72,87 @@ class WebhookReceiver:
         ConfigError: without a secret.
     """
 
-    def __init__(self, rules: ReceiverSettings, intake: DeliveryQueue, clock: Callable[[], float]) -> None:
-        if not rules.secret:
-            raise ConfigError("no webhook secret is set; without it anybody could send a delivery, so none is taken")
-        self._rules = rules
-        self._intake = intake
+    def __init__(self, settings: ReceiverSettings, queue: DeliveryQueue, clock: Callable[[], float]) -> None:
+        if not settings.secret:
+            raise ConfigError("no webhook secret is set; without it anybody could send deliveries, so none is accepted")
+        self._settings = settings
+        self._queue = queue
         self._clock = clock
-        self._turned_away = 0
+        self._refused = 0
         self._warned = float("-inf")
 
     async def receive(self, incoming: IncomingRequest) -> WebhookAnswer:
-        """Verify, store and invalidate; what to answer. Whoever hears 200 can rely on it."""
+        """Verify and store a delivery; return the answer. After a 200 the delivery is durable."""
         if incoming.signature is None:
             return self._log_refusal(WebhookAnswer(401, "unsigned", "the header x-langfuse-signature is missing"))
-        if _content_length(incoming.length) > self._rules.max_bytes:
+        if _content_length(incoming.length) > self._settings.max_bytes:
             return self._log_refusal(self._too_large())
         try:
             signature = check_header(incoming.signature, self._clock())
-            async with asyncio.timeout(self._rules.max_seconds):
+            async with asyncio.timeout(self._settings.max_seconds):
                 body = await self._read(incoming.body)
             if body is None:
                 return self._log_refusal(self._too_large())
-            check_body(self._rules.secret, signature, body)
+            check_body(self._settings.secret, signature, body)
             return await self._store_event(signature, body)
         except Forged as error:
             return self._log_refusal(WebhookAnswer(403, "forged", str(error)))
         except TimeoutError:
-            return self._log_refusal(WebhookAnswer(408, "too_slow", "the body did not come in time", close=True))
+            return self._log_refusal(WebhookAnswer(408, "too_slow", "the body did not arrive in time", close=True))
         except CutOff:
-            return WebhookAnswer(400, "cut_off", "the body is not whole", close=True)
+            return WebhookAnswer(400, "cut_off", "the body is incomplete", close=True)
 
     async def _store_event(self, signature: Signature, body: bytes) -> WebhookAnswer:
-        """Verified: read it and store it."""
+        """Read and store a verified body."""
         try:
-            event = parse_prompt_event(body, self._rules.older, signature.at)
+            event = parse_prompt_event(body, self._settings.older, signature.at)
         except Unreadable as error:
-            _log.warning("a signed delivery cannot be read: %s", error)
+            _log.warning("a signed delivery is unreadable: %s", error)
             return WebhookAnswer(400, "unreadable", str(error))
         if event is None:
-            return WebhookAnswer(200, "ignored", "nothing that concerns prompts")
+            return WebhookAnswer(200, "ignored", "the event does not concern prompts")
         delivery = Delivery(event.id, event.name, event.action, event.version, body.decode())
         try:
-            new = await self._intake.put(delivery)
+            new = await self._queue.put(delivery)
         except StoreError as error:
             _log.error("the delivery %r of prompt %r could not be stored: %s", event.id, event.name, error)
             return WebhookAnswer(500, "failed", "the delivery could not be stored; send it again")
         except Unavailable as error:
-            _log.error("the delivery %r of prompt %r was not taken: %s", event.id, event.name, error)
+            _log.error("the delivery %r of prompt %r was refused: %s", event.id, event.name, error)
             return WebhookAnswer(503, "busy", "too busy to store the delivery; send it again")
         if not new:
-            return WebhookAnswer(200, "duplicate", "known already")
-        _log.info("prompt %r, version %s, was %s: invalidated", event.name, event.version, event.action or "changed")
+            return WebhookAnswer(200, "duplicate", "already received")
+        _log.info(
+            "prompt %r, version %s, was %s; its cache entries are invalidated",
+            event.name,
+            event.version,
+            event.action or "changed",
+        )
         return WebhookAnswer(200, "accepted", f"Invalidated {event.name}")
 
     async def _read(self, pieces: AsyncIterator[bytes]) -> bytes | None:
-        """The body; None as soon as it is too large."""
+        """Read the body; None as soon as it is too large."""
         read: list[bytes] = []
         size = 0
         async for piece in pieces:
             size += len(piece)
-            if size > self._rules.max_bytes:
+            if size > self._settings.max_bytes:
                 return None
             read.append(piece)
         return read[0] if len(read) == 1 else b"".join(read)
 
     def _too_large(self) -> WebhookAnswer:
-        return WebhookAnswer(413, "too_large", f"at most {self._rules.max_bytes} bytes are taken", close=True)
+        return WebhookAnswer(413, "too_large", f"at most {self._settings.max_bytes} bytes are accepted", close=True)
 
     def _log_refusal(self, answer: WebhookAnswer) -> WebhookAnswer:
-        """Say in the log, now and then, that somebody is turned away: it may be Langfuse with another secret."""
-        self._turned_away += 1
-        if (now := self._clock()) >= self._warned + _PAUSE:
-            _log.warning(
-                "%d requests were turned away, the last with %d: %s", self._turned_away, answer.status, answer.message
-            )
-            self._warned, self._turned_away = now, 0
+        """Log refusals, at most once a minute: the sender may be Langfuse with another secret."""
+        self._refused += 1
+        if (now := self._clock()) >= self._warned + _WARN_EVERY:
+            _log.warning("refused %d requests, the last with %d: %s", self._refused, answer.status, answer.message)
+            self._warned, self._refused = now, 0
         return answer
 
 
 def _content_length(length: str | None) -> int:
-    """The Content-Length; 0 where there is none that can be used, for then the server counts."""
+    """The Content-Length; 0 where it is missing or unusable, for then the server counts."""
     return int(length) if length is not None and length.isdecimal() and len(length) < 20 else 0

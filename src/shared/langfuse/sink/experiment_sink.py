@@ -18,10 +18,10 @@ from shared.core.errors import ItemError, TransientError, requested_wait
 from shared.core.ports import Batch
 from shared.core.results import RunReport
 from shared.core.state.outbox import Message, MessageState, Packed, Receipt
+from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore
-from shared.langfuse.api.post_scores import FailFastLimit, gather_or_cancel
 from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.sink.build_experiment import ExperimentBuilder
 from shared.langfuse.sink.experiment_runs import ExperimentRun, LinkRecorder, RunRecorder, SpanRecorder, group_by_run

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from shared.core.errors import ConfigError, FatalError, TransientError, requested_wait
 from shared.core.state.outbox import Message, MessageState, Receipt
+from shared.langfuse.api.concurrent_requests import gather_or_cancel
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
-from shared.langfuse.api.post_scores import gather_or_cancel
 
 _FIRST_LOOK = 0.2
 _LONGEST_LOOK = 60.0

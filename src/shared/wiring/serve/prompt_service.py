@@ -1,4 +1,4 @@
-"""The prompt manager as the environment describes it. Serving needs this file, so it knows nothing of monitors."""
+"""Builds the prompt manager from environment variables. Serving needs this file: it imports nothing of monitors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def prompt_manager(environ: Mapping[str, str] | None = None) -> LangfusePromptMa
     client = LangfuseClient(langfuse_settings(variables))
     settings = PromptSettings(
         label=variables.get("LANGFUSE_DEFAULT_LABEL") or "production",
-        times=CacheTimes(ttl=seconds(variables, "LANGFUSE_DEFAULT_CACHE_TTL_SECONDS", 60.0)),
-        check=seconds(variables, "LANGFUSE_PROMPT_CHECK_SECONDS", 1.0),
-        patience=seconds(variables, "LANGFUSE_REQUEST_TIMEOUT_SECONDS", 10.0),
-        poll=seconds(variables, "LANGFUSE_PROMPT_POLL_SECONDS", 60.0),
+        times=CacheTimes(ttl=parse_seconds(variables, "LANGFUSE_DEFAULT_CACHE_TTL_SECONDS", 60.0)),
+        check=parse_seconds(variables, "LANGFUSE_PROMPT_CHECK_SECONDS", 1.0),
+        patience=parse_seconds(variables, "LANGFUSE_REQUEST_TIMEOUT_SECONDS", 10.0),
+        poll=parse_seconds(variables, "LANGFUSE_PROMPT_POLL_SECONDS", 60.0),
     )
     generations = SqlGenerations(open_database(variables.get("TRUELINE_STATE") or STATE))
     return LangfusePromptManager(client, generations, settings)
@@ -47,13 +47,13 @@ def langfuse_settings(variables: Mapping[str, str]) -> LangfuseSettings:
     public, secret = variables.get("LANGFUSE_PUBLIC_KEY"), variables.get("LANGFUSE_SECRET_KEY")
     given = {"LANGFUSE_BASE_URL": url, "LANGFUSE_PUBLIC_KEY": public, "LANGFUSE_SECRET_KEY": secret}
     if missing := [name for name, value in given.items() if not value]:
-        raise ConfigError(*(f"{name} is not set; prompts are read from Langfuse with it" for name in missing))
+        raise ConfigError(*(f"{name} is not set; it is needed to read prompts from Langfuse" for name in missing))
     try:
         return LangfuseSettings(
             base_url=url or "",
             public_key=SecretStr(public or ""),
             secret_key=SecretStr(secret or ""),
-            timeout=seconds(variables, "LANGFUSE_REQUEST_TIMEOUT_SECONDS", 10.0),
+            timeout=parse_seconds(variables, "LANGFUSE_REQUEST_TIMEOUT_SECONDS", 10.0),
             tries=3,
         )
     except ValidationError as error:
@@ -62,11 +62,11 @@ def langfuse_settings(variables: Mapping[str, str]) -> LangfuseSettings:
         raise ConfigError(f"{wrong}: {first['msg']}, found {given.get(wrong, variables.get(wrong))!r}") from None
 
 
-def seconds(variables: Mapping[str, str], name: str, default: float) -> float:
-    """A variable as seconds.
+def parse_seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    """Parse a variable as seconds.
 
     Raises:
-        ConfigError: when it is no number, or below zero.
+        ConfigError: when it is not a number, or below zero.
     """
     text = variables.get(name) or str(default)
     try:
@@ -74,5 +74,5 @@ def seconds(variables: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         value = -1.0
     if not 0.0 <= value < float("inf"):
-        raise ConfigError(f"{name}: found {text!r}; expected seconds, such as 60")
+        raise ConfigError(f"{name}: found {text!r}; expected a number of seconds of 0 or more, such as 60")
     return value

@@ -1,6 +1,6 @@
 """The receiver of Langfuse's webhook as an ASGI application; `shared.langfuse.webhook:app` builds it at start-up.
 
-It answers requests, so it knows nothing of monitors: what it imports is loaded in a moment.
+It answers requests, so it imports nothing of monitors and starts quickly.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 2.0
 
-_SHARED = (
-    "LANGFUSE_WEBHOOK_NOTIFY_SECRET is not set: what the notify URL is told is signed with LANGFUSE_WEBHOOK_SECRET, so"
-    " whoever checks it could sign deliveries in Langfuse's name. Give it a secret of its own."
+_SHARED_SECRET = (
+    "LANGFUSE_WEBHOOK_NOTIFY_SECRET is not set: requests to the notify URL are signed with LANGFUSE_WEBHOOK_SECRET, so"
+    " whoever verifies them could forge deliveries from Langfuse. Set a secret of its own."
 )
 
 
 def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
-    """The application, as the environment describes it, or a mapping of the same variables.
+    """The application, configured by the environment or by a mapping of the same variables.
 
     Raises:
         ConfigError: without a secret, or for settings that are wrong; StoreError when the database cannot be opened.
@@ -67,7 +67,7 @@ def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
 
 
 class WebhookService:
-    """What the routes do, for one event loop."""
+    """The routes' handlers, for one event loop."""
 
     def __init__(self, settings: WebhookSettings, database: Database) -> None:
         self._database = database
@@ -81,25 +81,26 @@ class WebhookService:
             utc_now,
             self._meters.told,
         )
-        self._intake = DeliveryQueue(self._store)
-        rules = ReceiverSettings(settings.secret.get_secret_value().strip(), settings.older_body, settings.max_bytes)
-        self._receiver = WebhookReceiver(rules, self._intake, time.time)
+        self._queue = DeliveryQueue(self._store)
+        secret = settings.secret.get_secret_value().strip()
+        receiver_settings = ReceiverSettings(secret, settings.older_body, settings.max_bytes)
+        self._receiver = WebhookReceiver(receiver_settings, self._queue, time.time)
         self._counting: asyncio.Task[Mapping[str, int] | None] | None = None
 
     def start(self) -> None:
-        """Begin to tell what is still to be told."""
+        """Begin to send pending notifications."""
         self._announcer.start()
 
     async def aclose(self) -> None:
-        """The end, after the last request was answered: store what waits, let what is being told end."""
-        await self._intake.aclose()
+        """Close after the last request: store waiting deliveries, finish notifications in flight."""
+        await self._queue.aclose()
         await self._announcer.aclose()
         await self._listeners.aclose()
         self._database.close()
 
     async def langfuse(self, request: Request) -> Response:
-        """A delivery."""
-        self.start()  # a server that asks for no start-up still tells
+        """Receive a delivery."""
+        self.start()  # a web server without lifespan support never calls `start`
         began = time.perf_counter()
         headers = request.headers
         incoming = IncomingRequest(headers.get("x-langfuse-signature"), headers.get("content-length"), _body(request))
@@ -112,32 +113,32 @@ class WebhookService:
         return JSONResponse({"status": word, "message": answer.message}, answer.status, closing)
 
     async def health(self, _: Request) -> Response:
-        """Alive: the process answers."""
+        """Liveness: the process answers."""
         return PlainTextResponse("ok\n")
 
     async def ready(self, _: Request) -> Response:
-        """Whether deliveries would be taken. Without a secret nothing is served, so it is the database that decides."""
+        """Readiness: whether deliveries would be accepted. The database decides; a missing secret serves nothing."""
         up = await self._counts() is not None
         said = {"ready": up, "secret": "configured", "database": "reachable" if up else "not reachable"}
         return JSONResponse(said, 200 if up else 503)
 
     async def metrics(self, _: Request) -> Response:
-        """For Prometheus."""
+        """Metrics for Prometheus."""
         return Response(self._meters.page(await self._counts()), media_type=CONTENT_TYPE)
 
     def _store(self, batch: Sequence[Delivery]) -> list[bool]:
         return self._deliveries.accept(batch, self._announcer.names, utc_now())
 
     async def _counts(self) -> Mapping[str, int] | None:
-        """Deliveries by state; None when the database does not say so in time. Of many who ask, one looks."""
+        """Deliveries by state; None when the database does not answer in time. Concurrent requests share one query."""
         if self._counting is None or self._counting.done():
-            self._counting = asyncio.create_task(asyncio.to_thread(self._look))
+            self._counting = asyncio.create_task(asyncio.to_thread(self._count_deliveries))
         try:
             return await asyncio.wait_for(asyncio.shield(self._counting), _PROBE_SECONDS)
         except TimeoutError:
             return None
 
-    def _look(self) -> Mapping[str, int] | None:
+    def _count_deliveries(self) -> Mapping[str, int] | None:
         try:
             return self._deliveries.counts()
         except StoreError as error:
@@ -147,7 +148,7 @@ class WebhookService:
 
 @dataclass(frozen=True, slots=True)
 class _Listeners:
-    """Who is told besides the generations, by the name that stands in a delivery's row."""
+    """Who is notified besides the prompt caches, by the name that is stored in a delivery's row."""
 
     notify: NotifyUrl | None
     slack: SlackNotifier | None
@@ -158,7 +159,7 @@ class _Listeners:
         if url := settings.notify_url.get_secret_value():
             secret = settings.notify_secret.get_secret_value()
             if not secret:
-                _log.warning(_SHARED)
+                _log.warning(_SHARED_SECRET)
                 secret = settings.secret.get_secret_value().strip()
             notify = NotifyUrl(url, secret, time.time)
         if settings.slack_channel:
@@ -172,10 +173,10 @@ class _Listeners:
             found["notify"] = self.notify
         if (slack := self.slack) is not None:
 
-            async def post(delivery: Delivery) -> None:
+            async def post_to_slack(delivery: Delivery) -> None:
                 await slack.notify(*describe_change(delivery))
 
-            found["slack"] = post
+            found["slack"] = post_to_slack
         return found
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What the environment says of the webhook's receiver (docs/webhook.md)."""
+"""Settings of the webhook receiver, from environment variables (docs/webhook.md)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from shared.langfuse.receiver.verify_signature import WINDOW
 from shared.slack.notify import API
 
 _SHORTEST_KEEP = 2 * WINDOW
-"""A delivery may be signed a window ahead of our clock, and sent again until a window after that."""
+"""A delivery may be signed one window ahead of our clock, and replayed until one window after that."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-def _from_variable(variable: str, default: Any) -> Any:
+def _from_variable(variable: str, default: object) -> Any:
     return Field(default, validation_alias=variable)
 
 
@@ -55,18 +55,22 @@ class WebhookSettings(BaseSettings):
 
 
 class _MappingSettings(WebhookSettings):
-    """The same from values alone."""
+    """The same settings from a mapping alone."""
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *others: Any, **named: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: object,
+        **named: object,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What was handed over, and nothing else."""
+        """The mapping, and no other source."""
         return (init_settings,)
 
 
 def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSettings:
-    """The settings, complete and right; from the surroundings unless a mapping is given.
+    """The validated settings; from the environment unless a mapping is given.
 
     Raises:
         ConfigError: naming each variable that is wrong, and LANGFUSE_WEBHOOK_SECRET where there is none.
@@ -79,8 +83,8 @@ def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSetting
         raise ConfigError(*(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)) from None
     if not found.secret.get_secret_value().strip():
         raise ConfigError(
-            "LANGFUSE_WEBHOOK_SECRET is not set; without it anybody could send a delivery, so the webhook is not"
-            " served. Langfuse shows the secret (lf-whsec_...) once, when the automation is made."
+            "LANGFUSE_WEBHOOK_SECRET is not set; without it anybody could send deliveries, so the webhook is not"
+            " served. Langfuse shows the secret (lf-whsec_...) once, when the automation is created."
         )
     if found.slack_channel and not found.slack_token.get_secret_value():
         raise ConfigError("LANGFUSE_SLACK_CHANNEL_ID is set and SLACK_BOT_TOKEN is not; Slack needs both")

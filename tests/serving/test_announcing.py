@@ -220,7 +220,7 @@ def test_tries_have_an_end(state: Database, caplog: pytest.LogCaptureFixture) ->
     failures: list[Exception] = [Unavailable("x")] * 9
     assert asyncio.run(_announced(state, failures, QUICK)) == [("notify", False)] * 4
     assert SqlDeliveries(state).counts() == {"done": 0, "waiting": 0, "failed": 1}
-    assert "notify never heard of prompt 'p': given up" in caplog.text
+    assert "gave up notifying notify of prompt 'p'" in caplog.text
 
 
 def test_old_deliveries_are_forgotten(state: Database) -> None:
