@@ -25,7 +25,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore
 from shared.core.state.claims import DrawnItem
 from shared.core.usage import RemainingBudget
-from shared.monitoring.sampling.budget_thinning import page_size, pilot, rate, steady, thinned
+from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page
 from shared.scoring.statistics.estimates import EstimateBuilder
 
 CONCURRENT = 20
@@ -116,14 +116,18 @@ class Run:
         rng.shuffle(waiting)
         first: float | None = None
         while waiting:
-            while not (whole := pilot([self.purse()], self.begun, len(self.done))) and whole == 0 and self.flying:
+            while not (whole := pilot_size([self.purse()], self.begun, len(self.done))) and whole == 0 and self.flying:
                 self.settle()
             page = waiting[: whole or page_size(len(waiting))]
-            share = 1.0 if whole else steady(rate([self.purse()], self.begun, len(self.done), len(waiting)), first)
+            share = (
+                1.0
+                if whole
+                else limit_rate_drop(keep_rate([self.purse()], self.begun, len(self.done), len(waiting)), first)
+            )
             first = share if first is None and not whole else first
             if self.budget <= self.spent or share <= 0:
                 return None
-            if not all(self.begin(each) for each in (thinned(page, share, rng)[0] if share < 1 else page)):
+            if not all(self.begin(each) for each in (thin_page(page, share, rng)[0] if share < 1 else page)):
                 return None
             del waiting[: len(page)]
         return [*self.done, *self.flying]

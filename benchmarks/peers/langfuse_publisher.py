@@ -42,7 +42,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
     from shared.monitoring.plan import MonitorPlan, Ports
     from shared.monitoring.publisher import Publisher
     from shared.monitoring.sampling.strategies import All
-    from shared.monitoring.sink_delivery import Patience
+    from shared.monitoring.sink_delivery import DeliveryLimits
     from shared.scoring.runner import Runner
 
     class Nothing:
@@ -56,7 +56,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
 
     database = open_database(Path(tempfile.mkdtemp()) / "state.db")
     runs, stream = SqlRunStore(database), Stream("file:bench", "bench")
-    plan = MonitorPlan("bench", stream, Nothing(), All(), Runner([]), patience=Patience(verify=600.0))
+    plan = MonitorPlan("bench", stream, Nothing(), All(), Runner([]), patience=DeliveryLimits(verify=600.0))
     report = RunReport("bench-1", "bench", stream, "c", "running", datetime.now(UTC))
     runs.start_run(report)
     ref = MetricRef("exact", "exact_match", "1", "d1")
@@ -74,7 +74,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
         publisher = Publisher(plan, Ports(SqlScoredItems(database), runs, (outlet,)), report)
         async with publisher:
             await publisher.finish()
-            found = publisher.published()[0]
+            found = publisher.delivery_statuses()[0]
         return {"verified": found.verified, "failed": found.failed, "left": found.sent + found.pending}
 
     return lambda: asyncio.run(publish())

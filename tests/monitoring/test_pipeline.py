@@ -25,9 +25,9 @@ from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.schema.tables import decisions
 from shared.files.scored_csv import CsvScoredItems
-from shared.monitoring.candidates import Again
+from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.pipeline import run_monitor
-from shared.monitoring.plan import Limits, MonitorPlan, NothingSpent, Ports
+from shared.monitoring.plan import MonitorPlan, NoSpending, Ports, RunLimits
 from shared.monitoring.sampling.strategies import All, MostRecent, RandomSample, TemporalDecay
 from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.metrics.judges.cascade import Cascade
@@ -188,7 +188,7 @@ def test_a_failed_metric_is_tried_again_and_only_it(tmp_path: Path) -> None:
 
 def test_an_item_that_fails_for_ever_is_given_up(tmp_path: Path) -> None:
     """After max_attempts an item is left alone and said, so that one poisoned trace does not cost every hour."""
-    house = House(tmp_path, ListSource(items(10)), limits=Limits(max_attempts=2))
+    house = House(tmp_path, ListSource(items(10)), limits=RunLimits(max_attempts=2))
     house.counting.fails_on = {"i003"}
     reports = [house.run() for _ in range(3)]
     assert house.counting.calls.count("i003") == 2
@@ -209,7 +209,7 @@ def test_a_run_that_only_tries_failures_again_is_judged_by_them(tmp_path: Path) 
     """All of the draw fails again: too many failures, said first. With new items beside them, those alone decide."""
     house = House(tmp_path, ListSource(items(4)))
     house.counting.fails_on = {"i000", "i001", "i002", "i003"}
-    limits = Limits(max_failure_share=0.5, max_attempts=9)
+    limits = RunLimits(max_failure_share=0.5, max_attempts=9)
     assert house.run(limits=limits).status == "too_many_failures"
     again = house.run(limits=limits)
     assert (again.status, again.counts.resumed) == ("too_many_failures", 4)
@@ -247,7 +247,7 @@ def test_a_source_that_breaks_half_way_fails_the_run_and_draws_nothing(tmp_path:
 
 def test_an_interrupted_run_keeps_what_it_scored(tmp_path: Path) -> None:
     """Ctrl-C in mid-run: what is done is kept, and the next run finishes the same draw."""
-    house = House(tmp_path, ListSource(items(30)), limits=Limits(chunk=5))
+    house = House(tmp_path, ListSource(items(30)), limits=RunLimits(chunk=5))
 
     async def interrupted() -> None:
         async def slow(item: DatasetItem) -> float:
@@ -277,13 +277,13 @@ def test_policies_bring_items_back(tmp_path: Path) -> None:
     for policy, changed_content, changed_metric in (("never", 0, 0), ("content", 1, 0), ("metric", 0, 2)):
         folder = tmp_path / policy
         folder.mkdir()
-        house = House(folder, ListSource(items(2)), again=Again(policy, reads, ("d1",)))  # type: ignore[arg-type]
+        house = House(folder, ListSource(items(2)), again=RescorePolicy(policy, reads, ("d1",)))  # type: ignore[arg-type]
         house.run()
         house.source.records[0] = replace(items(1)[0], query="not read")
         assert house.run().counts.scored == 0
         house.source.records[0] = replace(items(1)[0], actual_output="changed")
         assert house.run().counts.scored == changed_content
-        again = Again(policy, reads, ("d2",))  # type: ignore[arg-type]
+        again = RescorePolicy(policy, reads, ("d2",))  # type: ignore[arg-type]
         assert house.run(again=again).counts.scored == changed_metric
 
 
@@ -296,7 +296,7 @@ def test_a_dry_run_publishes_and_marks_nothing(tmp_path: Path) -> None:
 
 def test_two_runs_at_once_take_turns(tmp_path: Path) -> None:
     """The second run waits for the first, and says whom it waited for when that takes too long."""
-    house = House(tmp_path, ListSource(items(3)), limits=Limits(lock_wait=0.1))
+    house = House(tmp_path, ListSource(items(3)), limits=RunLimits(lock_wait=0.1))
     other = SqlRunStore(open_database(tmp_path / "state.db"))
     with other.lock(STREAM, 1.0), pytest.raises(BusyError):
         house.run()
@@ -550,18 +550,18 @@ def test_a_draw_is_reported_by_the_run_that_finishes_it_though_its_own_waits(tmp
 def test_a_run_that_cannot_publish_does_not_hide_that_it_could_not_read(tmp_path: Path) -> None:
     """Broken records are read again by the next run, also when the sink was out of reach as well."""
     house = House(tmp_path, ListSource([*items(2), *(BrokenRecord(f"f:{n}", "no JSON") for n in range(8))]))
-    first = house.run(limits=Limits(max_broken_share=1.0))
+    first = house.run(limits=RunLimits(max_broken_share=1.0))
     assert first.status == "done"
     before = house.runs.last_read(STREAM)
     house.shelf.failures = 1
     house.source.records += items(2, 2)
     house.now += timedelta(hours=1)
-    report = house.run(limits=Limits(max_broken_share=0.4))
+    report = house.run(limits=RunLimits(max_broken_share=0.4))
     assert (report.status, report.published[0].pending) == ("too_many_failures", 1)
     assert house.runs.last_read(STREAM) == before
 
 
-class Spent(NothingSpent):
+class Spent(NoSpending):
     """Something is asked of a model."""
 
     def usage(self) -> tuple[ModelUsage, ...]:
@@ -593,7 +593,7 @@ def test_a_store_that_is_busy_for_a_moment_counts_nothing_twice(tmp_path: Path) 
     store = Busy(house.runs.database)
     ports = Ports(house.scored, store, (Outlet(house.shelf),), clock=lambda: NOW, money=Spent(), shared=True)
     plan = replace(house.plan, runner=Runner([bind(slow, "Odd")]))
-    plan = replace(plan, limits=Limits(max_failure_share=1.0))
+    plan = replace(plan, limits=RunLimits(max_failure_share=1.0))
     report = asyncio.run(run_monitor(plan, ports))
     assert store.told and (report.counts.scored, report.counts.failed_items) == (3, 1)
     with store.database.read() as connection:

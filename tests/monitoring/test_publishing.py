@@ -28,10 +28,10 @@ from shared.database.engine.database import open_database
 from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
-from shared.monitoring.plan import Limits, MonitorPlan, Ports
+from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
 from shared.monitoring.publisher import Publisher
 from shared.monitoring.sampling.strategies import All
-from shared.monitoring.sink_delivery import LEASE, Patience, settled
+from shared.monitoring.sink_delivery import LEASE, DeliveryLimits, settle_message
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
 from tests.monitoring.posting import DOWN, Folder
@@ -39,7 +39,7 @@ from tests.monitoring.test_pipeline import ListSource, items
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
-AT_ONCE = Patience(verify=0.0, settle=0.0)
+AT_ONCE = DeliveryLimits(verify=0.0, settle=0.0)
 OTHER = RunReport("other", "monitor", STREAM, "config", "running", NOW)
 PARCEL = Parcel(Message("k", "i", {}), "pending", "b", "r", 0, NOW)
 
@@ -158,7 +158,7 @@ def test_a_run_waits_a_little_for_a_slow_sink(tmp_path: Path) -> None:
     house.sink.fault = lambda key: "slow"
     store = SqlRunStore(house.database)
     ports = Ports(house.scored, store, (Outlet(house.sink),))
-    report = asyncio.run(run_monitor(house.plan(patience=Patience(verify=20.0, settle=0.0)), ports))
+    report = asyncio.run(run_monitor(house.plan(patience=DeliveryLimits(verify=20.0, settle=0.0)), ports))
     assert (report.status, report.counts.marked) == ("done", 10)
 
 
@@ -174,7 +174,7 @@ def test_a_run_waits_no_longer_because_every_try_takes_long(tmp_path: Path) -> N
     house = House(tmp_path, 1)
     sink = Hanging(tmp_path / "rows")
     ports = Ports(house.scored, SqlRunStore(house.database), (Outlet(sink),))
-    plan = house.plan(patience=Patience(verify=3.0, settle=0.0))
+    plan = house.plan(patience=DeliveryLimits(verify=3.0, settle=0.0))
     assert asyncio.run(run_monitor(plan, ports)).status == "unpublished"
     assert len(sink.sent) == 2  # at 0 and 1.5 s; the next would be at 4 s
 
@@ -184,7 +184,7 @@ def test_a_required_sink_that_is_down_does_not_stop_scoring(tmp_path: Path, down
     """All is scored and stored, nothing marked; the run fails and says how to drain it; the next run does."""
     house = House(tmp_path)
     house.sink.down = down
-    first = house.run(limits=Limits(chunk=3))
+    first = house.run(limits=RunLimits(chunk=3))
     assert (first.status, first.counts.scored, first.counts.marked) == ("unpublished", 10, 0)
     assert "the folder does not answer" in first.notes[0] and "trueline publish" in first.notes[0]
     assert [each.label for each in first.estimates] == ["Odd"]
@@ -308,25 +308,25 @@ def test_sinks_of_messages_go_on_while_scoring_does(tmp_path: Path) -> None:
         seen.append(len(house.sink.sent))
         return 1.0
 
-    report = house.run(runner=Runner([bind(slow, "Odd")]), limits=Limits(chunk=5))
+    report = house.run(runner=Runner([bind(slow, "Odd")]), limits=RunLimits(chunk=5))
     assert report.counts.marked == 30
     assert 0 < seen[-1] < 30
 
 
 def test_tries_back_off_and_end() -> None:
     """1, 2, 4, ... seconds, up to 15 minutes, with jitter; over only when both tries and hours are used up."""
-    rng, patience = Random(1), Patience(tries=5, hours=2.0)
+    rng, patience = Random(1), DeliveryLimits(tries=5, hours=2.0)
     waits = []
     for tries in range(12):
-        made = settled(replace(PARCEL, attempts=tries), Receipt("k", "pending", "busy"), NOW, patience, rng)
+        made = settle_message(replace(PARCEL, attempts=tries), Receipt("k", "pending", "busy"), NOW, patience, rng)
         assert (made.state, made.attempts) == ("pending", tries + 1)
         waits.append((made.next_try_at - NOW).total_seconds())
     assert all(min(2.0**n, 900) / 2 <= wait <= min(2.0**n, 900) for n, wait in enumerate(waits))
-    asked = settled(PARCEL, Receipt("k", "pending", "busy", 3600.0), NOW, patience, rng)
+    asked = settle_message(PARCEL, Receipt("k", "pending", "busy", 3600.0), NOW, patience, rng)
     assert asked.next_try_at == NOW + timedelta(hours=1)
     late = NOW + timedelta(hours=3)
-    assert settled(replace(PARCEL, attempts=2), Receipt("k", "pending"), late, patience, rng).state == "pending"
-    over = settled(replace(PARCEL, attempts=4), Receipt("k", "pending", "busy"), late, patience, rng)
+    assert settle_message(replace(PARCEL, attempts=2), Receipt("k", "pending"), late, patience, rng).state == "pending"
+    over = settle_message(replace(PARCEL, attempts=4), Receipt("k", "pending", "busy"), late, patience, rng)
     assert (over.state, over.reason) == ("failed", "given up after 5 tries in 3 h: busy")
 
 
@@ -336,9 +336,9 @@ def test_what_is_never_seen_is_sent_again_after_an_hour() -> None:
     ask = Receipt("k", "sent")
     for minutes, wait in ((1, 60), (10, 600), (40, 900)):
         at = NOW + timedelta(minutes=minutes)
-        made = settled(sent, ask, at, Patience(), Random(1))
+        made = settle_message(sent, ask, at, DeliveryLimits(), Random(1))
         assert (made.state, (made.next_try_at - at).total_seconds(), made.sent_at) == ("sent", wait, NOW)
-    lost = settled(sent, ask, NOW + timedelta(minutes=61), Patience(), Random(1))
+    lost = settle_message(sent, ask, NOW + timedelta(minutes=61), DeliveryLimits(), Random(1))
     assert (lost.state, lost.attempts, lost.sent_at) == ("pending", 1, None)
 
 
@@ -428,12 +428,12 @@ def test_faults_and_kills_lose_nothing_and_double_nothing(
         sinks = (Outlet(cast(MessageSink, _Guarded(house.sink, life))), Outlet(cast(Sink, life.guarded(shelf))))
         ports = Ports(life.guarded(house.scored), store, sinks, clock=lambda: house.now)
         with suppress(Killed):
-            asyncio.run(run_monitor(house.plan(limits=Limits(chunk=5)), ports))
+            asyncio.run(run_monitor(house.plan(limits=RunLimits(chunk=5)), ports))
         deaths += life.left < 0
         check()
     outlets = (Outlet(house.sink), Outlet(shelf))
     for _ in range(len(faults) + 3):
-        report = house.run(*outlets, limits=Limits(chunk=5))
+        report = house.run(*outlets, limits=RunLimits(chunk=5))
         check()
         if not any(each.pending or each.sent for each in report.published):
             break

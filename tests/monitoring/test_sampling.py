@@ -11,7 +11,7 @@ from shared.core.digests import unit_interval
 from shared.core.ports import SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Draw
-from shared.monitoring.sampling.inclusion import allocate, filled, poisson_probabilities
+from shared.monitoring.sampling.inclusion import allocate, fill_weights, poisson_probabilities
 from shared.monitoring.sampling.strategies import (
     MISSING,
     STRATEGIES,
@@ -22,7 +22,7 @@ from shared.monitoring.sampling.strategies import (
     Stratified,
     TemporalDecay,
     Uncertainty,
-    sample,
+    sample_items,
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -189,7 +189,8 @@ def test_queues_sort_by_time() -> None:
     """Sources need not be ordered: newest and oldest are found by timestamp, items without one come last."""
     items = items_at(3, None, 1, 5, 1)
     picked = {
-        rule.name: [item.id for item, _ in sample(items, rule, Random(1))] for rule in (MostRecent(n=2), Oldest(n=2))
+        rule.name: [item.id for item, _ in sample_items(items, rule, Random(1))]
+        for rule in (MostRecent(n=2), Oldest(n=2))
     }
     assert picked == {"most_recent": ["item-0", "item-3"], "oldest": ["item-2", "item-4"]}
 
@@ -197,7 +198,7 @@ def test_queues_sort_by_time() -> None:
 def test_ties_in_time_keep_the_order_of_the_pool() -> None:
     """Two runs over the same pool must show the same queue."""
     for rule in (MostRecent(n=2), Oldest(n=2)):
-        assert [item.id for item, _ in sample(items_at(1, 1, 1), rule, Random(1))] == ["item-0", "item-1"]
+        assert [item.id for item, _ in sample_items(items_at(1, 1, 1), rule, Random(1))] == ["item-0", "item-1"]
 
 
 def test_queues_have_no_probability_and_say_who_came_last() -> None:
@@ -324,8 +325,8 @@ def test_the_floor_is_spread_uniformly() -> None:
 
 def test_an_item_without_a_weight_takes_the_mean() -> None:
     """Not knowing an item's time or logprobs must not exclude it."""
-    assert filled([0.2, None, 0.6]) == pytest.approx([0.2, 0.4, 0.6])
-    assert filled([None, None]) == filled([0.0, None, 0.0])[:2] == [1.0, 1.0]
+    assert fill_weights([0.2, None, 0.6]) == pytest.approx([0.2, 0.4, 0.6])
+    assert fill_weights([None, None]) == fill_weights([0.0, None, 0.0])[:2] == [1.0, 1.0]
     rule = TemporalDecay(n=1, half_life_hours=6)
     draw = rule.draw([rule.candidate(item) for item in items_at(0, None, 6)], Random(1))
     assert "1 of 3 items have no timestamp and take the mean weight" in draw.notes[1]
@@ -366,5 +367,5 @@ def test_what_the_cut_at_one_takes_goes_to_the_others() -> None:
 def test_sample_keeps_the_order_of_the_source() -> None:
     """What is scored comes in the order in which it was read, whatever the draw."""
     items = items_at(*range(50))
-    places = [items.index(item) for item, _ in sample(items, RandomSample(n=20), Random(5))]
+    places = [items.index(item) for item, _ in sample_items(items, RandomSample(n=20), Random(5))]
     assert places == sorted(places) and len(places) == 20

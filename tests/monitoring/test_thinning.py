@@ -22,7 +22,7 @@ from shared.core.state.outbox import Outlet
 from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
-from shared.monitoring.sampling.budget_thinning import page_size, pilot, rate, steady, thinned
+from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page
 from shared.monitoring.sampling.strategies import RandomSample
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner, RunnerOptions
@@ -44,38 +44,38 @@ PURSES = st.builds(
 @given(PURSES, st.integers(0, 1000), st.integers(0, 1000), st.integers(1, 10_000))
 def test_a_rate_is_a_share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> None:
     """In [0, 1], 0 with nothing left, and never more with less money or more items."""
-    found = rate([purse], begun, done, waiting)
+    found = keep_rate([purse], begun, done, waiting)
     assert 0 <= found <= 1
     assert purse.left > 0 or found == 0
-    assert rate([replace(purse, left=purse.left - 1)], begun, done, waiting) <= found + 1e-9
-    assert rate([purse], begun, done, waiting + 1) <= found + 1e-9
-    assert rate([purse, replace(purse, left=purse.left / 2)], begun, done, waiting) <= found + 1e-9
+    assert keep_rate([replace(purse, left=purse.left - 1)], begun, done, waiting) <= found + 1e-9
+    assert keep_rate([purse], begun, done, waiting + 1) <= found + 1e-9
+    assert keep_rate([purse, replace(purse, left=purse.left / 2)], begun, done, waiting) <= found + 1e-9
 
 
 def test_enough_for_all_is_not_thinned() -> None:
     """The rate is 1 with no budget, with plenty of money, and when items cost nothing."""
-    assert rate([], 0, 0, 100) == 1.0
-    assert rate([RemainingBudget(1000.0, expected=1.0)], 0, 0, 100) == 1.0
-    assert rate([RemainingBudget(0.001, expected=0.0)], 0, 0, 100) == 1.0
-    assert 0.35 < rate([RemainingBudget(50.0, expected=1.0)], 0, 0, 100) < 0.5
-    assert steady(0.001, 0.3) == pytest.approx(0.1)
+    assert keep_rate([], 0, 0, 100) == 1.0
+    assert keep_rate([RemainingBudget(1000.0, expected=1.0)], 0, 0, 100) == 1.0
+    assert keep_rate([RemainingBudget(0.001, expected=0.0)], 0, 0, 100) == 1.0
+    assert 0.35 < keep_rate([RemainingBudget(50.0, expected=1.0)], 0, 0, 100) < 0.5
+    assert limit_rate_drop(0.001, 0.3) == pytest.approx(0.1)
     assert (page_size(3), page_size(10_000)) == (10, 500)
 
 
 def test_a_few_items_are_scored_whole_to_find_out_what_they_cost() -> None:
     """Where only an upper bound is known, and by it they take no more than half of what is left."""
     unsure = RemainingBudget(100.0, expected=5.0, at_most=True)
-    assert pilot([unsure], 0, 0) == 10
-    assert pilot([replace(unsure, left=99.0)], 0, 0) == 9
-    assert pilot([replace(unsure, reserved=20.0)], 2, 0) == 6
-    assert pilot([replace(unsure, spent=25.0)], 9, 5) == 6
-    assert pilot([replace(unsure, spent=5.0)], 9, 5) == 10  # they cost far less than the bound
-    assert pilot([replace(unsure, left=-1.0)], 0, 0) == 0
-    assert pilot([unsure, RemainingBudget(8.0, expected=1.0, at_most=True)], 0, 0) == 4
-    assert pilot([replace(unsure, at_most=False)], 0, 0) is None
-    assert pilot([unsure], 10, 10) is None
-    assert pilot([RemainingBudget(100.0)], 0, 0) == 10
-    assert pilot([RemainingBudget(100.0, reserved=50.0)], 10, 0) == 0
+    assert pilot_size([unsure], 0, 0) == 10
+    assert pilot_size([replace(unsure, left=99.0)], 0, 0) == 9
+    assert pilot_size([replace(unsure, reserved=20.0)], 2, 0) == 6
+    assert pilot_size([replace(unsure, spent=25.0)], 9, 5) == 6
+    assert pilot_size([replace(unsure, spent=5.0)], 9, 5) == 10  # they cost far less than the bound
+    assert pilot_size([replace(unsure, left=-1.0)], 0, 0) == 0
+    assert pilot_size([unsure, RemainingBudget(8.0, expected=1.0, at_most=True)], 0, 0) == 4
+    assert pilot_size([replace(unsure, at_most=False)], 0, 0) is None
+    assert pilot_size([unsure], 10, 10) is None
+    assert pilot_size([RemainingBudget(100.0)], 0, 0) == 10
+    assert pilot_size([RemainingBudget(100.0, reserved=50.0)], 10, 0) == 0
 
 
 def page(count: int, probability: float | None = 0.5) -> list[DrawnItem]:
@@ -87,14 +87,14 @@ def page(count: int, probability: float | None = 0.5) -> list[DrawnItem]:
 def test_thinning_multiplies_chances() -> None:
     """Kept or not, each item's chance is that of both steps; thinned twice, of three. Tried items stay as they are."""
     tried = replace(page(1)[0], attempts=1)
-    kept, dropped = thinned([*page(100), tried], 0.25, Random(1))
+    kept, dropped = thin_page([*page(100), tried], 0.25, Random(1))
     assert tried in kept
     assert 10 < len(kept) < 45
     assert {each.decision.probability for each in [*kept[:-1], *dropped]} == {0.125}
-    again, _ = thinned(kept[:-1], 0.5, Random(2))
+    again, _ = thin_page(kept[:-1], 0.5, Random(2))
     assert {(each.decision.probability, each.decision.strategy) for each in again} == {(0.0625, "random, thinned")}
     assert all(is_thinned(each.decision.strategy) and each.decision.stratum == "web" for each in again)
-    assert {each.decision.probability for each in thinned(page(9, None), 0.5, Random(1))[0]} == {None}
+    assert {each.decision.probability for each in thin_page(page(9, None), 0.5, Random(1))[0]} == {None}
 
 
 class Wallet:
@@ -223,9 +223,9 @@ def test_estimates_of_thinned_pages_are_unbiased() -> None:
             part = waiting[: page_size(len(waiting))]
             squares = sum(cost * cost for cost in spent)
             purse = RemainingBudget(budget - sum(spent), 0.0, 0.0, sum(spent), squares, max(1, done), 1.4)
-            share = max(0.02, steady(rate([purse], done, done, len(waiting)), first))
+            share = max(0.02, limit_rate_drop(keep_rate([purse], done, done, len(waiting)), first))
             first = first or share
-            for each in thinned(part, share, rng)[0]:
+            for each in thin_page(part, share, rng)[0]:
                 place = int(each.item.id)
                 total += scores[place] / (each.decision.probability or math.nan)
                 spent.append(costs[place])

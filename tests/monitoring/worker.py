@@ -18,7 +18,7 @@ from shared.database.engine.database import open_database
 from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
-from shared.monitoring.plan import Limits, MonitorPlan, Ports
+from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
 from shared.monitoring.sampling.strategies import RandomSample
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
@@ -72,7 +72,7 @@ def plan(calls: str, count: int, pace: float) -> MonitorPlan:
 
     runner = Runner([bind(slow, "Slow"), bind(quick, "Quick")])
     strategy = RandomSample(n=count * 4 // 5, seed=SEED)
-    return MonitorPlan("workers", STREAM, Many(count), strategy, runner, limits=Limits(chunk=20))
+    return MonitorPlan("workers", STREAM, Many(count), strategy, runner, limits=RunLimits(chunk=20))
 
 
 def main(place: str, calls: str, count: str, pace: str) -> None:

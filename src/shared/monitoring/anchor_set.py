@@ -11,7 +11,7 @@ from shared.core.clock import Clock, iso, utc_now
 from shared.core.human_labels import AnchorPass, AnchorReason, AnchorStore, AnchorVerdict
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, Stream
-from shared.monitoring.progress import Progress, Silent
+from shared.monitoring.progress import NoProgress, RunProgress
 from shared.scoring.judging.vote_number import REPEAT
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
@@ -40,7 +40,9 @@ class AnchorPlan:
     options: RunnerOptions = field(default_factory=RunnerOptions)
 
 
-def due(plan: AnchorPlan, metric: BoundMetric, past: Sequence[AnchorPass], now: datetime) -> AnchorReason | None:
+def find_anchor_reason(
+    plan: AnchorPlan, metric: BoundMetric, past: Sequence[AnchorPass], now: datetime
+) -> AnchorReason | None:
     """Why a metric is to be asked about the anchors now; None when its last pass still stands.
 
     `past` are the metric's passes, oldest first.
@@ -56,7 +58,7 @@ def due(plan: AnchorPlan, metric: BoundMetric, past: Sequence[AnchorPass], now: 
 
 
 async def judge_anchors(
-    plan: AnchorPlan, store: AnchorStore, run_id: str, clock: Clock = utc_now, progress: Progress | None = None
+    plan: AnchorPlan, store: AnchorStore, run_id: str, clock: Clock = utc_now, progress: RunProgress | None = None
 ) -> tuple[str, ...]:
     """Ask every metric that is due and keep its votes; what the user must be told of it.
 
@@ -69,12 +71,12 @@ async def judge_anchors(
     notes: list[str] = []
     for metric in plan.metrics:
         now, past = clock(), store.passes(plan.stream, metric.label)
-        reason = due(plan, metric, past, now)
+        reason = find_anchor_reason(plan, metric, past, now)
         if reason is None:
             continue
-        (progress or Silent()).stage(f"anchors: {metric.label}", len(plan.anchors.items) * plan.repeats)
+        (progress or NoProgress()).stage(f"anchors: {metric.label}", len(plan.anchors.items) * plan.repeats)
         since = past[-1].judged_at if past else None
-        verdicts, cost = await _votes(plan, metric, since, progress or Silent())
+        verdicts, cost = await _collect_votes(plan, metric, since, progress or NoProgress())
         judged = AnchorPass(
             plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, verdicts, cost, metric.threshold
         )
@@ -83,12 +85,12 @@ async def judge_anchors(
             continue
         if any(each.value is not None for each in verdicts):
             store.add(judged)
-        notes.append(_note(judged, plan))
+        notes.append(_describe_pass(judged, plan))
     return tuple(notes)
 
 
-async def _votes(
-    plan: AnchorPlan, metric: BoundMetric, since: datetime | None, progress: Progress
+async def _collect_votes(
+    plan: AnchorPlan, metric: BoundMetric, since: datetime | None, progress: RunProgress
 ) -> tuple[tuple[AnchorVerdict, ...], float | None]:
     """Every vote that has an answer or a failure, by item and vote, and what they cost."""
     runner = Runner((metric,), (), plan.options)
@@ -96,13 +98,13 @@ async def _votes(
     verdicts: list[AnchorVerdict] = []
     costs: list[float] = []
     for repeat in range(plan.repeats):
-        before = REPEAT.set(_mark(since, repeat))
+        before = REPEAT.set(_repeat_key(since, repeat))
         try:
             async for result in runner.run(plan.anchors.items):
                 progress.advance()
                 if result.postponed:
                     continue
-                verdicts.append(_verdict(result, metric.label, repeat, people.get(result.item.id)))
+                verdicts.append(_make_verdict(result, metric.label, repeat, people.get(result.item.id)))
                 costs += [score.cost for score in result.scores if score.cost is not None]
         finally:
             REPEAT.reset(before)
@@ -110,7 +112,7 @@ async def _votes(
     return tuple(verdicts), sum(costs) if costs else None
 
 
-def _mark(since: datetime | None, repeat: int) -> str:
+def _repeat_key(since: datetime | None, repeat: int) -> str:
     """What sets a vote's calls apart in the response cache. The model itself may have changed behind its name, so not
     even the first vote may be an answer from before the last pass, nor one to a judge that was changed and has come
     back; the last pass's moment makes the mark, so that a pass which is broken off goes on with its own answers."""
@@ -118,14 +120,14 @@ def _mark(since: datetime | None, repeat: int) -> str:
     return own if since is None else f"{iso(since)}/{own}"
 
 
-def _verdict(result: ItemResult, label: str, repeat: int, people: float | None) -> AnchorVerdict:
+def _make_verdict(result: ItemResult, label: str, repeat: int, people: float | None) -> AnchorVerdict:
     score = next((each for each in result.scores if each.label == label), None)
     failure = next((each.kind for each in result.failures), "")
     value, passed = (None, None) if score is None else (score.value, score.passed)
     return AnchorVerdict(result.item.id, repeat, value, passed, people, failure)
 
 
-def _note(judged: AnchorPass, plan: AnchorPlan) -> str:
+def _describe_pass(judged: AnchorPass, plan: AnchorPlan) -> str:
     failed = sum(bool(each.failure) for each in judged.verdicts)
     votes = f" {plan.repeats} times" if plan.repeats > 1 else ""
     cost = f", ${judged.cost:.4f}" if judged.cost else ""

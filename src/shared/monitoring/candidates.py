@@ -22,25 +22,25 @@ from shared.core.records import DatasetItem, is_storable
 from shared.core.results import Candidate, Decision, RunCounts, Stream
 from shared.core.state.item_history import VERSION_DIGITS, PassedOver, Reason
 
-Known = Callable[[Stream, Sequence[str]], list[str]]
+KnownFilter = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
 
 _CHUNK = 1000
 _LONGEST = 1000  # bytes of an id: Postgres holds no key of more than 2,704, and the id is a part of keys
 _SHOWN = 100
 
-Policy = Literal["never", "content", "metric", "content_or_metric"]
+RescoreTrigger = Literal["never", "content", "metric", "content_or_metric"]
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RescorePolicy:
     """When an item that was scored is scored again: never, when its content changed, or when a metric changed.
 
     The policy is part of the item's identity in stored state: `id` alone, or `id@digest` of what would bring it back.
     `reads` are the fields that the metrics look at, `metrics` the digests of the metrics.
     """
 
-    policy: Policy = "never"
+    policy: RescoreTrigger = "never"
     reads: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
 
@@ -60,7 +60,7 @@ class Again:
         return item.id if self.policy == "never" else item.id[: -VERSION_DIGITS - 1]
 
 
-class Pool:
+class CandidatePool:
     """Candidates of one draw in memory, their items in a temporary file."""
 
     def __init__(self) -> None:
@@ -99,17 +99,17 @@ class Pool:
 
 
 @dataclass(slots=True)
-class Intake:
+class ReadResult:
     """What was read: the pool, and how many records went which way."""
 
-    pool: Pool
+    pool: CandidatePool
     counts: RunCounts = field(default_factory=RunCounts)
     broken: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadPlan:
     """How to read: the source, what the strategy wants of an item, when items come again, what is known already, and
     who is told what was left out.
     """
@@ -117,12 +117,12 @@ class Reading:
     source: DataSource
     strategy: SamplingStrategy
     stream: Stream
-    again: Again
-    known: tuple[Known, ...]
+    again: RescorePolicy
+    known: tuple[KnownFilter, ...]
     pass_over: Callable[[Sequence[PassedOver]], None] = lambda passed: None
 
 
-async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) -> Intake:
+async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int], None]) -> ReadResult:
     """Read the whole window of the source; `tick` is told how many records have come.
 
     An item whose id came before in the same reading is a duplicate and left out: the first one stands.
@@ -130,17 +130,17 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
     Raises:
         SourceError: when the source cannot be read. StoreError: when state cannot.
     """
-    intake = Intake(Pool())
+    intake = ReadResult(CandidatePool())
     seen: set[str] = set()
     read = fresh = 0
     again: Counter[str] = Counter()
     try:
-        async for chunk in _chunks(reading.source.fetch(now)):
-            items, left_out = _sort_out(chunk, intake)
+        async for chunk in _read_chunks(reading.source.fetch(now)):
+            items, left_out = _sort_records(chunk, intake)
             if left_out:
                 reading.pass_over(left_out)
-            unique = _unique((reading.again.identify(item) for item in items), seen, again)
-            new = _unknown(reading, unique)
+            unique = _drop_duplicates((reading.again.identify(item) for item in items), seen, again)
+            new = _drop_known(reading, unique)
             for item in new:
                 candidate, lot = reading.strategy.candidate(item), reading.again.lot(item)
                 intake.pool.add(item, candidate if lot == item.id else replace(candidate, lot=lot))
@@ -167,7 +167,7 @@ async def take_in(reading: Reading, now: datetime, tick: Callable[[int], None]) 
     return intake
 
 
-async def _chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched]]:
+async def _read_chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched]]:
     """Records in chunks; between them the loop may see to Ctrl-C."""
     iterator = iter(records)
     while chunk := list(islice(iterator, _CHUNK)):
@@ -175,18 +175,18 @@ async def _chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched]]:
         await asyncio.sleep(0)
 
 
-def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetItem], list[PassedOver]]:
+def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> tuple[list[DatasetItem], list[PassedOver]]:
     items: list[DatasetItem] = []
     left_out: list[PassedOver] = []
     for record in chunk:
         if isinstance(record, DatasetItem):
-            if _too_long(record.id):
+            if _is_too_long(record.id):
                 why = f"its id has {len(record.id.encode()):,} bytes; expected at most {_LONGEST:,}"
-                _broken(BrokenRecord(f"item {record.id[:60]!r}...", why), intake)
+                _add_broken(BrokenRecord(f"item {record.id[:60]!r}...", why), intake)
             else:
                 items.append(record)
         elif isinstance(record, BrokenRecord):
-            _broken(record, intake)
+            _add_broken(record, intake)
         elif isinstance(record, SkippedRecord):
             reason: Reason = "later" if record.later else "filtered"
             left_out.append(PassedOver(record.item_id, reason, detail=record.why))
@@ -197,20 +197,20 @@ def _sort_out(chunk: Iterable[Fetched], intake: Intake) -> tuple[list[DatasetIte
     filtered = sum(each.reason == "filtered" for each in left_out)
     if filtered:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
-    return items, [each for each in left_out if is_storable(each.item_id) and not _too_long(each.item_id)]
+    return items, [each for each in left_out if is_storable(each.item_id) and not _is_too_long(each.item_id)]
 
 
-def _broken(record: BrokenRecord, intake: Intake) -> None:
+def _add_broken(record: BrokenRecord, intake: ReadResult) -> None:
     intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
     if len(intake.broken) < _SHOWN:
         intake.broken.append(str(record))
 
 
-def _too_long(item_id: str) -> bool:
+def _is_too_long(item_id: str) -> bool:
     return 4 * len(item_id) > _LONGEST and len(item_id.encode(errors="replace")) > _LONGEST
 
 
-def _unique(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -> list[DatasetItem]:
+def _drop_duplicates(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -> list[DatasetItem]:
     fresh = []
     for item in items:
         if item.id in seen:
@@ -221,7 +221,7 @@ def _unique(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -
     return fresh
 
 
-def _unknown(reading: Reading, items: Sequence[DatasetItem]) -> list[DatasetItem]:
+def _drop_known(reading: ReadPlan, items: Sequence[DatasetItem]) -> list[DatasetItem]:
     left = [item.id for item in items]
     for known in reading.known:
         if left:

@@ -19,14 +19,14 @@ from shared.core.errors import OverBudget, StoreError
 from shared.core.ports import CatchesUp
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.state.claims import Claims
-from shared.monitoring.candidates import Intake, Known, Reading, take_in
+from shared.monitoring.candidates import KnownFilter, ReadPlan, ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publisher import Publisher, closing
-from shared.monitoring.sample_shares import ELSEWHERE, Shares
+from shared.monitoring.publisher import Publisher, closing_sinks
+from shared.monitoring.sample_shares import ELSEWHERE, SampleShares
 from shared.monitoring.sampling.strategies import Stratified
-from shared.monitoring.stream_turns import held
-from shared.monitoring.tally import Tally
-from shared.monitoring.unfinished_work import Work
+from shared.monitoring.stream_lock import hold_stream
+from shared.monitoring.tally import RunTally
+from shared.monitoring.unfinished_work import UnfinishedWork
 from shared.scoring.tree import is_node
 
 _FORESEEN = 30  # items by which costs are estimated where no past run tells them
@@ -54,14 +54,14 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
     )
     with ExitStack() as whole:
         if not ports.shared:
-            await held(plan, ports, whole)
+            await hold_stream(plan, ports, whole)
         claims = whole.enter_context(ports.runs.at_work(plan.stream, report.run_id, plan.limits.max_attempts))
         ports.runs.start_run(report)
         run = _Run(plan, ports, report, claims)
         status: Status = "failed"
         try:
-            async with closing(ports.sinks), run.publisher:
-                status = run.published(await run.execute())
+            async with closing_sinks(ports.sinks), run.publisher:
+                status = run.final_status(await run.execute())
         except asyncio.CancelledError:
             status = "interrupted"
             raise
@@ -77,11 +77,11 @@ class _Run:
         self.plan, self.ports, self.report = plan, ports, report
         self.notes: list[str] = []
         self.broken: list[str] = []
-        self.tally = Tally(plan)
-        self.work = Work(plan, ports, report.run_id, claims)
+        self.tally = RunTally(plan)
+        self.work = UnfinishedWork(plan, ports, report.run_id, claims)
         self.publisher = Publisher(plan, ports if plan.mode == "run" else replace(ports, sinks=()), report)
         self.worker = claims.worker
-        self.shares = Shares(plan, ports, self.worker)
+        self.shares = SampleShares(plan, ports, self.worker)
         # Nobody waits for these scores: they are published as they are stored.
         self.direct = plan.mode == "run" and not ports.sinks and (ports.shared or plan.one_off)
         self.buffer: list[ItemResult] = []
@@ -94,14 +94,14 @@ class _Run:
             await self.publisher.drain()  # what an earlier run scored and could not publish
         with ExitStack() as drawing:
             if self.ports.shared:
-                await held(self.plan, self.ports, drawing)
-            intake = await self._read()
+                await hold_stream(self.plan, self.ports, drawing)
+            read = await self._read()
             try:
-                drawn = self._draw(intake)
+                drawn = self._draw(read)
             finally:
-                intake.pool.close()
+                read.pool.close()
         if drawn:
-            self.shares.drew(self.report.run_id)
+            self.shares.add_draw(self.report.run_id)
         self.tally.add(drawn=drawn)
         await self._score(drawn)
         self._report_draws()
@@ -109,16 +109,16 @@ class _Run:
             if self.ports.sinks:
                 self.ports.progress.stage("publishing")
             await self.publisher.finish()
-        return self._status()
+        return self._decide_status()
 
-    def published(self, status: Status) -> Status:
+    def final_status(self, status: Status) -> Status:
         """The status of a run that scored with this one: what went wrong before is told first."""
-        held_up = any(each.holds_up for each in self.publisher.published())
+        held_up = any(each.holds_up for each in self.publisher.delivery_statuses())
         return "unpublished" if held_up and status in ("done", "nothing_new") else status
 
     def end(self, status: Status) -> RunReport:
         """Write the run's end."""
-        report = self._finished(status, self.tally.estimates() if self.draws else ())
+        report = self._make_report(status, self.tally.estimates() if self.draws else ())
         self.ports.runs.finish_run(report)
         return report
 
@@ -128,8 +128,8 @@ class _Run:
         what was scored first is no fair sample.
         """
         while True:
-            draws, note = self.shares.settle(self.tally, self.work.thinned)
-            report = replace(self._finished("running", self.tally.estimates() if draws else ()), finished_at=None)
+            draws, note = self.shares.claim_reports(self.tally, self.work.thinned)
+            report = replace(self._make_report("running", self.tally.estimates() if draws else ()), finished_at=None)
             if not draws or self.ports.runs.report_draws(report, draws):
                 break  # else another run was quicker by a moment with one of them
         waits = self.over_budget or self.tally.counts.postponed
@@ -137,11 +137,11 @@ class _Run:
             self.notes.append(note)
         if draws:
             self.draws = draws
-            self.publisher.tell(report)
+            self.publisher.store_report(report)
 
-    def _finished(self, status: Status, estimates: tuple[Estimate, ...]) -> RunReport:
+    def _make_report(self, status: Status, estimates: tuple[Estimate, ...]) -> RunReport:
         """The report as it stands now."""
-        usage, published = self.ports.money.usage(), attempt(Publisher.published, self.publisher)
+        usage, published = self.ports.money.usage(), attempt(Publisher.delivery_statuses, self.publisher)
         published = () if isinstance(published, Exception) else published  # the state is broken, and the run says so
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
@@ -149,7 +149,7 @@ class _Run:
             self.report,
             status=status,
             finished_at=self.ports.clock(),
-            counts=replace(self.tally.counts, thinned=self.work.thinned.total(), marked=self._marked()),
+            counts=replace(self.tally.counts, thinned=self.work.thinned.total(), marked=self._count_marked()),
             estimates=estimates,
             notes=(*self.notes, *self.work.notes(), *self.ports.money.notes(), *self.publisher.notes(published)),
             broken=tuple(self.broken),
@@ -161,10 +161,10 @@ class _Run:
             published=published,
         )
 
-    def _marked(self) -> int:
+    def _count_marked(self) -> int:
         return 0 if self.plan.one_off else self.tally.counts.marked + self.publisher.marked
 
-    def _status(self) -> Status:
+    def _decide_status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
         if self.over_budget:
             return "over_budget"
@@ -183,40 +183,40 @@ class _Run:
             self.notes.append(
                 f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
             )
-        did = counts.scored or counts.failed_items or self._marked() or counts.postponed or self.draws
+        did = counts.scored or counts.failed_items or self._count_marked() or counts.postponed or self.draws
         return "done" if did else "nothing_new"
 
-    async def _read(self) -> Intake:
+    async def _read(self) -> ReadResult:
         plan, ports = self.plan, self.ports
         ports.progress.stage("reading")
         # Where all state is in one database, what is marked is decided too.
         marks = () if ports.shared else (ports.scored.unseen,)
-        known: tuple[Known, ...] = (*ports.known, *marks, ports.runs.undecided)
+        known: tuple[KnownFilter, ...] = (*ports.known, *marks, ports.runs.undecided)
         last = ports.last_read(plan.stream)
         source = plan.source
         if last is not None and isinstance(source, CatchesUp):
             source = source.caught_up(last)
         left_out = partial(ports.runs.pass_over, self.report.run_id, plan.stream)
-        reading = Reading(source, plan.strategy, plan.stream, plan.again, known, left_out)
-        intake = await take_in(reading, ports.clock(), ports.progress.advance)
-        self.tally.add(**asdict(intake.counts))
-        self.broken = intake.broken
-        self.notes.extend(intake.notes)
-        return intake
+        reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, left_out)
+        read = await read_candidates(reading, ports.clock(), ports.progress.advance)
+        self.tally.add(**asdict(read.counts))
+        self.broken = read.broken
+        self.notes.extend(read.notes)
+        return read
 
-    def _draw(self, intake: Intake) -> int:
+    def _draw(self, read: ReadResult) -> int:
         """Decide for every candidate, and store the decisions before anything is scored; how many were drawn."""
         plan = self.plan
         strategy = plan.strategy
         if isinstance(strategy, Stratified) and strategy.metric is not None:
             strategy = strategy.with_spreads(self.ports.spreads(plan.stream, strategy.metric))
-        draw = strategy.draw(intake.pool.candidates, Random(self._seed(intake)))
+        draw = strategy.draw(read.pool.candidates, Random(self._seed(read)))
         self.notes.extend(draw.notes)
-        drawn = intake.pool.drawn(draw.decisions)
+        drawn = read.pool.drawn(draw.decisions)
         self.ports.runs.record_draw(self.report.run_id, plan.stream, draw.decisions, drawn)
         return sum(decision.drawn for decision in draw.decisions)
 
-    def _seed(self, intake: Intake) -> str:
+    def _seed(self, read: ReadResult) -> str:
         """The configured seed with the pool's ids: the same pool is drawn alike, and no two pools at the same places.
 
         With the seed alone every pool of one item would be drawn always or never.
@@ -224,20 +224,20 @@ class _Run:
         seed = getattr(self.plan.strategy, "seed", None)
         if seed is None:
             return self.report.run_id
-        return digest([seed, [candidate.lot or candidate.id for candidate in intake.pool.candidates]])
+        return digest([seed, [candidate.lot or candidate.id for candidate in read.pool.candidates]])
 
     async def _score(self, drawn: int) -> None:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""
         self.ports.progress.stage("scoring", drawn or None)
         leftover: list[ItemResult] = []
         if self.ports.money.purses():
-            await self.ports.money.foresee(self.work.some(_FORESEEN))
+            await self.ports.money.foresee(self.work.sample_waiting(_FORESEEN))
         flusher = asyncio.ensure_future(self._keep_storing())
         try:
-            async with aclosing(self.plan.runner.run(self.work.items(), self.work.earlier, leftover)) as results:
+            async with aclosing(self.plan.runner.run(self.work.items(), self.work.earlier_scores, leftover)) as results:
                 async for result in results:
                     self.buffer.append(result)
-                    self.work.finished()
+                    self.work.count_finished()
                     self.ports.progress.advance()
                     if len(self.buffer) >= self.plan.limits.chunk:
                         self._store()
@@ -268,7 +268,7 @@ class _Run:
     def _store(self) -> None:
         if not self.buffer:
             return
-        results = [self._final(result) for result in self.buffer if not result.postponed]
+        results = [self._without_open_nodes(result) for result in self.buffer if not result.postponed]
         run_id, stream = self.report.run_id, self.plan.stream
         kept = self.ports.runs.save_results(run_id, stream, results, self.worker, self.direct)
         for result in self.buffer:
@@ -279,7 +279,7 @@ class _Run:
         for result in results:
             drawn = self.work.underway.pop(result.item.id)
             if result.item.id in kept:  # else another worker took it over, and was quicker
-                self.shares.scored(drawn)
+                self.shares.add_scored(drawn)
                 self.tally.count(result, drawn, drawn.draw == run_id)
         if self.direct and not self.plan.one_off:
             self.tally.add(marked=sum(result.item.id in kept and not result.failures for result in results))
@@ -287,7 +287,7 @@ class _Run:
             # What a run has paid counts against a day's budget, also when it is killed.
             self.ports.runs.start_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
 
-    def _final(self, result: ItemResult) -> ItemResult:
+    def _without_open_nodes(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""
         last = self.work.underway[result.item.id].attempts + 1 >= self.plan.limits.max_attempts
         if not result.failures or last:

@@ -14,9 +14,9 @@ from shared.core.results import Population, Stream
 from shared.core.state.outbox import OutboxStore, Outlet
 from shared.core.state.run_stores import RunStore, ScoredItemsStore
 from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
-from shared.monitoring.candidates import Again, Known
-from shared.monitoring.progress import Progress, Silent
-from shared.monitoring.sink_delivery import Patience
+from shared.monitoring.candidates import KnownFilter, RescorePolicy
+from shared.monitoring.progress import NoProgress, RunProgress
+from shared.monitoring.sink_delivery import DeliveryLimits
 from shared.scoring.runner import Runner
 
 Mode = Literal["run", "dry_run", "hold"]
@@ -24,7 +24,7 @@ Mode = Literal["run", "dry_run", "hold"]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunLimits:
     """When a run gives up, and in what steps it works: results are stored and published when there are `chunk` of
     them, and stored at the latest `pause` seconds after they came. Shares are in [0, 1], `lock_wait` in seconds.
     """
@@ -48,9 +48,9 @@ class MonitorPlan:
     source: DataSource
     strategy: SamplingStrategy
     runner: Runner
-    again: Again = field(default_factory=Again)
-    limits: Limits = field(default_factory=Limits)
-    patience: Patience = field(default_factory=Patience)
+    again: RescorePolicy = field(default_factory=RescorePolicy)
+    limits: RunLimits = field(default_factory=RunLimits)
+    patience: DeliveryLimits = field(default_factory=DeliveryLimits)
     version: str = ""
     environment: str = ""
     publishing: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class MonitorPlan:
     mode: Mode = "run"
 
 
-class Spending(Protocol):
+class SpendingTracker(Protocol):
     """What a run asks of models, and what is left for it."""
 
     def usage(self) -> tuple[ModelUsage, ...]:
@@ -87,7 +87,7 @@ class Spending(Protocol):
         ...
 
 
-class NothingSpent:
+class NoSpending:
     """Of a run that asks no model."""
 
     def usage(self) -> tuple[ModelUsage, ...]:
@@ -126,10 +126,10 @@ class Ports:
     scored: ScoredItemsStore
     runs: State
     sinks: tuple[Outlet, ...] = ()
-    known: tuple[Known, ...] = ()
+    known: tuple[KnownFilter, ...] = ()
     spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}
-    money: Spending = field(default_factory=NothingSpent)
+    money: SpendingTracker = field(default_factory=NoSpending)
     clock: Clock = utc_now
-    progress: Progress = field(default_factory=Silent)
+    progress: RunProgress = field(default_factory=NoProgress)
     shared: bool = False
     last_read: Callable[[Stream], datetime | None] = lambda stream: None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """Is told how far a run has come."""
 
     def stage(self, name: str, total: int | None = None) -> None:
@@ -17,7 +17,7 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
+class NoProgress:
     """Progress that nobody watches."""
 
     def stage(self, name: str, total: int | None = None) -> None:

@@ -22,14 +22,14 @@ from shared.core.published import DeliveryStatus
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publishing_notes import kept_for, notes_of, published_by
-from shared.monitoring.sink_delivery import Courier, Desk, Turns
+from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
+from shared.monitoring.sink_delivery import DeliveryContext, DeliveryTasks, SinkDelivery
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
 
 
-class Rest(NamedTuple):
+class PublishResult(NamedTuple):
     """What became of what was left of a stream: items marked, counts for each sink, and what the user must be told."""
 
     stream: Stream
@@ -53,10 +53,12 @@ class Publisher:
         self._plan, self._ports, self._run = plan, ports, run
         self._store = ports.runs
         rng = Random(run.run_id)
-        self._desk = desk = Desk(self._store, plan.stream, ports.clock, plan.patience, rng, self._chosen)
-        self.couriers = tuple(Courier(outlet, desk) for outlet in ports.sinks)
-        self._turns = Turns(self.couriers)
-        self._required = [each.name for each in self.couriers if each.outlet.required] if self.couriers else None
+        self._context = context = DeliveryContext(
+            self._store, plan.stream, ports.clock, plan.patience, rng, self._keep_published_labels
+        )
+        self.deliveries = tuple(SinkDelivery(outlet, context) for outlet in ports.sinks)
+        self._tasks = DeliveryTasks(self.deliveries)
+        self._required = [each.name for each in self.deliveries if each.outlet.required] if self.deliveries else None
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
         self._standing: list[Standing] = []
@@ -67,9 +69,9 @@ class Publisher:
 
     async def __aenter__(self) -> Self:
         stream = self._plan.stream
-        if self.couriers:
+        if self.deliveries:
             self._store.release(stream)
-        for each in self.couriers:  # a new run is a new try, and looks first for what an earlier one has sent
+        for each in self.deliveries:  # a new run is a new try, and looks first for what an earlier one has sent
             self._store.again(stream, each.name, False, self._ports.clock())
         return self
 
@@ -77,8 +79,8 @@ class Publisher:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        await self._turns.close()
-        if self.couriers:
+        await self._tasks.close()
+        if self.deliveries:
             self._store.release(self._plan.stream)
 
     async def drain(self) -> None:
@@ -87,15 +89,15 @@ class Publisher:
         Raises:
             StoreError: when the state cannot be used; what was sent and not settled comes again.
         """
-        if self.couriers:
+        if self.deliveries:
             while self._pack() >= self._plan.limits.chunk:
-                await self._turns.take()  # while the batch is in memory
-            await self._turns.take()
+                await self._tasks.serve_all()  # while the batch is in memory
+            await self._tasks.serve_all()
         self._mark()
 
     def wake(self) -> None:
         """Say that there are finished items: they are published while the caller goes on."""
-        if not self.couriers:
+        if not self.deliveries:
             self._mark()
             return
         self._woken.set()
@@ -114,23 +116,23 @@ class Publisher:
             self._woken.set()
             await self._task
             self._task = None
-        if self.couriers:  # what a worker had that was killed meanwhile is taken over now
+        if self.deliveries:  # what a worker had that was killed meanwhile is taken over now
             self._store.release(self._plan.stream, own=False)
         await self.drain()
         end = asyncio.get_running_loop().time() + self._plan.patience.verify
         await self._wait(end)
-        if await self._turns.leave(self._plan.patience.leave if bounded else None):
+        if await self._tasks.leave(self._plan.patience.leave if bounded else None):
             self._store.release(self._plan.stream)
         await self._wait(end)
         self._finished = True
 
-    def tell(self, run: RunReport) -> None:
+    def store_report(self, run: RunReport) -> None:
         """Store what is known of the whole run for the sinks that take that; it is published with the rest.
 
         Raises:
             StoreError: when the state cannot be used.
         """
-        found = [(each, each.outlet.sink) for each in self.couriers]
+        found = [(each, each.outlet.sink) for each in self.deliveries]
         packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
         for each, made in packed:
             self._store.add(run, Outgoing(each.name, made), self._ports.clock())
@@ -139,48 +141,48 @@ class Publisher:
         """Serve required sinks until nothing is due, or until `end` by the loop's clock for what is under way: the time
         that tries take counts too, for a sink may hang.
         """
-        while (wait := self._still(end - asyncio.get_running_loop().time())) is not None:
+        while (wait := self._remaining_wait(end - asyncio.get_running_loop().time())) is not None:
             await asyncio.sleep(wait)
             await self.drain()
 
-    def _still(self, left: float) -> float | None:
+    def _remaining_wait(self, left: float) -> float | None:
         """Seconds after which required sinks are served once more; None when it is enough.
 
         It goes by what stands now, and that is what the run ends with: beside other runs something else may stand a
         moment later, such as messages that one of them has packed and nobody has tried yet.
         """
         now = self._ports.clock()
-        self._standing = self._stands(now)
-        required = {each.name: each for each in self.couriers if each.outlet.required}
+        self._standing = self._read_standing(now)
+        required = {each.name: each for each in self.deliveries if each.outlet.required}
         rows = [each for each in self._standing if each.sink in required]
-        waits = [(required[each.sink].until(each.next_due, now), each.state) for each in rows]
+        waits = [(required[each.sink].seconds_until(each.next_due, now), each.state) for each in rows]
         if (0.0, "pending") in waits:
             return _SOON
         soonest = min((wait for wait, _ in waits if wait is not None), default=None)
         return None if soonest is None or soonest > left else max(soonest, _SOON)
 
-    def rest(self) -> Rest:
+    def result(self) -> PublishResult:
         """What was published until now, and what is left; nothing is sent."""
-        published = self.published()
-        return Rest(self._plan.stream, self.marked, published, tuple(self.notes(published)))
+        published = self.delivery_statuses()
+        return PublishResult(self._plan.stream, self.marked, published, tuple(self.notes(published)))
 
-    def published(self) -> tuple[DeliveryStatus, ...]:
+    def delivery_statuses(self) -> tuple[DeliveryStatus, ...]:
         """What became of this run's messages, and what stands for each sink: when it had finished, else now."""
         if not self._finished:
-            self._standing = self._stands(self._ports.clock())
-        return tuple(published_by(each, self._standing) for each in self.couriers)
+            self._standing = self._read_standing(self._ports.clock())
+        return tuple(make_delivery_status(each, self._standing) for each in self.deliveries)
 
-    def _stands(self, now: datetime) -> list[Standing]:
-        return self._store.standing(self._plan.stream, now) if self.couriers else []
+    def _read_standing(self, now: datetime) -> list[Standing]:
+        return self._store.standing(self._plan.stream, now) if self.deliveries else []
 
     def notes(self, published: Sequence[DeliveryStatus]) -> list[str]:
         """What the user must be told of what is not at its sink."""
-        found = [note for each in published for note in notes_of(each)]
-        return found + [kept_for(name, count) for name, count in self._elsewhere().items()]
+        found = [note for each in published for note in describe_delivery(each)]
+        return found + [describe_kept_rows(name, count) for name, count in self._count_other_sinks().items()]
 
-    def _elsewhere(self) -> dict[str, int]:
+    def _count_other_sinks(self) -> dict[str, int]:
         """How many rows are stored for sinks that the monitor does not have any more."""
-        known = {each.name for each in self.couriers}
+        known = {each.name for each in self.deliveries}
         found = Counter[str]()
         for each in self._standing:
             found[each.sink] += each.count if each.sink not in known else 0
@@ -192,7 +194,7 @@ class Publisher:
             await self.drain()
             if self._ending:
                 return
-            wait = _soonest(each for each in self.couriers if not self._turns.busy(each))
+            wait = _next_wait(each for each in self.deliveries if not self._tasks.is_busy(each))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LATE if wait is None else min(max(wait, _SOON), _LATE)):
                     await self._woken.wait()
@@ -201,23 +203,23 @@ class Publisher:
         left: dict[str, tuple[Skipped, ...]] = {}
 
         def pack(batch: Batch) -> list[Outgoing]:
-            chosen = self._chosen(batch)
-            self._desk.packed = chosen
-            outgoing = [Outgoing(each.name, _packed(each.outlet, chosen)) for each in self.couriers]
+            chosen = self._keep_published_labels(batch)
+            self._context.packed = chosen
+            outgoing = [Outgoing(each.name, _pack_batch(each.outlet, chosen)) for each in self.deliveries]
             left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
             return outgoing
 
         count = self._store.pack(self._run, self._plan.limits.chunk, pack, self._ports.clock())
         self._packed += count
-        for each in self.couriers:  # only now are they stored
-            each.skipped(left.get(each.name, ()))
+        for each in self.deliveries:  # only now are they stored
+            each.count_skipped(left.get(each.name, ()))
         return count
 
     def _mark(self) -> None:
         """Mark what is confirmed; looked for only when there is news, as each look goes through all that waits."""
         stream = self._plan.stream
-        known = self._packed + sum(each.done.verified + each.done.skipped for each in self.couriers)
-        if self.couriers and known == self._known:
+        known = self._packed + sum(each.done.verified + each.done.skipped for each in self.deliveries)
+        if self.deliveries and known == self._known:
             return
         while ids := self._store.confirmed(stream, self._required, _MARKED):
             now = self._ports.clock()
@@ -231,7 +233,7 @@ class Publisher:
                 break
         self._known = known
 
-    def _chosen(self, batch: Batch) -> Batch:
+    def _keep_published_labels(self, batch: Batch) -> Batch:
         """The batch with the labels that are to be published."""
         only = self._plan.publish_only
         if not only:
@@ -245,7 +247,7 @@ class Publisher:
 
 
 @asynccontextmanager
-async def closing(outlets: Iterable[Outlet]) -> AsyncIterator[None]:
+async def closing_sinks(outlets: Iterable[Outlet]) -> AsyncIterator[None]:
     """Close the sinks afterwards; what goes wrong with that is no failure."""
     try:
         yield
@@ -255,7 +257,7 @@ async def closing(outlets: Iterable[Outlet]) -> AsyncIterator[None]:
                 await attempt_async(each.sink.aclose())
 
 
-async def publish_rest(plan: MonitorPlan, ports: Ports, run: RunReport, failed: bool) -> Rest:
+async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, failed: bool) -> PublishResult:
     """Publish what is left of a stream without reading its source or scoring, as `run`, one of its runs; with `failed`
     try failed messages again, as if they were new.
 
@@ -266,10 +268,10 @@ async def publish_rest(plan: MonitorPlan, ports: Ports, run: RunReport, failed: 
         for each in ports.sinks if failed else ():
             ports.runs.again(plan.stream, each.name, True, ports.clock())
         await publisher.finish(bounded=False)
-        return publisher.rest()
+        return publisher.result()
 
 
-def _packed(outlet: Outlet, batch: Batch) -> Packed | None:
+def _pack_batch(outlet: Outlet, batch: Batch) -> Packed | None:
     """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it."""
     sink = outlet.sink
     if not isinstance(sink, MessageSink):
@@ -283,6 +285,6 @@ def _packed(outlet: Outlet, batch: Batch) -> Packed | None:
     return found
 
 
-def _soonest(couriers: Iterable[Courier]) -> float | None:
+def _next_wait(deliveries: Iterable[SinkDelivery]) -> float | None:
     """Seconds until one of them has something to do; None when none has."""
-    return min((wait for each in couriers if (wait := each.wait()) is not None), default=None)
+    return min((wait for each in deliveries if (wait := each.wait()) is not None), default=None)

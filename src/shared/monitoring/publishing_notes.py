@@ -7,20 +7,20 @@ from collections.abc import Sequence
 
 from shared.core.published import DeliveryStatus
 from shared.core.state.outbox import Standing
-from shared.monitoring.sink_delivery import Courier
+from shared.monitoring.sink_delivery import SinkDelivery
 
 _REASONS = 10
 
 
-def published_by(courier: Courier, standing: Sequence[Standing]) -> DeliveryStatus:
+def make_delivery_status(delivery: SinkDelivery, standing: Sequence[Standing]) -> DeliveryStatus:
     """What became of one sink's messages in this run, and what stands."""
-    mine = {each.state: each for each in standing if each.sink == courier.name}
+    mine = {each.state: each for each in standing if each.sink == delivery.name}
     waits, sent, failed = mine.get("pending"), mine.get("sent"), mine.get("failed")
-    done = courier.done
+    done = delivery.done
     return DeliveryStatus(
-        sink=courier.name,
-        required=courier.outlet.required,
-        whole=courier.whole,
+        sink=delivery.name,
+        required=delivery.outlet.required,
+        whole=delivery.whole,
         verified=done.verified,
         skipped=done.skipped,
         failed=done.failed,
@@ -31,7 +31,7 @@ def published_by(courier: Courier, standing: Sequence[Standing]) -> DeliveryStat
     )
 
 
-def notes_of(each: DeliveryStatus) -> list[str]:
+def describe_delivery(each: DeliveryStatus) -> list[str]:
     """What the user must be told of one sink."""
     unit, why = "batch(es)" if each.whole else "message(s)", next(iter(each.reasons), "no answer").removesuffix(".")
     drain = "`trueline publish CONFIG --pending` delivers them without scoring"
@@ -50,6 +50,6 @@ def notes_of(each: DeliveryStatus) -> list[str]:
     return notes
 
 
-def kept_for(sink: str, count: int) -> str:
+def describe_kept_rows(sink: str, count: int) -> str:
     """What the user must be told of rows for a sink that is configured no more."""
     return f"{count:,} row(s) are kept for {sink}, which `publishing` does not have any more; they hold up nothing"

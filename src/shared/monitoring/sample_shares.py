@@ -10,12 +10,12 @@ from collections.abc import Mapping
 
 from shared.core.state.claims import DrawnItem
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.tally import Tally
+from shared.monitoring.tally import RunTally
 
 ELSEWHERE = "other runs share the draw of this one; the one that scores its last item reports the estimates"
 
 
-class Shares:
+class SampleShares:
     """The first tries that one run made, by draw."""
 
     def __init__(self, plan: MonitorPlan, ports: Ports, worker: str) -> None:
@@ -24,17 +24,17 @@ class Shares:
         self._ids: set[str] = set()
         self._mixed = False
 
-    def drew(self, run_id: str) -> None:
+    def add_draw(self, run_id: str) -> None:
         """The run has a draw of its own."""
         self._mine[run_id] += 0
 
-    def scored(self, drawn: DrawnItem) -> None:
+    def add_scored(self, drawn: DrawnItem) -> None:
         """The run has scored an item; tries after the first belong to no draw, theirs has been reported."""
         if drawn.attempts == 0:
             self._mine[drawn.draw] += 1
             self._ids.add(drawn.item.id)
 
-    def settle(self, tally: Tally, thinned: Mapping[str, int]) -> tuple[list[str], str]:
+    def claim_reports(self, tally: RunTally, thinned: Mapping[str, int]) -> tuple[list[str], str]:
         """The draws that this run may report, and what must be told of it; afterwards the tally's estimates are of all
         items of these draws. `thinned` are the items that the run left out of its draws by chance.
         """

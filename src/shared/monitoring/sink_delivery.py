@@ -39,7 +39,7 @@ _LOST = 3600.0  # seconds after which a message that was taken, and never seen, 
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class DeliveryLimits:
     """How long deliveries are waited for and tried. `verify` is how many seconds a run waits at its end, at most, until
     what it sent can be read back; `settle` is when it looks first, where the sink does not say. `leave` is how many
     seconds a sink of best effort has at the end of a run for what is under way. A message fails when it was sent
@@ -53,7 +53,7 @@ class Patience:
     leave: float = 20.0
 
 
-def settled(parcel: Parcel, receipt: Receipt, now: datetime, patience: Patience, rng: Random) -> Settled:
+def settle_message(parcel: Parcel, receipt: Receipt, now: datetime, patience: DeliveryLimits, rng: Random) -> Settled:
     """What a claimed row becomes by what the sink says of it. Pure but for `rng`, which spreads tries over time.
 
     Tries are 1, 2, 4, ... seconds apart, up to 15 minutes, times a factor from [0.5, 1); or as far as the sink asks
@@ -72,10 +72,12 @@ def settled(parcel: Parcel, receipt: Receipt, now: datetime, patience: Patience,
             wait = max(wait if receipt.wait is None else receipt.wait, 0.0 if sending else _SOONEST)
             return Settled(parcel, "sent", attempts, now + timedelta(seconds=wait), sent_at, receipt.reason)
         receipt = Receipt(receipt.key, "pending", "it was taken, and could not be read back within an hour")
-    return _tried(parcel, receipt, attempts, now, patience, rng)
+    return _schedule_retry(parcel, receipt, attempts, now, patience, rng)
 
 
-def _tried(parcel: Parcel, receipt: Receipt, attempts: int, now: datetime, patience: Patience, rng: Random) -> Settled:
+def _schedule_retry(
+    parcel: Parcel, receipt: Receipt, attempts: int, now: datetime, patience: DeliveryLimits, rng: Random
+) -> Settled:
     hours = (now - parcel.stored_at).total_seconds() / 3600
     if attempts >= patience.tries and hours >= patience.hours:
         why = f"given up after {attempts} tries in {hours:.0f} h: {receipt.reason or 'no answer'}"
@@ -86,7 +88,7 @@ def _tried(parcel: Parcel, receipt: Receipt, attempts: int, now: datetime, patie
 
 
 @dataclass(slots=True)
-class Done:
+class DeliveryCounts:
     """What became of one sink's messages in this run."""
 
     verified: int = 0
@@ -96,7 +98,7 @@ class Done:
 
 
 @dataclass(slots=True)
-class Desk:
+class DeliveryContext:
     """What deliveries are made with. `chosen` narrows a batch to what is published; `packed` is the batch that was
     packed last, as it was chosen.
     """
@@ -104,7 +106,7 @@ class Desk:
     store: OutboxStore
     stream: Stream
     clock: Clock
-    patience: Patience
+    patience: DeliveryLimits
     rng: Random
     chosen: Callable[[Batch], Batch]
     packed: Batch | None = None
@@ -118,13 +120,13 @@ class Desk:
         return None if found is None else self.chosen(found)
 
 
-class Courier:
+class SinkDelivery:
     """Brings one outlet what is stored for it. `trouble` is why nothing more is sent in this run, empty at first."""
 
-    def __init__(self, outlet: Outlet, desk: Desk) -> None:
-        self.outlet, self._desk = outlet, desk
+    def __init__(self, outlet: Outlet, context: DeliveryContext) -> None:
+        self.outlet, self._context = outlet, context
         self.name, self.trouble = outlet.name, ""
-        self.done = Done()
+        self.done = DeliveryCounts()
         self._misses = 0
         self.rest_until: datetime | None = None
 
@@ -133,21 +135,21 @@ class Courier:
         """Whether the sink takes whole batches."""
         return not isinstance(self.outlet.sink, MessageSink)
 
-    def skipped(self, skipped: Sequence[Skipped]) -> None:
+    def count_skipped(self, skipped: Sequence[Skipped]) -> None:
         """Count what the sink has no place for."""
         self.done.skipped += len(skipped)
         self.done.reasons.update(each.reason for each in skipped)
 
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether it makes sense to send now: after a try of which nothing was taken there is a rest."""
-        return not self.trouble and (self.rest_until is None or self.rest_until <= self._desk.clock())
+        return not self.trouble and (self.rest_until is None or self.rest_until <= self._context.clock())
 
     def wait(self) -> float | None:
         """Seconds until there is something to do; None when there is nothing to wait for."""
-        desk, now = self._desk, self._desk.clock()
-        return self.until(None if self.trouble else desk.store.next_due(desk.stream, self.name, now), now)
+        context, now = self._context, self._context.clock()
+        return self.seconds_until(None if self.trouble else context.store.next_due(context.stream, self.name, now), now)
 
-    def until(self, due: datetime | None, now: datetime) -> float | None:
+    def seconds_until(self, due: datetime | None, now: datetime) -> float | None:
         """Seconds until a row that is due then can be served; None for no row, and when nothing more is sent."""
         if due is None or self.trouble:
             return None
@@ -156,104 +158,104 @@ class Courier:
     async def serve(self) -> None:
         """Send what is due and look for what was sent, until nothing is due."""
         sink = self.outlet.sink
-        while self.ready():
+        while self.is_ready():
             if isinstance(sink, MessageSink):
-                busy = await self._messages(sink, "pending")
-                busy = (self.ready() and await self._messages(sink, "sent")) or busy
+                busy = await self._serve_messages(sink, "pending")
+                busy = (self.is_ready() and await self._serve_messages(sink, "sent")) or busy
             else:
-                busy = await self._batch(sink)
+                busy = await self._serve_batch(sink)
             if not busy:
                 return
 
-    async def _messages(self, sink: MessageSink, state: MessageState) -> bool:
+    async def _serve_messages(self, sink: MessageSink, state: MessageState) -> bool:
         parcels = self._claim(state, MOST)
         if not parcels:
             return False
         messages = [each.message for each in parcels]
         found = await attempt_async(sink.send(messages) if state == "pending" else sink.verify(messages))
         if isinstance(found, Exception):
-            self._broken(found)
-            found = [Receipt(each.key, state, _words(found)) for each in messages]
-        self._settle(parcels, _matched(messages, found, state))
+            self._note_error(found)
+            found = [Receipt(each.key, state, _error_text(found)) for each in messages]
+        self._settle(parcels, _match_receipts(messages, found, state))
         if state == "pending":
-            self._rested(found)
+            self._update_rest(found)
         return True
 
-    async def _batch(self, sink: Sink) -> bool:
+    async def _serve_batch(self, sink: Sink) -> bool:
         parcels = self._claim("pending", 1)
         if not parcels:
             return False
-        batch = self._desk.batch(parcels[0])
+        batch = self._context.batch(parcels[0])
         found = None if batch is None else await attempt_async(sink.publish(batch))
         key = parcels[0].message.key
         if isinstance(found, Exception):
-            self._broken(found)
-            receipt = Receipt(key, "pending", _words(found))
+            self._note_error(found)
+            receipt = Receipt(key, "pending", _error_text(found))
         else:
             receipt = Receipt(key, "verified", "" if batch is not None else "its items were forgotten since")
         self._settle(parcels, [receipt])
-        self._rested([receipt])
+        self._update_rest([receipt])
         return True
 
     def _claim(self, state: MessageState, most: int) -> list[Parcel]:
-        desk, now = self._desk, self._desk.clock()
-        return desk.store.claim(desk.stream, self.name, state, Claim(now, now + timedelta(seconds=LEASE), most))
+        context, now = self._context, self._context.clock()
+        return context.store.claim(context.stream, self.name, state, Claim(now, now + timedelta(seconds=LEASE), most))
 
     def _settle(self, parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> None:
-        desk, now = self._desk, self._desk.clock()
+        context, now = self._context, self._context.clock()
         made = [
-            settled(parcel, receipt, now, desk.patience, desk.rng)
+            settle_message(parcel, receipt, now, context.patience, context.rng)
             for parcel, receipt in zip(parcels, receipts, strict=True)
         ]
-        desk.store.settle(desk.stream, self.name, made, now)
+        context.store.settle(context.stream, self.name, made, now)
         for each in made:
             self.done.verified += each.state == "verified"
             if each.state == "failed":
                 self.done.failed += 1
                 self.done.reasons[each.reason] += 1
 
-    def _broken(self, error: Exception) -> None:
+    def _note_error(self, error: Exception) -> None:
         """An error of the whole sink: passing troubles are rested over, others end its work for this run."""
         if not isinstance(error, TransientError):
-            self.trouble = _words(error)
+            self.trouble = _error_text(error)
 
-    def _rested(self, receipts: Sequence[Receipt]) -> None:
+    def _update_rest(self, receipts: Sequence[Receipt]) -> None:
         """Rest where nothing at all was taken: 1, 2, 4, ... seconds, or as long as the sink asks for."""
         if any(each.state != "pending" for each in receipts):
             self._misses, self.rest_until = 0, None
             return
         wait = max([min(2.0**self._misses, 60.0), *(each.wait or 0.0 for each in receipts)])
         self._misses += 1
-        self.rest_until = self._desk.clock() + timedelta(seconds=wait)
+        self.rest_until = self._context.clock() + timedelta(seconds=wait)
 
 
-class Turns:
+class DeliveryTasks:
     """Couriers at work at the same time: those of required sinks are waited for, those of best effort go on by
     themselves, for a server that does not answer must hold up neither marks nor the end of a run.
     """
 
-    def __init__(self, couriers: Sequence[Courier]) -> None:
-        self._couriers = couriers
-        self._apart: dict[str, asyncio.Task[None]] = {}
+    def __init__(self, deliveries: Sequence[SinkDelivery]) -> None:
+        self._deliveries = deliveries
+        self._optional: dict[str, asyncio.Task[None]] = {}
         self._left = False
 
-    async def take(self) -> None:
+    async def serve_all(self) -> None:
         """Serve every sink, after `leave` the required ones, and return when these have nothing due.
 
         Raises:
             StoreError: of the state; what sinks raise is a value.
         """
-        for each in self._couriers:
-            if not (each.outlet.required or self._left or self.busy(each)):
+        for each in self._deliveries:
+            if not (each.outlet.required or self._left or self.is_busy(each)):
                 self._check(each.name)
-                self._apart[each.name] = asyncio.ensure_future(each.serve())
-        required = [each.serve() for each in self._couriers if each.outlet.required]
+                self._optional[each.name] = asyncio.ensure_future(each.serve())
+        required = [each.serve() for each in self._deliveries if each.outlet.required]
         for error in filter(None, await asyncio.gather(*required, return_exceptions=True)):
             raise error
 
-    def busy(self, courier: Courier) -> bool:
+    def is_busy(self, delivery: SinkDelivery) -> bool:
         """Whether it is at work by itself."""
-        return courier.name in self._apart and not self._apart[courier.name].done()
+        return delivery.name in self._optional and not self._optional[delivery.name].done()
 
     async def leave(self, seconds: float | None) -> bool:
         """Wait so long, at most (None: without end), for those that work by themselves; end the others, which send
@@ -263,32 +265,32 @@ class Turns:
             StoreError: of the state.
         """
         self._left = True  # what began now would be cut off in the middle, and be told as under way
-        if not self._apart:
+        if not self._optional:
             return False
-        await asyncio.wait(self._apart.values(), timeout=seconds)
-        late = [each for each in self._couriers if self.busy(each)]
+        await asyncio.wait(self._optional.values(), timeout=seconds)
+        late = [each for each in self._deliveries if self.is_busy(each)]
         for each in late:
             each.trouble = f"no answer within {seconds:.0f} s of the end of the run"
-            await self._end(self._apart.pop(each.name))
-        for name in tuple(self._apart):
+            await self._end(self._optional.pop(each.name))
+        for name in tuple(self._optional):
             self._check(name)
         return bool(late)
 
     async def close(self) -> None:
         """End those that work by themselves."""
-        for each in self._apart.values():
+        for each in self._optional.values():
             await self._end(each)
 
     def _check(self, name: str) -> None:
-        if name in self._apart:
-            self._apart.pop(name).result()
+        if name in self._optional:
+            self._optional.pop(name).result()
 
     async def _end(self, task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.wait([task])
 
 
-def _matched(messages: Sequence[Message], found: Sequence[Receipt], state: MessageState) -> list[Receipt]:
+def _match_receipts(messages: Sequence[Message], found: Sequence[Receipt], state: MessageState) -> list[Receipt]:
     """A receipt for each message; one that the sink has forgotten stays as it is."""
     if [each.key for each in found] == [each.key for each in messages]:
         return list(found)
@@ -296,5 +298,5 @@ def _matched(messages: Sequence[Message], found: Sequence[Receipt], state: Messa
     return [by_key.get(each.key, Receipt(each.key, state, "the sink gave no receipt")) for each in messages]
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -18,7 +18,7 @@ _EXAMPLES = 5
 Rows = ItemResult | DrawResult
 
 
-class Tally:
+class RunTally:
     """Counts of one run, and estimates over the draw that it makes or finishes.
 
     Items that failed in an earlier run and are tried again are counted, and are not part of the estimates: theirs was

@@ -14,14 +14,14 @@ from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
 from shared.core.state.claims import Claims, DrawnItem
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.sampling.budget_thinning import page_size, pilot, rate, steady, thinned
+from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page
 
 _FIRST_PAGE, _PAGE, _LEAST = 25, 1000, 10  # items that are claimed together: at first, at most, at least
 _QUICK, _SLOW = 0.5, 2.0  # seconds in which a page is handed out
 _BREATH, _IDLE = 0.01, 50  # seconds between looks at the calls under way; looks after which none will come
 
 
-class Work:
+class UnfinishedWork:
     """The items of one run, and those of them that are under way."""
 
     def __init__(self, plan: MonitorPlan, ports: Ports, run_id: str, claims: Claims) -> None:
@@ -38,17 +38,17 @@ class Work:
         Raises:
             OverBudget: when nothing is left of a budget that is kept by thinning.
         """
-        return self._thinned() if self._ports.money.purses() else self._whole()
+        return self._thinned_pages() if self._ports.money.purses() else self._all_pages()
 
-    def some(self, count: int) -> list[DatasetItem]:
+    def sample_waiting(self, count: int) -> list[DatasetItem]:
         """Some of the items that wait, chosen at random; nothing is begun."""
-        return [drawn.item for drawn in self._ports.runs.drawn(self._plan.stream, self._shuffled()[:count])]
+        return [drawn.item for drawn in self._ports.runs.drawn(self._plan.stream, self._shuffled_ids()[:count])]
 
-    def earlier(self, item: DatasetItem) -> Sequence[MetricScore]:
+    def earlier_scores(self, item: DatasetItem) -> Sequence[MetricScore]:
         """The scores that an item under way has already."""
         return self.underway[item.id].have
 
-    def finished(self) -> None:
+    def count_finished(self) -> None:
         """One more item is done."""
         self._done += 1
 
@@ -63,35 +63,35 @@ class Work:
             f"were scored (kept with probability {by}); means and rates are weighted by it",
         )
 
-    def _whole(self) -> Iterator[DatasetItem]:
+    def _all_pages(self) -> Iterator[DatasetItem]:
         size = _FIRST_PAGE
         begun = time.monotonic()
         while page := self._claims.next(size):
-            for drawn in self._unmarked(page):
+            for drawn in self._drop_marked(page):
                 yield self._begin(drawn)
             took, begun = time.monotonic() - begun, time.monotonic()
             # About a second's work at a time: more would keep it from other workers, less would cost transactions.
             size = min(_PAGE, size * 4) if took < _QUICK else max(_LEAST, size // 2) if took > _SLOW else size
 
-    async def _thinned(self) -> AsyncIterator[DatasetItem]:
-        while ids := self._shuffled():  # again, for what dead workers have left meanwhile
+    async def _thinned_pages(self) -> AsyncIterator[DatasetItem]:
+        while ids := self._shuffled_ids():  # again, for what dead workers have left meanwhile
             at = 0
             while at < len(ids):
-                whole = await self._pilot()
+                whole = await self._pilot_count()
                 page = ids[at : at + (whole or page_size(len(ids) - at))]
-                unmarked = self._unmarked(self._claims.take(page))
-                for drawn in unmarked if whole else self._kept(unmarked, len(ids) - at):
+                unmarked = self._drop_marked(self._claims.take(page))
+                for drawn in unmarked if whole else self._thin(unmarked, len(ids) - at):
                     yield self._begin(drawn)
                 at += len(page)
 
-    async def _pilot(self) -> int:
+    async def _pilot_count(self) -> int:
         """How many items are scored whole next (see `thinning.pilot`), 0 for none; waits for the calls under way where
         what they cost may allow some.
         """
         idle = 0
         while True:
             purses = self._ports.money.purses()
-            size = pilot(purses, self._begun, self._done)
+            size = pilot_size(purses, self._begun, self._done)
             idle = 0 if any(purse.reserved for purse in purses) else idle + 1
             if size is None or size or self._begun == self._done or idle > _IDLE:
                 return size or 0
@@ -102,12 +102,12 @@ class Work:
         self.underway[drawn.item.id] = drawn
         return drawn.item
 
-    def _shuffled(self) -> list[str]:
+    def _shuffled_ids(self) -> list[str]:
         ids = self._claims.free()
         Random(self._seed("order")).shuffle(ids)
         return ids
 
-    def _unmarked(self, page: Sequence[DrawnItem]) -> Sequence[DrawnItem]:
+    def _drop_marked(self, page: Sequence[DrawnItem]) -> Sequence[DrawnItem]:
         """What another database's run has marked meanwhile (in a shared CSV) is not scored once more."""
         if self._ports.shared:
             return page
@@ -117,11 +117,13 @@ class Work:
             self._ports.runs.done_elsewhere(self._run_id, self._plan.stream, marked)
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
-    def _kept(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:
+    def _thin(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:
         purses = self._ports.money.purses()
         if any(purse.left <= 0 for purse in purses):
             raise OverBudget(f"the budget is spent, and {waiting:,} drawn item(s) wait")
-        share = steady(rate(purses, self._begun, self._done, waiting), self._rates[0] if self._rates else None)
+        share = limit_rate_drop(
+            keep_rate(purses, self._begun, self._done, waiting), self._rates[0] if self._rates else None
+        )
         # Fewer than one item is expected to be kept: thinning would only throw the draw away.
         if share <= 0 or (not self._begun and not self._rates and share * waiting < 1):
             raise OverBudget(f"what is left of the budget is not enough for one of {waiting:,} drawn item(s)")
@@ -129,7 +131,7 @@ class Work:
         if share >= 1:
             return page
         rng = Random(self._seed(f"thin {len(self._rates)}"))
-        kept, dropped = thinned(page, share, rng)
+        kept, dropped = thin_page(page, share, rng)
         changed = [drawn.decision for drawn in (*kept, *dropped) if not (drawn.attempts or drawn.have)]
         # Before anything of the page is scored, so that no score is ever without the chance that it had.
         self._ports.runs.thin(self._plan.stream, changed)

@@ -38,19 +38,19 @@ _WIDEST = 3.0
 _PAGES = 20
 
 
-def pilot(purses: Sequence[RemainingBudget], begun: int, done: int) -> int | None:
+def pilot_size(purses: Sequence[RemainingBudget], begun: int, done: int) -> int | None:
     """How many items are scored whole next, to find out what items cost, in [0, LEAST_PAGE]; None when that is known.
 
     It is not known where ten items are not done yet and there is no more than an upper bound to go by. By that bound
     these items, and those under way, take half of what is left at most. Thinned by the bound, the first items would be
     few, and each would count for many of the later ones.
     """
-    sizes = [_pilots(purse, begun, done) for purse in purses if purse.expected is None or purse.at_most]
+    sizes = [_pilot_size(purse, begun, done) for purse in purses if purse.expected is None or purse.at_most]
     return None if done >= ENOUGH or not sizes else max(0, min(LEAST_PAGE, *sizes))
 
 
-def _pilots(purse: RemainingBudget, begun: int, done: int) -> int:
-    bound = _bound(purse, begun, done)
+def _pilot_size(purse: RemainingBudget, begun: int, done: int) -> int:
+    bound = _cost_bound(purse, begun, done)
     underway = max(purse.reserved, (begun - done) * bound)
     return LEAST_PAGE if bound <= 0 else math.floor(min(LEAST_PAGE, (purse.left / 2 - underway) / bound))
 
@@ -60,16 +60,16 @@ def page_size(waiting: int) -> int:
     return max(LEAST_PAGE, waiting // _PAGES)
 
 
-def rate(purses: Sequence[RemainingBudget], begun: int, done: int, waiting: int) -> float:
+def keep_rate(purses: Sequence[RemainingBudget], begun: int, done: int, waiting: int) -> float:
     """The share of the waiting items that there is money for, in [0, 1]; 0 when nothing is left.
 
     `begun` items of this run were handed out, `done` of them have been finished. It may be 0 although something is
     left, when that will do for the items under way only.
     """
-    return min((_share(purse, begun, done, waiting) for purse in purses), default=1.0)
+    return min((_affordable_share(purse, begun, done, waiting) for purse in purses), default=1.0)
 
 
-def steady(share: float, first: float | None) -> float:
+def limit_rate_drop(share: float, first: float | None) -> float:
     """A rate that is not far below the `first` one of the run, None when there was none.
 
     An item kept by a rate of 0.01 beside items kept by 0.5 would count for fifty of them, and one item would be the
@@ -78,7 +78,7 @@ def steady(share: float, first: float | None) -> float:
     return share if first is None else max(share, first / _WIDEST)
 
 
-def _share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> float:
+def _affordable_share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> float:
     """One purse's share: the largest r with r N c + z s sqrt(r N) <= left, for N items of mean cost c and spread s.
 
     What is left is meant after the items under way, and after the most that a single call was ever reserved: the last
@@ -88,7 +88,7 @@ def _share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> float
         return 0.0
     if not waiting:
         return 1.0
-    mean, spread = _cost(purse, begun, done)
+    mean, spread = _item_cost(purse, begun, done)
     left = purse.left - purse.largest - max(0, begun - done) * mean
     if mean <= 0:
         return 1.0
@@ -99,7 +99,7 @@ def _share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> float
     return min(1.0, root * root / waiting)
 
 
-def _cost(purse: RemainingBudget, begun: int, done: int) -> tuple[float, float]:
+def _item_cost(purse: RemainingBudget, begun: int, done: int) -> tuple[float, float]:
     """What an item costs: its mean and spread, by this run's own items, else by what was known before, else by what
     its calls have reserved; 0 when nothing is known.
     """
@@ -109,11 +109,11 @@ def _cost(purse: RemainingBudget, begun: int, done: int) -> tuple[float, float]:
         variance = max(0.0, purse.squares / purse.calls - call * call)
         spread = math.sqrt(variance) * max(1.0, purse.calls / done)
         return mean + spread / math.sqrt(done), spread
-    mean = _bound(purse, begun, done)
+    mean = _cost_bound(purse, begun, done)
     return mean, mean
 
 
-def _bound(purse: RemainingBudget, begun: int, done: int) -> float:
+def _cost_bound(purse: RemainingBudget, begun: int, done: int) -> float:
     """What an item costs while fewer than ten are done: as was expected; where that was an upper bound, or nothing, two
     standard errors over this run's own mean if that is less, the spread of costs taken to be their mean.
     """
@@ -123,7 +123,7 @@ def _bound(purse: RemainingBudget, begun: int, done: int) -> float:
     return known if done < 2 else min(known, purse.spent / done * (1.0 + 2.0 / math.sqrt(done)))
 
 
-def thinned(page: Sequence[DrawnItem], share: float, rng: Random) -> tuple[list[DrawnItem], list[DrawnItem]]:
+def thin_page(page: Sequence[DrawnItem], share: float, rng: Random) -> tuple[list[DrawnItem], list[DrawnItem]]:
     """The page's items that are kept, and those that are not, each with its new decision. Items that were tried before
     are kept as they are: they have scores that count.
     """
@@ -134,11 +134,11 @@ def thinned(page: Sequence[DrawnItem], share: float, rng: Random) -> tuple[list[
             kept.append(drawn)
             continue
         stays = rng.random() < share
-        (kept if stays else dropped).append(replace(drawn, decision=_decided(drawn, share, stays)))
+        (kept if stays else dropped).append(replace(drawn, decision=_thin_decision(drawn, share, stays)))
     return kept, dropped
 
 
-def _decided(drawn: DrawnItem, share: float, stays: bool) -> Decision:
+def _thin_decision(drawn: DrawnItem, share: float, stays: bool) -> Decision:
     was = drawn.decision
     chance = None if was.probability is None else was.probability * share
     strategy = was.strategy if is_thinned(was.strategy) else was.strategy + THINNED

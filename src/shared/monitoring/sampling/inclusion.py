@@ -21,7 +21,7 @@ LEAST_SPREAD = 0.1
 """The smallest spread a stratum counts with, as a share of the mean spread: 0 measured on a few scores is not 0."""
 
 
-def rounded(size: float, rng: Random) -> int:
+def round_by_chance(size: float, rng: Random) -> int:
     """`size` (>= 0) rounded up or down by chance so that its expectation is `size`."""
     whole = math.floor(size)
     return whole + (rng.random() < size - whole)
@@ -47,7 +47,7 @@ def bottom_k(ids: Sequence[str], salt: str, rate: float, cap: int | None) -> tup
     return drawn, max(below[cap][0], 2.0**-53), len(below)
 
 
-def filled(weights: Sequence[float | None]) -> list[float]:
+def fill_weights(weights: Sequence[float | None]) -> list[float]:
     """The weights (>= 0), none below `LEAST_WEIGHT` of the largest; an unknown one becomes the mean of the known."""
     known = [each for each in weights if each is not None]
     largest = max(known, default=0.0)
@@ -87,9 +87,9 @@ def allocate(sizes: Mapping[str, int], n: int, spreads: Mapping[str, float] | No
         n: number of strata <= n <= sum of the sizes.
         spreads: standard deviation of the scores by stratum, >= 0; a stratum it does not name gets their mean.
     """
-    appetite = _appetites(sizes, spreads)
-    least = _minima(sizes, n, appetite)
-    wanted = _between(appetite, least, sizes, n)
+    appetite = _wanted_sizes(sizes, spreads)
+    least = _minimum_sizes(sizes, n, appetite)
+    wanted = _bounded_shares(appetite, least, sizes, n)
     counts = {name: math.floor(each) for name, each in wanted.items()}
     by_remainder = sorted(wanted, key=lambda name: (counts[name] - wanted[name], name))
     for name in by_remainder[: n - sum(counts.values())]:
@@ -97,7 +97,7 @@ def allocate(sizes: Mapping[str, int], n: int, spreads: Mapping[str, float] | No
     return counts
 
 
-def _appetites(sizes: Mapping[str, int], spreads: Mapping[str, float] | None) -> dict[str, float]:
+def _wanted_sizes(sizes: Mapping[str, int], spreads: Mapping[str, float] | None) -> dict[str, float]:
     known = {name: spreads[name] for name in sizes if name in spreads} if spreads else {}
     largest = max(known.values(), default=0.0)
     if not largest > 0:
@@ -109,7 +109,7 @@ def _appetites(sizes: Mapping[str, int], spreads: Mapping[str, float] | None) ->
     return {name: size * max(parts.get(name, mean), LEAST_SPREAD * mean) for name, size in sizes.items()}
 
 
-def _minima(sizes: Mapping[str, int], n: int, appetite: Mapping[str, float]) -> dict[str, int]:
+def _minimum_sizes(sizes: Mapping[str, int], n: int, appetite: Mapping[str, float]) -> dict[str, int]:
     least = dict.fromkeys(sizes, 1)
     left = n - len(least)
     for name in sorted(sizes, key=lambda each: (-appetite[each], each)):
@@ -118,7 +118,7 @@ def _minima(sizes: Mapping[str, int], n: int, appetite: Mapping[str, float]) -> 
     return least
 
 
-def _between(
+def _bounded_shares(
     appetite: Mapping[str, float], least: Mapping[str, int], most: Mapping[str, int], n: int
 ) -> dict[str, float]:
     """Shares of `n` in proportion to the appetites, none below its least and none above its most (by bisection)."""

@@ -20,7 +20,7 @@ from shared.core.digests import canonical_json, to_plain
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
 from shared.core.results import Candidate, Decision, Draw
-from shared.monitoring.sampling.inclusion import allocate, bottom_k, rounded
+from shared.monitoring.sampling.inclusion import allocate, bottom_k, round_by_chance
 from shared.monitoring.sampling.strategy_params import Count, SizedParams, WeightedParams
 from shared.monitoring.sampling.strategy_params import (
     SamplingParams as SamplingParams,  # the base, importable from here too
@@ -41,9 +41,9 @@ class All(SamplingParams):
     def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
         count = len(pool)
         if self.cap is None or count <= self.cap:
-            return self._everyone(pool)
+            return self._draw_all(pool)
         note = f"the pool has {count:,} items, {count - self.cap:,} over the cap; drew {self.cap:,} of them at random"
-        return self._decided(pool, rng.sample(range(count), self.cap), self.cap / count, note)
+        return self._make_draw(pool, rng.sample(range(count), self.cap), self.cap / count, note)
 
 
 class RandomSample(SizedParams):
@@ -72,7 +72,7 @@ class RandomSample(SizedParams):
         count = len(pool)
         if self.rate is None:
             n = int(self._size(count))
-            return self._everyone(pool) if n == count else self._decided(pool, rng.sample(range(count), n), n / count)
+            return self._draw_all(pool) if n == count else self._make_draw(pool, rng.sample(range(count), n), n / count)
         drawn, probability, below = bottom_k([each.lot or each.id for each in pool], self.salt, self.rate, self.cap)
         notes = []
         if self.cap is not None and below > self.cap:
@@ -80,7 +80,7 @@ class RandomSample(SizedParams):
                 f"rate {self.rate:g} drew {below:,} of {count:,} items, {below - self.cap:,} over the cap; kept the "
                 f"{self.cap:,} with the smallest hash, each with probability {probability:.4g}"
             )
-        return self._decided(pool, (place for place, yes in enumerate(drawn) if yes), probability, *notes)
+        return self._make_draw(pool, (place for place, yes in enumerate(drawn) if yes), probability, *notes)
 
 
 class MostRecent(SamplingParams):
@@ -103,7 +103,7 @@ class MostRecent(SamplingParams):
         order = [place for _, place in timed] + timeless
         late = timeless and self.n < len(pool)
         notes = [f"{len(timeless):,} of {len(pool):,} items have no timestamp and came last"] if late else []
-        return self._decided(pool, order[: self.n], None, *notes)
+        return self._make_draw(pool, order[: self.n], None, *notes)
 
 
 class Oldest(MostRecent):
@@ -167,18 +167,18 @@ class Stratified(SizedParams):
         count = len(pool)
         size = self._size(count)
         if size >= count:
-            return self._everyone(pool)
-        n = rounded(size, rng)
+            return self._draw_all(pool)
+        n = round_by_chance(size, rng)
         strata: dict[str, list[int]] = {}
         for place, each in enumerate(pool):
             strata.setdefault(each.stratum or MISSING, []).append(place)
         if n < len(strata) or size < 1:
             few = f"{n:,} cannot reach all strata of {self.field} ({len(strata):,}): drawn as one simple random sample"
             # Below one item the size itself is the chance, so the probability must not depend on how it fell.
-            return self._decided(pool, rng.sample(range(count), n), (n if size >= 1 else size) / count, few)
-        return self._within(pool, strata, n, rng)
+            return self._make_draw(pool, rng.sample(range(count), n), (n if size >= 1 else size) / count, few)
+        return self._draw_strata(pool, strata, n, rng)
 
-    def _within(self, pool: Sequence[Candidate], strata: Mapping[str, list[int]], n: int, rng: Random) -> Draw:
+    def _draw_strata(self, pool: Sequence[Candidate], strata: Mapping[str, list[int]], n: int, rng: Random) -> Draw:
         sizes = {name: len(places) for name, places in strata.items()}
         counts = allocate(sizes, n, self.spreads)
         drawn: set[int] = set()
@@ -256,7 +256,7 @@ STRATEGIES: Mapping[str, type[SamplingParams]] = {
 """Every strategy by the name it has in the YAML."""
 
 
-def sample(items: Sequence[DatasetItem], rule: SamplingParams, rng: Random) -> list[tuple[DatasetItem, Decision]]:
+def sample_items(items: Sequence[DatasetItem], rule: SamplingParams, rng: Random) -> list[tuple[DatasetItem, Decision]]:
     """The drawn items with their decisions, in source order. Pure: same items, rule and seed give the same sample."""
     decisions = rule.draw([rule.candidate(item) for item in items], rng).decisions
     return [(item, decision) for item, decision in zip(items, decisions, strict=True) if decision.drawn]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Decision, Draw
-from shared.monitoring.sampling.inclusion import filled, poisson_probabilities
+from shared.monitoring.sampling.inclusion import fill_weights, poisson_probabilities
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -43,13 +43,15 @@ class SamplingParams(BaseModel, ABC):
     def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
         """The draw from a pool of one or more."""
 
-    def _decided(self, pool: Sequence[Candidate], drawn: Iterable[int], probability: float | None, *notes: str) -> Draw:
+    def _make_draw(
+        self, pool: Sequence[Candidate], drawn: Iterable[int], probability: float | None, *notes: str
+    ) -> Draw:
         """A draw of the candidates at these places, where all had the same probability."""
         chosen, name = set(drawn), self.name
         decisions = (Decision(each.id, place in chosen, probability, name) for place, each in enumerate(pool))
         return Draw(tuple(decisions), tuple(f"sampling {name}: {note}" for note in notes))
 
-    def _everyone(self, pool: Sequence[Candidate]) -> Draw:
+    def _draw_all(self, pool: Sequence[Candidate]) -> Draw:
         return Draw(tuple(Decision(each.id, True, 1.0, self.name, each.stratum) for each in pool))
 
 
@@ -91,9 +93,9 @@ class WeightedParams(SizedParams):
     def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
         size = self._size(len(pool))
         if size >= len(pool):
-            return self._everyone(pool)
+            return self._draw_all(pool)
         weights = self._weights(pool)
-        probabilities = poisson_probabilities(filled(weights), size, self.floor)
+        probabilities = poisson_probabilities(fill_weights(weights), size, self.floor)
         pairs = zip(pool, probabilities, strict=True)
         decisions = tuple(Decision(each.id, rng.random() < pi, pi, self.name) for each, pi in pairs)
         drawn = sum(decision.drawn for decision in decisions)

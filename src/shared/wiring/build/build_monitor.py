@@ -18,8 +18,8 @@ from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
-from shared.monitoring.candidates import Again
-from shared.monitoring.plan import Limits, MonitorPlan
+from shared.monitoring.candidates import RescorePolicy
+from shared.monitoring.plan import MonitorPlan, RunLimits
 from shared.monitoring.sampling.strategies import Stratified
 from shared.privacy.redaction import Redactor
 from shared.report.text.mask import mask_yaml
@@ -156,7 +156,7 @@ class _MonitorBuilder:
             strategy=strategy,
             runner=runner,
             again=_again(store, runner),
-            limits=Limits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
+            limits=RunLimits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
             patience=patience_of(config.publishing),
             version=config.version,
             environment=config.environment or environment.settings.environment,
@@ -241,10 +241,10 @@ def _state_required_by(must_exist: bool | None, environment: RunEnvironment) -> 
     return ""
 
 
-def _again(store: ScoredStoreConfig, runner: Runner) -> Again:
+def _again(store: ScoredStoreConfig, runner: Runner) -> RescorePolicy:
     reads = tuple(sorted({field for metric in runner.metrics for field in metric.reads}))
     made = tuple(metric.ref.digest for metric in runner.metrics) + tuple(node.digest for node in runner.nodes)
-    return Again(store.policy, reads, made)
+    return RescorePolicy(store.policy, reads, made)
 
 
 def _publishing(common: SourceCommon, config: MonitorConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from shared.core.ports import Sink
 from shared.core.registry import hint
 from shared.core.state.outbox import MessageSink, Outlet
 from shared.files.file_sink import FileSink
-from shared.monitoring.sink_delivery import Patience
+from shared.monitoring.sink_delivery import DeliveryLimits
 from shared.wiring.build.build_context import BuildContext
 from shared.wiring.build.sink_database import database_sink
 from shared.wiring.build.sink_langfuse import experiment_sink, langfuse_sink
@@ -36,9 +36,9 @@ def build_sinks(making: BuildContext) -> tuple[Outlet, ...]:
     return tuple(Outlet(sink, _required(making, kind)) for kind, sink in made if sink is not None)
 
 
-def patience_of(publishing: Publishing) -> Patience:
+def patience_of(publishing: Publishing) -> DeliveryLimits:
     """How long deliveries are waited for and tried."""
-    return Patience(verify=publishing.verify_seconds, tries=publishing.max_tries, hours=publishing.give_up_hours)
+    return DeliveryLimits(verify=publishing.verify_seconds, tries=publishing.max_tries, hours=publishing.give_up_hours)
 
 
 def _required(making: BuildContext, kind: Kind) -> bool:

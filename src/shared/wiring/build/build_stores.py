@@ -16,7 +16,7 @@ from shared.database.runs.run_reader import SqlRunReader
 from shared.database.runs.run_store import SqlRunStore
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.stores.sql_anchors import SqlAnchors
-from shared.monitoring.candidates import Policy
+from shared.monitoring.candidates import RescoreTrigger
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import State
 from shared.wiring.config.checker import StrictModel
@@ -169,7 +169,7 @@ class ScoredStoreConfig(StrictModel):
     remembers: ClassVar[bool] = True
     keeps_undrawn: ClassVar[bool] = True
 
-    policy: Policy = Field(default="never", description="when an item that was scored is scored again")
+    policy: RescoreTrigger = Field(default="never", description="when an item that was scored is scored again")
     must_exist: bool | None = Field(
         default=None,
         description="true: a run without the state of earlier runs fails; default: on a schedule in CI",

@@ -9,7 +9,7 @@ from shared.core.errors import UsageError
 from shared.core.results import RunReport, Stream
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publisher import Publisher, Rest, closing, publish_rest
+from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
 from shared.report.text.delivery_words import published_lines
 from shared.report.text.mask import told
 from shared.wiring.build.build_monitor import BuiltMonitor
@@ -32,7 +32,7 @@ def publish(built: BuiltMonitor, failed: bool, only_list: bool, in_json: bool) -
     with stored_state(built) as opened:
         work = _work(built, opened)
         if only_list:
-            rests = [Publisher(plan, ports, run).rest() for plan, ports, run in work]
+            rests = [Publisher(plan, ports, run).result() for plan, ports, run in work]
         else:
             rests = run_until_done(_published(built, work, failed))
     notes = [note if built.redactor is None else built.redactor.redact(note) for rest in rests for note in rest.notes]
@@ -45,9 +45,9 @@ def publish(built: BuiltMonitor, failed: bool, only_list: bool, in_json: bool) -
 
 async def _published(
     built: BuiltMonitor, work: Sequence[tuple[MonitorPlan, Ports, RunReport]], failed: bool
-) -> list[Rest]:
-    async with closing(built.sinks):
-        return [await publish_rest(plan, ports, run, failed) for plan, ports, run in work]
+) -> list[PublishResult]:
+    async with closing_sinks(built.sinks):
+        return [await publish_pending(plan, ports, run, failed) for plan, ports, run in work]
 
 
 def _work(built: BuiltMonitor, opened: OpenStores) -> list[tuple[MonitorPlan, Ports, RunReport]]:
@@ -67,7 +67,7 @@ def _work(built: BuiltMonitor, opened: OpenStores) -> list[tuple[MonitorPlan, Po
     ]
 
 
-def _lines(built: BuiltMonitor, rests: Sequence[Rest], only_list: bool) -> list[str]:
+def _lines(built: BuiltMonitor, rests: Sequence[PublishResult], only_list: bool) -> list[str]:
     lines = []
     for rest in rests:
         busy = rest.marked or any(each.verified or each.sent or each.pending for each in rest.published)
@@ -77,12 +77,12 @@ def _lines(built: BuiltMonitor, rests: Sequence[Rest], only_list: bool) -> list[
     return lines or [f"nothing waits, in {len(rests):,} stream(s)"]
 
 
-def _cleaned(built: BuiltMonitor, rest: Rest) -> list[str]:
+def _cleaned(built: BuiltMonitor, rest: PublishResult) -> list[str]:
     lines = published_lines(rest.published)
     return lines if built.redactor is None else [built.redactor.redact(each) for each in lines]
 
 
-def _values(built: BuiltMonitor, rest: Rest) -> dict[str, object]:
+def _values(built: BuiltMonitor, rest: PublishResult) -> dict[str, object]:
     published = rest.published
     if built.redactor is not None:
         clean = built.redactor.redact

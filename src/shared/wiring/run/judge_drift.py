@@ -13,7 +13,7 @@ from shared.core.results import RunReport, Stream
 from shared.core.state.run_stores import RunReader
 from shared.files.anchor_file import read_anchors
 from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
-from shared.monitoring.progress import Progress
+from shared.monitoring.progress import RunProgress
 from shared.report.judges.collect_judges import collect_judges
 from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, VersionKey
 from shared.scoring.statistics.label_votes import HumanVerdicts, settle_labels
@@ -99,7 +99,7 @@ def anchor_stream(built: BuiltMonitor) -> Stream:
 
 
 async def judge_anchors_if_due(
-    built: BuiltMonitor, opened: OpenStores, report: RunReport, clock: Clock, progress: Progress | None
+    built: BuiltMonitor, opened: OpenStores, report: RunReport, clock: Clock, progress: RunProgress | None
 ) -> tuple[str, ...]:
     """Have the anchor set judged by every metric that is due; what must be told of it. It fails no run: scores are
     stored by now."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from shared.monitoring.progress import Silent
+from shared.monitoring.progress import NoProgress
 
 _EVERY = 10.0  # seconds between lines in a log
 
@@ -37,7 +37,7 @@ class ProgressDisplay(Protocol):
         ...
 
 
-class HiddenProgress(Silent):
+class HiddenProgress(NoProgress):
     """Shows nothing."""
 
     def __enter__(self) -> Self:

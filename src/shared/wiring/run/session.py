@@ -22,7 +22,7 @@ from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
-from shared.monitoring.progress import Progress, Silent
+from shared.monitoring.progress import NoProgress, RunProgress
 from shared.monitoring.state_check import begin_state, describe_lost_state
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
 from shared.wiring.build.build_stores import OpenStores, StateLocation
@@ -54,20 +54,20 @@ def open_session(name: str, overrides: Mapping[str, Any]) -> Session:
     )
 
 
-async def run_once(built: BuiltMonitor, progress: Progress | None = None, clock: Clock = utc_now) -> MonitorResult:
+async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clock: Clock = utc_now) -> MonitorResult:
     """Run a built monitor once.
 
     Raises:
         FatalError: when source or state cannot be used.
     """
     if built.plan.mode == "dry_run":
-        return await _dry(built, progress or Silent(), clock)
+        return await _dry(built, progress or NoProgress(), clock)
     begin_state(built.plan, built.state)
     opened = built.state.open()
     scored = NoScoredItems() if built.plan.one_off else opened.scored
     money = RunSpending(built, opened.reader, clock())
     parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
-    parts = replace(parts, progress=progress or Silent(), shared=built.state.shared)
+    parts = replace(parts, progress=progress or NoProgress(), shared=built.state.shared)
     parts = replace(parts, last_read=opened.reader.last_read)
     async with open_models(built, opened.database, money.account) as told:
         report = await run_monitor(built.plan, parts)
@@ -119,7 +119,7 @@ async def open_models(
         responses.close()
 
 
-async def _dry(built: BuiltMonitor, progress: Progress, clock: Clock) -> MonitorResult:
+async def _dry(built: BuiltMonitor, progress: RunProgress, clock: Clock) -> MonitorResult:
     """The same pipeline over a database that is thrown away; what is known already is only read."""
     with tempfile.TemporaryDirectory(prefix="trueline-dry-run-") as folder:
         scratch = StateLocation(str(Path(folder) / "state.db")).open()

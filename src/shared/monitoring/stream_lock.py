@@ -11,7 +11,7 @@ from shared.monitoring.plan import MonitorPlan, Ports
 _AGAIN = 0.2  # seconds between two looks at a lock that another run holds
 
 
-async def held(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None:
+async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None:
     """Hold the stream until the stack is closed; wait for another run in small steps, so that Ctrl-C is seen to
     meanwhile.
 
