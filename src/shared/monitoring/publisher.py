@@ -21,9 +21,10 @@ from shared.core.ports import Batch
 from shared.core.published import DeliveryStatus
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
+from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
-from shared.monitoring.sink_delivery import DeliveryContext, DeliveryTasks, SinkDelivery
+from shared.monitoring.sink_delivery import DeliveryContext, SinkDelivery
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
