@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,9 +34,8 @@ def peak() -> float:
 
 def one(way: str, url: str) -> None:
     """Read in this process, and print what it took."""
-    from shared.core.ports import SourceContext
     from shared.core.records import DatasetItem
-    from shared.langfuse.source.trace_source import LangfuseSource
+    from shared.monitoring.sources import LangfuseDataSource
     from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
     from tests.langfuse.fake_server.wire import START
 
@@ -44,7 +44,8 @@ def one(way: str, url: str) -> None:
 
     keys = {"base_url": url, "public_key": PUBLIC_KEY, "secret_key": SECRET_KEY, "days_back": 30, **WAYS[way]}
     with tempfile.TemporaryDirectory() as folder:
-        source = LangfuseSource(LangfuseSource.Params(**keys), SourceContext(Path(folder), "langfuse:bench", item))
+        os.chdir(folder)
+        source = LangfuseDataSource(item, "bench", **keys)
         start, before, found, spans = time.perf_counter(), peak(), 0, 0
         for each in source.fetch(START + timedelta(minutes=30)):
             found += isinstance(each, DatasetItem)

@@ -56,13 +56,11 @@ def plain_python(path: Path, params: dict[str, Any]) -> int:
 
 def file_source(path: Path, params: dict[str, Any]) -> int:
     """The source, with an extractor that gives the same item for every record."""
-    from shared.core.ports import SourceContext
     from shared.core.records import DatasetItem
-    from shared.files.file_source import FileSource
+    from shared.monitoring.sources import FileDataSource
 
     item = DatasetItem(id="one")
-    context = SourceContext(path.parent, "file:benchmark", lambda record: item)
-    source = FileSource(FileSource.Params(path=path.name, **params), context)
+    source = FileDataSource(lambda record: item, "benchmark", path=str(path), **params)
     return sum(isinstance(found, DatasetItem) for found in source.fetch(END))
 
 

@@ -15,6 +15,7 @@ from shared.core.extraction import BrokenRecord, SourceNotice
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.files.file_source import FileSource
+from shared.monitoring.source_window import WindowParams, split_window_keys
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -40,7 +41,11 @@ def as_item(record: Any) -> DatasetItem:
 
 def source(root: Path, path: str | list[str], extract: Callable[[Any], Any] = as_item, **params: Any) -> FileSource:
     given = params if any("_back" in key or "_timestamp" in key for key in params) else {"window": "all"} | params
-    return FileSource(FileSource.Params(path=path, **given), SourceContext(root, "file:test", extract))
+    window, own = split_window_keys(given, FileSource.Params.model_fields)
+    rule = WindowParams.model_validate(window).to_rule(FileSource.window_support)
+    return FileSource(
+        FileSource.Params.model_validate({"path": path, **own}), SourceContext(root, "file:test", extract, rule)
+    )
 
 
 def read(root: Path, path: str | list[str], extract: Callable[[Any], Any] = as_item, **params: Any) -> Read:

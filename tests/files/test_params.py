@@ -6,14 +6,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from shared.core.window import Window
 from shared.files.file_source import FileSource
+from shared.monitoring.source_window import WindowParams
+from shared.monitoring.sources import FileDataSource
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def refused(**params: Any) -> str:
     with pytest.raises(ValidationError) as error:
-        FileSource.Params(path="a.jsonl", **params)
+        FileDataSource(path="a.jsonl", **params)
     return str(error.value)
 
 
@@ -61,17 +64,18 @@ def test_two_windows_are_named(given: dict[str, Any], named: str) -> None:
 def test_wrong_values_are_refused(given: dict[str, Any]) -> None:
     """Wrong or unknown values stop the run before any work."""
     with pytest.raises(ValidationError):
-        FileSource.Params(**({"path": "a.jsonl"} | given))
+        FileDataSource(**({"path": "a.jsonl"} | given))
+
+
+def window(**given: Any) -> Window:
+    return WindowParams.model_validate(given).to_rule(FileSource.window_support).window_at(NOW)
 
 
 def test_times_are_read_as_utc() -> None:
     """YAML gives texts, dates and datetimes; naive ones are UTC."""
-    params = FileSource.Params.model_validate(
-        {"path": "a", "from_timestamp": date(2026, 3, 1), "to_timestamp": "2026-03-02T01:00:00+01:00"}
-    )
-    span = params.span(NOW)
-    assert span.low == datetime(2026, 3, 1, tzinfo=UTC)
-    assert span.high == datetime(2026, 3, 2, tzinfo=UTC)
+    found = window(from_timestamp=date(2026, 3, 1), to_timestamp="2026-03-02T01:00:00+01:00")
+    assert found.start == datetime(2026, 3, 1, tzinfo=UTC)
+    assert found.end == datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def test_relative_windows_end_now() -> None:
@@ -81,12 +85,12 @@ def test_relative_windows_end_now() -> None:
         ({"hours_back": 1.5}, datetime(2026, 3, 10, 10, 30, tzinfo=UTC)),
         ({"days_back": 10}, datetime(2026, 2, 28, 12, tzinfo=UTC)),
         ({"days_back": 1e9}, None),
+        ({"hours_back": 1, "look_back_minutes": 30}, datetime(2026, 3, 10, 10, 30, tzinfo=UTC)),
     ]
-    for params, low in cases:
-        span = FileSource.Params.model_validate({"path": "a"} | params).span(NOW)
-        assert (span.low, span.high) == (low, NOW)
+    for params, start in cases:
+        assert window(**params) == Window(start, NOW)
 
 
 def test_the_schema_can_be_written() -> None:
     """Editors read the same model as the run does."""
-    assert "days_back" in FileSource.Params.model_json_schema()["properties"]
+    assert "days_back" in WindowParams.model_json_schema()["properties"]

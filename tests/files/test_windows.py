@@ -9,9 +9,11 @@ import pytest
 
 from shared.core.clock import iso
 from shared.core.records import DatasetItem
+from shared.core.window import Window
 from shared.files.discovery import find_files
 from shared.files.file_source_params import FileSourceParams
 from shared.files.table_records import parquet_entries
+from shared.files.time_filter import TimeFilter
 from tests.files.reads import NOW, as_item, jsonl, parquet, read
 
 
@@ -52,9 +54,9 @@ def test_row_groups_outside_of_the_window_yield_nothing(tmp_path: Path) -> None:
         tmp_path / "a.parquet",
         "SELECT i AS id, TIMESTAMP '2026-03-10 00:00:00' + INTERVAL (i) SECOND AS timestamp FROM range(20000) t(i)",
     )
-    params = FileSourceParams(path="a.parquet", from_timestamp=NOW.replace(hour=1), to_timestamp=NOW.replace(hour=2))
-    (file,) = find_files(params, tmp_path)
-    assert 3600 <= sum(1 for _ in parquet_entries(file, params.span(NOW))) <= 3602
+    (file,) = find_files(FileSourceParams(path="a.parquet"), tmp_path)
+    hour = TimeFilter("timestamp", Window(NOW.replace(hour=1), NOW.replace(hour=2)))
+    assert 3600 <= sum(1 for _ in parquet_entries(file, hour)) <= 3602
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])

@@ -22,17 +22,22 @@ from shared.core.results import (
     Score,
     Stream,
 )
+from shared.core.window import EVERYTHING, WindowRule
 
 
 @dataclass(frozen=True, slots=True)
 class SourceContext:
     """What a source is given besides its own parameters: the folder that relative paths start from, the key that
-    names it in stored state, and the function that turns one record into an item.
+    names it in stored state, the function that turns one record into an item, and the window to read.
+
+    A source that reads only what lies in `window.window_at(now)` has less to do. One that says nothing of windows in an
+    attribute `window_support` may ignore it: its items are filtered by their `source_timestamp`.
     """
 
     root: Path
     key: str
     extract: Callable[[Any], DatasetItem]
+    window: WindowRule = EVERYTHING
 
 
 class DataSource(Protocol):

@@ -34,7 +34,7 @@ def read_anchors(path: str, root: Path, extract: Callable[[Any], DatasetItem]) -
     Raises:
         SourceError: when the file cannot be read, is empty, or a record cannot be used; each is named with its line.
     """
-    params = FileSourceParams(path=path, window="all")
+    params = FileSourceParams(path=path)
     files = find_files(params, root)
     if len(files) != 1:
         raise SourceError(f"{path}: expected one file, found {len(files)}: an anchor set is frozen as one")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.core.errors import ConfigError, SourceError
 from shared.files.discovery import File
-from shared.files.window import Span
+from shared.files.time_filter import TimeFilter
 
 if TYPE_CHECKING:
     import duckdb
@@ -79,23 +79,23 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def bounds(span: Span) -> dict[str, datetime]:
-    """The span's limits as query parameters, widened by the margin; one that cannot be widened is left out."""
+def bounds(time_filter: TimeFilter) -> dict[str, datetime]:
+    """The window's limits as query parameters, widened by the margin; one that cannot be widened is left out."""
     found: dict[str, datetime] = {}
-    if span.low is not None and span.low.year > 1:
-        found["low"] = span.low - _MARGIN
-    if span.high is not None and span.high.year < 9999:
-        found["high"] = span.high + _MARGIN
+    if time_filter.window.start is not None and time_filter.window.start.year > 1:
+        found["low"] = time_filter.window.start - _MARGIN
+    if time_filter.window.end is not None and time_filter.window.end.year < 9999:
+        found["high"] = time_filter.window.end + _MARGIN
     return found
 
 
 def outside(moment: str, limits: Mapping[str, Any]) -> str:
-    """SQL that is true where `moment` lies surely outside of the span, false or NULL elsewhere."""
+    """SQL that is true where `moment` lies surely outside of the window, false or NULL elsewhere."""
     tests = {"low": f"{moment} < $low", "high": f"{moment} >= $high"}
     return "(" + (" OR ".join(tests[name] for name in limits) or "false") + ")"
 
 
 def text_may_match(text: str, limits: Mapping[str, Any]) -> str:
-    """SQL that is true unless the text is surely a time outside of the span; never NULL."""
+    """SQL that is true unless the text is surely a time outside of the window; never NULL."""
     gone = outside(f"try_cast({text} AS TIMESTAMPTZ)", limits)
     return f"CASE WHEN {gone} THEN NOT coalesce(regexp_full_match({text}, '{_PLAIN_TIME}'), false) ELSE true END"

@@ -47,7 +47,7 @@ class FileLabels:
     Params = FileLabelsParams
 
     def __init__(self, params: FileLabelsParams, root: Path) -> None:
-        self._files = FileSourceParams(path=params.path, format=params.format, window="all")
+        self._files = FileSourceParams(path=params.path, format=params.format)
         self._root = root
         self.name = f"file {', '.join(self._files.patterns)}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
+from shared.core.window import Window, WindowSupport
 from shared.files.discovery import File, find_files
 from shared.files.file_source_params import FileSourceParams
 from shared.files.json_records import Entry, json_entries, jsonl_entries, jsonl_times
 from shared.files.table_records import csv_entries, csv_is_empty, parquet_entries, parquet_is_empty, parquet_times
-from shared.files.window import Newest, Span
+from shared.files.time_filter import Newest, TimeFilter
 
-Reader = Callable[[File, Span], Iterator[Entry]]
+Reader = Callable[[File, TimeFilter], Iterator[Entry]]
 
 _ENTRIES: Mapping[str, Reader] = {
     "jsonl": jsonl_entries,
@@ -42,18 +44,18 @@ class FileSource:
     """
 
     Params = FileSourceParams
+    window_support = WindowSupport(required=True)
 
-    def __init__(self, params: FileSourceParams, context: SourceContext, last: datetime | None = None) -> None:
+    def __init__(self, params: FileSourceParams, context: SourceContext) -> None:
         self.key = context.key
         self._params = params
         self._context = context
-        self._last = last
 
     def caught_up(self, last: datetime) -> FileSource:
-        """The same source, whose window holds all that came since `last`, for a window that goes by the clock; at most
+        """The same source, whose window holds all that came since `last`, if it moves with the clock; at most
         `catch_up_days`.
         """
-        return FileSource(self._params, self._context, last)
+        return FileSource(self._params, replace(self._context, window=self._context.window.with_last_read(last)))
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, lazily and in bounded memory.
@@ -65,41 +67,42 @@ class FileSource:
         Raises:
             SourceError: when a file is missing, unreadable or damaged; ConfigError: when DuckDB is not installed.
         """
-        span = self._params.span(now, self._last)
+        time_filter = TimeFilter(self._params.timestamp_field, self._context.window.window_at(now))
         files = []
         for file in find_files(self._params, self._context.root):
             if _is_empty(file):
                 yield SourceNotice(f"{file.name} is empty")
             else:
                 files.append(file)
-        newest = self._newest(files, span)
+        newest = self._newest(files, time_filter)
         if newest is not None:
-            yield _limit_notice(newest, span)
+            yield _limit_notice(newest, time_filter)
         for file in files:
-            for entry in _ENTRIES[file.format](file, _narrowed(span, newest)):
-                found = self._judge(entry, span, newest, _where(file, entry.number))
+            for entry in _ENTRIES[file.format](file, _narrowed(time_filter, newest)):
+                found = self._judge(entry, time_filter, newest, _where(file, entry.number))
                 if isinstance(found, str):
                     yield BrokenRecord(_where(file, entry.number), found)
                 elif found is not None:
                     yield found
 
-    def _newest(self, files: list[File], span: Span) -> Newest | None:
-        if self._params.limit is None:
+    def _newest(self, files: list[File], time_filter: TimeFilter) -> Newest | None:
+        limit = self._context.window.limit
+        if limit is None:
             return None
-        newest = Newest.of(_moments(files, span), self._params.limit)
-        return newest if newest.left_out else None
+        newest = Newest.from_moments(_moments(files, time_filter), limit)
+        return newest if newest.surplus else None
 
     def _judge(
-        self, entry: Entry, span: Span, newest: Newest | None, where: str
+        self, entry: Entry, time_filter: TimeFilter, newest: Newest | None, where: str
     ) -> DatasetItem | SkippedRecord | str | None:
         """The entry's item, a text that says what is wrong with it, or None when it is not asked for."""
         if entry.record is None:
             return entry.flaw
-        if span.asked or newest is not None:
-            moment, flaw = _time_of(entry.record, span)
+        if time_filter.needs_time or newest is not None:
+            moment, flaw = _time_of(entry.record, time_filter)
             if flaw:
                 return flaw
-            inside = not span.asked or (moment is not None and span.holds(moment))
+            inside = not time_filter.needs_time or (moment is not None and time_filter.window.contains(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None
         return extract_item(self._context.extract, entry.record, _own_id(entry.record) or where)
@@ -116,46 +119,53 @@ def every_record(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Ma
     Raises:
         SourceError: when a file is missing, unreadable or damaged.
     """
-    everything = Span(params.timestamp_field)
+    everything = TimeFilter(params.timestamp_field)
     for file in find_files(params, root):
         if not _is_empty(file):
             for entry in _ENTRIES[file.format](file, everything):
                 yield _where(file, entry.number), entry.record, entry.flaw
 
 
-def _time_of(record: Mapping[str, Any], span: Span) -> tuple[datetime | None, str]:
+def _time_of(record: Mapping[str, Any], time_filter: TimeFilter) -> tuple[datetime | None, str]:
     """The record's time, and what makes the record useless for the window that is asked for (empty: nothing)."""
     try:
-        moment = span.moment(record)
+        moment = time_filter.read_moment(record)
     except ValueError as error:
-        return None, f"field {span.field!r}: {error}" if span.asked else ""
-    if moment is None and span.asked:
-        return None, f"no {span.field!r}: the window needs the time of every record; say `timestamp_field`"
+        return None, f"field {time_filter.field!r}: {error}" if time_filter.needs_time else ""
+    if moment is None and time_filter.needs_time:
+        return None, f"no {time_filter.field!r}: the window needs the time of every record; say `timestamp_field`"
     return moment, ""
 
 
-def _moments(files: list[File], span: Span) -> Iterator[datetime | None]:
+def _moments(files: list[File], time_filter: TimeFilter) -> Iterator[datetime | None]:
     """The times of all records in the window, None for those without one (which only `window: all` takes)."""
     for file in files:
-        for entry in _TIMES[file.format](file, span):
+        for entry in _TIMES[file.format](file, time_filter):
             if entry.record is None:
                 continue
-            moment, flaw = _time_of(entry.record, span)
-            if not flaw and (not span.asked or (moment is not None and span.holds(moment))):
+            moment, flaw = _time_of(entry.record, time_filter)
+            if not flaw and (
+                not time_filter.needs_time or (moment is not None and time_filter.window.contains(moment))
+            ):
                 yield moment
 
 
-def _narrowed(span: Span, newest: Newest | None) -> Span:
+def _narrowed(time_filter: TimeFilter, newest: Newest | None) -> TimeFilter:
     """The window with everything older than the limit reaches cut away: the limit, pushed down to the reader."""
     if newest is None or not newest.by_time:
-        return span
-    return Span(span.field, newest.cutoff, span.high, optional=not span.asked)
+        return time_filter
+    window = Window(newest.cutoff, time_filter.window.end)
+    return TimeFilter(time_filter.field, window, optional=not time_filter.needs_time)
 
 
-def _limit_notice(newest: Newest, span: Span) -> SourceNotice:
-    rule = f"the newest by {span.field!r}" if newest.by_time else f"the first, as they have no {span.field!r}"
+def _limit_notice(newest: Newest, time_filter: TimeFilter) -> SourceNotice:
+    rule = (
+        f"the newest by {time_filter.field!r}"
+        if newest.by_time
+        else f"the first, as they have no {time_filter.field!r}"
+    )
     return SourceNotice(
-        f"limit {newest.limit} was hit: {newest.left_out} of {newest.total} records of the window are left out "
+        f"limit {newest.limit} was hit: {newest.surplus} of {newest.total} records of the window are left out "
         f"(kept: {rule}); raise `limit` or narrow the window to see them",
         cut=True,
     )
@@ -174,4 +184,4 @@ def _is_empty(file: File) -> bool:
         return parquet_is_empty(file)
     # An empty list is short; a large file is not loaded once more to learn that it is not empty.
     small = file.format == "json" and os.path.getsize(file.path) < 65_536
-    return small and next(json_entries(file, Span("timestamp")), None) is None
+    return small and next(json_entries(file, TimeFilter("timestamp")), None) is None

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from shared.core.errors import SourceError
 from shared.files.discovery import File, reading
 from shared.files.duckdb_reader import bounds, connected, rows, text_may_match, unglobbed
-from shared.files.window import Span
+from shared.files.time_filter import TimeFilter
 
 LISTS = ("data", "traces")
 """Where a JSON object may keep its list of records."""
@@ -56,76 +56,76 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def jsonl_entries(file: File, span: Span) -> Iterator[Entry]:
-    """The records of a JSONL file in file order; those whose time lies surely outside of the span are left out.
+def jsonl_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+    """The records of a JSONL file in file order; those whose time lies surely outside of the window are left out.
 
     DuckDB filters where there is a window to push down; without one, and for bytes that it would refuse as a whole
     (a BOM, invalid UTF-8, very long lines), Python reads line by line: slower with a window, and the same records.
     """
-    if not span.bounded or _needs_python(file, span):
+    if not time_filter.window.is_bounded or _needs_python(file, time_filter):
         yield from _plain_lines(file)
         return
-    where = text_may_match(_time_text(span, as_text=True), bounds(span))
+    where = text_may_match(_time_text(time_filter, as_text=True), bounds(time_filter))
     sql = f"""SELECT n, line FROM {_LINES}
         WHERE n = $last OR (line IS NOT NULL AND CASE WHEN json_valid(line) THEN {where} ELSE true END)"""
-    for number, line in _counted(file, sql, span):
+    for number, line in _counted(file, sql, time_filter):
         if line is not None and line.strip():
             yield parse(number, line)
 
 
-def jsonl_times(file: File, span: Span) -> Iterator[Entry]:
+def jsonl_times(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
     """The same records, but with nothing in them except the time: all that choosing the newest needs."""
-    if _needs_python(file, span):
+    if _needs_python(file, time_filter):
         yield from _plain_lines(file)
         return
-    where = text_may_match(_time_text(span, as_text=True), bounds(span))
-    sql = f"""SELECT n, CASE WHEN known THEN {_time_text(span, as_text=False)} END,
+    where = text_may_match(_time_text(time_filter, as_text=True), bounds(time_filter))
+    sql = f"""SELECT n, CASE WHEN known THEN {_time_text(time_filter, as_text=False)} END,
             CASE WHEN NOT known THEN line END, known
         FROM (SELECT n, line, json_valid(line) AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END
             AS known FROM {_LINES} WHERE n = $last OR line IS NOT NULL)
         WHERE n = $last OR CASE WHEN known THEN {where} ELSE true END"""
-    for number, time, line, known in _counted(file, sql, span):
+    for number, time, line, known in _counted(file, sql, time_filter):
         if line is not None and line.strip():
             yield parse(number, line)
         elif line is None and known:
-            yield Entry(number, {} if time is None else {span.field: json.loads(time)})
+            yield Entry(number, {} if time is None else {time_filter.field: json.loads(time)})
 
 
-def _needs_python(file: File, span: Span) -> bool:
-    return file.shape.odd or file.shape.long_lines or not _PLAIN_FIELD.fullmatch(span.field)
+def _needs_python(file: File, time_filter: TimeFilter) -> bool:
+    return file.shape.odd or file.shape.long_lines or not _PLAIN_FIELD.fullmatch(time_filter.field)
 
 
-def _time_text(span: Span, as_text: bool) -> str:
+def _time_text(time_filter: TimeFilter, as_text: bool) -> str:
     """SQL for the time of a line: its text, or the JSON that stands there."""
-    if "." not in span.field:
+    if "." not in time_filter.field:
         return f"json_extract{'_string' if as_text else ''}(line, $whole)"
     found = "coalesce(json_extract(line, $whole), json_extract(line, $nested))"
     return f"json_extract_string({found}, '$')" if as_text else found
 
 
-def _values(file: File, span: Span) -> dict[str, Any]:
+def _values(file: File, time_filter: TimeFilter) -> dict[str, Any]:
     values: dict[str, Any] = {
         "path": unglobbed(file.path),
         "compression": "gzip" if file.gzipped else "none",
-        "whole": _json_path([span.field]),
+        "whole": _json_path([time_filter.field]),
     }
-    if "." in span.field:
-        values["nested"] = _json_path(span.field.split("."))
-    return values | bounds(span)
+    if "." in time_filter.field:
+        values["nested"] = _json_path(time_filter.field.split("."))
+    return values | bounds(time_filter)
 
 
 def _json_path(steps: list[str]) -> str:
     return "$" + "".join("." + json.dumps(step, ensure_ascii=False) for step in steps)
 
 
-def _counted(file: File, sql: str, span: Span) -> Iterator[tuple[Any, ...]]:
+def _counted(file: File, sql: str, time_filter: TimeFilter) -> Iterator[tuple[Any, ...]]:
     """The query's rows, with a check that DuckDB saw the same lines as the survey did: no line is lost in silence.
 
     Lines that were appended since then belong to the next run.
     """
     last, seen = file.shape.lines, 0
     with connected(file) as connection:
-        for row in rows(connection, sql, _values(file, span) | {"last": last}):
+        for row in rows(connection, sql, _values(file, time_filter) | {"last": last}):
             seen = row[0]
             if seen <= last:
                 yield row
@@ -147,7 +147,7 @@ def _plain_lines(file: File) -> Iterator[Entry]:
                 yield parse(number, text.rstrip("\r\n"))
 
 
-def json_entries(file: File, span: Span) -> Iterator[Entry]:
+def json_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
     """The records of a JSON file: of an array as a stream, of an object with a list inside after loading it whole.
 
     Raises:
@@ -157,9 +157,10 @@ def json_entries(file: File, span: Span) -> Iterator[Entry]:
         for number, value in enumerate(_whole_list(file), 1):
             yield as_entry(number, value)
         return
-    where, values = "true", _values(file, span)
-    if span.bounded and _PLAIN_FIELD.fullmatch(span.field):
-        where = f"CASE WHEN json_valid(line) THEN {text_may_match(_time_text(span, True), bounds(span))} ELSE true END"
+    where, values = "true", _values(file, time_filter)
+    if time_filter.window.is_bounded and _PLAIN_FIELD.fullmatch(time_filter.field):
+        inside = text_may_match(_time_text(time_filter, as_text=True), bounds(time_filter))
+        where = f"CASE WHEN json_valid(line) THEN {inside} ELSE true END"
     else:
         values = {key: values[key] for key in ("path", "compression")}
     with connected(file) as connection:

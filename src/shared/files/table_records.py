@@ -14,7 +14,7 @@ from shared.core.errors import SourceError
 from shared.files.discovery import File
 from shared.files.duckdb_reader import bounds, connected, quoted, rows, text_may_match, unglobbed
 from shared.files.json_records import Entry
-from shared.files.window import Span, to_moment
+from shared.files.time_filter import TimeFilter, parse_moment
 
 _NO_VALUE = ("", "NaN", "nan", "NULL")
 """CSV cells that stand for a missing value."""
@@ -29,7 +29,7 @@ _LAST_SECOND = 253402300799
 """31 December 9999 in Unix seconds: larger numbers are no such times (milliseconds, most likely) and not skipped."""
 
 
-def csv_entries(file: File, span: Span) -> Iterator[Entry]:
+def csv_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
     """The rows of a CSV file with a header, all values as text; numbered by the line that a row starts on.
 
     Split by Python, not by DuckDB, whose reader drops rows without a word when told to skip the ragged ones.
@@ -41,8 +41,10 @@ def csv_entries(file: File, span: Span) -> Iterator[Entry]:
     with file.open() as handle:
         text = io.TextIOWrapper(handle, "utf-8-sig", errors="surrogateescape", newline="")
         reader = csv.reader(text, strict=True)
-        header = _header(file, reader, span)
-        time_at = header.index(span.field) if span.bounded and span.field in header else None
+        header = _header(file, reader, time_filter)
+        time_at = (
+            header.index(time_filter.field) if time_filter.window.is_bounded and time_filter.field in header else None
+        )
         while True:
             start = reader.line_num + 1
             try:
@@ -52,11 +54,11 @@ def csv_entries(file: File, span: Span) -> Iterator[Entry]:
             except csv.Error as error:
                 yield Entry(start, None, _csv_flaw(file, start, error))
                 continue
-            if row and not (time_at is not None and len(row) == len(header) and _is_outside(row[time_at], span)):
+            if row and not (time_at is not None and len(row) == len(header) and _is_outside(row[time_at], time_filter)):
                 yield _csv_entry(start, header, row)
 
 
-def _header(file: File, reader: Any, span: Span) -> list[str]:
+def _header(file: File, reader: Any, time_filter: TimeFilter) -> list[str]:
     try:
         header: list[str] = next(reader)
     except csv.Error as error:
@@ -64,14 +66,16 @@ def _header(file: File, reader: Any, span: Span) -> list[str]:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise SourceError(f"{file.name}:1: the header names {twice[0]!r} more than once; rename one of the columns")
-    if span.asked and span.field not in header:
-        raise _no_column(file, span, header)
+    if time_filter.needs_time and time_filter.field not in header:
+        raise _no_column(file, time_filter, header)
     return header
 
 
-def _no_column(file: File, span: Span, columns: list[str]) -> SourceError:
+def _no_column(file: File, time_filter: TimeFilter, columns: list[str]) -> SourceError:
     known = ", ".join(map(repr, columns[:12]))
-    return SourceError(f"{file.name}: no column {span.field!r} for the window; found {known}: say `timestamp_field`")
+    return SourceError(
+        f"{file.name}: no column {time_filter.field!r} for the window; found {known}: say `timestamp_field`"
+    )
 
 
 def _csv_flaw(file: File, start: int, error: csv.Error) -> str:
@@ -83,10 +87,10 @@ def _csv_flaw(file: File, start: int, error: csv.Error) -> str:
     return f"not CSV: {error}"
 
 
-def _is_outside(cell: str, span: Span) -> bool:
+def _is_outside(cell: str, time_filter: TimeFilter) -> bool:
     """Whether the row can be skipped before anything is made of it."""
     try:
-        return not span.holds(to_moment(cell))
+        return not time_filter.window.contains(parse_moment(cell))
     except ValueError:
         return False
 
@@ -114,39 +118,39 @@ def parquet_is_empty(file: File) -> bool:
         return bool(connection.execute(sql, {"path": unglobbed(file.path)}).fetchall()[0][0] == 0)
 
 
-def parquet_entries(file: File, span: Span) -> Iterator[Entry]:
-    """The rows of a Parquet file in file order; row groups and rows surely outside of the span are never read.
+def parquet_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+    """The rows of a Parquet file in file order; row groups and rows surely outside of the window are never read.
 
     Nested values come as dicts and lists, times as datetimes (aware in UTC where the column has a zone).
     """
     with connected(file) as connection:
-        columns = _columns(connection, file, span)
+        columns = _columns(connection, file, time_filter)
         names = list(columns)
         zoned = {at for at, kind in enumerate(columns.values(), 1) if kind == _WITH_ZONE}
         picked = ", ".join(["file_row_number + 1", *(_readable(name, columns[name]) for name in names)])
-        sql = f"SELECT {picked} FROM {_PARQUET} WHERE {_pushed(columns, span)}"
-        for row in rows(connection, sql, _values(file, columns, span)):
+        sql = f"SELECT {picked} FROM {_PARQUET} WHERE {_pushed(columns, time_filter)}"
+        for row in rows(connection, sql, _values(file, columns, time_filter)):
             cells = [_aware(cell) if at in zoned else cell for at, cell in enumerate(row)]
             yield Entry(row[0], {name: cell for name, cell in zip(names, cells[1:], strict=True) if not _missing(cell)})
 
 
-def parquet_times(file: File, span: Span) -> Iterator[Entry]:
+def parquet_times(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
     """The same rows with nothing in them except the column that holds the time."""
     with connected(file) as connection:
-        columns = _columns(connection, file, span)
-        name = span.field if span.field in columns else span.field.split(".")[0]
+        columns = _columns(connection, file, time_filter)
+        name = time_filter.field if time_filter.field in columns else time_filter.field.split(".")[0]
         cell = _readable(name, columns[name]) if name in columns else "NULL"
-        sql = f"SELECT file_row_number + 1, {cell} FROM {_PARQUET} WHERE {_pushed(columns, span)}"
-        for number, value in rows(connection, sql, _values(file, columns, span)):
+        sql = f"SELECT file_row_number + 1, {cell} FROM {_PARQUET} WHERE {_pushed(columns, time_filter)}"
+        for number, value in rows(connection, sql, _values(file, columns, time_filter)):
             yield Entry(number, {} if _missing(value) else {name: value})
 
 
-def _columns(connection: Any, file: File, span: Span) -> dict[str, str]:
+def _columns(connection: Any, file: File, time_filter: TimeFilter) -> dict[str, str]:
     sql = "DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false)"
     described = connection.execute(sql, {"path": unglobbed(file.path)}).fetchall()
     columns = {row[0]: row[1] for row in described}
-    if span.asked and span.field not in columns and span.field.split(".")[0] not in columns:
-        raise _no_column(file, span, list(columns))
+    if time_filter.needs_time and time_filter.field not in columns and time_filter.field.split(".")[0] not in columns:
+        raise _no_column(file, time_filter, list(columns))
     return columns
 
 
@@ -163,11 +167,11 @@ def _missing(cell: object) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _pushed(columns: dict[str, str], span: Span) -> str:
+def _pushed(columns: dict[str, str], time_filter: TimeFilter) -> str:
     """The window as SQL over the column's own type, so that DuckDB can skip row groups; true where it cannot be."""
-    limits = bounds(span)
-    kind = columns.get(span.field, "")
-    cell = quoted(span.field)
+    limits = bounds(time_filter)
+    kind = columns.get(time_filter.field, "")
+    cell = quoted(time_filter.field)
     inside = {"low": f"{cell} >= $low", "high": f"{cell} < $high"}
     within = " AND ".join(inside[name] for name in limits)
     if not limits:
@@ -179,9 +183,9 @@ def _pushed(columns: dict[str, str], span: Span) -> str:
     return text_may_match(cell, limits) if kind == "VARCHAR" else "true"
 
 
-def _values(file: File, columns: dict[str, str], span: Span) -> dict[str, Any]:
-    kind = columns.get(span.field, "")
-    limits: dict[str, Any] = dict(bounds(span))
+def _values(file: File, columns: dict[str, str], time_filter: TimeFilter) -> dict[str, Any]:
+    kind = columns.get(time_filter.field, "")
+    limits: dict[str, Any] = dict(bounds(time_filter))
     if kind in _INTEGERS:
         limits = {name: math.floor(moment.timestamp()) for name, moment in limits.items()}
     elif kind == _WITH_ZONE or kind == "VARCHAR":

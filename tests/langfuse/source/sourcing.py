@@ -17,6 +17,7 @@ from shared.core.records import DatasetItem
 from shared.langfuse.http.connection import Runtime
 from shared.langfuse.source.trace_source import LangfuseSource
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
+from shared.monitoring.source_window import split_window_keys, window_params_model
 from tests.langfuse.clients import SharedTime
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
 from tests.langfuse.fake_server.server import FakeLangfuse
@@ -47,9 +48,11 @@ def source_of(
     if not {"window", "from_timestamp", "to_timestamp", "days_back", "minutes_back"} & given.keys():
         given.setdefault("hours_back", 1)
     keys = {"base_url": server.url, "public_key": SecretStr(PUBLIC_KEY), "secret_key": SecretStr(SECRET_KEY)}
-    return LangfuseSource(
-        LangfuseSourceParams(**{**keys, **given}), SourceContext(root, "langfuse:t", extract), runtime_of(server)
-    )
+    window, own = split_window_keys(given, LangfuseSourceParams.model_fields)
+    support = LangfuseSource.window_support
+    rule = window_params_model(support).model_validate(window).to_rule(support)
+    context = SourceContext(root, "langfuse:t", extract, rule)
+    return LangfuseSource(LangfuseSourceParams.model_validate({**keys, **own}), context, runtime_of(server))
 
 
 def runtime_of(server: FakeLangfuse) -> Runtime:

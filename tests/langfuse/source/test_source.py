@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from implementations.athena.extractors import chat, recommendation
 from shared.core.extraction import SkippedRecord, SourceNotice
 from shared.core.records import DatasetItem
-from shared.langfuse.source.trace_source_params import LangfuseSourceParams
+from shared.monitoring.sources import LangfuseDataSource
 from shared.wiring.run.job import run_until_done
 from tests.langfuse.fake_server.plan import Plan
 from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
@@ -328,7 +328,7 @@ KEYS = {"base_url": "http://127.0.0.1:1", "public_key": "pk", "secret_key": "sk-
 )
 def test_parameters_that_cannot_be_meant_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
-        LangfuseSourceParams(**{**KEYS, **given})
+        LangfuseDataSource(DatasetItem.from_dict, **{**KEYS, **given})
 
 
 def test_a_window_by_the_clock_reaches_back_to_the_last_run(server: FakeLangfuse, tmp_path: Path) -> None:

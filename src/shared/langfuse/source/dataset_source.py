@@ -34,6 +34,7 @@ class LangfuseDatasetSource:
     """Active items of one dataset, newest first."""
 
     Params = LangfuseDatasetParams
+    window_support = None
 
     def __init__(self, params: LangfuseDatasetParams, context: SourceContext, runtime: Runtime | None = None) -> None:
         self.key = context.key

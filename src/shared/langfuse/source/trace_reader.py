@@ -23,6 +23,7 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 from shared.core.clock import parse_time
+from shared.core.window import WindowRule
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 from shared.langfuse.source.read_spool import ReadProgress, Spool, TraceOutline, row_times
@@ -92,10 +93,11 @@ class WindowReader:
         params: LangfuseSourceParams,
         spool: Spool,
         now: datetime,
-        last: datetime | None = None,
+        rule: WindowRule,
     ) -> None:
         self._client, self._params, self._spool, self._now = client, params, spool, now
-        self.low, self.high = params.span(now, last)
+        self._rule, window = rule, rule.window_at(now)
+        self.low, self.high = window.start, now if window.end is None else min(window.end, now)
         self.quiet = (now - timedelta(minutes=params.quiet_minutes)).timestamp()
         self._floor = self.low
         self._expand = set(params.expand_metadata)
@@ -129,7 +131,7 @@ class WindowReader:
             What `read` raises.
         """
         subjects = iter(self._subjects())
-        size = min(_AT_ONCE, (self._params.limit or _AT_ONCE) + 1)
+        size = min(_AT_ONCE, (self._rule.limit or _AT_ONCE) + 1)
         while chunk := list(islice(subjects, size)):
             yield from self._client.wait(self._complete_all(chunk))
 
@@ -179,7 +181,7 @@ class WindowReader:
     async def _fill_spool(self, kind: str, query: ObservationQuery, name: Callable[[Row], str]) -> None:
         """Read every row of the window into the spool: what `name` calls it (nothing: it is left out)."""
         self._floor = self.low
-        enough = _LimitCheck(self._params.limit, self.quiet, self._params.quiet_minutes * 60)
+        enough = _LimitCheck(self._rule.limit, self.quiet, self._params.quiet_minutes * 60)
         for part in self._parts(kind):
             pages = self._pages(replace(query, since=part.low, until=part.high), part.resume)
             async with aclosing(pages):
@@ -202,7 +204,7 @@ class WindowReader:
             return [ReadProgress(self.low, self.low, self.high, None)]
         parts = [] if old.resume is None else [old]
         if old.high < self.high:
-            again = old.high - timedelta(minutes=self._params.look_back_minutes + self._params.quiet_minutes)
+            again = old.high - self._rule.look_back - timedelta(minutes=self._params.quiet_minutes)
             parts.append(ReadProgress(old.covered, max(again, old.covered or again), self.high, None))
         return parts
 

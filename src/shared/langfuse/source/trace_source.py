@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -20,6 +21,7 @@ from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
+from shared.core.window import WindowSupport
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
 from shared.langfuse.api.read_queries import EXPERIMENTS, Row
 from shared.langfuse.http.connection import LangfuseSettings, Runtime
@@ -53,25 +55,23 @@ class LangfuseSource:
     """Whole traces or sessions of a Langfuse project, newest first."""
 
     Params = LangfuseSourceParams
+    window_support = WindowSupport(required=True, look_back_minutes=60.0)
 
     def __init__(
-        self,
-        params: LangfuseSourceParams,
-        context: SourceContext,
-        runtime: Runtime | None = None,
-        last: datetime | None = None,
+        self, params: LangfuseSourceParams, context: SourceContext, runtime: Runtime | None = None
     ) -> None:
         self.key = context.key
         self._params = params
         self._context = context
+        self._window = context.window
         self.runtime = runtime or Runtime()
-        self._last = last
 
     def caught_up(self, last: datetime) -> LangfuseSource:
-        """The same source, whose window holds all that came since `last`, look-back included, for a window that goes by
-        the clock; at most `catch_up_days`.
+        """The same source, whose window holds all that came since `last`, look-back included, if it moves with the
+        clock; at most `catch_up_days`.
         """
-        return LangfuseSource(self._params, self._context, self.runtime, last)
+        window = self._window.with_last_read(last)
+        return LangfuseSource(self._params, replace(self._context, window=window), self.runtime)
 
     async def connect(self) -> str:
         """What the server is and how it is read; for `trueline check --connect`.
@@ -94,7 +94,7 @@ class LangfuseSource:
         client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._spool_key()}.reading")
         try:
-            reader = WindowReader(client, self._params, spool, now, self._last)
+            reader = WindowReader(client, self._params, spool, now, self._window)
             if not can_resume(spool, reader.low, reader.high):
                 spool.forget()
             yield from self._catch_up_notices(now)
@@ -130,26 +130,27 @@ class LangfuseSource:
                     record["id"], f"its name is {record.get('name')!r}, asked for is {self._params.trace_name!r}"
                 )
                 continue
-            if given == self._params.limit:
+            if given == self._window.limit:
                 left["limit"] += 1
                 break
             given += 1
             yield self._extract(record)
-        back, quiet = self._params.look_back_minutes, self._params.quiet_minutes
+        back, quiet = self._window.look_back / timedelta(minutes=1), self._params.quiet_minutes
         for why, text in _NOTES.items():
             if left[why]:
-                words = {"n": left[why], "items": self._params.items, "limit": self._params.limit}
+                words = {"n": left[why], "items": self._params.items, "limit": self._window.limit}
                 told = text.format(**words, quiet=quiet, back=back)
                 yield SourceNotice(told, cut=why == "limit", behind=behind if why == "long" else 0)
 
     def _catch_up_notices(self, now: datetime) -> Iterator[SourceNotice]:
         """What must be told of a window that begins earlier than it says, because runs were missed."""
-        usual, reached = self._params.span(now)[0], self._params.span(now, self._last)[0]
-        counts = self._params.by_clock and self._params.limit is None
-        if self._last is None or usual is None or reached is None or not counts:
+        last = self._window.last_read
+        usual, reached = self._window.with_last_read(None).window_at(now).start, self._window.window_at(now).start
+        counts = self._window.moves_with_clock and self._window.limit is None
+        if last is None or usual is None or reached is None or not counts:
             return
-        begun = iso(self._last)[:16]
-        if self._last < reached:
+        begun = iso(last)[:16]
+        if last < reached:
             lost = f"what came between then and {iso(reached)[:16]} is not read: raise `catch_up_days`, or read it once"
             yield SourceNotice(
                 f"the window was last read at {begun}, more than catch_up_days ago; {lost} by from_timestamp"
@@ -172,13 +173,12 @@ class LangfuseSource:
             return "not there"
         comes_again = self._extra_seconds(group, reader, now) <= 0
         if reader.latest_times(group.rows).end > reader.quiet:
-            return "not quiet" if comes_again or not self._params.by_clock else "long"
+            return "not quiet" if comes_again or not self._window.moves_with_clock else "long"
         return "lacking" if comes_again and lacks_rows(group.rows) else ""
 
     def _extra_seconds(self, group: RowGroup, reader: WindowReader, now: datetime) -> int:
         """So many seconds earlier than now the next window must begin to hold the group, look-back included."""
-        back = timedelta(minutes=self._params.look_back_minutes)
-        return ceil((now - back).timestamp() - reader.latest_times(group.rows).start)
+        return ceil((now - self._window.look_back).timestamp() - reader.latest_times(group.rows).start)
 
     def _extract(self, record: Row) -> DatasetItem | BrokenRecord | SkippedRecord:
         found = extract_item(self._context.extract, record, record["id"])
@@ -191,7 +191,8 @@ class LangfuseSource:
     def _spool_key(self) -> str:
         """The same for every read of the same rows by the same source: what is put aside belongs to it."""
         asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
-        return digest([self.key, asked, self._params.public_key.get_secret_value()])[:16]
+        window = repr(self._window.with_last_read(None))
+        return digest([self.key, asked, window, self._params.public_key.get_secret_value()])[:16]
 
 
 def _deferred_items(group: RowGroup, why: str) -> list[SkippedRecord]:

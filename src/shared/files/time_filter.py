@@ -1,4 +1,4 @@
-"""Which records of a file are asked for: a span of time, and the newest of it when there is a limit."""
+"""Which records of a file are read: those of a window of time, and the newest of them when there is a limit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from shared.core.clock import parse_time
+from shared.core.window import UNBOUNDED, Window
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 """The rank of a record without a time: older than all others."""
@@ -19,46 +20,36 @@ _SECONDS = re.compile(r"\d{9,11}(\.\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Times in [low, high), in UTC; None is open. `field` is where a record keeps its time (dots go into nesting).
+class TimeFilter:
+    """A window of time, and `field`, where a record keeps its time (dots go into nested objects).
 
     With `optional` a record may do without a time; else the bounds make one necessary.
     """
 
     field: str
-    low: datetime | None = None
-    high: datetime | None = None
+    window: Window = UNBOUNDED
     optional: bool = False
 
     @property
-    def bounded(self) -> bool:
-        """Whether there is anything to push down to the reader."""
-        return self.low is not None or self.high is not None
+    def needs_time(self) -> bool:
+        """Whether only a record with a time can be chosen."""
+        return self.window.is_bounded and not self.optional
 
-    @property
-    def asked(self) -> bool:
-        """Whether a record needs a time to be chosen at all."""
-        return self.bounded and not self.optional
-
-    def holds(self, moment: datetime) -> bool:
-        """Whether the moment lies in the span."""
-        return (self.low is None or self.low <= moment) and (self.high is None or moment < self.high)
-
-    def moment(self, record: Mapping[str, Any]) -> datetime | None:
+    def read_moment(self, record: Mapping[str, Any]) -> datetime | None:
         """The record's time in UTC, None where it has none.
 
         Raises:
             ValueError: when the field holds something that is not a time.
         """
-        value = value_at(record, self.field)
-        return None if value is None else to_moment(value)
+        value = read_field(record, self.field)
+        return None if value is None else parse_moment(value)
 
 
-def value_at(record: Mapping[str, Any], field: str) -> Any:
+def read_field(record: Mapping[str, Any], field: str) -> object:
     """The value of a field; a key with the whole name wins over a way into nested objects. None where it is missing."""
     if field in record or "." not in field:
         return record.get(field)
-    value: Any = record
+    value: object = record
     for step in field.split("."):
         if not isinstance(value, Mapping):
             return None
@@ -66,7 +57,7 @@ def value_at(record: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def to_moment(value: object) -> datetime:
+def parse_moment(value: object) -> datetime:
     """A moment in UTC from a datetime, a date, an ISO 8601 text, or Unix seconds as a number or a text.
 
     Raises:
@@ -78,11 +69,11 @@ def to_moment(value: object) -> datetime:
         return parse_time(value)
     except (ValueError, OverflowError, OSError) as error:
         if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
-            return to_moment(float(value))
-        raise ValueError(f"expected a time (ISO 8601 or Unix seconds), found {_short(value)}") from error
+            return parse_moment(float(value))
+        raise ValueError(f"expected a time (ISO 8601 or Unix seconds), found {_shorten(value)}") from error
 
 
-def _short(value: object) -> str:
+def _shorten(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -101,7 +92,7 @@ class Newest:
     ties: int
 
     @classmethod
-    def of(cls, moments: Iterable[datetime | None], limit: int) -> Newest:
+    def from_moments(cls, moments: Iterable[datetime | None], limit: int) -> Newest:
         """Decide from the times of all records of the window; memory grows with `limit` only."""
         kept: list[datetime] = []
         total = 0
@@ -116,8 +107,8 @@ class Newest:
         return cls(limit, total, cutoff, sum(rank == cutoff for rank in kept))
 
     @property
-    def left_out(self) -> int:
-        """How many records of the window the limit leaves out."""
+    def surplus(self) -> int:
+        """How many records of the window are over the limit."""
         return max(0, self.total - self.limit)
 
     @property

@@ -1,0 +1,111 @@
+"""One way to construct whatever a user may name: sources, sinks and label sources, ours and those of dotted paths.
+
+A part declares its parameters as a pydantic model in its attribute `Params`, or as the model that annotates its first
+parameter, and is called with the checked model; else its own signature is the model, and it is called by keyword. A
+part whose constructor takes one thing more, named `context` (for label sources `root`), is given that too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import cast, get_type_hints
+
+from pydantic import BaseModel
+
+from shared.core.best_effort import attempt
+from shared.core.errors import ConfigError
+from shared.core.registry import Registry
+from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.config.yaml_file import Where
+
+CONTEXT_NAMES = ("context", "root")
+
+
+def parameters_model(target: Callable[..., object], owner: str) -> type[BaseModel]:
+    """The model of a part's parameters.
+
+    Raises:
+        ConfigError: when its signature cannot be read, or its annotations cannot be given in YAML.
+    """
+    declared = _declared_model(target)
+    if declared is not None:
+        return declared
+    parameters = {name: each for name, each in _signature(target, owner).items() if name not in CONTEXT_NAMES}
+    return params_model(target, parameters, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedPart:
+    """Something to construct, with its checked parameters."""
+
+    target: Callable[..., object]
+    params: BaseModel
+
+    def construct(self, extra: object) -> object:
+        """The part; `extra` is given to a constructor that takes a `context` or a `root`."""
+        parameters = _signature(self.target, "")
+        named = {name: extra for name in parameters if name in CONTEXT_NAMES}
+        if _declared_model(self.target) is None:
+            own = {name: getattr(self.params, name) for name in type(self.params).model_fields}
+            return self.target(**own, **named)
+        required = [name for name, each in parameters.items() if each.default is each.empty and _is_positional(each)]
+        if not named and len(required) > 1:
+            return self.target(self.params, extra)  # the constructor has a name of its own for it
+        return self.target(self.params, **named)
+
+
+def check_part(
+    checker: Checker, target: Callable[..., object], given: Mapping[str, object], where: Where
+) -> CheckedPart | None:
+    """The part with the parameters given, or None after noting what is wrong with them."""
+    model = checker.guard(where, lambda: parameters_model(target, str(where[-1])))
+    params = None if model is None else checker.model(model, dict(given), where)
+    return None if params is None else CheckedPart(target, params)
+
+
+def construct_part(checker: Checker, part: CheckedPart, where: Where, extra: object) -> object | None:
+    """What the part's constructor returns, or None after noting what it raised."""
+    made = attempt(part.construct, extra)
+    if not isinstance(made, Exception):
+        return made
+    problems = made.problems if isinstance(made, ConfigError) else (f"{type(made).__name__}: {made}",)
+    for problem in problems:
+        checker.problem(where, f"cannot be constructed: {problem}")
+    return None
+
+
+def resolve_part(
+    checker: Checker, registry: Registry, block: Mapping[str, object], where: Where
+) -> Callable[..., object] | None:
+    """What the block's `type` names, something that can be called; None after noting why there is none."""
+    if "type" not in block:
+        return None  # the model of the common keys says so
+    target = checker.resolve(registry, block["type"], (*where, "type"))
+    if target is not None and not callable(target):
+        checker.problem((*where, "type"), f"{block['type']!r} cannot be called; expected a class or a function")
+        return None
+    return cast(Callable[..., object] | None, target)
+
+
+def _declared_model(target: Callable[..., object]) -> type[BaseModel] | None:
+    declared = getattr(target, "Params", None)
+    if declared is None:
+        first = next(iter(_signature(target, "")), "")
+        if first == "params":
+            function = target.__init__ if inspect.isclass(target) else target
+            hints = attempt(get_type_hints, function)
+            declared = None if isinstance(hints, Exception) else hints.get(first)
+    return declared if inspect.isclass(declared) and issubclass(declared, BaseModel) else None
+
+
+def _signature(target: Callable[..., object], owner: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{owner}: the parameters of {target!r} cannot be read: {error}") from error
+
+
+def _is_positional(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
