@@ -118,11 +118,9 @@ def window_params_model(support: WindowSupport) -> type[WindowParams]:
     return RequiredWindowParams if support.required else WindowParams
 
 
-def make_source_in_window(target: object, rule: WindowRule, make: Callable[[WindowRule], DataSource]) -> DataSource:
-    """The source that `make` builds for a rule, which is applied here unless the source's class does so itself."""
-    if hasattr(target, "window_support") or rule.is_everything:
-        return make(rule)
-    return SourceInWindow(make, rule)
+def applies_window(target: object) -> bool:
+    """Whether a source class reads its window itself, or has none."""
+    return hasattr(target, "window_support")
 
 
 class SourceInWindow:

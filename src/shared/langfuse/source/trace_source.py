@@ -57,9 +57,7 @@ class LangfuseSource:
     Params = LangfuseSourceParams
     window_support = WindowSupport(required=True, look_back_minutes=60.0)
 
-    def __init__(
-        self, params: LangfuseSourceParams, context: SourceContext, runtime: Runtime | None = None
-    ) -> None:
+    def __init__(self, params: LangfuseSourceParams, context: SourceContext, runtime: Runtime | None = None) -> None:
         self.key = context.key
         self._params = params
         self._context = context

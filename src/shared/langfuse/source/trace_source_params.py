@@ -15,6 +15,7 @@ FieldGroup = Literal["basic", "time", "io", "metadata", "model", "usage", "promp
 Minutes = Annotated[float, Field(ge=0, le=525_600, allow_inf_nan=False)]
 Names = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 
+
 class LangfuseSourceParams(Connection):
     """Parameters of the source `langfuse`, besides its window."""
 

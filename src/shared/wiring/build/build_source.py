@@ -13,7 +13,8 @@ from shared.core.registry import hint
 from shared.core.window import WindowRule
 from shared.monitoring.source_window import (
     WINDOW_KEYS,
-    make_source_in_window,
+    SourceInWindow,
+    applies_window,
     split_window_keys,
     window_params_model,
     window_support_of,
@@ -59,13 +60,16 @@ def build_source(
     if shared is None or extract is None or rule is None or part is None:
         return None
     context = SourceContext(root, f"{shared.type}:{shared.name}", extract, rule)
-    if construct_part(checker, part, _WHERE, context) is None:
+    source = construct_part(checker, part, _WHERE, context)
+    if source is None:
         return None
+    if applies_window(target) or rule.is_everything:
+        return BuiltSource(shared, cast(DataSource, source))
 
-    def make(each: WindowRule) -> DataSource:
+    def construct(each: WindowRule) -> DataSource:
         return cast(DataSource, part.construct(replace(context, window=each)))
 
-    return BuiltSource(shared, make_source_in_window(target, rule, make))
+    return BuiltSource(shared, SourceInWindow(construct, rule))
 
 
 def _for_rows(common: Mapping[str, object], parameters: Collection[str]) -> dict[str, object]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast, get_type_hints
+from typing import cast
 
 from pydantic import BaseModel
 
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry
-from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.config.checker import Checker, StrictModel, annotations_of, params_model
 from shared.wiring.config.yaml_file import Where
 
 CONTEXT_NAMES = ("context", "root")
@@ -90,13 +90,13 @@ def resolve_part(
 
 
 def _declared_model(target: Callable[..., object]) -> type[BaseModel] | None:
+    """The model that the part names itself; an empty one where `params` has no annotation."""
     declared = getattr(target, "Params", None)
-    if declared is None:
-        first = next(iter(_signature(target, "")), "")
-        if first == "params":
-            function = target.__init__ if inspect.isclass(target) else target
-            hints = attempt(get_type_hints, function)
-            declared = None if isinstance(hints, Exception) else hints.get(first)
+    first = next(iter(_signature(target, "").values()), None)
+    if declared is None and first is not None and first.name == "params":
+        declared = (
+            StrictModel if first.annotation is first.empty else annotations_of(target, {"params": first})["params"]
+        )
     return declared if inspect.isclass(declared) and issubclass(declared, BaseModel) else None
 
 

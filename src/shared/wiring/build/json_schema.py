@@ -4,7 +4,6 @@ in its place. `trueline schema` writes it to `configs/trueline.schema.json`."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from inspect import signature
 from typing import Any
 
 from pydantic import BaseModel
@@ -12,11 +11,13 @@ from pydantic import BaseModel
 from shared.core.registry import Registry
 from shared.files.file_sink import FileSink
 from shared.llm.budget.prices import Price
+from shared.monitoring.source_window import window_params_model, window_support_of
 from shared.scoring.metric import BoundMetric, spec_of, user_parameters
 from shared.telemetry.otlp_sink import OpenTelemetrySink
 from shared.wiring.build.build_context import with_required
 from shared.wiring.build.build_embeddings import EmbeddingCommon
 from shared.wiring.build.build_models import ModelCommon
+from shared.wiring.build.construct_part import parameters_model
 from shared.wiring.build.sink_langfuse import LangfusePublishing
 from shared.wiring.config.checker import GivenByName, params_model
 from shared.wiring.config.labels_config import LabelsCommon
@@ -80,14 +81,21 @@ def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default
     branches = []
     for entry in registry.entries():
         target = registry.resolve(entry.name)
-        inner = _model_schema(params_model(target, dict(signature(target).parameters), entry.name))
-        branch = _branch(inner, {**common, key: {"const": entry.name}}, key, target.__doc__)
+        inner = _model_schema(parameters_model(target, entry.name))
+        shared = {**common, **(_window_keys(target) if registry.kind == "source" else {}), key: {"const": entry.name}}
+        branch = _branch(inner, shared, key, target.__doc__)
         if entry.name == default:
             branch["required"].remove(key)
         branches.append(branch)
     names = [entry.name for entry in registry.entries()]
     path = {"type": "object", "required": [key], "properties": {key: _path(names)}}
     return {"oneOf": [*branches, path]}
+
+
+def _window_keys(source: object) -> dict[str, Schema]:
+    support = window_support_of(source)
+    found: dict[str, Schema] = {} if support is None else _model_schema(window_params_model(support))["properties"]
+    return found
 
 
 def _metrics(registry: Registry) -> Schema:

@@ -219,7 +219,7 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
     if inspect.isclass(target) and issubclass(target, BaseModel):
         return target
     try:
-        hints = _annotations(target, parameters)
+        hints = annotations_of(target, parameters)
         fields: dict[str, Any] = {
             name: (_by_name(hints.get(name, Any)), ... if each.default is inspect.Parameter.empty else each.default)
             for name, each in parameters.items()
@@ -244,7 +244,7 @@ def _by_name(hint: Any) -> Any:
     return hint
 
 
-def _annotations(target: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+def annotations_of(target: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The annotations of these parameters alone: others may name what only a type checker imports."""
     namespace = vars(sys.modules.get(target.__module__, types))
     texts = {name: each.annotation for name, each in parameters.items() if isinstance(each.annotation, str)}
