@@ -27,7 +27,7 @@ from typing import IO, Any, Self
 ROOT = Path(__file__).resolve().parents[2]
 STACKS, SAID = "stacks-{}.txt", "said-{}.txt"
 _MODULES = (
-    "shared.wiring.commands.commands",
+    "shared.wiring.commands.run_command",
     "shared.wiring.run.session",
     "shared.wiring.build.redacting_sinks",
     "shared.files.file_source",

@@ -8,7 +8,7 @@ from tests.house.houseplan import SRC, python_files, short, tree
 
 RUNNER = "src/shared/scoring/runner.py"
 BEST_EFFORT = "src/shared/core/best_effort.py"
-JOB = {"src/shared/wiring/run/job.py"}
+JOB = {"src/shared/wiring/run/exit_codes.py"}
 BLIND = {"Exception", "BaseException"}
 
 

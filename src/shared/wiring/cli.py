@@ -18,12 +18,12 @@ COMMANDS = {
     "list": "show known sources, strategies, metrics, stores and configurations",
     "schema": "write the JSON Schema that editors check configurations with",
     "report": "write the HTML report of a past run again",
-    "judge-report": "say how far each judge can be trusted, by people's labels and the anchor set",
+    "judge-report": "show how far each judge can be trusted, by human labels and the anchor set",
     "runs": "list past runs, or show all that is stored of one",
     "compare": "compare two runs, item by item where both scored the same",
-    "explain": "tell the whole story of one item: why it has, or has not, its scores",
-    "publish": "bring what is left of past runs to the sinks, without reading or scoring",
-    "tables": "make, or check, the tables that push_to_db writes",
+    "explain": "show the history of one item: why it has its scores, or has none",
+    "publish": "deliver pending scores of past runs to the sinks, without reading or scoring",
+    "tables": "create, check or upgrade the tables that push_to_db writes",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -38,26 +38,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser().print_help()
         return 2
     try:
-        # Late: the parts behind a command are imported when it is used, so that --help answers at once.
-        command: Callable[[argparse.Namespace], int] = load(
-            f"shared.wiring.commands.commands:{options.command.replace('-', '_')}"
+        # Late: the parts behind a command are imported when it is used, so that --help is fast.
+        name = options.command.replace("-", "_")
+        command: Callable[[argparse.Namespace], int] = load(f"shared.wiring.commands.{name}_command:main")
+        to_exit_code: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load(
+            "shared.wiring.run.exit_codes:run_to_exit_code"
         )
-        guarded: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load(
-            "shared.wiring.run.job:run_to_exit_code"
-        )
-        voice = load("shared.wiring.build.redacting_sinks:OutputRedactor")()
+        redactor = load("shared.wiring.build.redacting_sinks:OutputRedactor")()
     except KeyboardInterrupt:
         return 130
-    with voice:
-        options.voice = voice
-        return guarded(lambda: command(options), bool(getattr(options, "debug", False)), voice.clean)
+    with redactor:
+        options.output_redactor = redactor
+        return to_exit_code(lambda: command(options), bool(getattr(options, "debug", False)), redactor.clean)
 
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     top = argparse.ArgumentParser(
         prog="trueline",
-        description="Watches an LLM application: scores a sample of its traces and says how sure it is of the numbers.",
+        description="Monitors LLM applications: samples new traces, scores them, and reports every result with a 95 %% "
+        "confidence interval.",
         epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 too many failures, "
         "4 over budget, 130 interrupted.",
     )
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     _run_options(parts["run"])
     parts["check"].add_argument("--json", action="store_true", help="print JSON")
     parts["check"].add_argument(
-        "--connect", action="store_true", help="ask the state, models, and servers of source and sinks"
+        "--connect", action="store_true", help="also check that the state, models, source and sinks answer"
     )
     parts["list"].add_argument(
         "kind",
@@ -100,11 +100,11 @@ def parser() -> argparse.ArgumentParser:
 
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
-        "--dry-run", action="store_true", help="the real pipeline, with nothing stored, marked or published"
+        "--dry-run", action="store_true", help="the real pipeline; nothing is stored, published or marked as processed"
     )
-    run.add_argument("--no-dedup", action="store_true", help="score the whole window anew, leaving no mark")
+    run.add_argument("--no-dedup", action="store_true", help="score the whole window again; mark nothing as processed")
     run.add_argument(
-        "--first-run", action="store_true", help="begin without a memory of earlier runs, where it must exist"
+        "--first-run", action="store_true", help="start without the state of earlier runs, where it is required"
     )
     run.add_argument("--limit", type=_positive, metavar="N", help="read at most N records (the source's limit)")
     run.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -123,13 +123,13 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
 
 
 def _publish_options(part: argparse.ArgumentParser) -> None:
-    part.add_argument("--pending", action="store_true", help="send and verify what waits")
-    part.add_argument("--failed", action="store_true", help="the same, and try failed messages again")
-    part.add_argument("--list", action="store_true", help="only show what waits or has failed")
+    part.add_argument("--pending", action="store_true", help="deliver pending scores and verify them")
+    part.add_argument("--failed", action="store_true", help="the same, and retry failed deliveries")
+    part.add_argument("--list", action="store_true", help="only list pending and failed deliveries")
 
 
 def _tables_options(tables: argparse.ArgumentParser) -> None:
-    tables.add_argument("action", choices=("check", "create"), help="create also brings older tables to this layout")
+    tables.add_argument("action", choices=("check", "create"), help="create also upgrades tables of an older layout")
     tables.add_argument("config", nargs="?", help="a YAML file, or a name from configs/, with its own database")
     tables.add_argument("--url", metavar="URL", help="the database (default: the config's, else $DATABASE_URL)")
     tables.add_argument("--json", action="store_true", help="print JSON")
@@ -142,5 +142,5 @@ def _positive(text: str) -> int:
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number >= 1, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected an integer >= 1, found {text!r}")
     return number

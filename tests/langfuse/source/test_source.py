@@ -15,7 +15,7 @@ from implementations.athena.extractors import chat, recommendation
 from shared.core.extraction import SkippedRecord, SourceNotice
 from shared.core.records import DatasetItem
 from shared.monitoring.sources import LangfuseDataSource
-from shared.wiring.run.job import run_until_done
+from shared.wiring.run.interruption import run_until_done
 from tests.langfuse.fake_server.plan import Plan
 from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.traffic import trace, traces

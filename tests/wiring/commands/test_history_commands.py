@@ -178,7 +178,7 @@ def test_an_item_whose_state_was_lost_is_known_by_its_mark(project: Project) -> 
     new = json.dumps({"id": "i1 of today", "actual_output": "a", "expected_output": "a"})
     project.write("items.jsonl", (project.folder / "items.jsonl").read_text() + new + "\n")
     told(project, "m.yaml")  # whose id begins like the lost one's is another item
-    assert "not in the state any more" in " ".join(told(project, "explain", "m.yaml", "i1").split())
+    assert "no longer in the state" in " ".join(told(project, "explain", "m.yaml", "i1").split())
 
 
 def test_an_item_that_was_forgotten_is_not_known(project: Project) -> None:

@@ -58,7 +58,7 @@ def test_a_required_sink_that_is_down_fails_the_run_and_is_drained_later(project
     mend(project)
     (project.folder / "items.jsonl").unlink()
     drained = told(project, 0, "publish", "m.yaml", "--pending")
-    assert "8 item(s) marked" in drained and "1 verified" in drained
+    assert "8 item(s) processed" in drained and "1 verified" in drained
     assert rows(project) == sorted([f"i{n}" for n in range(8)] * 2)
     assert "file:out: verified, 3 tries" in told(project, 0, "explain", "m.yaml", "i1")
     assert "nothing new" in told(project, 0, "publish", "m.yaml", "--pending")
@@ -100,7 +100,7 @@ def test_reports_show_what_became_of_scores(project: Project) -> None:
 
 def test_publish_says_what_it_needs(project: Project) -> None:
     """An option, a state, and a sink."""
-    assert "say what" in told(project, 2, "publish", "m.yaml")
+    assert "--pending (deliver pending scores)" in told(project, 2, "publish", "m.yaml")
     assert "names no sink" in told(project, 2, "publish", "m.yaml", "--pending")
     configured(project)
     assert "run the monitor first" in told(project, 2, "publish", "m.yaml", "--pending")

@@ -1,7 +1,8 @@
-"""`trueline explain`: the whole story of one item, or why there is none."""
+"""`trueline explain`: the history of one item, or why there is none."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,17 +17,18 @@ from shared.report.terminal.item_history_text import StoryOptions, left_out_text
 from shared.report.text.formatting import line
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
+from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.report_page import redact_for_display
-from shared.wiring.commands.stored_state import print_json, print_text, stored_state
+from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text
 
 _PAST = 100
 """Runs whose streams and broken records are searched."""
 
-_LOST = "Marked as scored, but its decision and its scores are not in the state any more."
+_LOST = "Processed before, but its decision and its scores are no longer in the state."
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _FoundItem:
     """What is stored of an item, by the id that it was found by; where nothing is, `words` say what else is known, and
     `known` whether it is one of the monitor's.
     """
@@ -38,87 +40,85 @@ class _Found:
     known: bool = True
 
 
-def print_story(built: BuiltMonitor, item_id: str, in_json: bool) -> int:
+def main(options: Namespace) -> int:
     """Print what is stored of an item, given by its id or the only beginning of one, in the monitor's stream and in
-    those of its runs without memory; 1 when it is not known.
-
-    Raises:
-        UsageError: when there is no state yet.
+    those of its runs without deduplication; 1 when it is not known.
     """
-    with stored_state(built) as opened:
-        runs = opened.reader.runs(built.plan.name, _PAST)
-        found = _look(built, opened, runs, item_id)
+    built = open_monitor(options)
+    with open_stored_state(built.state) as stores:
+        runs = stores.reader.runs(built.plan.name, _PAST)
+        found = _find_item(built, stores, runs, options.item)
     stories, passed = found.stories, found.passed
     if built.redactor is not None:
-        stories = [_redacted(story, built.redactor) for story in stories]
-        passed = [each._replace(item_id=_name(built, found.item_id), detail="") for each in passed]
-    told_by = [(story, _options(built, runs, story)) for story in stories]
-    name = _name(built, found.item_id)
-    if in_json:
+        stories = [_redact_story(story, built.redactor) for story in stories]
+        passed = [each._replace(item_id=_item_name(built, found.item_id), detail="") for each in passed]
+    histories = [(story, _story_options(built, runs, story)) for story in stories]
+    name = _item_name(built, found.item_id)
+    if options.json:
         print_json(
-            {"item_id": name, "stories": [_values(*each) for each in told_by]}
+            {"item_id": name, "stories": [_story_json(*each) for each in histories]}
             | {"notes": found.words, "passed_over": [each._asdict() for each in passed]}
         )
     elif found.words:
         print_text("\n".join(wrapped(f"{line(name, 200)}: {' '.join(found.words)}")) + "\n")
     else:
         print_text(
-            "\n".join([*(story_text(*each) for each in told_by), *([left_out_text(name, passed)] * bool(passed))])
+            "\n".join([*(story_text(*each) for each in histories), *([left_out_text(name, passed)] * bool(passed))])
         )
     return 0 if found.known else 1
 
 
-def _look(built: BuiltMonitor, opened: OpenStores, runs: Sequence[RunReport], item_id: str) -> _Found:
-    streams = _streams(built, runs)
-    found = _stored(opened.reader, streams, item_id)
+def _find_item(built: BuiltMonitor, stores: OpenStores, runs: Sequence[RunReport], item_id: str) -> _FoundItem:
+    streams = _monitor_streams(built, runs)
+    found = _read_stories(stores.reader, streams, item_id)
     if found.stories or left_out_text(item_id, found.passed):  # that it once came twice does not say what became of it
         return found
-    if not built.plan.one_off and not opened.scored.unseen(built.plan.stream, [item_id]):
-        return _Found(item_id, (), (), [_LOST])
-    near = _near(opened.reader, streams, item_id)
+    if not built.plan.one_off and not stores.scored.unseen(built.plan.stream, [item_id]):
+        return _FoundItem(item_id, (), (), [_LOST])
+    near = _similar_ids(stores.reader, streams, item_id)
     begun = [each for each in near if each.startswith(item_id)]
     if len(begun) == 1:
-        return _stored(opened.reader, streams, begun[0])
-    return _Found(item_id, (), (), _unknown(built, runs, item_id, near), known=False)
+        return _read_stories(stores.reader, streams, begun[0])
+    return _FoundItem(item_id, (), (), _explain_unknown(built, runs, item_id, near), known=False)
 
 
-def _stored(reader: RunReader, streams: Sequence[Stream], item_id: str) -> _Found:
+def _read_stories(reader: RunReader, streams: Sequence[Stream], item_id: str) -> _FoundItem:
     stories = [story for stream in streams for story in reader.story(stream, item_id)]
     passed = [] if stories else [each for stream in streams for each in reader.passed_over(stream, item_id)]
-    return _Found(item_id, stories, passed)
+    return _FoundItem(item_id, stories, passed)
 
 
-def _name(built: BuiltMonitor, item_id: str) -> str:
+def _item_name(built: BuiltMonitor, item_id: str) -> str:
     return item_id if built.redactor is None else built.redactor.name(item_id)
 
 
-def _streams(built: BuiltMonitor, runs: Sequence[RunReport]) -> list[Stream]:
-    """The monitor's own stream first, then those of runs without memory, newest first."""
+def _monitor_streams(built: BuiltMonitor, runs: Sequence[RunReport]) -> list[Stream]:
+    """The monitor's own stream first, then those of runs without deduplication, newest first."""
     own = [] if built.plan.one_off else [built.plan.stream]
     source = built.plan.stream.source_key
     return list(dict.fromkeys((*own, *(run.stream for run in runs if run.stream.source_key == source))))
 
 
-def _unknown(built: BuiltMonitor, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
-    """What may be said of an item without a decision."""
-    begun = [_name(built, each) for each in near if each.startswith(item_id)]
+def _explain_unknown(built: BuiltMonitor, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
+    """Why an item may have no history."""
+    begun = [_item_name(built, each) for each in near if each.startswith(item_id)]
     if begun:
         return [f"The beginning of several ids, such as {', '.join(map(repr, begun[:3]))}; give more of it."]
     words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
-    broken = [each for run in runs for each in redact_for_display(built, run).broken if item_id in each]
+    broken = [each for run in runs for each in redact_for_display(run, built.redactor).broken if item_id in each]
     if broken:
         words.append(f"A broken record names it: {line(broken[0], 300)}.")
     close = nearest_name(item_id, near)
     if close:
-        words.append(f"Did you mean {_name(built, close)!r}?")
+        words.append(f"Did you mean {_item_name(built, close)!r}?")
     return words
 
 
-def _near(reader: RunReader, streams: Sequence[Stream], item_id: str) -> list[str]:
+def _similar_ids(reader: RunReader, streams: Sequence[Stream], item_id: str) -> list[str]:
     return list(dict.fromkeys(each for stream in streams[:5] for each in reader.ids_near(stream, item_id)))
 
 
-def _options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:
+def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:
     newest = next((run for run in runs if run.stream == story.stream), None)
     digests = {metric.label: metric.ref.digest for metric in built.metrics}
     return StoryOptions(
@@ -130,8 +130,8 @@ def _options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -
     )
 
 
-def _redacted(story: ItemStory, redactor: Redactor) -> ItemStory:
-    """The story as it may be shown."""
+def _redact_story(story: ItemStory, redactor: Redactor) -> ItemStory:
+    """The history as it may be shown."""
     name = redactor.name(story.decision.item_id)
     return story._replace(
         decision=replace(story.decision, item_id=name, stratum=redactor.redact(story.decision.stratum)),
@@ -142,8 +142,8 @@ def _redacted(story: ItemStory, redactor: Redactor) -> ItemStory:
     )
 
 
-def _values(story: ItemStory, options: StoryOptions) -> dict[str, object]:
-    """The story as values; of the item what it is found by, not its texts."""
+def _story_json(story: ItemStory, options: StoryOptions) -> dict[str, object]:
+    """The history as values; of the item its trace and time, not its texts."""
     item = story.item
     scores = story.scores
     if not options.show_text:

@@ -10,6 +10,7 @@ from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
+from shared.privacy.redaction import Redactor
 from shared.report.records.judge_records import Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
 
@@ -24,7 +25,7 @@ class StoredRun:
 
 
 def try_write_page(built: BuiltMonitor, stored: StoredRun) -> tuple[Path | None, RunReport]:
-    """Write the HTML report; a page that cannot be written is said and fails nothing, for the scores are stored."""
+    """Write the HTML report. A page that cannot be written is a note of the report: the scores are stored."""
     report = stored.report
     if built.config.values.report.path is None:
         return None, report
@@ -55,18 +56,18 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
         )
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.config.environment.root / name.replace("{run_id}", report.run_id)
-    data = collect(stored.reader, redact_for_display(built, report), built.config.document.text, options)
+    data = collect(stored.reader, redact_for_display(report, built.redactor), built.config.document.text, options)
     write_report(data, path, stored.judges)
     return path
 
 
-def redact_for_display(built: BuiltMonitor, report: RunReport) -> RunReport:
+def redact_for_display(report: RunReport, redactor: Redactor | None) -> RunReport:
     """The report as it may be shown."""
-    return report if built.redactor is None else redact_report(report, built.redactor)
+    return report if redactor is None else redact_report(report, redactor)
 
 
 def find_newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:
-    """The run of that id, or the monitor's newest with scores; runs without memory have streams of their own."""
+    """The run of that id, or the monitor's newest with scores; runs without deduplication have streams of their own."""
     if run_id is not None:
         found = reader.run(run_id)
         if found is None:

@@ -15,31 +15,39 @@ from shared.core.errors import UsageError
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
 from shared.report.terminal.run_summary import writable
-from shared.wiring.build.build_monitor import BuiltMonitor
-from shared.wiring.build.build_stores import OpenStores
+from shared.wiring.build.build_stores import OpenStores, StateLocation
 
 PAST = 1000
 """Runs looked at to complete the beginning of an id."""
 
 
+def require_state(state: StateLocation) -> None:
+    """Check that a monitor has run.
+
+    Raises:
+        UsageError: when there is no state yet.
+    """
+    if not state.exists():
+        raise UsageError(f"{state}: there is no state yet; run the monitor first")
+
+
 @contextmanager
-def stored_state(built: BuiltMonitor) -> Iterator[OpenStores]:
+def open_stored_state(state: StateLocation) -> Iterator[OpenStores]:
     """The stores of a monitor that has run, closed afterwards.
 
     Raises:
         UsageError: when there is no state yet. StoreError: when it cannot be opened.
     """
-    if not built.state.exists():
-        raise UsageError(f"{built.state}: there is no state yet; run the monitor first")
-    opened = built.state.open_to_read()
+    require_state(state)
+    stores = state.open_to_read()
     try:
-        yield opened
+        yield stores
     finally:
-        opened.close()
+        stores.close()
 
 
-def find_run(built: BuiltMonitor, reader: RunReader, given: str) -> RunReport:
-    """The run of that id, or the only one of this monitor whose id begins so.
+def find_run(reader: RunReader, monitor: str, given: str) -> RunReport:
+    """The run of that id, or the only one of the monitor whose id begins so.
 
     Raises:
         UsageError: when there is none, or several.
@@ -47,7 +55,7 @@ def find_run(built: BuiltMonitor, reader: RunReader, given: str) -> RunReport:
     found = reader.run(given)
     if found is not None:
         return found
-    mine = reader.runs(built.plan.name, limit=PAST)
+    mine = reader.runs(monitor, limit=PAST)
     close = [run for run in mine if given and run.run_id.startswith(given)]
     if len(close) == 1:
         return close[0]
@@ -57,7 +65,7 @@ def find_run(built: BuiltMonitor, reader: RunReader, given: str) -> RunReport:
     raise UsageError(f"run {given!r} is not known. The newest of this monitor: {names}")
 
 
-def json_values(value: Any) -> Any:
+def json_values(value: object) -> Any:
     """As JSON can hold it: every record with the names of its parts, NaN and infinity as null."""
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return {key: json_values(inner) for key, inner in value._asdict().items()}
@@ -70,7 +78,7 @@ def json_values(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else to_plain(value)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print it as JSON."""
     print(json.dumps(json_values(value), ensure_ascii=False, indent=2))
 

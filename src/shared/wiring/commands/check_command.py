@@ -1,0 +1,75 @@
+"""`trueline check`: validate a configuration, explain what it would do, and with `--connect` ask its servers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+
+from shared.core.best_effort import attempt_async
+from shared.core.errors import StoreError
+from shared.core.state.outbox import MessageSink
+from shared.database.engine.database import state_at
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.build_stores import StateLocation
+from shared.wiring.build.redacting_sinks import RedactingMessages, RedactingSink
+from shared.wiring.build.sink_langfuse import Connecting
+from shared.wiring.commands.check_text import check_json, check_text
+from shared.wiring.commands.open_monitor import open_monitor
+from shared.wiring.run.interruption import run_until_done
+from shared.wiring.run.progress_bar import metrics_print_to_stderr
+from shared.wiring.run.session import forecast_lines
+
+
+def main(options: Namespace) -> int:
+    """Validate a configuration and explain what it would do; 1 when something it connects to does not answer."""
+    built = open_monitor(options)
+    with metrics_print_to_stderr():
+        costs = run_until_done(forecast_lines(built))
+    if options.json:
+        print(json.dumps(check_json(built, costs), ensure_ascii=False, indent=2))
+    else:
+        print(check_text(built, costs))
+    return 0 if not options.connect or _check_connections(built) else 1
+
+
+def _check_connections(built: BuiltMonitor) -> bool:
+    """Print how state, models, source and sinks answer; whether all of them do."""
+    state = _check_state(built.state)
+    found = built.models.models.connections()
+    for alias, wrong in found.items():
+        print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
+    servers = run_until_done(_check_servers(built))
+    return state and not any(found.values()) and servers
+
+
+def _check_state(state: StateLocation) -> bool:
+    """Print the version of the state database; whether it can be used."""
+    try:
+        found = state_at(state.address)
+    except StoreError as error:
+        print(f"state: {error}", file=sys.stderr)
+        return False
+    print(f"state {state}: {found}")
+    return True
+
+
+async def _check_servers(built: BuiltMonitor) -> bool:
+    """Ask the source and every sink that can be asked; whether all of them answer."""
+    source = built.plan.source
+    answers = not isinstance(source, Connecting) or await _check_server(f"source {source.key!r}", source)
+    for outlet in built.sinks:
+        sink = outlet.sink.inner if isinstance(outlet.sink, (RedactingMessages, RedactingSink)) else outlet.sink
+        if isinstance(sink, Connecting):
+            answers = await _check_server(f"sink {outlet.sink.name!r}", sink) and answers
+        if isinstance(sink, MessageSink):
+            await sink.aclose()
+    return answers
+
+
+async def _check_server(which: str, server: Connecting) -> bool:
+    """Print what a server can do; whether it answers."""
+    found = await attempt_async(server.connect())
+    wrong = isinstance(found, Exception)
+    print(f"{which}: {found}", file=sys.stderr if wrong else sys.stdout)
+    return not wrong

@@ -1,0 +1,24 @@
+"""`trueline report`: the HTML report of a past run, written again."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from shared.core.clock import iso
+from shared.wiring.commands.open_monitor import open_monitor
+from shared.wiring.commands.report_page import StoredRun, find_newest_run, write_page
+from shared.wiring.commands.stored_state import open_stored_state
+from shared.wiring.config.find_config import display_path
+from shared.wiring.run.judge_drift import try_judge_views
+
+
+def main(options: Namespace) -> int:
+    """Write the HTML report of a past run again."""
+    built = open_monitor(options)
+    with open_stored_state(built.state) as stores:
+        run = find_newest_run(stores.reader, built.plan, options.run)
+        stored = StoredRun(stores.reader, run, try_judge_views(built, stores.reader, stores.anchors, run.stream))
+        path = write_page(built, stored, None if options.out is None else Path(options.out))
+    print(f"report of run {run.run_id} ({iso(run.started_at)[:19]}Z): {display_path(path)}")
+    return 0

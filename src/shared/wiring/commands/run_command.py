@@ -1,0 +1,48 @@
+"""`trueline run`: run a monitor once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from dataclasses import replace
+
+from shared.report.terminal.run_summary import as_json, show
+from shared.report.text.formatting import line
+from shared.report.text.result_words import STATUS
+from shared.wiring.build.build_monitor import RunOptions
+from shared.wiring.commands.open_monitor import open_monitor
+from shared.wiring.commands.report_page import StoredRun, redact_for_display, try_write_page
+from shared.wiring.config.find_config import display_path
+from shared.wiring.run.exit_codes import EXIT_CODES
+from shared.wiring.run.interruption import run_until_done
+from shared.wiring.run.judge_drift import try_judge_views
+from shared.wiring.run.progress_bar import choose_progress_display, metrics_print_to_stderr
+from shared.wiring.run.session import run_once
+
+
+def main(options: Namespace) -> int:
+    """Run a monitor once, write its HTML report and print the summary."""
+    run_options = RunOptions(
+        tuple(options.overrides), options.limit, not options.no_dedup, options.dry_run, options.first_run
+    )
+    built = open_monitor(options, run_options)
+    quiet = options.quiet or not built.config.values.evaluation.show_progress
+    with metrics_print_to_stderr(), choose_progress_display(quiet) as progress:
+        result = run_until_done(run_once(built, progress))
+    report = redact_for_display(result.report, built.redactor)
+    stored, page = StoredRun(result.reader, report), None
+    if not options.dry_run and (report.counts.scored or report.counts.failed_items):
+        stored = replace(stored, judges=try_judge_views(built, result.reader, result.anchors, report.stream))
+        page, report = try_write_page(built, stored)
+    places = {} if page is None else {"report": display_path(page)}
+    if not options.dry_run:
+        places["state"] = str(built.state)
+    if options.json:
+        print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
+    elif not options.quiet:
+        show(report, sys.stdout, places, judges=stored.judges)
+    elif report.status in EXIT_CODES:  # the first note says why
+        why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
+        print(f"trueline: {why}", file=sys.stderr)
+    return EXIT_CODES.get(report.status, 0)
