@@ -26,7 +26,7 @@ async def ask(url: str, path: str, count: int, size: int) -> int:
     from shared.database.engine.database import open_database
     from shared.database.stores.sql_batches import SqlBatches
     from shared.llm.batch.batch_adapter import BatchAdapter
-    from shared.llm.http.server_settings import BatchSettings, OpenAISettings
+    from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 
     settings = OpenAISettings(base_url=url, model="small", logprobs=False)
     adapter = BatchAdapter(settings, BatchSettings(gather=100_000.0), SqlBatches(open_database(path)))

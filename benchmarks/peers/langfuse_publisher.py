@@ -36,8 +36,8 @@ def trueline(url: str, count: int, limit: int) -> Work:
     from shared.database.engine.database import open_database
     from shared.database.runs.run_store import SqlRunStore
     from shared.database.runs.sql_scored_items import SqlScoredItems
+    from shared.langfuse.api.connection import LangfuseSettings
     from shared.langfuse.api.langfuse_client import LangfuseClient
-    from shared.langfuse.http.connection import LangfuseSettings
     from shared.langfuse.sink.score_sink import LangfuseSink
     from shared.monitoring.plan import MonitorPlan, Ports
     from shared.monitoring.publisher import Publisher

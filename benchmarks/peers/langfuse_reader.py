@@ -47,9 +47,9 @@ def trueline(url: str) -> Callable[[], int]:
     """Our client."""
     from pydantic import SecretStr
 
+    from shared.langfuse.api.connection import LangfuseSettings
     from shared.langfuse.api.langfuse_client import LangfuseClient
     from shared.langfuse.api.read_queries import ObservationQuery
-    from shared.langfuse.http.connection import LangfuseSettings
 
     settings = LangfuseSettings(base_url=url, public_key=SecretStr(KEYS[0]), secret_key=SecretStr(KEYS[1]))
     client = LangfuseClient(settings)

@@ -48,7 +48,7 @@ def httpx_apart(url: str, at_once: int) -> Call:
 def trueline_client(url: str, at_once: int) -> Call:
     """The adapter as a run uses it."""
     adapters = importlib.import_module("shared.llm.adapters.openai_compatible")
-    settings = importlib.import_module("shared.llm.http.server_settings")
+    settings = importlib.import_module("shared.llm.openai.server_settings")
     asked = settings.OpenAISettings(base_url=url, model="small", max_concurrent=at_once)
     adapter = adapters.OpenAICompatibleAdapter(asked)
     return lambda: adapter.complete(MESSAGES, 20, temperature=0)

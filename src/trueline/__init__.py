@@ -57,11 +57,11 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.database.neon import AsyncNeonConnection as AsyncNeonConnection
     from shared.database.neon import NeonConnection as NeonConnection
     from shared.database.stores.sql_batches import SqlBatches as SqlBatches
+    from shared.langfuse.api.connection import LangfuseSettings as LangfuseSettings
     from shared.langfuse.api.langfuse_client import LangfuseClient as LangfuseClient
     from shared.langfuse.api.langfuse_score import LangfuseScore as LangfuseScore
     from shared.langfuse.api.langfuse_score import score_id as score_id
     from shared.langfuse.api.read_queries import ObservationQuery as ObservationQuery
-    from shared.langfuse.http.connection import LangfuseSettings as LangfuseSettings
     from shared.langfuse.prompt import LangfusePromptManager as PromptManager
     from shared.langfuse.prompt import NewPrompt as NewPrompt
     from shared.langfuse.prompt import PromptSettings as PromptSettings
@@ -69,9 +69,9 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter as OpenAICompatibleAdapter
     from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder as OpenAICompatibleEmbedder
     from shared.llm.batch.batch_adapter import BatchAdapter as BatchAdapter
-    from shared.llm.http.server_settings import BatchSettings as BatchSettings
-    from shared.llm.http.server_settings import EmbeddingSettings as EmbeddingSettings
-    from shared.llm.http.server_settings import OpenAISettings as OpenAISettings
+    from shared.llm.openai.server_settings import BatchSettings as BatchSettings
+    from shared.llm.openai.server_settings import EmbeddingSettings as EmbeddingSettings
+    from shared.llm.openai.server_settings import OpenAISettings as OpenAISettings
     from shared.monitoring.monitor import OnlineMonitor as OnlineMonitor
     from shared.monitoring.monitor_result import MonitorResult as MonitorResult
     from shared.monitoring.sources import FileDataSource as FileDataSource
@@ -92,7 +92,7 @@ _TARGETS = {
     "BadAnswer": "shared.core.errors:BadAnswer",
     "Batch": "shared.core.ports:Batch",
     "BatchAdapter": "shared.llm.batch.batch_adapter:BatchAdapter",
-    "BatchSettings": "shared.llm.http.server_settings:BatchSettings",
+    "BatchSettings": "shared.llm.openai.server_settings:BatchSettings",
     "BoundMetric": "shared.scoring.metric:BoundMetric",
     "BrokenRecord": "shared.core.extraction:BrokenRecord",
     "BusyError": "shared.core.errors:BusyError",
@@ -105,7 +105,7 @@ _TARGETS = {
     "Decision": "shared.core.results:Decision",
     "Draw": "shared.core.results:Draw",
     "Embedder": "shared.core.model_ports:Embedder",
-    "EmbeddingSettings": "shared.llm.http.server_settings:EmbeddingSettings",
+    "EmbeddingSettings": "shared.llm.openai.server_settings:EmbeddingSettings",
     "Estimate": "shared.core.results:Estimate",
     "EvaluationResult": "shared.scoring.result_tables:EvaluationResult",
     "FatalError": "shared.core.errors:FatalError",
@@ -119,7 +119,7 @@ _TARGETS = {
     "LangfuseClient": "shared.langfuse.api.langfuse_client:LangfuseClient",
     "LangfuseDataSource": "shared.monitoring.sources:LangfuseDataSource",
     "LangfuseScore": "shared.langfuse.api.langfuse_score:LangfuseScore",
-    "LangfuseSettings": "shared.langfuse.http.connection:LangfuseSettings",
+    "LangfuseSettings": "shared.langfuse.api.connection:LangfuseSettings",
     "Message": "shared.core.conversation:Message",
     "MetricFailure": "shared.core.results:MetricFailure",
     "MetricOptions": "shared.scoring.metric:MetricOptions",
@@ -132,7 +132,7 @@ _TARGETS = {
     "OnlineMonitor": "shared.monitoring.monitor:OnlineMonitor",
     "OpenAICompatibleAdapter": "shared.llm.adapters.openai_compatible:OpenAICompatibleAdapter",
     "OpenAICompatibleEmbedder": "shared.llm.adapters.openai_embeddings:OpenAICompatibleEmbedder",
-    "OpenAISettings": "shared.llm.http.server_settings:OpenAISettings",
+    "OpenAISettings": "shared.llm.openai.server_settings:OpenAISettings",
     "OverBudget": "shared.core.errors:OverBudget",
     "Part": "shared.core.results:Part",
     "PromptManager": "shared.langfuse.prompt:LangfusePromptManager",

@@ -12,7 +12,7 @@ import pytest
 from shared.core.errors import ItemError
 from shared.llm.adapters.offline_embeddings import OfflineEmbedder
 from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder
-from shared.llm.http.server_settings import EmbeddingSettings
+from shared.llm.openai.server_settings import EmbeddingSettings
 from tests.llm.fake_openai import standing_in
 
 TEXTS = ["The roof leaks.", "Grass is green and the sky is blue.", "the roof leaks", "屋根", "🙂", "a" * 3000]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.records import FIELDS
-from shared.langfuse.http.connection import Connection
+from shared.langfuse.api.connection import Connection
 from shared.llm.budget.prices import Price
 from shared.wiring.build.build_models import ModelCommon
 from shared.wiring.build.build_monitor import build_monitor

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
+from shared.langfuse.api.connection import LangfuseSettings, Runtime
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
-from shared.langfuse.http.connection import LangfuseSettings, Runtime
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
 from tests.langfuse.fake_server.server import FakeLangfuse
 from tests.langfuse.fake_server.wire import START, MovableClock

@@ -15,10 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, TruelineError, Unavailable
+from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_errors import NotFound, Refused, Unserved
 from shared.langfuse.api.read_queries import ObservationQuery
-from shared.langfuse.http.connection import LangfuseSettings
-from shared.langfuse.http.langfuse_errors import NotFound, Refused, Unserved
 from tests.langfuse.clients import client_of, collect, run_with_client, score, settings
 from tests.langfuse.fake_server.faults import FORBIDDEN, Fault
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan

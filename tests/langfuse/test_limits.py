@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shared.core.errors import RateLimited
+from shared.langfuse.api.connection import Runtime
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import ObservationQuery
-from shared.langfuse.http.connection import Runtime
 from tests.langfuse.clients import SharedTime, client_of, collect, run_with_client, score, settings
 from tests.langfuse.fake_server.faults import busy
 from tests.langfuse.fake_server.plan import Plan

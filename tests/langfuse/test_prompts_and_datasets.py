@@ -9,8 +9,8 @@ import pytest
 from shared.core.errors import ConfigError, Unavailable
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_errors import NotFound, Refused
 from shared.langfuse.api.prompt_api import NewPrompt
-from shared.langfuse.http.langfuse_errors import NotFound, Refused
 from tests.langfuse.clients import collect, run_with_client, score
 from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE
 from tests.langfuse.fake_server.plan import Plan

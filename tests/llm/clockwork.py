@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from shared.llm.http.server_settings import Runtime
+from shared.llm.openai.server_settings import Runtime
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from shared.database.engine.database import open_database
 from shared.database.stores.sql_batches import SqlBatches
 from shared.llm.batch.batch_adapter import BatchAdapter
 from shared.llm.batch.batch_jobs import LEASE
-from shared.llm.http.server_settings import BatchSettings, OpenAISettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings, Runtime
 from tests.contracts.adapters.processes import ROOT, environment
 from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
 from tests.llm.test_batch_lane import SPEED, run, sleep
@@ -34,7 +34,7 @@ from shared.core.errors import Postponed
 from shared.database.stores.sql_batches import SqlBatches
 from shared.database.engine.database import open_database
 from shared.llm.batch.batch_adapter import BatchAdapter
-from shared.llm.http.server_settings import BatchSettings, OpenAISettings
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 
 url, path, gather, wait, *texts = sys.argv[1:]
 settings = OpenAISettings(base_url=url, model="small")

@@ -30,7 +30,7 @@ from shared.llm.batch.batch_adapter import BatchAdapter
 from shared.llm.batch.memory_batches import MemoryBatches
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.llm.cache.memory_cache import MemoryResponses
-from shared.llm.http.server_settings import BatchSettings, OpenAISettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings, Runtime
 from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
 
 SPEED = 50.0

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, RateLimited, TruelineError, Unavailable
 from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder
-from shared.llm.http.server_settings import EmbeddingSettings, Runtime
+from shared.llm.openai.server_settings import EmbeddingSettings, Runtime
 from tests.llm.fake_openai import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
 
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import StoreError, Unavailable
-from shared.llm.http.breaker import Breaker
-from shared.llm.http.concurrency import Gate
-from shared.llm.http.minute_limits import WINDOW, FileShelf, Limits
+from shared.http.circuit_breaker import Breaker
+from shared.http.concurrency_limit import Gate
+from shared.http.minute_limits import WINDOW, FileShelf, Limits
 from tests.llm.clockwork import FakeTime
 
 

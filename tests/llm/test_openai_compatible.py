@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, RateLimited, TruelineError, Unavailable
 from shared.core.results import LMResult
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
-from shared.llm.http.server_settings import OpenAISettings
+from shared.llm.openai.server_settings import OpenAISettings
 from tests.llm.clockwork import FakeTime
 from tests.llm.fake_openai import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
 

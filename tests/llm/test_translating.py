@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from shared.core.errors import ItemError, TruelineError
-from shared.llm.http.openai_errors import Answered, Reply, Translator
-from shared.llm.http.retries import Again, retry_after
+from shared.http.retries import Again, retry_after
+from shared.llm.openai.openai_errors import Answered, Reply, Translator
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 WORDS = Translator("http://h/v1", [SecretStr("sk-123456"), SecretStr("sk-123456-long"), None])

@@ -10,7 +10,7 @@ import pytest
 
 from shared.core.errors import TransientError
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
-from shared.llm.http.server_settings import OpenAISettings
+from shared.llm.openai.server_settings import OpenAISettings
 from tests.contracts.adapters.processes import ROOT, environment
 from tests.llm.clockwork import FakeTime
 from tests.llm.fake_openai import BROKEN, CUT, busy, standing_in
@@ -19,9 +19,9 @@ from tests.llm.test_limits import most_in_a_window
 WORKER = """
 import sys
 from shared.core.errors import TransientError
-from shared.llm.http import minute_limits as limits
+from shared.http import minute_limits as limits
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
-from shared.llm.http.server_settings import OpenAISettings
+from shared.llm.openai.server_settings import OpenAISettings
 limits.WINDOW = float(sys.argv[3])
 adapter = OpenAICompatibleAdapter(OpenAISettings(
     base_url=sys.argv[1], model="small", requests_per_minute=20, limits_file=sys.argv[2], breaker_failures=1000))

@@ -1,5 +1,5 @@
 """Thin door for an older import; new code imports from `trueline`."""
 
-from shared.langfuse.http.connection import LangfuseSettings
+from shared.langfuse.api.connection import LangfuseSettings
 
 __all__ = ["LangfuseSettings"]

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from shared.core.errors import TruelineError
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt, NewPrompt, PromptSummary
-from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
 from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings

@@ -18,8 +18,8 @@ import pytest
 from shared.core.errors import ConfigError, StoreError, Unavailable
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_prompt_generations import SqlGenerations
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt
-from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
 from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings

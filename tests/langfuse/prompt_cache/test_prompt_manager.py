@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError, Unavailable
-from shared.langfuse.http.langfuse_errors import NotFound
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.prompt import (
     LangfusePromptManager,
     NewPrompt,

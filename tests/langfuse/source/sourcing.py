@@ -14,7 +14,7 @@ from shared.core.clock import parse_time
 from shared.core.extraction import BrokenRecord, SkippedRecord, SourceNotice
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
-from shared.langfuse.http.connection import Runtime
+from shared.langfuse.api.connection import Runtime
 from shared.langfuse.source.trace_source import LangfuseSource
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 from shared.monitoring.source_window import split_window_keys, window_params_model

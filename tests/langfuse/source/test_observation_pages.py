@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, Unavailable
 from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_errors import TooBroad
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
-from shared.langfuse.http.langfuse_errors import TooBroad
 from tests.langfuse.clients import client_of, collect, run_with_client
 from tests.langfuse.fake_server.faults import (
     BROKEN,

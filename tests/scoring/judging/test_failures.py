@@ -21,7 +21,7 @@ from shared.database.engine.database import open_database
 from shared.database.stores.sql_responses import SqlResponses
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
-from shared.llm.http.server_settings import OpenAISettings
+from shared.llm.openai.server_settings import OpenAISettings
 from shared.scoring.metric import bind
 from shared.scoring.metrics.judges.llm_judge import LLMJudge
 from shared.scoring.runner import Runner, RunnerOptions

@@ -9,8 +9,8 @@ from typing import Literal
 
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.http.langfuse_errors import Unserved
-from shared.langfuse.http.langfuse_transport import Call, Transport
+from shared.langfuse.api.langfuse_errors import Unserved
+from shared.langfuse.api.langfuse_transport import Call, Transport
 
 Reads = Literal["v2", "legacy"]
 Dialect = Literal["array", "single", "ingestion"]

@@ -11,10 +11,10 @@ from pydantic_core import to_json
 
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer
+from shared.langfuse.api.connection import Bucket
+from shared.langfuse.api.langfuse_transport import Call, Reply, Transport, quoted
 from shared.langfuse.api.pagination import read_cursor_pages, read_numbered_pages
 from shared.langfuse.api.read_queries import Row
-from shared.langfuse.http.connection import Bucket
-from shared.langfuse.http.langfuse_transport import Call, Reply, Transport, quoted
 
 _BUCKET: Bucket = "datasets"
 

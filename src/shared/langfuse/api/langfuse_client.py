@@ -16,8 +16,11 @@ from typing import Any, TypeVar
 
 from shared.core.event_loops import BackgroundLoop
 from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
+from shared.langfuse.api.connection import LangfuseSettings, Runtime
 from shared.langfuse.api.dataset_api import Datasets
+from shared.langfuse.api.langfuse_errors import Unserved
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
+from shared.langfuse.api.langfuse_transport import Call, Transport, quoted
 from shared.langfuse.api.legacy_api import LegacyReads
 from shared.langfuse.api.observation_pages import PagePosition, fetch_v2_page, read_pages
 from shared.langfuse.api.otlp_spans import Spans
@@ -25,9 +28,6 @@ from shared.langfuse.api.pagination import parse_page, read_cursor_pages
 from shared.langfuse.api.post_scores import ScorePoster
 from shared.langfuse.api.prompt_api import Prompts
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row, ScoreQuery
-from shared.langfuse.http.connection import LangfuseSettings, Runtime
-from shared.langfuse.http.langfuse_errors import Unserved
-from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
 
 T = TypeVar("T")
 

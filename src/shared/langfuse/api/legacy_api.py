@@ -14,11 +14,11 @@ from typing import Any
 
 from shared.core.clock import iso
 from shared.core.errors import ConfigError
+from shared.langfuse.api.langfuse_errors import NotFound
+from shared.langfuse.api.langfuse_transport import Call, Transport, quoted
 from shared.langfuse.api.observation_pages import REQUIRED_FIELDS, PagePosition, parse_bound
 from shared.langfuse.api.pagination import parse_page, read_numbered_pages, total_pages
 from shared.langfuse.api.read_queries import ObservationQuery, Row, ScoreQuery
-from shared.langfuse.http.langfuse_errors import NotFound
-from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
 
 _PAGE = 100
 _KEPT_TRACES = 10_000

@@ -19,11 +19,11 @@ from typing import Any, Protocol
 
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.api.connection import Runtime
+from shared.langfuse.api.langfuse_errors import TooBroad
+from shared.langfuse.api.langfuse_transport import Call, Transport
 from shared.langfuse.api.pagination import parse_page
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
-from shared.langfuse.http.connection import Runtime
-from shared.langfuse.http.langfuse_errors import TooBroad
-from shared.langfuse.http.langfuse_transport import Call, Transport
 
 REQUIRED_FIELDS = ("id", "startTime")
 """Without these a row cannot be placed."""

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from shared.core.errors import BadAnswer
+from shared.langfuse.api.connection import Bucket
+from shared.langfuse.api.langfuse_transport import Call, Transport
 from shared.langfuse.api.read_queries import Row
-from shared.langfuse.http.connection import Bucket
-from shared.langfuse.http.langfuse_transport import Call, Transport
 
 _PAGE = 100
 _MOST_PAGES = 100_000

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.api.langfuse_transport import Call, Transport, quoted
 from shared.langfuse.api.pagination import read_numbered_pages
-from shared.langfuse.http.langfuse_transport import Call, Transport, quoted
 
 _PATH = "/api/public/v2/prompts"
 

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from shared.core.errors import TruelineError, Unavailable
 from shared.core.event_loops import BackgroundLoop
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt
-from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.invalidations import GenerationTracker
 
 _log = logging.getLogger(__name__)

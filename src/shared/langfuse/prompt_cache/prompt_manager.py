@@ -24,8 +24,8 @@ from shared.core.errors import ConfigError, TruelineError, Unavailable
 from shared.core.event_loops import BackgroundLoop
 from shared.core.registry import load
 from shared.core.state.prompt_generations import PromptGenerations
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt, Messages, NewPrompt
-from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.prompt_cache.compile_prompt import Compiled, PromptVariablesError, Strictness, compile_prompt
 from shared.langfuse.prompt_cache.invalidations import GenerationTracker, Listener
 from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations

@@ -16,9 +16,9 @@ from shared.core.errors import ItemError, TransientError
 from shared.core.state.outbox import Message, Receipt
 from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
 from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_errors import NotFound, Refused
 from shared.langfuse.api.otlp_spans import Attribute, OtlpSpan, to_attribute
 from shared.langfuse.api.read_queries import EXPERIMENTS, ObservationQuery, Row
-from shared.langfuse.http.langfuse_errors import NotFound, Refused
 from shared.langfuse.sink.score_delivery import STATES
 
 _TRACE_ID = re.compile(r"[0-9a-f]{32}")

@@ -21,8 +21,8 @@ from shared.core.state.outbox import Message, MessageState, Packed, Receipt
 from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.langfuse_score import LangfuseScore
-from shared.langfuse.http.langfuse_errors import NotFound
 from shared.langfuse.sink.build_experiment import ExperimentBuilder
 from shared.langfuse.sink.experiment_runs import ExperimentRun, LinkRecorder, RunRecorder, SpanRecorder, group_by_run
 from shared.langfuse.sink.score_delivery import (

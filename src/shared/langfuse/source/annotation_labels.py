@@ -12,9 +12,9 @@ from pydantic import Field
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.human_labels import HumanLabel
+from shared.langfuse.api.connection import Connection, LangfuseSettings, Runtime
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import Row, ScoreQuery
-from shared.langfuse.http.connection import Connection, LangfuseSettings, Runtime
 from shared.langfuse.source.trace_source_params import Names
 
 _TYPES = ("NUMERIC", "BOOLEAN", "CATEGORICAL")

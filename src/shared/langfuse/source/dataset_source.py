@@ -14,10 +14,10 @@ from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceN
 from shared.core.ports import SourceContext
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
+from shared.langfuse.api.connection import Connection, Count, LangfuseSettings, Runtime
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
+from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.read_queries import Row
-from shared.langfuse.http.connection import Connection, Count, LangfuseSettings, Runtime
-from shared.langfuse.http.langfuse_errors import NotFound
 
 
 class LangfuseDatasetParams(Connection):

@@ -22,9 +22,9 @@ from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceN
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import WindowSupport
+from shared.langfuse.api.connection import LangfuseSettings, Runtime
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
 from shared.langfuse.api.read_queries import EXPERIMENTS, Row
-from shared.langfuse.http.connection import LangfuseSettings, Runtime
 from shared.langfuse.source.read_spool import Spool, row_times
 from shared.langfuse.source.trace_builder import lacks_rows, session_record, trace_record
 from shared.langfuse.source.trace_reader import RowGroup, WindowReader, can_resume

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.langfuse.api.connection import Connection
 from shared.langfuse.api.read_queries import ObservationLevel
-from shared.langfuse.http.connection import Connection
 
 FieldGroup = Literal["basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"]
 

@@ -19,13 +19,13 @@ from shared.core.errors import BadAnswer, ConfigError, ItemError, TransientError
 from shared.core.event_loops import BackgroundLoop, PerLoop
 from shared.core.registry import hint
 from shared.core.results import LMResult
+from shared.http.retries import Again, trying
+from shared.http.traffic_control import Lane
+from shared.http.transport import Transport
 from shared.llm.adapters.event_stream import pieces
 from shared.llm.adapters.openai_format import Dialect, Prompt, estimated_tokens, read_answer, read_json
-from shared.llm.http.openai_errors import Answered, Final, Reply, UnknownModel, Unsupported
-from shared.llm.http.openai_transport import Transport
-from shared.llm.http.request_lane import Lane
-from shared.llm.http.retries import Again, trying
-from shared.llm.http.server_settings import OpenAISettings, Runtime
+from shared.llm.openai.openai_errors import Answered, Final, Reply, UnknownModel, Unsupported
+from shared.llm.openai.server_settings import OpenAISettings, Runtime
 
 T = TypeVar("T")
 

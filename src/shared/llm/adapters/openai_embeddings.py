@@ -10,12 +10,12 @@ from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError
 from shared.core.event_loops import BackgroundLoop
+from shared.http.retries import trying
+from shared.http.traffic_control import Lane
+from shared.http.transport import Transport
 from shared.llm.adapters.openai_format import read_json
-from shared.llm.http.openai_errors import Final, UnknownModel, Unsupported
-from shared.llm.http.openai_transport import Transport
-from shared.llm.http.request_lane import Lane
-from shared.llm.http.retries import trying
-from shared.llm.http.server_settings import EmbeddingSettings, Runtime
+from shared.llm.openai.openai_errors import Final, UnknownModel, Unsupported
+from shared.llm.openai.server_settings import EmbeddingSettings, Runtime
 
 Vector = tuple[float, ...]
 

@@ -26,8 +26,8 @@ from shared.llm.batch.batch_api import BatchApi
 from shared.llm.batch.batch_jobs import BatchJobs
 from shared.llm.batch.batch_queue import BatchDesk
 from shared.llm.cache.request_key import Prompt, request_key, without_input_data
-from shared.llm.http.openai_errors import Unsupported
-from shared.llm.http.server_settings import BatchSettings, OpenAISettings, Runtime
+from shared.llm.openai.openai_errors import Unsupported
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings, Runtime
 
 T = TypeVar("T")
 

@@ -19,12 +19,12 @@ import httpx
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError, Unavailable
 from shared.core.results import LMResult
+from shared.http.retries import Again, trying
+from shared.http.traffic_control import Lane
+from shared.http.transport import Transport, Upload
 from shared.llm.adapters.openai_format import read_answer, read_json
-from shared.llm.http.openai_errors import Final, Reply, UnknownModel, Unsupported
-from shared.llm.http.openai_transport import Transport, Upload
-from shared.llm.http.request_lane import Lane
-from shared.llm.http.retries import Again, trying
-from shared.llm.http.server_settings import OpenAISettings, Runtime
+from shared.llm.openai.openai_errors import Final, Reply, UnknownModel, Unsupported
+from shared.llm.openai.server_settings import OpenAISettings, Runtime
 
 T = TypeVar("T")
 Outcome = Mapping[str, Any]

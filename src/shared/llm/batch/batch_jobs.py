@@ -19,7 +19,7 @@ from shared.core.errors import TransientError, TruelineError
 from shared.core.event_loops import PerLoop
 from shared.core.state.batch_store import BatchJob, BatchStore, Claim
 from shared.llm.batch.batch_api import ENDED, BatchApi, BatchState, Outcome, TooLarge, write_line
-from shared.llm.http.server_settings import BatchSettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings, Runtime
 
 LEASE = timedelta(minutes=30)
 _LATER = frozenset({"token_limit_exceeded"})

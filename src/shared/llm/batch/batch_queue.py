@@ -16,7 +16,7 @@ from shared.core.state.batch_store import BatchQuestion, BatchStore
 from shared.llm.batch.batch_api import Outcome
 from shared.llm.batch.batch_jobs import BatchJobs
 from shared.llm.cache.bulk_calls import Batches
-from shared.llm.http.server_settings import BatchSettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings, Runtime
 
 _PAUSES = (1.0, 1.5, 60.0)  # seconds: the first, the factor, the longest
 

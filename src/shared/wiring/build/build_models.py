@@ -24,7 +24,7 @@ from shared.llm.adapters.plain import PlainAdapter
 from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.budget.prices import Price
 from shared.llm.cache.caching_adapter import CachingAdapter, UnderWay
-from shared.llm.http.server_settings import BatchSettings, OpenAISettings
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.registry_entries import PartRecipe, find_recipe, split_entry
 from shared.wiring.config.yaml_file import Where

@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import Field
 
 from shared.core.registry import hint
+from shared.langfuse.api.connection import Connection, LangfuseSettings, Seconds
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import find_environment_problem
-from shared.langfuse.http.connection import Connection, LangfuseSettings, Seconds
 from shared.langfuse.sink.build_experiment import ExperimentBuilder, ExperimentPlan
 from shared.langfuse.sink.build_scores import ScoreContext
 from shared.langfuse.sink.experiment_sink import LangfuseExperimentSink

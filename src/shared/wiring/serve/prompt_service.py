@@ -10,8 +10,8 @@ from pydantic import SecretStr, ValidationError
 from shared.core.errors import ConfigError
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_prompt_generations import SqlGenerations
+from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient
-from shared.langfuse.http.connection import LangfuseSettings
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
 from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings
 

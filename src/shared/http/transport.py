@@ -17,8 +17,8 @@ import httpx
 
 from shared.core.errors import BadAnswer
 from shared.core.event_loops import PerLoop
-from shared.llm.http.openai_errors import Reply, Translator
-from shared.llm.http.server_settings import Runtime, ServerSettings
+from shared.llm.openai.openai_errors import Reply, Translator
+from shared.llm.openai.server_settings import Runtime, ServerSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import httpx
 
 from shared.core.clock import as_utc
 from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, RateLimited, TransientError, Unavailable
-from shared.langfuse.http.connection import LangfuseSettings
+from shared.langfuse.api.connection import LangfuseSettings
 
 _SHOWN = 300
 _TOO_MUCH = (413, 504, 524)

@@ -23,7 +23,7 @@ from filelock import FileLock
 
 from shared.core.errors import StoreError
 from shared.core.event_loops import PerLoop
-from shared.llm.http.server_settings import Runtime
+from shared.llm.openai.server_settings import Runtime
 
 WINDOW = 60.0
 _SLACK = 1.02

@@ -21,7 +21,7 @@ from shared.core.errors import (
     TruelineError,
     Unavailable,
 )
-from shared.llm.http.retries import AGAIN, Again, retry_after
+from shared.http.retries import AGAIN, Again, retry_after
 
 _SHOWN = 300
 

@@ -12,7 +12,7 @@ from tenacity.asyncio import AsyncRetrying
 
 from shared.core.clock import as_utc
 from shared.core.errors import TransientError
-from shared.llm.http.server_settings import Runtime
+from shared.llm.openai.server_settings import Runtime
 
 T = TypeVar("T")
 

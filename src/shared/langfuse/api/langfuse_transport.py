@@ -15,9 +15,9 @@ from tenacity.asyncio import AsyncRetrying
 
 from shared.core.errors import BadAnswer, RateLimited, Unavailable
 from shared.core.event_loops import PerLoop
-from shared.langfuse.http.connection import Bucket, LangfuseSettings, Runtime
-from shared.langfuse.http.langfuse_errors import Again, Asked, TooBroad, Translator
-from shared.langfuse.http.rate_limits import Limiter
+from shared.langfuse.api.connection import Bucket, LangfuseSettings, Runtime
+from shared.langfuse.api.langfuse_errors import Again, Asked, TooBroad, Translator
+from shared.langfuse.api.langfuse_rate_limits import Limiter
 
 _FIRST = 0.25
 _LONGEST = 20.0

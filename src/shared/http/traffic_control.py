@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from shared.core.errors import RateLimited, TruelineError
-from shared.llm.http.breaker import Breaker
-from shared.llm.http.concurrency import Gate
-from shared.llm.http.minute_limits import FileShelf, Limits
-from shared.llm.http.openai_errors import Answered
-from shared.llm.http.retries import Again
-from shared.llm.http.server_settings import Runtime, ServerSettings
+from shared.http.circuit_breaker import Breaker
+from shared.http.concurrency_limit import Gate
+from shared.http.minute_limits import FileShelf, Limits
+from shared.http.retries import Again
+from shared.llm.openai.openai_errors import Answered
+from shared.llm.openai.server_settings import Runtime, ServerSettings
 
 
 class Lane:

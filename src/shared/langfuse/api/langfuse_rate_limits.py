@@ -18,8 +18,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from shared.core.errors import RateLimited, StoreError
-from shared.langfuse.http.connection import Bucket, LangfuseSettings, Runtime
-from shared.langfuse.http.rate_limit_store import Shelf, Values
+from shared.http.rate_limit_store import Shelf, Values
+from shared.langfuse.api.connection import Bucket, LangfuseSettings, Runtime
 
 WINDOW = 60.0
 _FORGOTTEN = 3600.0

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from shared.core.clock import Clock, utc_now
-from shared.langfuse.http.rate_limit_store import MemoryShelf, Shelf
+from shared.http.rate_limit_store import MemoryShelf, Shelf
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]

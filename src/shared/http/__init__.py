@@ -1,0 +1,1 @@
+"""HTTP for every edge: transport, retries, rate limits, concurrency, circuit breaker, error translation."""

@@ -1,0 +1,1 @@
+"""What is particular to OpenAI-compatible servers: their settings, their errors, a connection to one."""
