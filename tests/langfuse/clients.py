@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
-from shared.langfuse.api.connection import LangfuseSettings, Runtime
+from shared.http.client_runtime import ClientRuntime
+from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY
@@ -35,8 +36,8 @@ class SharedTime:
         self._clock.advance(seconds)
         await asyncio.sleep(0)
 
-    def runtime(self, seed: int = 0) -> Runtime:
-        return Runtime(self.seconds, self._clock, self.sleep, Random(seed))
+    def runtime(self, seed: int = 0) -> ClientRuntime:
+        return ClientRuntime(self.seconds, self._clock, self.sleep, Random(seed))
 
 
 def settings(url: str, **given: Any) -> LangfuseSettings:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from shared.core.errors import RateLimited
-from shared.langfuse.api.connection import Runtime
+from shared.http.client_runtime import ClientRuntime
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import ObservationQuery
 from tests.langfuse.clients import SharedTime, client_of, collect, run_with_client, score, settings
@@ -144,7 +144,7 @@ def test_a_file_from_before_the_machine_s_last_start_is_forgotten(tmp_path: Path
         assert ".hold" in held
         server.clock.advance(7200)
         time = SharedTime(server.clock)
-        later = Runtime(lambda: 5.0, server.clock, time.sleep)  # the clock of a machine that has just started
+        later = ClientRuntime(lambda: 5.0, server.clock, time.sleep)  # the clock of a machine that has just started
         client = LangfuseClient(settings(server.url, limits_file=str(file)), later)
         assert client.wait(reads(client, 1)) == 1 and not time.slept
         client.close()

@@ -19,9 +19,10 @@ from shared.core.clock import utc_now
 from shared.core.errors import Postponed
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_batches import SqlBatches
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_adapter import BatchAdapter
 from shared.llm.batch.batch_jobs import LEASE
-from shared.llm.openai.server_settings import BatchSettings, OpenAISettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 from tests.contracts.adapters.processes import ROOT, environment
 from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
 from tests.llm.test_batch_lane import SPEED, run, sleep
@@ -79,7 +80,7 @@ def killed(process: subprocess.Popen[str]) -> str:
 def next_run(server: BatchStandIn, path: Path, ahead: timedelta = timedelta(0), wait: float = 600.0) -> list[str]:
     """The same questions, asked in this process some time later."""
     database = open_database(path)
-    clock = Runtime(lambda: time.monotonic() * SPEED, lambda: utc_now() + ahead, sleep, Random(1))
+    clock = ClientRuntime(lambda: time.monotonic() * SPEED, lambda: utc_now() + ahead, sleep, Random(1))
     settings = OpenAISettings(base_url=server.url, model="small")
     try:
         return run(BatchAdapter(settings, BatchSettings(gather=10.0, wait=wait), SqlBatches(database), clock), *TEXTS)

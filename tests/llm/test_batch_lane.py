@@ -26,11 +26,12 @@ from shared.core.errors import (
 from shared.core.lm_result_json import answer_from_dict, answer_to_dict
 from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_adapter import BatchAdapter
 from shared.llm.batch.memory_batches import MemoryBatches
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.llm.cache.memory_cache import MemoryResponses
-from shared.llm.openai.server_settings import BatchSettings, OpenAISettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
 
 SPEED = 50.0
@@ -40,9 +41,9 @@ async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds / SPEED)
 
 
-def runtime(ahead: timedelta = timedelta(0)) -> Runtime:
+def runtime(ahead: timedelta = timedelta(0)) -> ClientRuntime:
     """Time that runs fifty times as fast, from a moment that may be ahead."""
-    return Runtime(lambda: time.monotonic() * SPEED, lambda: utc_now() + ahead, sleep, Random(7))
+    return ClientRuntime(lambda: time.monotonic() * SPEED, lambda: utc_now() + ahead, sleep, Random(7))
 
 
 @pytest.fixture

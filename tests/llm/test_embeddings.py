@@ -11,8 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, RateLimited, TruelineError, Unavailable
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder
-from shared.llm.openai.server_settings import EmbeddingSettings, Runtime
+from shared.llm.openai.server_settings import EmbeddingSettings
 from tests.llm.fake_openai import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
 
 
@@ -31,7 +32,7 @@ def vectors(server: StandIn, *texts: str, **more: Any) -> list[tuple[float, ...]
     given = {"base_url": server.url, "model": "small"} | more
 
     async def ask() -> list[tuple[float, ...]]:
-        made = OpenAICompatibleEmbedder(EmbeddingSettings.model_validate(given), Runtime(sleep=at_once))
+        made = OpenAICompatibleEmbedder(EmbeddingSettings.model_validate(given), ClientRuntime(sleep=at_once))
         try:
             return await made.embed(texts)
         finally:

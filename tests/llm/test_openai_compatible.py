@@ -16,7 +16,7 @@ from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError, Ra
 from shared.core.results import LMResult
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.openai.server_settings import OpenAISettings
-from tests.llm.clockwork import FakeTime
+from tests.http.fake_time import FakeTime
 from tests.llm.fake_openai import BROKEN, CUT, KEY, Fault, StandIn, busy, standing_in
 
 HI = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "hello there"}]

@@ -12,9 +12,9 @@ from shared.core.errors import TransientError
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.openai.server_settings import OpenAISettings
 from tests.contracts.adapters.processes import ROOT, environment
-from tests.llm.clockwork import FakeTime
+from tests.http.fake_time import FakeTime
+from tests.http.test_limits import most_in_a_window
 from tests.llm.fake_openai import BROKEN, CUT, busy, standing_in
-from tests.llm.test_limits import most_in_a_window
 
 WORKER = """
 import sys

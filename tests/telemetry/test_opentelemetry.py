@@ -187,12 +187,12 @@ def test_the_environment_fills_what_the_file_leaves_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"endpoint": "collector:4318"}, {"endpoint": "http://u:p@h"}, {"headers": {"x-key": "sk-hidden\n"}}]
+    "given", [{"endpoint": "collector:4318"}, {"endpoint": "http://u:p@h"}, {"headers": {"x-key": "sk-hid\nden"}}]
 )
 def test_mistakes_are_told_without_the_key(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as told:
         OpenTelemetryParams(**({"endpoint": "http://h"} | given))
-    assert "sk-hidden" not in str(told.value)
+    assert "sk-hid" not in str(told.value)
 
 
 CONFIG = """\
@@ -239,10 +239,21 @@ def test_a_run_never_fails_for_its_events(
 def test_a_header_that_cannot_be_sent_is_told_without_its_value(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    block = '{endpoint: "http://127.0.0.1:9", headers: {x-key: "sk-hidden\\n"}}'
+    block = '{endpoint: "http://127.0.0.1:9", headers: {x-key: "sk-hid\\nden"}}'
     assert main(["run", str(monitor(tmp_path, block))]) == 2
     told = capsys.readouterr().err
-    assert "header 'x-key' holds a sign that no header can" in told and "sk-hidden" not in told
+    assert "headers.x-key: character 7 of 10 is a control or non-ASCII character" in told and "sk-hid" not in told
+
+
+def test_the_line_break_at_the_end_of_a_header_is_not_sent(
+    collector: Collector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of secrets end in one."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-team=blue%0D%0A")
+    path = monitor(tmp_path, f'{{endpoint: "{collector.url}", headers: {{x-key: "sk-hidden\\r\\n"}}}}')
+    assert main(["run", str(path), "--quiet"]) == 0
+    headers = collector.requests[0][1]
+    assert (headers["x-key"], headers["x-team"]) == ("sk-hidden", "blue")
 
 
 def test_without_an_endpoint_the_configuration_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""How many requests are under way: up by one for each round that goes well, halved when the server answers 429."""
+"""How many requests run side by side: one more after each round that goes well, half as many after a 429."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from collections import deque
 _Waiter = tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]
 
 
-class Gate:
-    """A bound on requests at once, first come, first served. May be used from several event loops."""
+class ConcurrencyLimit:
+    """A limit on concurrent requests, first come, first served. May be used from several event loops."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._limit = float(most)
-        self._busy = 0
+    def __init__(self, maximum: int) -> None:
+        self._max = maximum
+        self._limit = float(maximum)
+        self._running = 0
         self._round = 0
         self._waiting: deque[_Waiter] = deque()
         self._lock = threading.Lock()
 
     @property
     def limit(self) -> int:
-        """How many may be under way now."""
+        """How many may run now."""
         return int(self._limit)
 
-    async def enter(self) -> int:
-        """Wait for room; the number of the round, to be given back to `slower`."""
+    async def acquire(self) -> int:
+        """Wait for a place; the number of the round, which `decrease` asks for."""
         loop = asyncio.get_running_loop()
         with self._lock:
-            if not self._waiting and self._busy < self.limit:
-                self._busy += 1
+            if not self._waiting and self._running < self.limit:
+                self._running += 1
                 return self._round
             place: asyncio.Future[None] = loop.create_future()
             self._waiting.append((loop, place))
@@ -38,56 +38,56 @@ class Gate:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.leave()  # room was given in the moment of the cancellation
+                self.release()  # the place was granted in the moment of the cancellation
             raise
         return self._round
 
-    def leave(self) -> None:
-        """Give the room back; the next one enters."""
+    def release(self) -> None:
+        """Give the place back; the next one gets it."""
         with self._lock:
-            self._busy -= 1
-            chosen = self._admitted()
+            self._running -= 1
+            chosen = self._admit()
         for waiter in chosen:
-            self._wake(waiter)
+            self._notify(waiter)
 
-    def faster(self) -> None:
-        """A request went well: one more at once after a whole round of them."""
-        if self._limit < self._most:
+    def increase(self) -> None:
+        """A request went well: one more place after a whole round of them."""
+        if self._limit < self._max:
             with self._lock:
-                self._limit = min(float(self._most), self._limit + 1 / self._limit)
+                self._limit = min(float(self._max), self._limit + 1 / self._limit)
 
-    def slower(self, entered: int) -> None:
+    def decrease(self, round_number: int) -> None:
         """The server answered 429: half as many. Requests of the same round count once."""
         with self._lock:
-            if entered == self._round:
+            if round_number == self._round:
                 self._round += 1
                 self._limit = max(1.0, self._limit / 2)
 
-    def _admitted(self) -> list[_Waiter]:
+    def _admit(self) -> list[_Waiter]:
         chosen = []
-        while self._waiting and self._busy < self.limit:
+        while self._waiting and self._running < self.limit:
             loop, place = self._waiting.popleft()
             if not place.cancelled() and not loop.is_closed():
-                self._busy += 1
+                self._running += 1
                 chosen.append((loop, place))
         return chosen
 
-    def _wake(self, waiter: _Waiter) -> None:
+    def _notify(self, waiter: _Waiter) -> None:
         loop, place = waiter
         try:
             here = asyncio.get_running_loop() is loop
         except RuntimeError:
             here = False
         if here:
-            self._give(place)
+            self._grant(place)
             return
         try:
-            loop.call_soon_threadsafe(self._give, place)
+            loop.call_soon_threadsafe(self._grant, place)
         except RuntimeError:  # its loop was closed a moment ago
-            self.leave()
+            self.release()
 
-    def _give(self, place: asyncio.Future[None]) -> None:
+    def _grant(self, place: asyncio.Future[None]) -> None:
         if place.done():
-            self.leave()
+            self.release()
         else:
             place.set_result(None)

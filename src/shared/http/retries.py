@@ -1,85 +1,109 @@
-"""Trying again: what may pass, how often, and how long to wait before."""
+"""Retries: which failures, how often, and how long to wait before the next attempt."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from tenacity import RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity import RetryCallState, retry_if_exception_type
 from tenacity.asyncio import AsyncRetrying
 
 from shared.core.clock import as_utc
-from shared.core.errors import TransientError
-from shared.llm.openai.server_settings import Runtime
+from shared.core.errors import RateLimited, TransientError
+from shared.http.client_runtime import ClientRuntime
 
 T = TypeVar("T")
 
-AGAIN = frozenset({408, 409, 429, *range(500, 600)})
+RETRIED_STATUSES = frozenset({408, 409, 429, *range(500, 600)})
 """Statuses after which the same request may succeed."""
 
-_FIRST = 0.5
-_LONGEST = 20.0
+_LONGEST_BACKOFF = 20.0
 
 
-class Again(Exception):
-    """Inside this room only: `error` is what the caller will see if no further try helps."""
+class Retryable(Exception):
+    """Never leaves an edge: `error` is what the caller sees when no further attempt helps. `after` is the wait that the
+    server asks for; `sent` says whether the request may have taken effect.
+    """
 
-    def __init__(self, error: TransientError, after: float | None = None) -> None:
+    def __init__(self, error: TransientError, after: float | None = None, sent: bool = True) -> None:
         super().__init__(str(error))
         self.error = error
         self.after = after
+        self.sent = sent
 
 
-async def trying(work: Callable[[], Awaitable[T]], tries: int, max_wait: float, runtime: Runtime) -> T:
-    """Do the work up to `tries` times, waiting in between as the server asks, else ever longer with jitter.
+@dataclass(frozen=True, slots=True)
+class RetryLimits:
+    """`attempts` in all; the longest `max_wait` that a server may ask for; the first wait of the exponential back-off.
+    With `rate_limited_attempts`, answers of 429 are counted apart from the other failures.
+    """
 
-    A server that asks for more than `max_wait` seconds is not asked again: the caller learns it at once.
+    attempts: float
+    max_wait: float = math.inf
+    first_wait: float = 0.5
+    rate_limited_attempts: int | None = None
+
+
+async def retry_call(call: Callable[[], Awaitable[T]], limits: RetryLimits, runtime: ClientRuntime) -> T:
+    """Make the call until it succeeds, waiting in between as the server asks, else ever longer with jitter.
+
+    A server that asks for more than `max_wait` seconds is not asked again: the caller learns it immediately.
 
     Raises:
-        TransientError: what the last try failed with; any other error of the work at once.
+        TransientError: the last attempt's; any other error of the call, without a further attempt.
     """
     try:
-        return await work()  # nearly always enough, and then the machinery of retries is not even made
-    except Again as failure:
-        failures = [failure]
+        return await call()  # nearly always enough, and then nothing of tenacity is set up
+    except Retryable as failure:
+        earlier = [failure]
+    failures = rate_limited = 0
+
+    def is_last(state: RetryCallState) -> bool:
+        nonlocal failures, rate_limited
+        failure = _failure(state)
+        if limits.rate_limited_attempts is not None and isinstance(failure.error, RateLimited):
+            rate_limited += 1
+        else:
+            failures += 1
+        exhausted = failures >= limits.attempts or rate_limited >= (limits.rate_limited_attempts or math.inf)
+        return exhausted or (failure.after or 0.0) > limits.max_wait
 
     def wait(state: RetryCallState) -> float:
-        failure = state.outcome.exception() if state.outcome else None
-        asked = failure.after if isinstance(failure, Again) else None
-        longest: float = min(_LONGEST, _FIRST * 2.0 ** (state.attempt_number - 1))
+        after = _failure(state).after
+        backoff = min(_LONGEST_BACKOFF, limits.first_wait * 2.0 ** (state.attempt_number - 1))
         jitter = runtime.rng.uniform(0.5, 1.0)
-        return longest * jitter if asked is None else asked + _FIRST * jitter
+        return backoff * jitter if after is None else after + limits.first_wait * jitter
 
-    def worth_it(error: BaseException) -> bool:
-        return isinstance(error, Again) and (error.after or 0.0) <= max_wait
+    async def attempt() -> T:
+        if earlier:
+            raise earlier.pop()  # tenacity counts the first attempt too
+        return await call()
 
-    async def once() -> T:
-        if failures:
-            raise failures.pop()  # the first try, told to tenacity as such
-        return await work()
-
-    again = AsyncRetrying(
-        sleep=runtime.sleep,
-        stop=stop_after_attempt(tries),
-        wait=wait,
-        retry=retry_if_exception(worth_it),
-        reraise=True,
+    retrying = AsyncRetrying(
+        sleep=runtime.sleep, stop=is_last, wait=wait, retry=retry_if_exception_type(Retryable), reraise=True
     )
     try:
-        result: T = await again(once)
-    except Again as failure:
+        return await retrying(attempt)
+    except Retryable as failure:
         raise failure.error from failure.__cause__
-    return result
 
 
-def retry_after(headers: Callable[[str], str | None], now: datetime) -> float | None:
+def _failure(state: RetryCallState) -> Retryable:
+    failure = state.outcome.exception() if state.outcome else None
+    assert isinstance(failure, Retryable)
+    return failure
+
+
+def retry_after(header: Callable[[str], str | None], now: datetime) -> float | None:
     """Seconds that a server asks to wait (`Retry-After` in seconds or as a date, `retry-after-ms`), None if none."""
-    exact = _seconds(headers("retry-after-ms"))
+    exact = _seconds(header("retry-after-ms"))
     if exact is not None:
         return exact / 1000
-    text = headers("retry-after")
+    text = header("retry-after")
     seconds = _seconds(text)
     if seconds is not None or not text:
         return seconds

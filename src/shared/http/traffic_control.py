@@ -1,70 +1,63 @@
-"""The way of one request: room at the gate, the limits per minute, the breaker; and what its end teaches them."""
+"""What every request to one server passes: the concurrency limit, the limits per minute and the circuit breaker; and
+what its end teaches them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
 from shared.core.errors import RateLimited, TruelineError
-from shared.http.circuit_breaker import Breaker
-from shared.http.concurrency_limit import Gate
-from shared.http.minute_limits import FileShelf, Limits
-from shared.http.retries import Again
-from shared.llm.openai.openai_errors import Answered
-from shared.llm.openai.server_settings import Runtime, ServerSettings
+from shared.http.circuit_breaker import CircuitBreaker
+from shared.http.concurrency_limit import ConcurrencyLimit
+from shared.http.error_translation import CallRefused
+from shared.http.minute_limits import MinuteLimits
+from shared.http.retries import Retryable
 
 
-class Lane:
-    """What all requests of one adapter share."""
+@dataclass(frozen=True, slots=True)
+class TrafficControl:
+    """What all requests of one client share. A Retry-After holds them all, `max_pause` seconds at most."""
 
-    def __init__(self, settings: ServerSettings, runtime: Runtime) -> None:
-        shelf = FileShelf(Path(settings.limits_file)) if settings.limits_file else None
-        self.gate = Gate(settings.max_concurrent)
-        self.limits = Limits(settings.requests_per_minute, settings.tokens_per_minute, runtime, shelf)
-        self.breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, runtime.clock, settings.patience)
-        self._max_wait = settings.max_wait
+    concurrency: ConcurrencyLimit
+    limits: MinuteLimits
+    breaker: CircuitBreaker
+    max_pause: float
 
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[None]:
         """Hold a place for one request of about so many tokens.
 
         Raises:
-            Unavailable: when the breaker is open.
+            Unavailable: when the circuit breaker is open.
         """
-        self.breaker.look()
-        entered = await self.gate.enter()
+        self.breaker.check()
+        round_number = await self.concurrency.acquire()
         try:
-            await self.limits.wait(tokens)
+            await self.limits.acquire(tokens)
             self.breaker.enter()
-            learnt = False
             try:
                 yield
-                self._well()
-                learnt = True
-            except Again as failure:
-                self._badly(failure, entered)
-                learnt = True
+            except Retryable as failure:
+                self._record_failure(failure, round_number)
                 raise
-            except (TruelineError, Answered):  # the server answered, if not as wished
-                self.breaker.succeeded()
-                learnt = True
+            except (TruelineError, CallRefused):  # the server answered, if not as wished
+                self.breaker.record_success()
                 raise
-            finally:
-                if not learnt:
-                    self.breaker.given_up()
+            except BaseException:
+                self.breaker.record_cancellation()
+                raise
+            self.concurrency.increase()
+            self.breaker.record_success()
         finally:
-            self.gate.leave()
+            self.concurrency.release()
 
-    def _well(self) -> None:
-        self.gate.faster()
-        self.breaker.succeeded()
-
-    def _badly(self, failure: Again, entered: int) -> None:
+    def _record_failure(self, failure: Retryable, round_number: int) -> None:
         if isinstance(failure.error, RateLimited):
-            self.breaker.limited(str(failure.error))
-            self.gate.slower(entered)
+            self.breaker.record_rate_limit(str(failure.error))
+            self.concurrency.decrease(round_number)
             if failure.after:
-                self.limits.hold(min(failure.after, self._max_wait))
+                self.limits.pause(min(failure.after, self.max_pause))
         else:
-            self.breaker.failed(str(failure.error))
+            self.breaker.record_failure(str(failure.error))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import math
 import ssl
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,15 +17,18 @@ import httpx
 from shared.core.clock import Clock, utc_now
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch
+from shared.http.client_runtime import ClientRuntime
+from shared.http.retries import Retryable, RetryLimits, retry_after, retry_call
 from shared.telemetry.evaluation_events import EVENT, Event, evaluation_events
 from shared.telemetry.otlp_params import OpenTelemetryParams
 
 PER_REQUEST = 1000
 """Events in one request: with explanations of some 500 characters about 1 MB; collectors take 20 MB by default."""
 
-_AGAIN = frozenset({429, 502, 503, 504})
-"""What OTLP allows to be sent again."""
+_RETRIED = frozenset({429, 502, 503, 504})
+"""Statuses after which OTLP allows to send again."""
 
+_UNTIL_TIMEOUT = RetryLimits(math.inf, first_wait=0.25)
 _INFO, _ERROR = 9, 17  # OpenTelemetry's numbers for severities
 _SAMPLED = 1
 
@@ -55,7 +60,7 @@ class OpenTelemetrySink:
         try:
             async with asyncio.timeout(self._params.timeout), self._client() as client:
                 while chunk := list(islice(events, PER_REQUEST)):
-                    await self._send(client, self._body(chunk))
+                    await retry_call(partial(self._send, client, self._body(chunk)), _UNTIL_TIMEOUT, ClientRuntime())
         except TimeoutError:
             raise Unavailable(f"{self._params.url}: not all taken within {self._params.timeout:g} s") from None
         except httpx.HTTPError as error:
@@ -73,20 +78,14 @@ class OpenTelemetrySink:
         return httpx.AsyncClient(headers=headers, timeout=own.timeout, verify=verify)
 
     async def _send(self, client: httpx.AsyncClient, body: bytes) -> None:
-        """Send until it is taken; the time limit stands outside."""
-        wait = 0.25
-        while True:
-            answer = await client.post(self._params.url, content=body)
-            if answer.is_success:
-                _say_rejected(answer.content)
-                return
-            if answer.status_code not in _AGAIN:
-                raise FatalError(
-                    f"{self._params.url}: refused with {answer.status_code}; check publishing.opentelemetry "
-                    "(endpoint and headers)"
-                )
-            await asyncio.sleep(_asked_wait(answer) or wait)
-            wait *= 2
+        answer = await client.post(self._params.url, content=body)
+        if answer.is_success:
+            _log_rejected(answer.content)
+            return
+        where = f"{self._params.url}: refused with {answer.status_code}"
+        if answer.status_code in _RETRIED:
+            raise Retryable(Unavailable(where), retry_after(answer.headers.get, self._clock()))
+        raise FatalError(f"{where}; check publishing.opentelemetry (endpoint and headers)")
 
     def _body(self, events: Iterable[Event]) -> bytes:
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # late: an extra
@@ -131,13 +130,7 @@ def _sendable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _asked_wait(answer: httpx.Response) -> float | None:
-    """Seconds of a Retry-After, None where it has none or gives a date."""
-    text = answer.headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else None
-
-
-def _say_rejected(content: bytes) -> None:
+def _log_rejected(content: bytes) -> None:
     """A collector may take a request and leave some of its records out; sending them again would not help."""
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse

@@ -14,7 +14,7 @@ from shared.core.clock import parse_time
 from shared.core.extraction import BrokenRecord, SkippedRecord, SourceNotice
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
-from shared.langfuse.api.connection import Runtime
+from shared.http.client_runtime import ClientRuntime
 from shared.langfuse.source.trace_source import LangfuseSource
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 from shared.monitoring.source_window import split_window_keys, window_params_model
@@ -55,7 +55,7 @@ def source_of(
     return LangfuseSource(LangfuseSourceParams.model_validate({**keys, **own}), context, runtime_of(server))
 
 
-def runtime_of(server: FakeLangfuse) -> Runtime:
+def runtime_of(server: FakeLangfuse) -> ClientRuntime:
     return SharedTime(server.clock).runtime()
 
 

@@ -25,7 +25,7 @@ from shared.llm.openai.server_settings import OpenAISettings
 from shared.scoring.metric import bind
 from shared.scoring.metrics.judges.llm_judge import LLMJudge
 from shared.scoring.runner import Runner, RunnerOptions
-from tests.llm.clockwork import FakeTime
+from tests.http.fake_time import FakeTime
 from tests.llm.fake_openai import BROKEN, CUT, Fault, StandIn, busy
 
 ITEM = DatasetItem("1", query="Why?", actual_output="Because.")

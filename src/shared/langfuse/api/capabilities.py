@@ -10,7 +10,7 @@ from typing import Literal
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer, ConfigError
 from shared.langfuse.api.langfuse_errors import Unserved
-from shared.langfuse.api.langfuse_transport import Call, Transport
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 
 Reads = Literal["v2", "legacy"]
 Dialect = Literal["array", "single", "ingestion"]
@@ -36,7 +36,7 @@ class Health:
 class Probe:
     """Asks once and remembers."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: LangfuseTransport) -> None:
         self._transport = transport
         self._health: Health | None = None
         self._reads: Reads | None = None

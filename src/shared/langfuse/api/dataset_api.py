@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer
 from shared.langfuse.api.connection import Bucket
-from shared.langfuse.api.langfuse_transport import Call, Reply, Transport, quoted
+from shared.langfuse.api.langfuse_transport import Call, JsonReply, LangfuseTransport, quote_segment
 from shared.langfuse.api.pagination import read_cursor_pages, read_numbered_pages
 from shared.langfuse.api.read_queries import Row
 
@@ -34,7 +34,7 @@ class NewItem:
 class Datasets:
     """Reads and writes datasets. A name may hold slashes."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: LangfuseTransport) -> None:
         self._transport = transport
 
     def list_all(self) -> AsyncIterator[Row]:
@@ -49,7 +49,7 @@ class Datasets:
         Raises:
             NotFound: when there is none of that name.
         """
-        return _row(await self._ask("GET", f"v2/datasets/{quoted(name)}", named=True))
+        return _row(await self._ask("GET", f"v2/datasets/{quote_segment(name)}", named=True))
 
     async def create(self, name: str, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> Row:
         """Make a dataset, or change the one of that name."""
@@ -128,12 +128,12 @@ class Datasets:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         **how: bool,
-    ) -> Reply:
+    ) -> JsonReply:
         content = None if body is None else to_json({key: value for key, value in body.items() if value is not None})
         return await self._transport.ask(Call(method, f"/api/public/{path}", _BUCKET, params, content, **how))
 
 
-def _row(reply: Reply) -> Row:
+def _row(reply: JsonReply) -> Row:
     if not isinstance(reply.data, dict) or "id" not in reply.data:
         raise BadAnswer("the server's answer is no dataset, and no item of one")
     return reply.data

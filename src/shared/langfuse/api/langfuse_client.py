@@ -15,12 +15,13 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from shared.core.event_loops import BackgroundLoop
+from shared.http.client_runtime import ClientRuntime
 from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
-from shared.langfuse.api.connection import LangfuseSettings, Runtime
+from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.dataset_api import Datasets
 from shared.langfuse.api.langfuse_errors import Unserved
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
-from shared.langfuse.api.langfuse_transport import Call, Transport, quoted
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
 from shared.langfuse.api.legacy_api import LegacyReads
 from shared.langfuse.api.observation_pages import PagePosition, fetch_v2_page, read_pages
 from shared.langfuse.api.otlp_spans import Spans
@@ -42,9 +43,9 @@ _SCORE_PARAMS = {
 class LangfuseClient:
     """Everything of one project. Making it sends nothing; one client may serve several event loops and threads."""
 
-    def __init__(self, settings: LangfuseSettings, runtime: Runtime | None = None) -> None:
-        self._runtime = runtime or Runtime()
-        self._transport = Transport(settings, self._runtime)
+    def __init__(self, settings: LangfuseSettings, runtime: ClientRuntime | None = None) -> None:
+        self._runtime = runtime or ClientRuntime()
+        self._transport = LangfuseTransport(settings, self._runtime)
         self._probe = Probe(self._transport)
         self._legacy = LegacyReads(self._transport)
         self._posting = ScorePoster(self._transport, self._probe, self.read_scores)
@@ -135,7 +136,7 @@ class LangfuseClient:
 
     async def delete_score(self, score_id: str) -> None:
         """Ask for a score's deletion, which the server does later. An unknown id is no error."""
-        path = f"/api/public/scores/{quoted(score_id)}"
+        path = f"/api/public/scores/{quote_segment(score_id)}"
         await self._transport.ask(Call("DELETE", path, "deletion"))
 
     async def project_id(self) -> str:
@@ -174,7 +175,7 @@ class LangfuseClient:
             self._portal.close()
 
 
-async def describe_server(settings: LangfuseSettings, runtime: Runtime) -> str:
+async def describe_server(settings: LangfuseSettings, runtime: ClientRuntime) -> str:
     """What a source finds when it asks its server: that it is there, whose keys these are, and how it is read.
 
     Raises:

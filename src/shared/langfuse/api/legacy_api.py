@@ -15,7 +15,7 @@ from typing import Any
 from shared.core.clock import iso
 from shared.core.errors import ConfigError
 from shared.langfuse.api.langfuse_errors import NotFound
-from shared.langfuse.api.langfuse_transport import Call, Transport, quoted
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
 from shared.langfuse.api.observation_pages import REQUIRED_FIELDS, PagePosition, parse_bound
 from shared.langfuse.api.pagination import parse_page, read_numbered_pages, total_pages
 from shared.langfuse.api.read_queries import ObservationQuery, Row, ScoreQuery
@@ -38,7 +38,7 @@ _SCORE_PARAMS = {
 class LegacyReads:
     """The older endpoints of one server."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: LangfuseTransport) -> None:
         self._transport = transport
         self._traces: OrderedDict[str, Row] = OrderedDict()
 
@@ -81,7 +81,7 @@ class LegacyReads:
     async def _fetch_trace(self, key: str) -> Row:
         found = self._traces.pop(key, None)
         if found is None:
-            path = f"/api/public/traces/{quoted(key)}"
+            path = f"/api/public/traces/{quote_segment(key)}"
             try:
                 found = (await self._transport.ask(Call("GET", path, "legacy", {"fields": "core"}, named=True))).data
             except NotFound:  # the trace itself arrives after its observations

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.api.connection import Runtime
+from shared.http.client_runtime import ClientRuntime
 from shared.langfuse.api.langfuse_errors import TooBroad
-from shared.langfuse.api.langfuse_transport import Call, Transport
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 from shared.langfuse.api.pagination import parse_page
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 
@@ -78,7 +78,7 @@ class FetchPage(Protocol):
 
 
 async def fetch_v2_page(
-    transport: Transport, query: ObservationQuery, position: PagePosition
+    transport: LangfuseTransport, query: ObservationQuery, position: PagePosition
 ) -> tuple[list[Row], str | None]:
     """One page of GET /api/public/v2/observations."""
     params: dict[str, Any] = dict(query.params(parse_bound(position.low), parse_bound(position.high)))
@@ -123,7 +123,7 @@ class _CycleCheck:
 
 
 async def read_pages(
-    query: ObservationQuery, fetch: FetchPage, runtime: Runtime, resume: str | None
+    query: ObservationQuery, fetch: FetchPage, runtime: ClientRuntime, resume: str | None
 ) -> AsyncIterator[ObservationPage]:
     """Every page of a query, or what is left of it from a stored position on.
 
@@ -149,7 +149,7 @@ async def read_pages(
         yield ObservationPage(fresh, None if position is None else position.text())
 
 
-def _first_position(query: ObservationQuery, runtime: Runtime) -> PagePosition:
+def _first_position(query: ObservationQuery, runtime: ClientRuntime) -> PagePosition:
     """Where a read begins."""
     low, high = (None if each is None else iso(each) for each in (query.since, query.until))
     span = query.first_window
@@ -181,7 +181,7 @@ def _next_older_window(position: PagePosition, query: ObservationQuery) -> PageP
     return PagePosition(iso(low), position.low, span=span, size=size, well=well, patience=position.patience)
 
 
-def _narrow_window(position: PagePosition, error: TooBroad, runtime: Runtime) -> PagePosition:
+def _narrow_window(position: PagePosition, error: TooBroad, runtime: ClientRuntime) -> PagePosition:
     """Half of what is left of a window."""
     high = position.high if position.oldest is None else iso(parse_time(position.oldest) + _MILLISECOND)
     smaller = max(_SMALLEST_PAGE, position.size // 4)

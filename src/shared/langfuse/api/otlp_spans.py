@@ -18,7 +18,7 @@ from shared.core.digests import to_plain
 from shared.core.errors import TransientError, requested_wait
 from shared.langfuse.api.langfuse_errors import Refused
 from shared.langfuse.api.langfuse_score import SendOutcome
-from shared.langfuse.api.langfuse_transport import Call, Transport
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 
 MAX_REQUEST_BYTES = 4_000_000
 """Bytes of one request. The server takes 4.5 MB."""
@@ -63,7 +63,7 @@ def to_attribute(value: Any) -> str | None:
 class Spans:
     """Sends spans for one client."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: LangfuseTransport) -> None:
         self._transport = transport
 
     async def post(self, spans: Iterable[OtlpSpan]) -> list[SendOutcome]:

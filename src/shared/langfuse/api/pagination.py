@@ -8,14 +8,16 @@ from typing import Any
 
 from shared.core.errors import BadAnswer
 from shared.langfuse.api.connection import Bucket
-from shared.langfuse.api.langfuse_transport import Call, Transport
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 from shared.langfuse.api.read_queries import Row
 
 _PAGE = 100
 _MOST_PAGES = 100_000
 
 
-async def read_numbered_pages(transport: Transport, call: Call, needs: Sequence[str] = ("id",)) -> AsyncIterator[Row]:
+async def read_numbered_pages(
+    transport: LangfuseTransport, call: Call, needs: Sequence[str] = ("id",)
+) -> AsyncIterator[Row]:
     """The rows of every page of a list; each has the fields that are needed of it.
 
     Raises:
@@ -33,7 +35,7 @@ async def read_numbered_pages(transport: Transport, call: Call, needs: Sequence[
 
 
 async def read_cursor_pages(
-    transport: Transport, path: str, bucket: Bucket, params: Mapping[str, str]
+    transport: LangfuseTransport, path: str, bucket: Bucket, params: Mapping[str, str]
 ) -> AsyncIterator[Row]:
     """The rows of a list, cursor by cursor.
 

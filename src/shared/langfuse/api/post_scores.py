@@ -24,7 +24,7 @@ from shared.langfuse.api.langfuse_score import (
     find_score_problem,
     score_id,
 )
-from shared.langfuse.api.langfuse_transport import Call, Transport
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 from shared.langfuse.api.read_queries import Row, ScoreQuery
 
 _IDS_PER_READ = 100
@@ -47,7 +47,7 @@ Batch = Sequence[EncodedScore]
 class ScorePoster:
     """Sends scores for one client; `read` reads some back."""
 
-    def __init__(self, transport: Transport, probe: Probe, read: ReadScores) -> None:
+    def __init__(self, transport: LangfuseTransport, probe: Probe, read: ReadScores) -> None:
         self._transport = transport
         self._probe = probe
         self._read = read

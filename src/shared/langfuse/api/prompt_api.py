@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.api.langfuse_transport import Call, Transport, quoted
+from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
 from shared.langfuse.api.pagination import read_numbered_pages
 
 _PATH = "/api/public/v2/prompts"
@@ -88,7 +88,7 @@ class PromptSummary:
 class Prompts:
     """Reads and writes prompts. A name may hold slashes."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: LangfuseTransport) -> None:
         self._transport = transport
 
     async def get(self, name: str, version: int | None = None, label: str | None = None) -> LangfusePrompt:
@@ -102,7 +102,7 @@ class Prompts:
         params: dict[str, str | int] = {} if version is None else {"version": version}
         if label is not None:
             params["label"] = label
-        return LangfusePrompt.parse((await self._ask("GET", f"/{quoted(name)}", params=params, named=True)).data)
+        return LangfusePrompt.parse((await self._ask("GET", f"/{quote_segment(name)}", params=params, named=True)).data)
 
     async def list_all(
         self, name: str | None = None, label: str | None = None, tag: str | None = None
@@ -140,7 +140,7 @@ class Prompts:
             NotFound: when there is no such version; ConfigError for a label that these keys may not move, and for one
             text instead of several.
         """
-        path = f"/{quoted(name)}/versions/{version}"
+        path = f"/{quote_segment(name)}/versions/{version}"
         body = {"newLabels": _check_list(name, "labels", labels)}
         return LangfusePrompt.parse((await self._ask("PATCH", path, body=body, named=True)).data)
 

@@ -12,7 +12,8 @@ from pydantic import Field
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, SourceError, TransientError
 from shared.core.human_labels import HumanLabel
-from shared.langfuse.api.connection import Connection, LangfuseSettings, Runtime
+from shared.http.client_runtime import ClientRuntime
+from shared.langfuse.api.connection import Connection, LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import Row, ScoreQuery
 from shared.langfuse.source.trace_source_params import Names
@@ -43,7 +44,7 @@ class LangfuseLabels:
 
     Params = LangfuseLabelsParams
 
-    def __init__(self, params: LangfuseLabelsParams, root: Path, runtime: Runtime | None = None) -> None:
+    def __init__(self, params: LangfuseLabelsParams, root: Path, runtime: ClientRuntime | None = None) -> None:
         self._params = params
         self._root, self._runtime = root, runtime
         self.name = f"langfuse {params.base_url}"
@@ -58,7 +59,7 @@ class LangfuseLabels:
         query = ScoreQuery(
             names=names, sources=("ANNOTATION",), data_types=_TYPES, environments=environments, since=since
         )
-        client = LangfuseClient(LangfuseSettings.of(self._params, self._root), self._runtime)
+        client = LangfuseClient(LangfuseSettings.from_connection(self._params, self._root), self._runtime)
         try:
             found = [self._parse_label(row) for row in client.each(client.read_scores(query)) if self._is_wanted(row)]
         except (TransientError, ItemError) as error:

@@ -14,7 +14,9 @@ from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceN
 from shared.core.ports import SourceContext
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
-from shared.langfuse.api.connection import Connection, Count, LangfuseSettings, Runtime
+from shared.http.client_runtime import ClientRuntime
+from shared.http.client_settings import Count
+from shared.langfuse.api.connection import Connection, LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
 from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.read_queries import Row
@@ -36,11 +38,13 @@ class LangfuseDatasetSource:
     Params = LangfuseDatasetParams
     window_support = None
 
-    def __init__(self, params: LangfuseDatasetParams, context: SourceContext, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self, params: LangfuseDatasetParams, context: SourceContext, runtime: ClientRuntime | None = None
+    ) -> None:
         self.key = context.key
         self._params = params
         self._context = context
-        self.runtime = runtime or Runtime()
+        self.runtime = runtime or ClientRuntime()
 
     async def connect(self) -> str:
         """What the server is and how it is read; for `trueline check --connect`.
@@ -48,7 +52,7 @@ class LangfuseDatasetSource:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await describe_server(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        return await describe_server(LangfuseSettings.from_connection(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield every active item; archived ones are counted in a `SourceNotice`.
@@ -56,7 +60,7 @@ class LangfuseDatasetSource:
         Raises:
             SourceError: when the dataset cannot be read; ConfigError: wrong keys, no dataset of that name.
         """
-        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        client = LangfuseClient(LangfuseSettings.from_connection(self._params, self._context.root), self.runtime)
         given = archived = 0
         try:
             for row in client.each(client.datasets.items(self._params.dataset)):

@@ -22,7 +22,8 @@ from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceN
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import WindowSupport
-from shared.langfuse.api.connection import LangfuseSettings, Runtime
+from shared.http.client_runtime import ClientRuntime
+from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient, describe_server
 from shared.langfuse.api.read_queries import EXPERIMENTS, Row
 from shared.langfuse.source.read_spool import Spool, row_times
@@ -57,12 +58,14 @@ class LangfuseSource:
     Params = LangfuseSourceParams
     window_support = WindowSupport(required=True, look_back_minutes=60.0)
 
-    def __init__(self, params: LangfuseSourceParams, context: SourceContext, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self, params: LangfuseSourceParams, context: SourceContext, runtime: ClientRuntime | None = None
+    ) -> None:
         self.key = context.key
         self._params = params
         self._context = context
         self._window = context.window
-        self.runtime = runtime or Runtime()
+        self.runtime = runtime or ClientRuntime()
 
     def caught_up(self, last: datetime) -> LangfuseSource:
         """The same source, whose window holds all that came since `last`, look-back included, if it moves with the
@@ -77,7 +80,7 @@ class LangfuseSource:
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        return await describe_server(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        return await describe_server(LangfuseSettings.from_connection(self._params, self._context.root), self.runtime)
 
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
@@ -89,7 +92,7 @@ class LangfuseSource:
             cannot be put aside.
         """
         now, done = as_utc(now), False
-        client = LangfuseClient(LangfuseSettings.of(self._params, self._context.root), self.runtime)
+        client = LangfuseClient(LangfuseSettings.from_connection(self._params, self._context.root), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._spool_key()}.reading")
         try:
             reader = WindowReader(client, self._params, spool, now, self._window)

@@ -1,8 +1,8 @@
 """The `openai_compatible` adapter: any server that speaks OpenAI's API (OpenAI, Together, OpenRouter, vLLM, Ollama,
 OpenWebUI, llama.cpp).
 
-A call waits for room and for the limits, is tried again when that may help, and ends in an answer or in one of our
-errors. Logprobs are asked for; where the server refuses them, or leaves them out, results say so
+A call waits for its place and for the rate limits, is retried when that may help, and ends in an answer or in one of
+our errors. Logprobs are asked for; where the server refuses them, or leaves them out, results say so
 (`confidence_source`) and nothing is put in their place. A model that the server does not list is refused before it is
 asked: some servers answer with another model instead, under the name that was asked for.
 """
@@ -19,13 +19,15 @@ from shared.core.errors import BadAnswer, ConfigError, ItemError, TransientError
 from shared.core.event_loops import BackgroundLoop, PerLoop
 from shared.core.registry import hint
 from shared.core.results import LMResult
-from shared.http.retries import Again, trying
-from shared.http.traffic_control import Lane
-from shared.http.transport import Transport
+from shared.http.client_runtime import ClientRuntime
+from shared.http.error_translation import CallRefused
+from shared.http.retries import Retryable
+from shared.http.transport import HttpReply
 from shared.llm.adapters.event_stream import pieces
 from shared.llm.adapters.openai_format import Dialect, Prompt, estimated_tokens, read_answer, read_json
-from shared.llm.openai.openai_errors import Answered, Final, Reply, UnknownModel, Unsupported
-from shared.llm.openai.server_settings import OpenAISettings, Runtime
+from shared.llm.openai.openai_connection import OpenAIConnection
+from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature
+from shared.llm.openai.server_settings import OpenAISettings
 
 T = TypeVar("T")
 
@@ -35,44 +37,43 @@ class OpenAICompatibleAdapter:
 
     Params = OpenAISettings
 
-    def __init__(self, params: OpenAISettings, runtime: Runtime | None = None) -> None:
+    def __init__(self, params: OpenAISettings, runtime: ClientRuntime | None = None) -> None:
         self.name = params.name or params.model
         self._settings = params
-        self._runtime = runtime or Runtime()
-        self._transport = Transport(params, self._runtime)
-        self._lane = Lane(params, self._runtime)
+        self._runtime = runtime or ClientRuntime()
+        self._connection = OpenAIConnection(params, self._runtime)
         self._dialect = Dialect(params.model, params.plain_prompts == "chat", params.logprobs)
         self._portal = BackgroundLoop(f"model {self.name}")
-        self._listed: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
+        self._verifying: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self._verified = not params.check_model
-        self._final: ConfigError | None = None
+        self._permanent: ConfigError | None = None
         self.confidence_source: Literal["unknown", "logprobs", "none"] = "unknown"
 
     def __repr__(self) -> str:
         return f"OpenAICompatibleAdapter({self.name!r} at {self._settings.base_url!r})"
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        """Answer a prompt or chat messages. `params` are those of `wire.PARAMS`.
+        """Answer a prompt or chat messages. `params` are those of `openai_format.PARAMS`.
 
         Raises:
-            ConfigError: wrong key, unknown model or parameter; told again without asking the server again.
+            ConfigError: wrong key, unknown model or parameter; raised again without asking the server again.
             ItemError: the server refuses this request; FatalError: the account is empty.
             TransientError: `RateLimited`, `Unavailable`, `BadAnswer`.
         """
         estimate = estimated_tokens(prompt, max_tokens)
 
-        async def work() -> LMResult:
+        async def call() -> LMResult:
             path, body = self._dialect.request(prompt, max_tokens, params)
-            async with self._lane.slot(estimate):
+            async with self._connection.slot(estimate):
                 started = self._runtime.clock()
-                reply = await self._transport.ask("POST", path, body)
+                reply = await self._connection.ask("POST", path, body)
                 answer = self._read(reply)
                 taken = self._runtime.clock() - started
-            self._lane.limits.settle(estimate, answer.usage.get("total", estimate))
+            self._connection.correct_tokens(estimate, answer.usage.get("total", estimate))
             return replace(answer, model=self.name, answered_by=self.name, latency=taken)
 
-        answer = await self._asked(work)
-        self._note(answer)
+        answer = await self._ask(call)
+        self._note_confidence(answer)
         return answer
 
     async def acomplete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
@@ -84,19 +85,19 @@ class OpenAICompatibleAdapter:
         return self._portal.run(self.complete(prompt, max_tokens, **params))
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
-        """The answer piece by piece, as the server sends it. Tried again only until the first piece has come.
+        """The answer piece by piece, as the server sends it. Retried only until the first piece has come.
 
         Raises:
             What `complete` raises; BadAnswer when the stream ends in the middle.
         """
-        first, rest = await self._asked(lambda: self._begun(prompt, max_tokens, params))
+        first, rest = await self._ask(lambda: self._first_piece(prompt, max_tokens, params))
         async with aclosing(rest):
             if first is not None:
                 yield first
             try:
                 async for piece in rest:
                     yield piece
-            except Again as failure:
+            except Retryable as failure:
                 raise failure.error from failure.__cause__
 
     async def alist_models(self) -> list[str]:
@@ -106,10 +107,10 @@ class OpenAICompatibleAdapter:
             ConfigError, TransientError: when it gives no list.
         """
         try:
-            return await trying(self._names_once, self._settings.tries, self._settings.max_wait, self._runtime)
-        except Final as error:
+            return await self._connection.retry(self._read_names)
+        except PermanentRefusal as error:
             raise error.error from error
-        except Answered as error:
+        except CallRefused as error:
             raise ConfigError(f"{error}; is base_url the API's? It usually ends in /v1") from error
 
     def list_models(self) -> list[str]:
@@ -130,12 +131,12 @@ class OpenAICompatibleAdapter:
 
     async def aclose(self) -> None:
         """Close the connections that were opened in this event loop."""
-        await self._transport.aclose()
+        await self._connection.aclose()
 
     def close(self) -> None:
         """Close the connections of synchronous calls and end their thread."""
         if self._portal.running:
-            self._portal.run(self._transport.aclose())
+            self._portal.run(self._connection.aclose())
             self._portal.close()
 
     async def __aenter__(self) -> Self:
@@ -144,31 +145,31 @@ class OpenAICompatibleAdapter:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _asked(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do a request's work with tries; learn what the server cannot do; remember what no call can change."""
-        if self._final is not None:
-            raise ConfigError(*self._final.problems)
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call with its attempts; learn what the server cannot do; remember what no call can change."""
+        if self._permanent is not None:
+            raise ConfigError(*self._permanent.problems)
         try:
             await self.verify_model()
-            return await self._tried(work)
+            return await self._with_features(call)
         except UnknownModel as error:
-            self._final = await self._no_such_model(str(error))
-            raise self._final from error
-        except Final as error:
-            self._final = error.error
-            raise self._final from error
+            self._permanent = await self._unknown_model_error(str(error))
+            raise self._permanent from error
+        except PermanentRefusal as error:
+            self._permanent = error.error
+            raise self._permanent from error
 
-    async def _tried(self, work: Callable[[], Awaitable[T]]) -> T:
-        for left in (2, 1, 0):  # one more try for each of the two features that a server may refuse
+    async def _with_features(self, call: Callable[[], Awaitable[T]]) -> T:
+        for left in (2, 1, 0):  # one more attempt for each of the two features that a server may refuse
             try:
-                return await trying(work, self._settings.tries, self._settings.max_wait, self._runtime)
-            except Unsupported as error:
+                return await self._connection.retry(call)
+            except UnsupportedFeature as error:
                 self._dialect.learn(error.feature)
                 if not left:
                     raise ItemError(str(error)) from error
         raise AssertionError("unreachable")
 
-    async def _begun(
+    async def _first_piece(
         self, prompt: Prompt, max_tokens: int, params: dict[str, Any]
     ) -> tuple[str | None, AsyncGenerator[str]]:
         rest = self._pieces(prompt, max_tokens, params)
@@ -184,28 +185,28 @@ class OpenAICompatibleAdapter:
             body.pop(name, None)
         where = self._settings.base_url
         async with (
-            self._lane.slot(estimated_tokens(prompt, max_tokens)),
-            self._transport.opened("POST", path, body | {"stream": True}) as response,
-            aclosing(self._transport.parts(response)) as parts,
-            aclosing(pieces(parts, where, self._transport.words.clean)) as texts,
+            self._connection.slot(estimated_tokens(prompt, max_tokens)),
+            self._connection.open("POST", path, body | {"stream": True}) as response,
+            aclosing(self._connection.parts(response)) as parts,
+            aclosing(pieces(parts, where, self._connection.translator.clean)) as texts,
         ):
             async for piece in texts:
                 yield piece
 
-    def _read(self, reply: Reply) -> LMResult:
+    def _read(self, reply: HttpReply) -> LMResult:
         where = self._settings.base_url
         return read_answer(read_json(reply.body, where), where)
 
-    async def _names_once(self) -> list[str]:
+    async def _read_names(self) -> list[str]:
         where = f"{self._settings.base_url}/models"
-        async with self._lane.slot(0):
-            reply = await self._transport.ask("GET", "/models")
+        async with self._connection.slot(0):
+            reply = await self._connection.ask("GET", "/models")
         rows = read_json(reply.body, where).get("data")
         if not isinstance(rows, list):
             raise BadAnswer(f"{where}: the answer is no list of models")
         return [str(row["id"]) for row in rows if isinstance(row, dict) and "id" in row]
 
-    def _note(self, answer: LMResult) -> None:
+    def _note_confidence(self, answer: LMResult) -> None:
         """What the model can do is known from its first answer that has text."""
         if answer.token_logprobs:
             self.confidence_source = "logprobs"
@@ -220,37 +221,39 @@ class OpenAICompatibleAdapter:
         """
         if self._verified:
             return
-        async with self._listed.get():
+        async with self._verifying.get():
             if self._verified:
                 return
             try:
-                names = await self._names_once()
-            except (Answered, TruelineError):  # a server without a list; a wrong key will be told by the question
+                names = await self._read_names()
+            except (CallRefused, TruelineError):  # a server without a list; the question itself will show a wrong key
                 names = []
-            except Again:  # the question itself will tell, and the next one looks again
+            except Retryable:  # the question itself will show it, and the next one looks again
                 return
-            if names and not _among(self._settings.model, names):
-                self._final = self._unlisted(names, "")
-                raise self._final
+            if names and not _lists_model(self._settings.model, names):
+                self._permanent = self._unlisted_error(names, "")
+                raise self._permanent
             self._verified = True
 
-    async def _no_such_model(self, said: str) -> ConfigError:
+    async def _unknown_model_error(self, message: str) -> ConfigError:
         try:
             names = await self.alist_models()
         except (TransientError, ConfigError) as error:
-            return ConfigError(f"{said}; the server's list of models cannot be read either ({error})")
-        if _among(self._settings.model, names):
-            return ConfigError(f"{said}; the server lists the model, so this kind of question is what it does not know")
-        return self._unlisted(names, said)
+            return ConfigError(f"{message}; the server's list of models cannot be read either ({error})")
+        if _lists_model(self._settings.model, names):
+            return ConfigError(
+                f"{message}; the server lists the model, so this kind of question is what it does not know"
+            )
+        return self._unlisted_error(names, message)
 
-    def _unlisted(self, names: list[str], said: str) -> ConfigError:
+    def _unlisted_error(self, names: list[str], message: str) -> ConfigError:
         known = hint(self._settings.model, names[:200])
-        off = "" if said else " If the list is not complete, set check_model: false."
-        told = f" ({said})" if said else ""
-        return ConfigError(f"{self._settings.base_url} has no model {self._settings.model!r}{told}. {known}{off}")
+        off = "" if message else " If the list is not complete, set check_model: false."
+        detail = f" ({message})" if message else ""
+        return ConfigError(f"{self._settings.base_url} has no model {self._settings.model!r}{detail}. {known}{off}")
 
 
-def _among(model: str, names: list[str]) -> bool:
+def _lists_model(model: str, names: list[str]) -> bool:
     """Whether a list has the model, allowing for the spellings that servers take for the same."""
     base = model.rsplit(":", 1)[0]
     spellings = {model, f"models/{model}", f"{model}:latest", base}

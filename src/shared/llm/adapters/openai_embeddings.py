@@ -1,5 +1,5 @@
 """The `openai_compatible` embedder: `POST /embeddings` of any OpenAI-compatible server, with the same connections,
-limits, tries and errors as the adapter for answers."""
+limits, retries and errors as the adapter for answers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError
 from shared.core.event_loops import BackgroundLoop
-from shared.http.retries import trying
-from shared.http.traffic_control import Lane
-from shared.http.transport import Transport
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.adapters.openai_format import read_json
-from shared.llm.openai.openai_errors import Final, UnknownModel, Unsupported
-from shared.llm.openai.server_settings import EmbeddingSettings, Runtime
+from shared.llm.openai.openai_connection import OpenAIConnection
+from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature
+from shared.llm.openai.server_settings import EmbeddingSettings
 
 Vector = tuple[float, ...]
 
@@ -25,14 +24,13 @@ class OpenAICompatibleEmbedder:
 
     Params = EmbeddingSettings
 
-    def __init__(self, params: EmbeddingSettings, runtime: Runtime | None = None) -> None:
+    def __init__(self, params: EmbeddingSettings, runtime: ClientRuntime | None = None) -> None:
         self.name = params.name or params.model
         self._settings = params
-        self._runtime = runtime or Runtime()
-        self._transport = Transport(params, self._runtime)
-        self._lane = Lane(params, self._runtime)
+        self._runtime = runtime or ClientRuntime()
+        self._connection = OpenAIConnection(params, self._runtime)
         self._portal = BackgroundLoop(f"embeddings {self.name}")
-        self._final: ConfigError | None = None
+        self._permanent: ConfigError | None = None
 
     def __repr__(self) -> str:
         return f"OpenAICompatibleEmbedder({self.name!r} at {self._settings.base_url!r})"
@@ -41,7 +39,7 @@ class OpenAICompatibleEmbedder:
         """One vector per text. Requests hold up to `batch_size` texts and go side by side.
 
         Raises:
-            ConfigError: wrong key or unknown model; told again without asking the server again.
+            ConfigError: wrong key or unknown model; raised again without asking the server again.
             ItemError: for a text that is blank, or that the server refuses; FatalError: the account is empty.
             TransientError: `RateLimited`, `Unavailable`, `BadAnswer`.
         """
@@ -54,16 +52,16 @@ class OpenAICompatibleEmbedder:
         size = self._settings.batch_size
         batches = [texts[at : at + size] for at in range(0, len(texts), size)]
         if len(batches) == 1:
-            return await self._asked(batches[0])
-        tasks = [asyncio.ensure_future(self._asked(batch)) for batch in batches]
+            return await self._ask(batches[0])
+        tasks = [asyncio.ensure_future(self._ask(batch)) for batch in batches]
         try:
             found = await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()  # after the first failure nobody waits for the others; a finished one does not mind
             await asyncio.gather(*tasks, return_exceptions=True)
-        tokens = [told for _, told in found]
-        known = None if None in tokens else sum(told for told in tokens if told is not None)
+        tokens = [count for _, count in found]
+        known = None if None in tokens else sum(count for count in tokens if count is not None)
         return [vector for vectors, _ in found for vector in vectors], known
 
     def vectors(self, texts: Sequence[str]) -> list[Vector]:
@@ -72,47 +70,47 @@ class OpenAICompatibleEmbedder:
 
     async def aclose(self) -> None:
         """Close the connections that were opened in this event loop."""
-        await self._transport.aclose()
+        await self._connection.aclose()
 
     def close(self) -> None:
         """Close the connections of synchronous calls and end their thread."""
         if self._portal.running:
-            self._portal.run(self._transport.aclose())
+            self._portal.run(self._connection.aclose())
             self._portal.close()
 
-    async def _asked(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
-        """One request with its tries. What no call can change is remembered."""
-        if self._final is not None:
-            raise ConfigError(*self._final.problems)
+    async def _ask(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
+        """One request with its attempts. What no call can change is remembered."""
+        if self._permanent is not None:
+            raise ConfigError(*self._permanent.problems)
         sent = [text[: self._settings.max_chars] for text in texts]
         body: dict[str, Any] = {"model": self._settings.model, "input": sent}
         if self._settings.dimensions is not None:
             body["dimensions"] = self._settings.dimensions
         estimate = sum(map(len, sent)) // 4 + len(sent)
 
-        async def work() -> tuple[list[Vector], int | None]:
-            async with self._lane.slot(estimate):
-                reply = await self._transport.ask("POST", "/embeddings", body)
+        async def call() -> tuple[list[Vector], int | None]:
+            async with self._connection.slot(estimate):
+                reply = await self._connection.ask("POST", "/embeddings", body)
                 return self._read(reply.body, len(sent), estimate)
 
         try:
-            return await trying(work, self._settings.tries, self._settings.max_wait, self._runtime)
+            return await self._connection.retry(call)
         except UnknownModel as error:
-            self._final = ConfigError(f"{error}; is {self._settings.model!r} an embedding model of this server?")
-            raise self._final from error
-        except Unsupported as error:
+            self._permanent = ConfigError(f"{error}; is {self._settings.model!r} an embedding model of this server?")
+            raise self._permanent from error
+        except UnsupportedFeature as error:
             raise ItemError(str(error)) from error
-        except Final as error:
-            self._final = error.error
-            raise self._final from error
+        except PermanentRefusal as error:
+            self._permanent = error.error
+            raise self._permanent from error
 
     def _read(self, content: bytes, expected: int, estimate: int) -> tuple[list[Vector], int | None]:
         where = f"{self._settings.base_url}/embeddings"
         found = read_json(content, where)
         usage = found.get("usage")
-        said = usage.get("total_tokens") if isinstance(usage, dict) else None
-        used = said if isinstance(said, int) and said >= 0 else None
-        self._lane.limits.settle(estimate, estimate if used is None else used)
+        total = usage.get("total_tokens") if isinstance(usage, dict) else None
+        used = total if isinstance(total, int) and total >= 0 else None
+        self._connection.correct_tokens(estimate, estimate if used is None else used)
         return _vectors(found.get("data"), expected, where), used
 
 

@@ -20,14 +20,15 @@ from shared.core.errors import ConfigError, Unavailable
 from shared.core.event_loops import BackgroundLoop, PerLoop
 from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.adapters.openai_format import Dialect
 from shared.llm.batch.batch_api import BatchApi
 from shared.llm.batch.batch_jobs import BatchJobs
 from shared.llm.batch.batch_queue import BatchDesk
 from shared.llm.cache.request_key import Prompt, request_key, without_input_data
-from shared.llm.openai.openai_errors import Unsupported
-from shared.llm.openai.server_settings import BatchSettings, OpenAISettings, Runtime
+from shared.llm.openai.openai_errors import UnsupportedFeature
+from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 
 T = TypeVar("T")
 
@@ -41,10 +42,10 @@ class BatchAdapter:
     takes_input_data = True
 
     def __init__(
-        self, params: OpenAISettings, batch: BatchSettings, store: BatchStore, runtime: Runtime | None = None
+        self, params: OpenAISettings, batch: BatchSettings, store: BatchStore, runtime: ClientRuntime | None = None
     ) -> None:
         self.name = params.name or params.model
-        self._runtime = runtime or Runtime()
+        self._runtime = runtime or ClientRuntime()
         self._batch = batch
         self._store = store
         self._lane = f"{params.base_url} {params.model}"
@@ -146,7 +147,7 @@ class BatchAdapter:
                 continue
             try:
                 answer = self._api.answer(outcome)
-            except Unsupported as error:
+            except UnsupportedFeature as error:
                 self._dialect.learn(error.feature)
                 await asyncio.to_thread(self._store.learn, self._lane, error.feature)
             else:

@@ -19,12 +19,13 @@ import httpx
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError, Unavailable
 from shared.core.results import LMResult
-from shared.http.retries import Again, trying
-from shared.http.traffic_control import Lane
-from shared.http.transport import Transport, Upload
+from shared.http.client_runtime import ClientRuntime
+from shared.http.retries import Retryable
+from shared.http.transport import FileUpload, HttpReply
 from shared.llm.adapters.openai_format import read_answer, read_json
-from shared.llm.openai.openai_errors import Final, Reply, UnknownModel, Unsupported
-from shared.llm.openai.server_settings import OpenAISettings, Runtime
+from shared.llm.openai.openai_connection import OpenAIConnection
+from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature
+from shared.llm.openai.server_settings import OpenAISettings
 
 T = TypeVar("T")
 Outcome = Mapping[str, Any]
@@ -60,11 +61,10 @@ class BatchState:
 class BatchApi:
     """One server's batch API; requests pass the same limits and tries as any other."""
 
-    def __init__(self, settings: OpenAISettings, runtime: Runtime) -> None:
+    def __init__(self, settings: OpenAISettings, runtime: ClientRuntime) -> None:
         self._settings = settings
         self._runtime = runtime
-        self._transport = Transport(settings, runtime)
-        self._lane = Lane(settings, runtime)
+        self._connection = OpenAIConnection(settings, runtime)
         self._most = int(settings.max_response_mb * 1_000_000)
 
     async def probe(self) -> None:
@@ -81,7 +81,7 @@ class BatchApi:
         Raises:
             TooLarge, ConfigError, ItemError, FatalError, TransientError.
         """
-        upload = Upload(f"{name}.jsonl", file, {"purpose": "batch"})
+        upload = FileUpload(f"{name}.jsonl", file, {"purpose": "batch"})
         found = await self._fitting(lambda: self._object("POST", "/files", upload=upload))
         return _text(found, "id", self._settings.base_url)
 
@@ -122,9 +122,9 @@ class BatchApi:
             lines = known = 0
             path = f"/files/{file_id}/content"
             async with (
-                self._lane.slot(0),
-                self._transport.opened("GET", path) as response,
-                aclosing(self._transport.parts(response, bounded=False)) as parts,
+                self._connection.slot(0),
+                self._connection.open("GET", path) as response,
+                aclosing(self._connection.parts(response, bounded=False)) as parts,
                 aclosing(_chunks(parts, self._most)) as chunks,
             ):
                 async for some in chunks:
@@ -144,7 +144,7 @@ class BatchApi:
         """The answer that an outcome holds.
 
         Raises:
-            Unsupported: the model refuses a feature; else as `OpenAICompatibleAdapter.complete`.
+            UnsupportedFeature: the model refuses a feature; else as `OpenAICompatibleAdapter.complete`.
         """
         where = f"{self._settings.base_url} (batch)"
         if "status" not in outcome:
@@ -152,9 +152,9 @@ class BatchApi:
         status, body = outcome["status"], outcome.get("body")
         if status == 200 and isinstance(body, dict):
             return replace(read_answer(body, where), lane="batch")
-        reply = Reply(int(status), httpx.Headers(), json.dumps(body).encode())
-        error = self._transport.words.refused(reply, self._runtime.wall())
-        if isinstance(error, Again | Final):
+        reply = HttpReply(int(status), httpx.Headers(), json.dumps(body).encode())
+        error = self._connection.translator.refusal(reply, self._runtime.wall())
+        if isinstance(error, Retryable | PermanentRefusal):
             raise error.error
         if isinstance(error, UnknownModel):
             raise ConfigError(str(error))
@@ -162,7 +162,7 @@ class BatchApi:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        await self._transport.aclose()
+        await self._connection.aclose()
 
     async def _find(self, intent: str, since: datetime) -> BatchState | None:
         oldest = (since - timedelta(days=1)).timestamp()  # the server's clock may be another
@@ -180,10 +180,10 @@ class BatchApi:
             after = f"&after={last.id}"
 
     async def _object(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, upload: Upload | None = None
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, upload: FileUpload | None = None
     ) -> dict[str, Any]:
-        async with self._lane.slot(0):
-            reply = await self._transport.ask(method, path, body, upload)
+        async with self._connection.slot(0):
+            reply = await self._connection.ask(method, path, body, upload)
             return read_json(reply.body, self._settings.base_url + path.partition("?")[0])
 
     async def _fitting(self, work: Callable[[], Awaitable[T]]) -> T:
@@ -196,10 +196,10 @@ class BatchApi:
 
     async def _tried(self, work: Callable[[], Awaitable[T]], missing: bool = False) -> T:
         try:
-            return await trying(work, self._settings.tries, self._settings.max_wait, self._runtime)
-        except Final as error:
+            return await self._connection.retry(work)
+        except PermanentRefusal as error:
             raise error.error from error
-        except Unsupported as error:
+        except UnsupportedFeature as error:
             raise ItemError(str(error)) from error
         except UnknownModel as error:
             if missing:

@@ -18,8 +18,9 @@ from uuid import uuid4
 from shared.core.errors import TransientError, TruelineError
 from shared.core.event_loops import PerLoop
 from shared.core.state.batch_store import BatchJob, BatchStore, Claim
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_api import ENDED, BatchApi, BatchState, Outcome, TooLarge, write_line
-from shared.llm.openai.server_settings import BatchSettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings
 
 LEASE = timedelta(minutes=30)
 _LATER = frozenset({"token_limit_exceeded"})
@@ -32,7 +33,9 @@ class BatchJobs:
     `unknown_lines` counts lines of answers that belong to no question of their batch, or cannot be read.
     """
 
-    def __init__(self, api: BatchApi, store: BatchStore, settings: BatchSettings, lane: str, runtime: Runtime) -> None:
+    def __init__(
+        self, api: BatchApi, store: BatchStore, settings: BatchSettings, lane: str, runtime: ClientRuntime
+    ) -> None:
         self.lane = lane
         self._api = api
         self._store = store

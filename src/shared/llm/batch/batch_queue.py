@@ -13,10 +13,11 @@ from typing import Any
 from shared.core.errors import ConfigError, Postponed, TransientError, TruelineError
 from shared.core.event_loops import PerLoop
 from shared.core.state.batch_store import BatchQuestion, BatchStore
+from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_api import Outcome
 from shared.llm.batch.batch_jobs import BatchJobs
 from shared.llm.cache.bulk_calls import Batches
-from shared.llm.openai.server_settings import BatchSettings, Runtime
+from shared.llm.openai.server_settings import BatchSettings
 
 _PAUSES = (1.0, 1.5, 60.0)  # seconds: the first, the factor, the longest
 
@@ -24,7 +25,7 @@ _PAUSES = (1.0, 1.5, 60.0)  # seconds: the first, the factor, the longest
 class BatchDesk:
     """Questions of one lane and who waits for them. `begin` and `stop` enclose a run."""
 
-    def __init__(self, jobs: BatchJobs, store: BatchStore, batch: BatchSettings, runtime: Runtime) -> None:
+    def __init__(self, jobs: BatchJobs, store: BatchStore, batch: BatchSettings, runtime: ClientRuntime) -> None:
         self._jobs = jobs
         self._store = store
         self._batch = batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -43,8 +44,10 @@ class EmbedderHandle:
 class Embeddings:
     """The embedding models of one configuration; each is made once, when a metric asks for it."""
 
-    def __init__(self, entries: Mapping[str, Mapping[str, Any]], registry: Registry, checker: Checker) -> None:
-        self._entries, self._registry, self._checker = entries, registry, checker
+    def __init__(
+        self, entries: Mapping[str, Mapping[str, Any]], registry: Registry, checker: Checker, root: Path
+    ) -> None:
+        self._entries, self._registry, self._checker, self._root = entries, registry, checker, root
         self._made: dict[str, Embedder | None] = {}
         self.common: dict[str, EmbeddingCommon] = {}
         self.handles: list[EmbedderHandle] = []
@@ -99,7 +102,8 @@ class Embeddings:
         found = split_entry(self._checker, EmbeddingCommon, entry, where)
         if found is not None:
             self.common[alias] = found.common
-            self._recipes[alias] = find_recipe(self._checker, self._registry, found.common.type, found.own, where)
+            how = find_recipe(self._checker, self._registry, found.common.type, found.own, where)
+            self._recipes[alias] = None if how is None else how.with_root(self._root)
 
     def _build(self, alias: str) -> Embedder | None:
         if alias == OFFLINE and alias not in self._entries:

@@ -249,7 +249,8 @@ class Models:
             self._checker.problem((*where, "lane"), f"'batch' is for type openai_compatible, found {common.type!r}")
         if common.batch is not None and common.lane != "batch":
             self._checker.problem((*where, "batch"), "has an effect with lane: batch only; add it or take this away")
-        self._recipes[alias] = find_recipe(self._checker, self._registry, common.type, found.own, where)
+        how = find_recipe(self._checker, self._registry, common.type, found.own, where)
+        self._recipes[alias] = None if how is None else how.with_root(self._root)
 
     def _check_chain(self, alias: str, common: ModelCommon) -> None:
         for at, other in enumerate(common.fallback):
@@ -272,5 +273,5 @@ class Models:
         how = self._recipes.get(alias)
         if how is None:
             return None  # its mistake is noted already
-        made = how.made(self._root)
+        made = how.made()
         return made

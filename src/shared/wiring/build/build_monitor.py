@@ -172,7 +172,7 @@ class _MonitorBuilder:
         """The metrics, the nodes above them, and the models that they ask with what those cost."""
         config, checker = self.config, self.checker
         models = Models(config.models, self.registries.models, checker, self.root)
-        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker)
+        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker, self.root)
         parts = MetricParts(self.registries.metrics, models, embeddings, self.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
         costs = build_model_costs(config, models, embeddings, checker, self.root)

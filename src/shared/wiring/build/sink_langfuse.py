@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import Field
 
 from shared.core.registry import hint
-from shared.langfuse.api.connection import Connection, LangfuseSettings, Seconds
+from shared.langfuse.api.connection import Connection, LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import find_environment_problem
 from shared.langfuse.sink.build_experiment import ExperimentBuilder, ExperimentPlan
@@ -32,8 +32,11 @@ class LangfusePublishing(LangfuseSettings):
         default="", description="The project's id: keys of another project are refused, and ids are made with it."
     )
     environment: str | None = Field(default=None, description="Of the scores; default: the monitor's.")
-    lost_after_minutes: Seconds = Field(
-        default=LOST_AFTER / 60, description="What was taken and cannot be read back for so long is sent again."
+    lost_after_minutes: float = Field(
+        default=LOST_AFTER / 60,
+        gt=0,
+        allow_inf_nan=False,
+        description="What was taken and cannot be read back for so long is sent again.",
     )
 
 
@@ -109,7 +112,7 @@ def _open(making: BuildContext) -> tuple[LangfuseClient, LangfusePublishing] | N
         if params is None:
             making.shared["langfuse"] = None
         else:
-            settings = LangfuseSettings.of(params, making.around.root)
+            settings = LangfuseSettings.from_connection(params, making.around.root)
             making.shared["langfuse"] = LangfuseClient(settings, runtime), params
     found: tuple[LangfuseClient, LangfusePublishing] | None = making.shared["langfuse"]
     return found

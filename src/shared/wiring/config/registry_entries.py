@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -32,14 +32,16 @@ class PartRecipe:
     target: Any
     params: BaseModel
 
-    def made(self, root: Path | None = None) -> Any:
-        """The part; with a `root`, relative paths among its parameters start there."""
+    def with_root(self, root: Path) -> PartRecipe:
+        """The same, with the relative paths among its parameters starting from the project's root."""
+        paths = {name: str(root / value) for name, value in self.params if _is_path(name, value)}
+        return replace(self, params=self.params.model_copy(update=paths))
+
+    def made(self) -> Any:
+        """The part."""
         if getattr(self.target, "Params", None) is type(self.params):
             return self.target(self.params)
-        given = {name: getattr(self.params, name) for name in type(self.params).model_fields}
-        if root is not None:
-            given |= {name: str(root / value) for name, value in given.items() if _is_path(name, value)}
-        return self.target(**given)
+        return self.target(**dict(self.params))
 
 
 def split_entry(
@@ -67,4 +69,4 @@ def find_recipe(
 
 def _is_path(name: str, value: object) -> bool:
     """Whether a parameter names a file."""
-    return isinstance(value, str | Path) and (name == "path" or name.endswith("_path"))
+    return isinstance(value, str | Path) and (name in ("path", "limits_file") or name.endswith("_path"))

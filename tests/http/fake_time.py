@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from shared.llm.openai.server_settings import Runtime
+from shared.http.client_runtime import ClientRuntime
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -29,6 +29,6 @@ class FakeTime:
         self.now += seconds
         await asyncio.sleep(0)
 
-    def runtime(self, seed: int = 0) -> Runtime:
+    def runtime(self, seed: int = 0) -> ClientRuntime:
         """What an adapter is given."""
-        return Runtime(self.clock, self.wall, self.sleep, Random(seed))
+        return ClientRuntime(self.clock, self.wall, self.sleep, Random(seed))

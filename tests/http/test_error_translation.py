@@ -7,14 +7,13 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from pydantic import SecretStr
 
-from shared.core.errors import ItemError, TruelineError
-from shared.http.retries import Again, retry_after
-from shared.llm.openai.openai_errors import Answered, Reply, Translator
+from shared.core.errors import TruelineError
+from shared.http.error_translation import TRANSPORT_ERRORS, ErrorTranslator
+from shared.http.retries import Retryable, retry_after
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-WORDS = Translator("http://h/v1", [SecretStr("sk-123456"), SecretStr("sk-123456-long"), None])
+TRANSLATOR = ErrorTranslator("http://h/v1", ["sk-123456", "sk-123456-long"])
 
 
 def test_every_error_of_httpx_is_translated() -> None:
@@ -22,31 +21,16 @@ def test_every_error_of_httpx_is_translated() -> None:
     kinds = [each for _, each in inspect.getmembers(httpx, inspect.isclass) if issubclass(each, httpx.RequestError)]
     assert len(kinds) > 15
     for kind in {*kinds, httpx.InvalidURL, TimeoutError} - {httpx.RequestError}:  # only its kinds are raised
-        made = WORDS.unreachable(kind("what happened"))
-        assert isinstance(made, Again | TruelineError), kind
+        made = TRANSLATOR.no_answer(kind("what happened"))
+        assert isinstance(made, Retryable | TruelineError), kind
         passes = issubclass(kind, httpx.TransportError | TimeoutError) and not issubclass(
             kind, httpx.UnsupportedProtocol
         )
-        assert isinstance(made, Again) == passes, kind
+        assert isinstance(made, Retryable) == passes, kind
+        assert issubclass(kind, TRANSPORT_ERRORS), kind
     others = {each for _, each in inspect.getmembers(httpx, inspect.isclass) if issubclass(each, Exception)} - {*kinds}
     raised_by_hand = {httpx.HTTPError, httpx.HTTPStatusError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError}
     assert all(issubclass(each, tuple(raised_by_hand)) for each in others)
-
-
-def test_a_refused_schema_says_what_to_do_and_is_not_asked_again() -> None:
-    """llama_cpp.server refuses `json_schema` with a 500, which is neither an outage nor going to pass."""
-    body = b"{'loc': ('body', 'response_format', 'type'), 'msg': \"Input should be 'text' or 'json_object'\"}"
-    error = WORDS.refused(Reply(500, httpx.Headers(), body), NOW)
-    assert isinstance(error, ItemError) and "set structured_output: false on the metric" in str(error)
-    assert str(error).index("structured_output") < str(error).index("'loc'")  # a screen shows the beginning only
-
-
-@pytest.mark.parametrize("status", [201, 204, 301, *range(400, 432), 451, *range(500, 512), 529])
-def test_every_status_is_translated(status: int) -> None:
-    """408, 409, 429 and 5xx may pass; everything else is final, in one of our groups."""
-    error = WORDS.refused(Reply(status, httpx.Headers(), b"no"), NOW)
-    assert isinstance(error, Again) == (status in (408, 409, 429) or status >= 500)
-    assert isinstance(error, Again | Answered | TruelineError)
 
 
 @pytest.mark.parametrize(
@@ -66,12 +50,12 @@ def test_every_status_is_translated(status: int) -> None:
 )
 def test_what_a_server_says_is_found_wherever_it_stands(body: bytes, words: str) -> None:
     """OpenAI's, FastAPI's, a proxy's and anybody's way to say no; never with a key in it."""
-    assert WORDS.said(body) == words
+    assert TRANSLATOR.message(body) == words
 
 
 def test_long_words_are_cut() -> None:
     """A server that answers with a novel does not fill the log."""
-    assert len(WORDS.said(b"x" * 100_000)) == 300
+    assert len(TRANSLATOR.message(b"x" * 100_000)) == 300
 
 
 @pytest.mark.parametrize(
