@@ -34,7 +34,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
     from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
     from shared.core.state.outbox import Outlet
     from shared.database.engine.database import open_database
-    from shared.database.runs.run_store import SqlRunStore
+    from shared.database.runs.run_state import build_run_state
     from shared.database.runs.sql_scored_items import SqlScoredItems
     from shared.langfuse.api.connection import LangfuseSettings
     from shared.langfuse.api.langfuse_client import LangfuseClient
@@ -55,17 +55,17 @@ def trueline(url: str, count: int, limit: int) -> Work:
             return iter(())
 
     database = open_database(Path(tempfile.mkdtemp()) / "state.db")
-    runs, stream = SqlRunStore(database), Stream("file:bench", "bench")
+    runs, stream = build_run_state(database), Stream("file:bench", "bench")
     plan = MonitorPlan("bench", stream, Nothing(), All(), Runner([]), patience=DeliveryLimits(verify=600.0))
     report = RunReport("bench-1", "bench", stream, "c", "running", datetime.now(UTC))
-    runs.start_run(report)
+    runs.reports.save_run(report)
     ref = MetricRef("exact", "exact_match", "1", "d1")
     items = [
         DatasetItem(f"i{n}", trace_id=f"{n:032x}", source_timestamp=START + timedelta(seconds=n)) for n in range(count)
     ]
-    runs.record_draw("bench-1", stream, [Decision(each.id, True, 1.0, "all") for each in items], items)
+    runs.samples.save_sample("bench-1", stream, [Decision(each.id, True, 1.0, "all") for each in items], items)
     score = MetricScore(ref, 0.5, True, 0.5, "c")
-    runs.save_results("bench-1", stream, [ItemResult(each, (score,)) for each in items])
+    runs.results.save_results("bench-1", stream, [ItemResult(each, (score,)) for each in items])
     limits: dict[str, Any] = {"limits": {"general": limit}, "scores_per_post": 50} if limit else {}
     settings = LangfuseSettings(base_url=url, public_key=SecretStr(KEYS[0]), secret_key=SecretStr(KEYS[1]), **limits)
     outlet = Outlet(LangfuseSink(LangfuseClient(settings)))

@@ -21,7 +21,7 @@ from random import Random
 from shared.core.results import Stream
 from shared.core.state.run_stores import ScoredItemsStore
 from shared.database.engine.database import Database, open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
 
@@ -89,8 +89,8 @@ def main() -> None:
         scored: ScoredItemsStore = SqlScoredItems(database)
         measure(f"SQLite, {rows:,} marks, first look", lambda each: scored.unseen(STREAM, each), ids, start)
         measure(f"SQLite, {rows:,} marks, warm", lambda each: scored.unseen(STREAM, each), ids, start)
-        runs = SqlRunStore(database)
-        measure(f"SQLite, {rows:,} decisions, warm", lambda each: runs.undecided(STREAM, each), ids, start)
+        runs = build_run_state(database)
+        measure(f"SQLite, {rows:,} decisions, warm", lambda each: runs.samples.find_undecided(STREAM, each), ids, start)
         database.close()
         path = Path(folder, "scored_items.csv")
         fill_csv(path, lines)

@@ -28,7 +28,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
 from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, Ports
@@ -77,7 +77,7 @@ def durable(source: Listed, sinks: tuple[Nothing, ...] = ()) -> tuple[float, flo
     with tempfile.TemporaryDirectory(prefix="trueline-durable-") as folder:
         database = open_database(Path(folder, "state.db"))
         plan = MonitorPlan("durable", STREAM, source, All(), Runner([bind(exact, "Exact")]))
-        ports = Ports(SqlScoredItems(database), SqlRunStore(database), tuple(map(Outlet, sinks)), shared=True)
+        ports = Ports(SqlScoredItems(database), build_run_state(database), tuple(map(Outlet, sinks)), shared=True)
         begun, used = time.perf_counter(), time.process_time()
         report = asyncio.run(run_monitor(plan, ports))
         took = time.perf_counter() - begun, time.process_time() - used

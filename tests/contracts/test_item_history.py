@@ -1,4 +1,4 @@
-"""`RunReader.story` and `ids_near`: all that is stored of one item, on SQLite."""
+"""`ItemHistoryReader`: all that is stored of one item, on SQLite."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from shared.core.results import MetricFailure
 from shared.core.state.item_history import FailureMade, ScoreMade
-from shared.core.state.run_stores import RunReader
-from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.core.state.run_stores import RunState, StateReader
+from shared.database.engine.database import Database, open_database
+from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from tests.contracts.adapters.outboxes import deliver, packed
 from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
@@ -21,20 +21,29 @@ from tests.contracts.test_run_store import EXACT, LENGTH, RUN, Ticking, decision
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlRunStore]:
-    database = open_database(tmp_path / "state.db")
-    yield SqlRunStore(database, Ticking())
-    database.close()
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(tmp_path / "state.db")
+    yield opened
+    opened.close()
 
 
-def test_the_story_holds_every_step_with_its_run_and_time(store: SqlRunStore) -> None:
+@pytest.fixture
+def store(database: Database) -> RunState:
+    return build_run_state(database, Ticking())
+
+
+@pytest.fixture
+def reader(database: Database) -> StateReader:
+    return build_state_reader(database)
+
+
+def test_the_story_holds_every_step_with_its_run_and_time(store: RunState, reader: StateReader) -> None:
     """Drawn by one run, failed and scored by the next ones, published at the end."""
-    reads: RunReader = store
     draw(store, ["a"])
     half = scored("a")._replace(failures=failed("a", LENGTH).failures)
-    store.save_results("run-2", STREAM, [half])
-    store.save_results("run-3", STREAM, [failed("a", LENGTH)])
-    (story,) = reads.story(STREAM, "a")
+    store.results.save_results("run-2", STREAM, [half])
+    store.results.save_results("run-3", STREAM, [failed("a", LENGTH)])
+    (story,) = reader.histories.read_histories(STREAM, "a")
     assert (story.run_id, story.decided_at, story.decision) == ("run-1", NOW + timedelta(minutes=1), decision("a"))
     assert (story.state, story.attempts, story.marked_at, story.item) == ("failed", 2, None, item("a"))
     assert story.scores == (ScoreMade(half.scores[0], "run-2", NOW + timedelta(minutes=2)),)
@@ -44,60 +53,60 @@ def test_the_story_holds_every_step_with_its_run_and_time(store: SqlRunStore) ->
         FailureMade(failure, 2, "run-3", NOW + timedelta(minutes=3)),
     )
     assert story.missing == story.failures[1:]
-    store.give_up(STREAM, 2)
-    batch = packed(store, RUN, 10)
+    store.results.give_up(STREAM, 2)
+    batch = packed(store.outbox, RUN, 10)
     assert batch is not None
-    deliver(store, STREAM)
-    (story,) = reads.story(STREAM, "a")
+    deliver(store.outbox, STREAM)
+    (story,) = reader.histories.read_histories(STREAM, "a")
     assert (story.state, story.batch_id, story.marked_at) == ("published", batch.id, NOW)
 
 
-def test_a_score_by_any_version_of_a_metric_leaves_nothing_missing(store: SqlRunStore) -> None:
+def test_a_score_by_any_version_of_a_metric_leaves_nothing_missing(store: RunState, reader: StateReader) -> None:
     draw(store, ["a"])
-    store.save_results("run-1", STREAM, [failed("a")])
-    store.save_results("run-2", STREAM, [scored("a", ref=replace(EXACT, digest="later"))])
-    (story,) = store.story(STREAM, "a")
+    store.results.save_results("run-1", STREAM, [failed("a")])
+    store.results.save_results("run-2", STREAM, [scored("a", ref=replace(EXACT, digest="later"))])
+    (story,) = reader.histories.read_histories(STREAM, "a")
     assert (len(story.failures), story.missing) == (1, ())
 
 
-def test_an_undrawn_item_has_a_decision_and_nothing_else(store: SqlRunStore) -> None:
-    store.record_draw("run-1", STREAM, [decision("a", drawn=False)], [])
-    (story,) = store.story(STREAM, "a")
+def test_an_undrawn_item_has_a_decision_and_nothing_else(store: RunState, reader: StateReader) -> None:
+    store.samples.save_sample("run-1", STREAM, [decision("a", drawn=False)], [])
+    (story,) = reader.histories.read_histories(STREAM, "a")
     assert (story.state, story.item, story.scores, story.failures) == ("undrawn", None, (), ())
 
 
-def test_an_item_marked_from_outside_has_no_run(store: SqlRunStore) -> None:
-    SqlScoredItems(store.database).mark(STREAM, ["a"], NOW)
-    (story,) = store.story(STREAM, "a")
+def test_an_item_marked_from_outside_has_no_run(store: RunState, reader: StateReader, database: Database) -> None:
+    SqlScoredItems(database).mark(STREAM, ["a"], NOW)
+    (story,) = reader.histories.read_histories(STREAM, "a")
     assert (story.run_id, story.state, story.marked_at) == ("", "published", NOW)
 
 
-def test_an_item_never_seen_has_no_story(store: SqlRunStore) -> None:
+def test_an_item_never_seen_has_no_story(store: RunState, reader: StateReader) -> None:
     """Also one that another stream has seen."""
     draw(store, ["a"], OTHER_MONITOR)
-    assert store.story(STREAM, "a") == []
+    assert reader.histories.read_histories(STREAM, "a") == []
 
 
 @pytest.mark.parametrize("item_id", AWKWARD)
-def test_any_id_can_be_asked_for(store: SqlRunStore, item_id: str) -> None:
+def test_any_id_can_be_asked_for(store: RunState, item_id: str, reader: StateReader) -> None:
     draw(store, [*AWKWARD, "%", "_"])
-    assert [each.decision.item_id for each in store.story(STREAM, item_id)] == [item_id]
+    assert [each.decision.item_id for each in reader.histories.read_histories(STREAM, item_id)] == [item_id]
 
 
-def test_all_versions_of_an_item_are_told_oldest_first(store: SqlRunStore) -> None:
+def test_all_versions_of_an_item_are_told_oldest_first(store: RunState, reader: StateReader) -> None:
     """By the source's id all, by a stored id that one; ids that only begin alike are other items."""
     first, second = f"a@{'f' * 16}", f"a@{'0' * 16}"
     draw(store, [first])
     draw(store, [second, "a@example.com", f"a@{'g' * 16}", f"ab@{'0' * 16}", f"a@b@{'0' * 16}"])
-    assert [each.decision.item_id for each in store.story(STREAM, "a")] == [first, second]
-    assert [each.decision.item_id for each in store.story(STREAM, first)] == [first]
+    assert [each.decision.item_id for each in reader.histories.read_histories(STREAM, "a")] == [first, second]
+    assert [each.decision.item_id for each in reader.histories.read_histories(STREAM, first)] == [first]
 
 
-def test_ids_near_are_those_of_the_stream_around_it(store: SqlRunStore) -> None:
+def test_ids_near_are_those_of_the_stream_around_it(store: RunState, reader: StateReader) -> None:
     """As their source gave them, each once, at most 500 on either side."""
     draw(store, [f"i{number:04}" for number in range(1200)] + [f"i0600@{'a' * 16}"])
     draw(store, ["other"], OTHER_MONITOR)
-    near = store.ids_near(STREAM, "i0599x")
+    near = reader.histories.nearby_ids(STREAM, "i0599x")
     assert near[0] == "i0100" and near.count("i0600") == 1 and "i0599" in near
     assert 990 < len(near) <= 1000
-    assert store.ids_near(OTHER_MONITOR, "x") == ["other"]
+    assert reader.histories.nearby_ids(OTHER_MONITOR, "x") == ["other"]

@@ -9,37 +9,48 @@ from pathlib import Path
 import pytest
 
 from shared.core.results import RunCounts, RunReport, Status
-from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.core.state.run_stores import RunState, StateReader
+from shared.database.engine.database import Database, open_database
+from shared.database.runs.run_state import build_run_state, build_state_reader
 from tests.contracts.adapters.served import postgres_at
 from tests.contracts.adapters.stores import NOW, OTHER_SOURCE, STREAM
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlRunStore]:
-    database = open_database(tmp_path / "s.db" if request.param == "sqlite" else postgres_at(tmp_path))
-    yield SqlRunStore(database)
-    database.close()
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    opened = open_database(tmp_path / "s.db" if request.param == "sqlite" else postgres_at(tmp_path))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def store(database: Database) -> RunState:
+    return build_run_state(database)
+
+
+@pytest.fixture
+def reader(database: Database) -> StateReader:
+    return build_state_reader(database)
 
 
 def after(hours: float) -> datetime:
     return NOW + timedelta(hours=hours)
 
 
-def ran(store: SqlRunStore, hours: float, status: Status, **counts: int) -> None:
+def ran(store: RunState, hours: float, status: Status, **counts: int) -> None:
     run = RunReport(f"r{hours}", "m", STREAM, "d", status, after(hours), counts=RunCounts(**counts))
-    store.finish_run(run)
+    store.reports.save_run(run)
 
 
-def test_a_stream_without_runs_was_never_read(store: SqlRunStore) -> None:
-    assert store.last_read(STREAM) is None
+def test_a_stream_without_runs_was_never_read(store: RunState, reader: StateReader) -> None:
+    assert reader.runs.last_read(STREAM) is None
 
 
-def test_it_is_the_beginning_of_the_newest_run_that_ended(store: SqlRunStore) -> None:
+def test_it_is_the_beginning_of_the_newest_run_that_ended(store: RunState, reader: StateReader) -> None:
     for hour, status in enumerate(("done", "nothing_new", "unpublished", "over_budget")):
         ran(store, hour, status)  # type: ignore[arg-type]
-        assert store.last_read(STREAM) == after(hour)
-    assert store.last_read(OTHER_SOURCE) is None
+        assert reader.runs.last_read(STREAM) == after(hour)
+    assert reader.runs.last_read(OTHER_SOURCE) is None
 
 
 @pytest.mark.parametrize(
@@ -53,28 +64,28 @@ def test_it_is_the_beginning_of_the_newest_run_that_ended(store: SqlRunStore) ->
     ],
 )
 def test_a_run_that_did_not_read_everything_does_not_count(
-    store: SqlRunStore, status: Status, counts: dict[str, int]
+    store: RunState, status: Status, counts: dict[str, int], reader: StateReader
 ) -> None:
     """Killed, failed, cut short by a limit, or full of broken records: the next run begins where the one before did."""
     ran(store, 1, "done")
     ran(store, 2, status, **counts)
-    assert store.last_read(STREAM) == after(1)
+    assert reader.runs.last_read(STREAM) == after(1)
 
 
-def test_a_run_that_was_behind_counts_as_so_much_earlier(store: SqlRunStore) -> None:
+def test_a_run_that_was_behind_counts_as_so_much_earlier(store: RunState, reader: StateReader) -> None:
     ran(store, 2, "done", behind=1800)
-    assert store.last_read(STREAM) == after(1.5)
+    assert reader.runs.last_read(STREAM) == after(1.5)
     ran(store, 3, "done", cut=1)
-    assert store.last_read(STREAM) == after(1.5)
+    assert reader.runs.last_read(STREAM) == after(1.5)
 
 
-def test_metrics_that_failed_do_not_make_a_run_read_again(store: SqlRunStore) -> None:
+def test_metrics_that_failed_do_not_make_a_run_read_again(store: RunState, reader: StateReader) -> None:
     ran(store, 1, "done")
     ran(store, 2, "too_many_failures", read=10, failures=9)
-    assert store.last_read(STREAM) == after(2)
+    assert reader.runs.last_read(STREAM) == after(2)
 
 
-def test_when_no_run_ever_read_everything_it_is_the_first_one(store: SqlRunStore) -> None:
+def test_when_no_run_ever_read_everything_it_is_the_first_one(store: RunState, reader: StateReader) -> None:
     ran(store, 1, "failed")
     ran(store, 2, "interrupted")
-    assert store.last_read(STREAM) == after(1)
+    assert reader.runs.last_read(STREAM) == after(1)

@@ -17,13 +17,18 @@ from shared.core.results import Decision, RunReport
 from shared.core.state.outbox import Claim
 from shared.database.engine.database import Database, open_database
 from shared.database.engine.migrate import FOLDER, upgrade
-from shared.database.runs.run_reader import SqlRunReader, page_of_ids, since_day
-from shared.database.runs.run_store import SqlRunStore, tired
+from shared.database.runs.result_reader import page_of_ids, scores_since
+from shared.database.runs.run_reader import SqlRunReader
+from shared.database.runs.run_state import build_run_state
+from shared.database.runs.sql_claims import claimable_items
 from shared.database.runs.sql_outbox import due, holding, packed, unpacked
+from shared.database.runs.sql_results import finish_exhausted
 from shared.database.runs.sql_scored_items import SqlScoredItems
-from shared.database.runs.unfinished_items import waiting_page
+from shared.database.runs.unfinished_items import ORDER
+from shared.database.runs.worker_leases import Worker
 from shared.database.schema.tables import HEAD, metadata
 from tests.contracts.adapters.processes import line, rest, started
+from tests.contracts.adapters.run_states import waiting_items
 from tests.contracts.adapters.stores import NOW, STREAM
 
 
@@ -181,11 +186,11 @@ def test_a_lock_that_is_held_too_long_is_said(tmp_path: Path) -> None:
 def test_stored_text_that_is_no_json_is_said(tmp_path: Path) -> None:
     """A row that someone edited by hand stops with its text."""
     database = open_database(tmp_path / "state.db")
-    SqlRunStore(database).start_run(RunReport("r", "m", STREAM, "c", "done", NOW))
+    build_run_state(database).reports.save_run(RunReport("r", "m", STREAM, "c", "done", NOW))
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE runs SET counts = '{broken'")
     with pytest.raises(StoreError, match=r"\{broken"):
-        SqlRunReader(database).run("r")
+        SqlRunReader(database).read_run("r")
     database.close()
 
 
@@ -194,12 +199,12 @@ def test_a_stored_item_that_is_none_is_said(tmp_path: Path) -> None:
     from shared.core.records import DatasetItem
 
     database = open_database(tmp_path / "state.db")
-    store = SqlRunStore(database)
-    store.record_draw("r", STREAM, [Decision("a", True, 1.0, "all")], [DatasetItem(id="a", query="q")])
+    store = build_run_state(database)
+    store.samples.save_sample("r", STREAM, [Decision("a", True, 1.0, "all")], [DatasetItem(id="a", query="q")])
     with database.write() as connection:
         connection.exec_driver_sql("""UPDATE items SET payload = '{"colour": 1}'""")
     with pytest.raises(StoreError, match=r"'a' cannot be read.*colour"):
-        list(store.to_score(STREAM, 3))
+        waiting_items(store, STREAM, 3)
     database.close()
 
 
@@ -214,11 +219,12 @@ def test_open_work_is_found_without_reading_what_is_done(tmp_path: Path) -> None
     """The partial indexes are used as they are meant: an hourly run does not scan years of decisions."""
     database = open_database(tmp_path / "state.db")
     waiting, key = "INDEX ix_decisions_waiting", "source_key=? AND monitor_key=?"
-    assert waiting in plan(database, waiting_page(STREAM, 3, None))
-    after = plan(database, waiting_page(STREAM, 3, (NOW, "a")))
+    worker = Worker("w", STREAM, "run", NOW)
+    assert waiting in plan(database, claimable_items(worker, 3).order_by(*ORDER).limit(9))
+    after = plan(database, claimable_items(worker, 3, (NOW, "a")).order_by(*ORDER).limit(9))
     assert f"{waiting} ({key} AND (decided_at,item_id)>(?,?))" in after
     assert "TEMP B-TREE" not in after
-    assert waiting in plan(database, tired(STREAM, 3))
+    assert waiting in plan(database, finish_exhausted(STREAM, 3))
     found = f"INDEX ix_decisions_finished ({key} AND state=? AND batch_id"
     free = unpacked(STREAM, 9)
     assert found in plan(database, free)
@@ -240,6 +246,6 @@ def test_history_is_found_by_its_indexes(tmp_path: Path) -> None:
     page = plan(database, page_of_ids(STREAM, "run", None, "a"))
     assert "ix_scores_run (run_id=? AND item_id>?)" in page
     assert "ix_failures_run (run_id=? AND item_id>?)" in page
-    assert "ix_scores_time (source_key=? AND monitor_key=? AND item_at>?)" in plan(database, since_day(STREAM, NOW))
+    assert "ix_scores_time (source_key=? AND monitor_key=? AND item_at>?)" in plan(database, scores_since(STREAM, NOW))
     assert "SCAN" not in plan(database, page_of_ids(STREAM, None, NOW, "a"))
     database.close()

@@ -24,7 +24,7 @@ from shared.core.results import Decision
 from shared.database.engine.database import open_as_it_is, open_database
 from shared.database.evaluation.table_setup import require
 from shared.database.neon import NeonConnection
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state
 from tests.contracts.adapters.served import postgres_at
 from tests.contracts.adapters.stores import STREAM
 from tests.database.relay import Relay
@@ -74,14 +74,14 @@ def _answers(url: str) -> bool:
 
 def test_state_is_kept_through_it(pooled: str) -> None:
     database = open_database(pooled)
-    store = SqlRunStore(database)
+    store = build_run_state(database)
     with ThreadPoolExecutor(8) as threads:
         for part in range(8):
             decisions = [Decision(f"{part}-{n}", False, 0.5, "random") for n in range(20)]
-            threads.submit(store.record_draw, "r", STREAM, decisions, []).result()
-        seen = list(threads.map(lambda part: store.undecided(STREAM, [f"{part}-1", "new"]), range(8)))
+            threads.submit(store.samples.save_sample, "r", STREAM, decisions, []).result()
+        seen = list(threads.map(lambda part: store.samples.find_undecided(STREAM, [f"{part}-1", "new"]), range(8)))
     assert seen == [["new"]] * 8
-    with store.lock(STREAM, 0), pytest.raises(BusyError), store.lock(STREAM, 0):
+    with store.claims.lock(STREAM, 0), pytest.raises(BusyError), store.claims.lock(STREAM, 0):
         pytest.fail("held twice")
     database.close()
 

@@ -18,7 +18,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore
 from shared.database.engine.copy_rows import MANY
 from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.schema.tables import HEAD, metadata
 from tests.contracts.adapters.served import empty_postgres, postgres_at
 from tests.contracts.adapters.stores import AWKWARD, STREAM
@@ -77,21 +77,21 @@ def test_a_connection_that_went_away_is_replaced_and_one_that_breaks_is_said(tmp
     """Idle connections are replaced unseen; what breaks inside a transaction is an error that says what was kept."""
     url = postgres_at(tmp_path)
     database = open_database(url)
-    store = SqlRunStore(database)
+    store = build_run_state(database)
     name = sa.make_url(url).database
 
     def cut() -> None:
         with psycopg.connect(url.replace(f"/{name}?", "/postgres?"), autocommit=True) as admin:
             admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
 
-    assert store.undecided(STREAM, ["a"]) == ["a"]
+    assert store.samples.find_undecided(STREAM, ["a"]) == ["a"]
     cut()
-    assert store.undecided(STREAM, ["a"]) == ["a"]
+    assert store.samples.find_undecided(STREAM, ["a"]) == ["a"]
     with pytest.raises(StoreError, match="what was stored before is kept"), database.write() as connection:
         cut()
         connection.execute(sa.text("SELECT 1"))
-    store.record_draw("r", STREAM, [Decision("a", False, 0.5, "random")], [])
-    assert store.undecided(STREAM, ["a"]) == []
+    store.samples.save_sample("r", STREAM, [Decision("a", False, 0.5, "random")], [])
+    assert store.samples.find_undecided(STREAM, ["a"]) == []
     database.close()
 
 
@@ -102,12 +102,12 @@ def test_a_server_that_ends_idle_transactions_ends_no_lock(tmp_path: Path) -> No
         name = connection.info.dbname
         connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '100ms'")
     database = open_database(url)
-    store, other = SqlRunStore(database), SqlRunStore(database)
-    with store.lock(STREAM, 0), store.at_work(STREAM, "run", 3):
+    store, other = build_run_state(database), build_run_state(database)
+    with store.claims.lock(STREAM, 0), store.claims.work_on(STREAM, "run", 3):
         time.sleep(0.4)
-        with pytest.raises(BusyError), other.lock(STREAM, 0):
+        with pytest.raises(BusyError), other.claims.lock(STREAM, 0):
             pass
-    with other.lock(STREAM, 0):
+    with other.claims.lock(STREAM, 0):
         pass
     database.close()
 
@@ -115,7 +115,7 @@ def test_a_server_that_ends_idle_transactions_ends_no_lock(tmp_path: Path) -> No
 def test_many_rows_are_the_same_as_few(tmp_path: Path) -> None:
     """They go by COPY, which must change nothing: neither values, nor what is there already, nor what is refused."""
     database = open_database(postgres_at(tmp_path))
-    store, ref = SqlRunStore(database), MetricRef("L", "c", "1", "d" * 64)
+    store, ref = build_run_state(database), MetricRef("L", "c", "1", "d" * 64)
     ids = [f"i{n:04}" for n in range(3 * MANY)] + [*AWKWARD, "\\N", "tab\t", "line\n", "\\."]
 
     def item(each: str) -> DatasetItem:
@@ -128,10 +128,10 @@ def test_many_rows_are_the_same_as_few(tmp_path: Path) -> None:
     few, many = ids[:2], ids
     for part in (few, many):
         chosen = [Decision(each, True, 0.25, "random", "a\tb") for each in part]
-        store.record_draw(f"run{len(part)}", STREAM, chosen, map(item, part))
-    store.save_results("first", STREAM, [score(each, 0.5) for each in few])
-    store.save_results("second", STREAM, [score(each, 0.75) for each in many])
-    found = {row.decision.item_id: row for row in store.results(STREAM)}
+        store.samples.save_sample(f"run{len(part)}", STREAM, chosen, map(item, part))
+    store.results.save_results("first", STREAM, [score(each, 0.5) for each in few])
+    store.results.save_results("second", STREAM, [score(each, 0.75) for each in many])
+    found = {row.decision.item_id: row for row in build_state_reader(database).results.read_results(STREAM)}
     assert sorted(found) == sorted(ids)
     one, other = found[few[0]], found[many[7]]
     assert (one.scores[0].value, other.scores[0].value) == (0.5, 0.75)
@@ -140,10 +140,10 @@ def test_many_rows_are_the_same_as_few(tmp_path: Path) -> None:
         assert row.scores[0].explanation == f"{name}\\x00\\ud83d\t\\N" and row.scores[0].signals == {"x": [None, name]}
         assert (row.decision.probability, row.decision.stratum) == (0.25, "a\tb")
     with pytest.raises(StoreError):
-        store.record_draw("bad", STREAM, [Decision(f"{each}\ud83d", False, 1.0, "all") for each in ids], [])
+        store.samples.save_sample("bad", STREAM, [Decision(f"{each}\ud83d", False, 1.0, "all") for each in ids], [])
     with pytest.raises(StoreError):
-        store.record_draw("bad", STREAM, [Decision(f"{each}\0", False, 1.0, "all") for each in ids], [])
-    assert store.undecided(STREAM, ids) == []
+        store.samples.save_sample("bad", STREAM, [Decision(f"{each}\0", False, 1.0, "all") for each in ids], [])
+    assert store.samples.find_undecided(STREAM, ids) == []
     database.close()
 
 
@@ -156,7 +156,7 @@ def test_many_rows_go_in_where_temporary_tables_are_forbidden(tmp_path: Path) ->
         connection.execute(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
         connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO u_{name}")
     database = open_database(url.replace("//postgres:", f"//u_{name}:"))
-    store, ids = SqlRunStore(database), [f"i{n}" for n in range(2 * MANY)]
-    store.record_draw("run", STREAM, [Decision(each, False, 1.0, "all") for each in ids], [])
-    assert store.undecided(STREAM, [*ids, "new"]) == ["new"]
+    store, ids = build_run_state(database), [f"i{n}" for n in range(2 * MANY)]
+    store.samples.save_sample("run", STREAM, [Decision(each, False, 1.0, "all") for each in ids], [])
+    assert store.samples.find_undecided(STREAM, [*ids, "new"]) == ["new"]
     database.close()

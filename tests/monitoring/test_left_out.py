@@ -13,7 +13,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision
 from shared.core.state.item_history import PassedOver
 from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
 from shared.report.terminal.item_history_text import StoryOptions, left_out_text, verdict
@@ -26,13 +26,13 @@ from tests.monitoring.test_pipeline import NOW, STREAM, House, ListSource, Purse
 
 def passed(house: House, item_id: str) -> list[tuple[str, int, str]]:
     """What was noted of an item, by reason, times and words."""
-    found = house.runs.passed_over(STREAM, item_id)
+    found = house.reader.histories.read_skipped(STREAM, item_id)
     return [(each.reason, each.times, each.detail) for each in found]
 
 
 def told(house: House, item_id: str) -> str:
     """What a user reads who asks for the item."""
-    (story,) = house.runs.story(STREAM, item_id)
+    (story,) = house.reader.histories.read_histories(STREAM, item_id)
     return verdict(story, StoryOptions())
 
 
@@ -42,9 +42,9 @@ def test_an_item_that_came_three_times_says_so(tmp_path: Path) -> None:
     report = house.run()
     assert (report.counts.read, report.counts.duplicates, report.counts.scored) == (5, 2, 3)
     assert (passed(house, "i000"), passed(house, "i001")) == ([("duplicate", 2, "")], [])
-    (before,) = house.runs.passed_over(STREAM, "i000")
+    (before,) = house.reader.histories.read_skipped(STREAM, "i000")
     assert house.run().counts.duplicates == 2
-    assert house.runs.passed_over(STREAM, "i000") == [before]
+    assert house.reader.histories.read_skipped(STREAM, "i000") == [before]
 
 
 def test_items_that_are_only_read_again_leave_no_row(tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path:
     report = house.run()
     assert (report.counts.read, report.counts.filtered, report.counts.broken, report.counts.scored) == (3, 1, 0, 2)
     assert ("left out", 1, False) in counts_of(report)
-    (found,) = house.runs.passed_over(STREAM, "t9")
+    (found,) = house.reader.histories.read_skipped(STREAM, "t9")
     assert (found.reason, found.detail, found.run_id) == ("filtered", "a health check", report.run_id)
     house.run()
-    assert house.runs.passed_over(STREAM, "t9") == [found]
+    assert house.reader.histories.read_skipped(STREAM, "t9") == [found]
     assert "none of the monitor's, by its extractor or source: a health check" in left_out_text("t9", [found])
 
 
@@ -76,7 +76,8 @@ def test_an_id_that_no_database_holds_costs_nobody_else_a_score(tmp_path: Path) 
     source.records += [SkippedRecord("x" * 9000, "a ping"), SkippedRecord("nul\0", "a ping")]  # type: ignore[list-item]  # as below
     for place in (str(tmp_path / "other.db"), postgres_at(tmp_path)):
         house, database = House(tmp_path, source), open_database(place)
-        house.runs, house.scored = SqlRunStore(database), SqlScoredItems(database)
+        house.database, house.scored = database, SqlScoredItems(database)
+        house.state, house.reader = build_run_state(database), build_state_reader(database)
         report = house.run()
         database.close()
         assert (report.counts.scored, report.counts.broken, report.counts.filtered) == (3, 1, 2)
@@ -104,8 +105,8 @@ def test_what_a_spent_budget_left_says_which_run_ran_out(tmp_path: Path) -> None
     runner = Runner([bind(purse.metric, "Paid")])
     first, second = house.run(runner=runner), house.run(runner=runner)
     assert {first.status, second.status} == {"over_budget"}
-    waits = house.runs.waiting(STREAM, 5)
-    (found,) = house.runs.passed_over(STREAM, waits[0])
+    waits = house.state.samples.unfinished_ids(STREAM, 5)
+    (found,) = house.reader.histories.read_skipped(STREAM, waits[0])
     assert (len(waits), found.times, found.run_id) == (3, 2, second.run_id)
     assert f"run {second.run_id} had no budget left for it (2 runs so far)" in told(house, waits[0])
     purse.coins = 10
@@ -131,18 +132,18 @@ def test_what_another_database_has_marked_is_finished(tmp_path: Path) -> None:
     """It does not wait for ever, and does not keep its draw from being reported."""
     csv = CsvScoredItems(tmp_path / "shared.csv")
     house = House(tmp_path, ListSource(items(6)))
-    house.runs.record_draw("killed", STREAM, [Decision(i.id, True, 1.0, "all") for i in items(6)], items(6))
+    house.state.samples.save_sample("killed", STREAM, [Decision(i.id, True, 1.0, "all") for i in items(6)], items(6))
     csv.mark(STREAM, [item.id for item in items(4)], NOW)
     house.scored = csv  # type: ignore[assignment]  # another adapter of the port
     report = house.run()
     assert [each.n for each in report.estimates] == [2]
-    assert house.runs.waiting(STREAM, 5) == []
+    assert house.state.samples.unfinished_ids(STREAM, 5) == []
     assert "marked as scored by a run with another state database" in told(house, "i000")
 
 
 def test_a_left_out_item_is_not_told_of_another_stream(tmp_path: Path) -> None:
     """Two monitors on one source leave out different things."""
     house = House(tmp_path, ListSource([]))
-    house.runs.pass_over("r", STREAM, [PassedOver("x", "filtered", detail="theirs")])
+    house.state.skipped.save_skipped("r", STREAM, [PassedOver("x", "filtered", detail="theirs")])
     other = replace(STREAM, monitor_key="other")
-    assert (house.runs.passed_over(other, "x"), left_out_text("x", [])) == ([], "")
+    assert (house.reader.histories.read_skipped(other, "x"), left_out_text("x", [])) == ([], "")

@@ -20,8 +20,8 @@ from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, 
 from shared.core.state.outbox import Outlet
 from shared.core.usage import ModelUsage
 from shared.database.engine.database import open_database
-from shared.database.runs.run_reader import SqlRunReader
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state, build_state_reader
+from shared.database.runs.sql_reports import SqlReports
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.schema.tables import decisions
 from shared.files.scored_csv import CsvScoredItems
@@ -33,6 +33,7 @@ from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.metrics.judges.cascade import Cascade
 from shared.scoring.runner import Runner
 from shared.scoring.tree import Child, Node, order_nodes
+from tests.contracts.adapters.run_states import waiting_items
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
@@ -99,7 +100,8 @@ class House:
 
     def __init__(self, folder: Path, source: ListSource, **plan: Any) -> None:
         database = open_database(folder / "state.db")
-        self.runs, self.scored = SqlRunStore(database), SqlScoredItems(database)
+        self.database, self.scored = database, SqlScoredItems(database)
+        self.state, self.reader = build_run_state(database), build_state_reader(database)
         self.counting, self.shelf, self.source = Counting(), Shelf(), source
         self.now = NOW
         self.plan = MonitorPlan(
@@ -113,7 +115,7 @@ class House:
 
     def run(self, **changes: Any) -> RunReport:
         sinks = (Outlet(self.shelf),)
-        ports = Ports(self.scored, self.runs, sinks, clock=lambda: self.now)
+        ports = Ports(self.scored, self.state, sinks, clock=lambda: self.now)
         return asyncio.run(run_monitor(replace(self.plan, **changes), replace(ports)))
 
 
@@ -258,13 +260,13 @@ def test_an_interrupted_run_keeps_what_it_scored(tmp_path: Path) -> None:
             return 1.0
 
         plan = replace(house.plan, runner=Runner([bind(slow, "Odd")]))
-        ports = Ports(house.scored, house.runs, (Outlet(house.shelf),), clock=lambda: NOW)
+        ports = Ports(house.scored, house.state, (Outlet(house.shelf),), clock=lambda: NOW)
         task = asyncio.ensure_future(run_monitor(plan, ports))
         await task
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(interrupted())
-    kept = len(list(house.runs.to_score(STREAM, 5)))
+    kept = len(list(waiting_items(house.state, STREAM, 5)))
     assert 0 < 30 - kept < 30
     report = house.run()
     assert report.counts.resumed == report.counts.scored == kept
@@ -297,8 +299,8 @@ def test_a_dry_run_publishes_and_marks_nothing(tmp_path: Path) -> None:
 def test_two_runs_at_once_take_turns(tmp_path: Path) -> None:
     """The second run waits for the first, and says whom it waited for when that takes too long."""
     house = House(tmp_path, ListSource(items(3)), limits=RunLimits(lock_wait=0.1))
-    other = SqlRunStore(open_database(tmp_path / "state.db"))
-    with other.lock(STREAM, 1.0), pytest.raises(BusyError):
+    other = build_run_state(open_database(tmp_path / "state.db"))
+    with other.claims.lock(STREAM, 1.0), pytest.raises(BusyError):
         house.run()
     assert house.run().counts.scored == 3
 
@@ -390,9 +392,9 @@ def test_a_finished_draw_is_estimated_whole(tmp_path: Path) -> None:
     """A run that finishes an interrupted draw counts what was scored before; half a draw gives no estimates."""
     house = House(tmp_path, ListSource(items(20)))
     decisions = [Decision(item.id, True, 1.0, "all") for item in items(20)]
-    house.runs.record_draw("killed", STREAM, decisions, items(20))
+    house.state.samples.save_sample("killed", STREAM, decisions, items(20))
     first = [ItemResult(item, asyncio.run(one(house, item))) for item in items(12)]
-    house.runs.save_results("killed", STREAM, first)
+    house.state.results.save_results("killed", STREAM, first)
     report = house.run()
     assert (report.counts.scored, report.estimates[0].n) == (8, 20)
     assert report.estimates[0].mean == 0.5
@@ -401,8 +403,12 @@ def test_a_finished_draw_is_estimated_whole(tmp_path: Path) -> None:
 def test_a_draw_of_a_run_that_was_killed_before_it_reported_is_estimated(tmp_path: Path) -> None:
     """All is scored and stored, and nothing new comes: the next run has the estimates, and only that one."""
     house = House(tmp_path, ListSource(items(20)))
-    house.runs.record_draw("killed", STREAM, [Decision(item.id, True, 1.0, "all") for item in items(20)], items(20))
-    house.runs.save_results("killed", STREAM, [ItemResult(item, asyncio.run(one(house, item))) for item in items(20)])
+    house.state.samples.save_sample(
+        "killed", STREAM, [Decision(item.id, True, 1.0, "all") for item in items(20)], items(20)
+    )
+    house.state.results.save_results(
+        "killed", STREAM, [ItemResult(item, asyncio.run(one(house, item))) for item in items(20)]
+    )
     report = house.run()
     assert (report.status, report.counts.scored, report.estimates[0].n, report.estimates[0].mean) == (
         "done",
@@ -417,11 +423,13 @@ def test_a_draw_of_a_run_that_was_killed_before_it_reported_is_estimated(tmp_pat
 def test_an_item_that_has_scores_of_two_versions_is_estimated_once(tmp_path: Path) -> None:
     """Tried again with a metric that was changed since, it counts with the newest of its scores."""
     house = House(tmp_path, ListSource(items(20)))
-    house.runs.record_draw("killed", STREAM, [Decision(item.id, True, 1.0, "all") for item in items(20)], items(20))
+    house.state.samples.save_sample(
+        "killed", STREAM, [Decision(item.id, True, 1.0, "all") for item in items(20)], items(20)
+    )
     older, gone = MetricRef("Odd", "odd", "0", "0" * 64), MetricRef("Gone", "gone", "1", "1" * 64)
     scored = [ItemResult(item, (MetricScore(older, 0.0, None, None),)) for item in items(20)]
     scored[1] = scored[1]._replace(failures=(MetricFailure(gone, "i001", "RuntimeError", "not today"),))
-    house.runs.save_results("killed", STREAM, scored)
+    house.state.results.save_results("killed", STREAM, scored)
     estimates = {each.label: each for each in house.run().estimates}
     assert (estimates["Odd"].n, estimates["Odd"].mean) == (20, 0.05)
 
@@ -462,7 +470,7 @@ def test_marks_of_another_database_are_honoured(tmp_path: Path) -> None:
     """Two state databases that share one CSV do not score the same item twice."""
     csv = CsvScoredItems(tmp_path / "shared.csv")
     house = House(tmp_path, ListSource(items(6)))
-    house.runs.record_draw("killed", STREAM, [Decision(i.id, True, 1.0, "all") for i in items(6)], items(6))
+    house.state.samples.save_sample("killed", STREAM, [Decision(i.id, True, 1.0, "all") for i in items(6)], items(6))
     csv.mark(STREAM, [item.id for item in items(4)], NOW)
     house.scored = csv  # type: ignore[assignment]  # another adapter of the port
     house.run()
@@ -472,9 +480,9 @@ def test_marks_of_another_database_are_honoured(tmp_path: Path) -> None:
 def test_killed_runs_do_not_look_as_if_they_ran(tmp_path: Path) -> None:
     """A run row that a kill left behind is closed by the next run of the monitor."""
     house = House(tmp_path, ListSource(items(2)))
-    house.runs.start_run(replace(house.run(), run_id="killed", status="running"))
+    house.state.reports.save_run(replace(house.run(), run_id="killed", status="running"))
     house.run()
-    killed = SqlRunReader(house.runs.database).run("killed")
+    killed = house.reader.runs.read_run("killed")
     assert killed is not None and killed.status == "interrupted"
 
 
@@ -552,13 +560,13 @@ def test_a_run_that_cannot_publish_does_not_hide_that_it_could_not_read(tmp_path
     house = House(tmp_path, ListSource([*items(2), *(BrokenRecord(f"f:{n}", "no JSON") for n in range(8))]))
     first = house.run(limits=RunLimits(max_broken_share=1.0))
     assert first.status == "done"
-    before = house.runs.last_read(STREAM)
+    before = house.reader.runs.last_read(STREAM)
     house.shelf.failures = 1
     house.source.records += items(2, 2)
     house.now += timedelta(hours=1)
     report = house.run(limits=RunLimits(max_broken_share=0.4))
     assert (report.status, report.published[0].pending) == ("too_many_failures", 1)
-    assert house.runs.last_read(STREAM) == before
+    assert house.reader.runs.last_read(STREAM) == before
 
 
 class Spent(NoSpending):
@@ -568,14 +576,14 @@ class Spent(NoSpending):
         return (ModelUsage("Odd", "a-model"),)
 
 
-class Busy(SqlRunStore):
+class Busy(SqlReports):
     """A store that is busy once when the run's costs are written."""
 
-    def start_run(self, report: RunReport) -> None:
+    def save_run(self, report: RunReport) -> None:
         if report.usage and not self.told:
             self.told = True
             raise StoreError("the database is locked")
-        super().start_run(report)
+        super().save_run(report)
 
     told = False
 
@@ -590,13 +598,14 @@ def test_a_store_that_is_busy_for_a_moment_counts_nothing_twice(tmp_path: Path) 
             raise RuntimeError("not today")
         return 1.0
 
-    store = Busy(house.runs.database)
-    ports = Ports(house.scored, store, (Outlet(house.shelf),), clock=lambda: NOW, money=Spent(), shared=True)
+    reports = Busy(house.database)
+    state = replace(house.state, reports=reports)
+    ports = Ports(house.scored, state, (Outlet(house.shelf),), clock=lambda: NOW, money=Spent(), shared=True)
     plan = replace(house.plan, runner=Runner([bind(slow, "Odd")]))
     plan = replace(plan, limits=RunLimits(max_failure_share=1.0))
     report = asyncio.run(run_monitor(plan, ports))
-    assert store.told and (report.counts.scored, report.counts.failed_items) == (3, 1)
-    with store.database.read() as connection:
+    assert reports.told and (report.counts.scored, report.counts.failed_items) == (3, 1)
+    with house.database.read() as connection:
         tries = sa.select(decisions.c.attempts).where(decisions.c.item_id == "i001")
         assert connection.scalar(tries) == 1
 

@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -24,8 +24,11 @@ from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
 from shared.core.state.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
+from shared.core.state.run_stores import RunState
 from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state, build_state_reader
+from shared.database.runs.sql_outbox import SqlOutbox
+from shared.database.runs.sql_reports import SqlReports
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
@@ -83,7 +86,7 @@ class House:
     def run(self, *outlets: Outlet, **changes: Any) -> RunReport:
         """One run, `every` after the one before."""
         self.now += self.every
-        store = SqlRunStore(self.database, lambda: self.now)
+        store = build_run_state(self.database, lambda: self.now)
         ports = Ports(self.scored, store, outlets or (Outlet(self.sink),), clock=lambda: self.now)
         return asyncio.run(run_monitor(self.plan(**changes), ports))
 
@@ -104,7 +107,7 @@ def test_scores_are_sent_verified_and_marked(tmp_path: Path) -> None:
     assert house.sink.rows() == expected(10) and house.sink.closed
     again = house.run()
     assert (again.status, len(house.sink.sent)) == ("nothing_new", 10)
-    stored = SqlRunStore(house.database).run(report.run_id)
+    stored = build_state_reader(house.database).runs.read_run(report.run_id)
     assert stored is not None and stored.published == report.published
 
 
@@ -156,7 +159,7 @@ def test_a_run_waits_a_little_for_a_slow_sink(tmp_path: Path) -> None:
     """Within `verify` seconds it looks again and again, and then marks."""
     house = House(tmp_path)
     house.sink.fault = lambda key: "slow"
-    store = SqlRunStore(house.database)
+    store = build_run_state(house.database)
     ports = Ports(house.scored, store, (Outlet(house.sink),))
     report = asyncio.run(run_monitor(house.plan(patience=DeliveryLimits(verify=20.0, settle=0.0)), ports))
     assert (report.status, report.counts.marked) == ("done", 10)
@@ -173,7 +176,7 @@ def test_a_run_waits_no_longer_because_every_try_takes_long(tmp_path: Path) -> N
 
     house = House(tmp_path, 1)
     sink = Hanging(tmp_path / "rows")
-    ports = Ports(house.scored, SqlRunStore(house.database), (Outlet(sink),))
+    ports = Ports(house.scored, build_run_state(house.database), (Outlet(sink),))
     plan = house.plan(patience=DeliveryLimits(verify=3.0, settle=0.0))
     assert asyncio.run(run_monitor(plan, ports)).status == "unpublished"
     assert len(sink.sent) == 2  # at 0 and 1.5 s; the next would be at 4 s
@@ -244,7 +247,7 @@ def test_a_best_effort_sink_is_not_begun_with_anew_at_the_very_end(tmp_path: Pat
     house.sink.fault = lambda key: "refused" if house.sink.sent.count(key) == 1 else ""
     hasty, slow = Hasty(tmp_path / "hasty", "hasty"), Slow(tmp_path / "slow", "slow")
     outlets = (Outlet(house.sink), Outlet(hasty, required=False), Outlet(slow, required=False))
-    report = asyncio.run(run_monitor(house.plan(), Ports(house.scored, SqlRunStore(house.database), outlets)))
+    report = asyncio.run(run_monitor(house.plan(), Ports(house.scored, build_run_state(house.database), outlets)))
     assert (report.status, [each.verified for each in report.published]) == ("done", [10, 0, 0])
     assert ([each.pending for each in report.published], len(hasty.sent)) == ([0, 10, 10], 10)
 
@@ -424,9 +427,10 @@ def test_faults_and_kills_lose_nothing_and_double_nothing(
     for calls, before in lives:
         life = Life(calls, before)
         house.now += timedelta(seconds=LEASE + 1)
-        store = life.guarded(SqlRunStore(house.database, lambda: house.now))
+        state = build_run_state(house.database, lambda: house.now)
+        state = RunState(*(life.guarded(getattr(state, each.name)) for each in fields(state)))
         sinks = (Outlet(cast(MessageSink, _Guarded(house.sink, life))), Outlet(cast(Sink, life.guarded(shelf))))
-        ports = Ports(life.guarded(house.scored), store, sinks, clock=lambda: house.now)
+        ports = Ports(life.guarded(house.scored), state, sinks, clock=lambda: house.now)
         with suppress(Killed):
             asyncio.run(run_monitor(house.plan(limits=RunLimits(chunk=5)), ports))
         deaths += life.left < 0
@@ -475,7 +479,7 @@ def test_a_run_that_is_stopped_while_it_publishes_has_given_its_estimates(tmp_pa
     house = House(tmp_path)
     with suppress(asyncio.CancelledError):
         house.run(Outlet(Cancelling(tmp_path / "rows")))
-    (stopped,) = SqlRunStore(house.database).runs()
+    (stopped,) = build_state_reader(house.database).runs.newest_runs()
     assert (stopped.status, [each.n for each in stopped.estimates]) == ("interrupted", [10])
     sink = Whole(tmp_path / "rows")
     assert house.run(Outlet(sink)).estimates == ()
@@ -485,13 +489,18 @@ def test_a_run_that_is_stopped_while_it_publishes_has_given_its_estimates(tmp_pa
 def test_two_runs_that_finish_a_draw_at_once_tell_the_sink_once(tmp_path: Path) -> None:
     """The slower one gives no estimates, to nobody."""
 
-    class Slower(SqlRunStore):
-        def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
-            super().report_draws(replace(report, run_id="the quicker one"), draws)
-            return super().report_draws(report, draws)
+    class Slower(SqlReports):
+        def report_samples(self, report: RunReport, samples: Iterable[str]) -> bool:
+            super().report_samples(replace(report, run_id="the quicker one"), samples)
+            return super().report_samples(report, samples)
 
     house, sink = House(tmp_path), Whole(tmp_path / "rows")
-    ports = Ports(house.scored, Slower(house.database), (Outlet(sink),), shared=True)
+    ports = Ports(
+        house.scored,
+        replace(build_run_state(house.database), reports=Slower(house.database)),
+        (Outlet(sink),),
+        shared=True,
+    )
     report = asyncio.run(run_monitor(house.plan(), ports))
     assert (report.status, report.estimates, sink.runs()) == ("done", (), [])
     assert any("reports the estimates" in note for note in report.notes)
@@ -500,15 +509,16 @@ def test_two_runs_that_finish_a_draw_at_once_tell_the_sink_once(tmp_path: Path) 
 def test_a_draw_that_another_run_reported_meanwhile_is_in_no_estimate(tmp_path: Path) -> None:
     """What a killed run left is given up to the quicker one, and the run's own draw is estimated alone."""
 
-    class Slower(SqlRunStore):
-        def report_draws(self, report: RunReport, draws: Iterable[str]) -> bool:
-            super().report_draws(replace(report, run_id="the quicker one"), ["killed"])
-            return super().report_draws(report, draws)
+    class Slower(SqlReports):
+        def report_samples(self, report: RunReport, samples: Iterable[str]) -> bool:
+            super().report_samples(replace(report, run_id="the quicker one"), ["killed"])
+            return super().report_samples(report, samples)
 
     house, left = House(tmp_path), [DatasetItem(id=f"z{n}") for n in range(5)]
-    store, score = Slower(house.database), MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
-    store.record_draw("killed", STREAM, [Decision(each.id, True, 1.0, "all") for each in left], left)
-    store.save_results("killed", STREAM, [ItemResult(each, (score,)) for each in left])
+    store = replace(build_run_state(house.database), reports=Slower(house.database))
+    score = MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
+    store.samples.save_sample("killed", STREAM, [Decision(each.id, True, 1.0, "all") for each in left], left)
+    store.results.save_results("killed", STREAM, [ItemResult(each, (score,)) for each in left])
     ports = Ports(house.scored, store, (Outlet(house.sink),), shared=True)
     report = asyncio.run(run_monitor(house.plan(), ports))
     assert [each.n for each in report.estimates] == [10]
@@ -517,21 +527,22 @@ def test_a_draw_that_another_run_reported_meanwhile_is_in_no_estimate(tmp_path: 
 def test_an_item_that_two_runs_mark_at_once_is_counted_by_one(tmp_path: Path) -> None:
     """Both see that it is confirmed, and one of them is quicker."""
 
-    class Slower(SqlRunStore):
+    class Slower(SqlOutbox):
         def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> int:
             self.quicker = super().close(stream, item_ids[:4], at)
             return super().close(stream, item_ids, at)
 
     house = House(tmp_path)
-    store = Slower(house.database)
-    report = asyncio.run(run_monitor(house.plan(), Ports(house.scored, store, (Outlet(house.sink),), shared=True)))
-    assert (report.status, store.quicker, report.counts.marked, house.marked()) == ("done", 4, 6, 10)
+    slower = Slower(house.database)
+    state = replace(build_run_state(house.database), outbox=slower)
+    report = asyncio.run(run_monitor(house.plan(), Ports(house.scored, state, (Outlet(house.sink),), shared=True)))
+    assert (report.status, slower.quicker, report.counts.marked, house.marked()) == ("done", 4, 6, 10)
 
 
 def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
     """Of a sink that is down nothing is confirmed: a million items that wait are not gone through at every step."""
 
-    class Asked(SqlRunStore):
+    class CountsLooks(SqlOutbox):
         looks = 0
 
         def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
@@ -540,11 +551,12 @@ def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
 
     house = House(tmp_path, 100)
     house.sink.down = Unavailable
-    store = Asked(house.database)
-    ports = Ports(house.scored, store, (Outlet(house.sink),))
+    outbox = CountsLooks(house.database)
+    state = replace(build_run_state(house.database), outbox=outbox)
+    ports = Ports(house.scored, state, (Outlet(house.sink),))
     asyncio.run(run_monitor(house.plan(), ports))
-    looks, house.sink.down = store.looks, None
-    publisher = Publisher(house.plan(), ports, SqlRunStore(house.database).runs()[0])
+    looks, house.sink.down = outbox.looks, None
+    publisher = Publisher(house.plan(), ports, build_state_reader(house.database).runs.newest_runs()[0])
 
     async def drained() -> int:
         async with publisher:
@@ -553,13 +565,13 @@ def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
             return publisher.marked
 
     assert asyncio.run(drained()) == 100
-    assert store.looks - looks <= 3
+    assert outbox.looks - looks <= 3
 
 
 def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path: Path) -> None:
     """Of two runs at once the one that ends first has not failed to publish what the other is about to send."""
 
-    class Beside(SqlRunStore):
+    class Beside(SqlOutbox):
         """Another run packs what it has scored whenever this one has looked for what is due, five times."""
 
         left = 5
@@ -577,13 +589,14 @@ def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path:
             if self.left:
                 self.left -= 1
                 item = DatasetItem(id=f"z{self.left}")
-                self.record_draw("other", STREAM, [Decision(item.id, True, 1.0, "all")], [item])
+                state.samples.save_sample("other", STREAM, [Decision(item.id, True, 1.0, "all")], [item])
                 score = MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
-                self.save_results("other", STREAM, [ItemResult(item, (score,))])
+                state.results.save_results("other", STREAM, [ItemResult(item, (score,))])
                 self.pack(OTHER, 10, lambda batch: [Outgoing(house.sink.name, house.sink.pack(batch))], house.now)
 
     house = House(tmp_path)
-    ports = Ports(house.scored, Beside(house.database, lambda: house.now), (Outlet(house.sink),), shared=True)
+    state = build_run_state(house.database, lambda: house.now)
+    ports = Ports(house.scored, replace(state, outbox=Beside(house.database)), (Outlet(house.sink),), shared=True)
     report = asyncio.run(run_monitor(house.plan(), replace(ports, clock=lambda: house.now)))
     assert (report.status, report.published[0].pending, report.notes) == ("done", 0, ())
     assert house.sink.rows() == expected(10) | {f"z{number}.Odd": 0.5 for number in range(5)}

@@ -26,6 +26,7 @@ from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_dro
 from shared.monitoring.sampling.strategies import RandomSample
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner, RunnerOptions
+from tests.contracts.adapters.run_states import waiting_items
 from tests.monitoring.test_pipeline import NOW, STREAM, House, ListSource, items
 
 AMOUNTS = st.floats(0, 1e6)
@@ -130,7 +131,7 @@ class Bank(House):
 
     def judge(self) -> Any:
         async def judged(item: DatasetItem) -> float:
-            self.at_call[item.id] = self.runs.drawn(STREAM, [item.id])[0].decision
+            self.at_call[item.id] = self.state.samples.read_unfinished(STREAM, [item.id])[0].decision
             if len(self.wallet.costs) >= self.wallet.dies_after:
                 raise FatalError("killed")
             cost = 1.0 + len(item.actual_output or "") % 3
@@ -144,7 +145,7 @@ class Bank(House):
 
     def spend(self, limit: float, dies_after: int = 1_000_000) -> RunReport:
         self.wallet, self.at_call = Wallet(limit, dies_after), {}
-        ports = Ports(self.scored, self.runs, (Outlet(self.shelf),), money=self.wallet, clock=lambda: NOW)
+        ports = Ports(self.scored, self.state, (Outlet(self.shelf),), money=self.wallet, clock=lambda: NOW)
         runner = Runner([bind(self.judge(), "Judge")], (), RunnerOptions(max_concurrent=4))
         return asyncio.run(run_monitor(replace(self.plan, runner=runner), ports))
 
@@ -160,7 +161,7 @@ def test_a_run_that_is_thinned_is_done_and_weighted(tmp_path: Path) -> None:
     (estimate,) = report.estimates
     assert estimate.n == report.counts.scored == len(house.counting.calls)
     assert estimate.mean == pytest.approx(2 / 3, abs=0.25)  # six standard errors: which items are kept is chance
-    stood_for = sum(1 / (each.decision.probability or math.nan) for each in house.runs.results(STREAM))
+    stood_for = sum(1 / (each.decision.probability or math.nan) for each in house.reader.results.read_results(STREAM))
     assert stood_for == pytest.approx(600, rel=0.3)
     assert "thinned to keep the budget" in " ".join(report.notes)
     assert house.spend(300.0).status == "nothing_new"
@@ -171,11 +172,11 @@ def test_what_was_kept_is_thinned_again_by_the_run_that_finishes_the_draw(tmp_pa
     house = Bank(tmp_path, ListSource(items(2000)))  # so many that it is never chance that none is thinned twice
     with pytest.raises(FatalError, match="killed"):
         house.spend(1500.0, dies_after=0)
-    before = {each.item.id: each.decision for each in house.runs.to_score(STREAM, 5)}
+    before = {each.item.id: each.decision for each in waiting_items(house.state, STREAM, 5)}
     assert any(is_thinned(decision.strategy) for decision in before.values())
     report = house.spend(2000.0)
     assert report.status == "done"
-    after = {each.item.id: each.decision for each in house.runs.results(STREAM)}
+    after = {each.item.id: each.decision for each in house.reader.results.read_results(STREAM)}
     twice = [each for each, was in before.items() if each in after and is_thinned(was.strategy)]
     assert twice
     changes = [(after[each].probability or 0) / (before[each].probability or 1) for each in twice]
@@ -188,7 +189,7 @@ def test_with_nothing_left_the_draw_waits(tmp_path: Path) -> None:
     """No money at all is no reason to lose the draw: the next run takes it up, thinned by what it has."""
     house = Bank(tmp_path, ListSource(items(100)))
     assert house.spend(0.0).status == "over_budget"
-    assert len(house.runs.waiting(STREAM, 5)) == 100
+    assert len(house.state.samples.unfinished_ids(STREAM, 5)) == 100
     report = house.spend(90.0)
     assert report.status == "done"
     assert report.counts.resumed == report.counts.scored == len(house.counting.calls) < 60
@@ -199,7 +200,7 @@ def test_the_chance_is_stored_before_the_item_is_scored(tmp_path: Path) -> None:
     """Whatever a kill interrupts, no item has been asked about whose chance is not in the database yet."""
     house = Bank(tmp_path, ListSource(items(300)))
     house.spend(100.0)
-    stored = {each.item.id: each.decision for each in house.runs.results(STREAM)}
+    stored = {each.item.id: each.decision for each in house.reader.results.read_results(STREAM)}
     assert len(stored) > 20
     assert stored == house.at_call
     assert any(is_thinned(decision.strategy) and (decision.probability or 1) < 1 for decision in stored.values())

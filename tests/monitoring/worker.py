@@ -15,7 +15,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
 from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
@@ -78,7 +78,9 @@ def plan(calls: str, count: int, pace: float) -> MonitorPlan:
 def main(place: str, calls: str, count: str, pace: str) -> None:
     """Run once, and print what came of it."""
     database = open_database(place)
-    ports = Ports(SqlScoredItems(database), SqlRunStore(database), (Outlet(Lines(f"{calls}.published")),), shared=True)
+    ports = Ports(
+        SqlScoredItems(database), build_run_state(database), (Outlet(Lines(f"{calls}.published")),), shared=True
+    )
     print("ready", flush=True)
     while not os.path.exists(f"{calls}.go"):
         time.sleep(0.005)

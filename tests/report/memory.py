@@ -1,4 +1,4 @@
-"""A reader of runs over plain lists: a whole implementation of the port, for the tests of the report."""
+"""Readers of stored runs over plain lists: a whole implementation of the ports, for the tests of the report."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
 from shared.core.state.item_history import ItemStory, PassedOver, ScoreMade
+from shared.core.state.run_stores import StateReader
 from shared.core.usage import ModelUsage
 
 
@@ -31,21 +32,21 @@ class MemoryReader:
     stored: list[RunReport] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
 
-    def runs(self, of: str | Stream | None = None, limit: int = 20) -> list[RunReport]:
+    def newest_runs(self, of: str | Stream | None = None, limit: int = 20) -> list[RunReport]:
         found = [run for run in self.stored if of in (None, run.monitor, run.stream)]
         return sorted(found, key=lambda run: run.started_at, reverse=True)[:limit]
 
-    def run(self, run_id: str) -> RunReport | None:
+    def read_run(self, run_id: str) -> RunReport | None:
         return next((run for run in self.stored if run.run_id == run_id), None)
 
-    def results(
+    def read_results(
         self, stream: Stream, run_id: str | None = None, since: datetime | None = None
     ) -> Iterator[StoredResult]:
         for row in self.rows:
             if run_id in (None, row.run_id) and (since is None or row.result.scored_at >= since):
                 yield row.result
 
-    def daily(self, stream: Stream, days: int) -> Iterator[DailyScore]:
+    def read_daily_scores(self, stream: Stream, days: int) -> Iterator[DailyScore]:
         newest = max((row.day for row in self.rows), default=date.min)
         for row in sorted(self.rows, key=lambda row: row.day):
             if newest - row.day < timedelta(days=days):
@@ -55,24 +56,24 @@ class MemoryReader:
                         row.day, score.label, score.value, score.passed, at.probability, at.stratum, row.run_id
                     )
 
-    def spreads(self, stream: Stream, label: str) -> dict[str, float]:
+    def read_spreads(self, stream: Stream, label: str) -> dict[str, float]:
         values: dict[str, list[float]] = {}
         for row in self.rows:
             found = [score.value for score in row.result.scores if score.label == label]
             values.setdefault(row.result.decision.stratum, []).extend(found)
         return {stratum: statistics.stdev(found) for stratum, found in values.items() if len(found) > 1}
 
-    def usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
+    def read_usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         mine = (run for run in self.stored if run.monitor == monitor and run.started_at >= since)
         return [each for run in mine for each in run.usage]
 
     def last_read(self, stream: Stream) -> datetime | None:
         return max((run.started_at for run in self.stored if run.stream == stream), default=None)
 
-    def passed_over(self, stream: Stream, item_id: str) -> list[PassedOver]:
+    def read_skipped(self, stream: Stream, item_id: str) -> list[PassedOver]:
         return []
 
-    def story(self, stream: Stream, item_id: str) -> list[ItemStory]:
+    def read_histories(self, stream: Stream, item_id: str) -> list[ItemStory]:
         found = [row for row in self.rows if row.result.item.id == item_id]
         return [
             ItemStory(
@@ -88,8 +89,14 @@ class MemoryReader:
             for row in found
         ]
 
-    def ids_near(self, stream: Stream, item_id: str) -> list[str]:
+    def nearby_ids(self, stream: Stream, item_id: str) -> list[str]:
         return sorted({row.result.item.id for row in self.rows} - {item_id})
+
+
+def state_reader(stored: list[RunReport], rows: list[Row]) -> StateReader:
+    """All roles over these runs and rows."""
+    memory = MemoryReader(stored, rows)
+    return StateReader(memory, memory, memory)
 
 
 def ref(label: str) -> MetricRef:

@@ -114,7 +114,7 @@ def test_the_fake_is_a_reader() -> None:
     """The reader of these tests answers as the port says."""
     first, second = run_of([]), replace(run_of([]), run_id="run-2", started_at=START + timedelta(days=1))
     reader = MemoryReader([first, second], [Row("run-1", each) for each in ordinary(10)])
-    assert reader.runs(STREAM) == [second, first] and reader.runs("nobody") == []
-    assert reader.run("run-2") == second and reader.run("?") is None
-    assert len(list(reader.results(STREAM, since=START + timedelta(days=1)))) == 0
-    assert set(reader.spreads(STREAM, "exact")) == {"chat", "mail"}
+    assert reader.newest_runs(STREAM) == [second, first] and reader.newest_runs("nobody") == []
+    assert reader.read_run("run-2") == second and reader.read_run("?") is None
+    assert len(list(reader.read_results(STREAM, since=START + timedelta(days=1)))) == 0
+    assert set(reader.read_spreads(STREAM, "exact")) == {"chat", "mail"}

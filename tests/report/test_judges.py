@@ -19,7 +19,7 @@ from shared.report.page.html import render
 from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, Need
 from shared.report.terminal.run_summary import summary
 from shared.scoring.statistics.label_votes import settle_labels
-from tests.report.memory import MemoryReader, Row
+from tests.report.memory import Row, state_reader
 from tests.report.samples import HOSTILE, START, STREAM, data_of, ordinary, run_of
 
 JUDGE = MetricRef("Judge", "llm_judge", "3", "d" * 64)
@@ -47,7 +47,7 @@ def views(
     passes: Iterable[AnchorPass] = (),
 ) -> tuple[JudgeView, ...]:  # fmt: skip
     people = settle_labels(HumanLabel(item, "Judge", float(good)) for item, good in truth.items())
-    reader = MemoryReader([], [Row("run", each) for each in results])
+    reader = state_reader([], [Row("run", each) for each in results])
     return collect_judges(reader, STREAM, people, options or JudgeOptions(), list(passes))
 
 
@@ -163,7 +163,7 @@ def test_an_item_that_was_scored_again_is_judged_once(hours: tuple[int, int]) ->
     again = [stored(n, passed=at == 2, hours=at) for n in range(30) for at in hours]
     lots = [each._replace(item=replace(each.item, id=f"{each.item.id}@{n % 2}")) for n, each in enumerate(again)]
     people = settle_labels([HumanLabel("i1", "Judge", 1.0)])
-    reader = MemoryReader([], [Row("run", each) for each in lots])
+    reader = state_reader([], [Row("run", each) for each in lots])
     (view,) = collect_judges(reader, STREAM, people, JudgeOptions(), (), lambda item: item.id.partition("@")[0])
     assert (view.judged, view.labelled) == (30, 1)
     assert view.passes is not None and view.passes.value == 1.0
@@ -202,7 +202,7 @@ def test_a_judge_that_moved_between_two_passes_is_not_taken_for_the_application(
     """Six daily runs by the old judge, then it drifts on the day of the next pass: both fall alike there."""
     steady = [stored(1000 * day + n, n % 4 > 0, hours=24 * day + 1) for day in range(7) for n in range(200)]  # 75 %
     drifted = [stored(9000 + n, n % 10 > 3, hours=24 * 7 + 1) for n in range(200)]  # 60 %
-    reader = MemoryReader([run_at(2), run_at(170)], [Row("run", each) for each in (*steady, *drifted)])
+    reader = state_reader([run_at(2), run_at(170)], [Row("run", each) for each in (*steady, *drifted)])
     (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(170, 24)])
     found = view.anchors
     assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
@@ -222,7 +222,7 @@ def test_the_judges_drift_is_told_from_the_applications() -> None:
     mild = replace(JUDGE, version="4", digest="f" * 64)
     before = [stored(n, n % 4 > 0, hours=1) for n in range(200)]  # 75 % pass
     after = [stored(1000 + n, n % 20 > 1, judge=mild, hours=20) for n in range(200)]  # 90 %
-    reader = MemoryReader([run_at(2), run_at(21)], [Row("run", each) for each in (*before, *after)])
+    reader = state_reader([run_at(2), run_at(21)], [Row("run", each) for each in (*before, *after)])
     (view,) = collect_judges(reader, STREAM, {}, JudgeOptions(), [anchored(2, 30), anchored(21, 36, mild)])
     found = view.anchors
     assert found is not None and found.judge is not None and found.traffic is not None and found.application is not None
@@ -261,7 +261,7 @@ def test_people_who_differ_are_the_ceiling() -> None:
         for n in range(100)
         for who in ("ann", "ben")
     ]
-    reader = MemoryReader([], [Row("run", each) for each in results])
+    reader = state_reader([], [Row("run", each) for each in results])
     (view,) = collect_judges(reader, STREAM, settle_labels(labels), JudgeOptions())
     assert (view.labelled, view.undecided, view.several) == (90, 10, 100)
     assert view.people_kappa is not None and 0.5 < view.people_kappa.value < 0.9
@@ -314,7 +314,7 @@ def test_hostile_words_stay_words() -> None:
     result = StoredResult(item, Decision(item.id, True, 0.5, "random"), (score,), (), START)
     people = settle_labels([HumanLabel(item.id, HOSTILE, 0.0)])
     found = collect_judges(
-        MemoryReader([], [Row("run", result)]), STREAM, people, JudgeOptions(), [anchored(1, 20, judge)]
+        state_reader([], [Row("run", result)]), STREAM, people, JudgeOptions(), [anchored(1, 20, judge)]
     )
     page = render(data_of(ordinary(5)), Judges(found, (HOSTILE,)))
     assert "<script>" not in page and "<img" not in page and "\u202e" not in page

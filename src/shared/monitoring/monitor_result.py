@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.human_labels import AnchorStore
 from shared.core.results import ItemResult, RunReport
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import StateReader
 from shared.scoring.result_tables import EvaluationInfo, EvaluationResult
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class MonitorResult:
     """One finished run. `anchors` holds the passes over the anchor set; None for a dry run."""
 
     report: RunReport
-    reader: RunReader
+    reader: StateReader
     anchors: AnchorStore | None = None
 
     @property
@@ -29,7 +29,7 @@ class MonitorResult:
         info = EvaluationInfo(
             run.run_id, run.monitor, run.started_at, run.version, run.environment, publishing=run.publishing
         )
-        rows = self.reader.results(run.stream, run_id=run.run_id)
+        rows = self.reader.results.read_results(run.stream, run_id=run.run_id)
         return EvaluationResult(info, [ItemResult(row.item, tuple(row.scores), tuple(row.failures)) for row in rows])
 
     def to_dataframe(self) -> pd.DataFrame:

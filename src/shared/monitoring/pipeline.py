@@ -55,8 +55,8 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
     with ExitStack() as whole:
         if not ports.shared:
             await hold_stream(plan, ports, whole)
-        claims = whole.enter_context(ports.runs.at_work(plan.stream, report.run_id, plan.limits.max_attempts))
-        ports.runs.start_run(report)
+        claims = whole.enter_context(ports.state.claims.work_on(plan.stream, report.run_id, plan.limits.max_attempts))
+        ports.state.reports.save_run(report)
         run = _Run(plan, ports, report, claims)
         status: Status = "failed"
         try:
@@ -119,7 +119,7 @@ class _Run:
     def end(self, status: Status) -> RunReport:
         """Write the run's end."""
         report = self._make_report(status, self.tally.estimates() if self.draws else ())
-        self.ports.runs.finish_run(report)
+        self.ports.state.reports.save_run(report)
         return report
 
     def _report_draws(self) -> None:
@@ -130,7 +130,7 @@ class _Run:
         while True:
             draws, note = self.shares.claim_reports(self.tally, self.work.thinned)
             report = replace(self._make_report("running", self.tally.estimates() if draws else ()), finished_at=None)
-            if not draws or self.ports.runs.report_draws(report, draws):
+            if not draws or self.ports.state.reports.report_samples(report, draws):
                 break  # else another run was quicker by a moment with one of them
         waits = self.over_budget or self.tally.counts.postponed
         if note and not (waits and note == ELSEWHERE):
@@ -170,7 +170,7 @@ class _Run:
             return "over_budget"
         failed, which = self.tally.failure_share, "that were tried failed"
         if self.tally.only_again:
-            stored = self.ports.runs.drawn_with(self.plan.stream, self.tally.again)
+            stored = self.ports.state.samples.count_scores_sampled_with(self.plan.stream, self.tally.again)
             failed, which = self.tally.share_of(stored), "of the draws that were tried again still fail"
         if failed > limits.max_failure_share:
             self.notes.insert(0, f"{failed:.0%} of the scores {which} (allowed {limits.max_failure_share:.0%})")
@@ -191,12 +191,12 @@ class _Run:
         ports.progress.stage("reading")
         # Where all state is in one database, what is marked is decided too.
         marks = () if ports.shared else (ports.scored.unseen,)
-        known: tuple[KnownFilter, ...] = (*ports.known, *marks, ports.runs.undecided)
+        known: tuple[KnownFilter, ...] = (*ports.known, *marks, ports.state.samples.find_undecided)
         last = ports.last_read(plan.stream)
         source = plan.source
         if last is not None and isinstance(source, CatchesUp):
             source = source.caught_up(last)
-        left_out = partial(ports.runs.pass_over, self.report.run_id, plan.stream)
+        left_out = partial(ports.state.skipped.save_skipped, self.report.run_id, plan.stream)
         reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, left_out)
         read = await read_candidates(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(read.counts))
@@ -213,7 +213,7 @@ class _Run:
         draw = strategy.draw(read.pool.candidates, Random(self._seed(read)))
         self.notes.extend(draw.notes)
         drawn = read.pool.drawn(draw.decisions)
-        self.ports.runs.record_draw(self.report.run_id, plan.stream, draw.decisions, drawn)
+        self.ports.state.samples.save_sample(self.report.run_id, plan.stream, draw.decisions, drawn)
         return sum(decision.drawn for decision in draw.decisions)
 
     def _seed(self, read: ReadResult) -> str:
@@ -250,8 +250,8 @@ class _Run:
             self.buffer.extend(leftover)
             self._store()
         if self.over_budget:
-            self.ports.runs.out_of_budget(self.report.run_id, self.plan.stream, self.worker)
-        tired = self.ports.runs.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
+            self.ports.state.skipped.skip_over_budget(self.report.run_id, self.plan.stream, self.worker)
+        tired = self.ports.state.results.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
         if tired:
             tries = self.plan.limits.max_attempts
             self.notes.append(f"given up after {tries} tries: {tired:,} item(s), with the scores that they have")
@@ -270,7 +270,7 @@ class _Run:
             return
         results = [self._without_open_nodes(result) for result in self.buffer if not result.postponed]
         run_id, stream = self.report.run_id, self.plan.stream
-        kept = self.ports.runs.save_results(run_id, stream, results, self.worker, self.direct)
+        kept = self.ports.state.results.save_results(run_id, stream, results, self.worker, self.direct)
         for result in self.buffer:
             if result.postponed:
                 del self.work.underway[result.item.id]
@@ -285,7 +285,7 @@ class _Run:
             self.tally.add(marked=sum(result.item.id in kept and not result.failures for result in results))
         if usage := self.ports.money.usage():  # last, for an error here must not store the results once more
             # What a run has paid counts against a day's budget, also when it is killed.
-            self.ports.runs.start_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
+            self.ports.state.reports.save_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
 
     def _without_open_nodes(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""

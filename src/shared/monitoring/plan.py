@@ -11,8 +11,8 @@ from shared.core.clock import Clock, utc_now
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Population, Stream
-from shared.core.state.outbox import OutboxStore, Outlet
-from shared.core.state.run_stores import RunStore, ScoredItemsStore
+from shared.core.state.outbox import Outlet
+from shared.core.state.run_stores import RunState, ScoredItemsStore
 from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.candidates import KnownFilter, RescorePolicy
 from shared.monitoring.progress import NoProgress, RunProgress
@@ -110,10 +110,6 @@ class NoSpending:
         """Nothing will be asked."""
 
 
-class State(RunStore, OutboxStore, Protocol):
-    """What is stored of runs, and of the way of their scores to the sinks."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
@@ -124,7 +120,7 @@ class Ports:
     """
 
     scored: ScoredItemsStore
-    runs: State
+    state: RunState
     sinks: tuple[Outlet, ...] = ()
     known: tuple[KnownFilter, ...] = ()
     spreads: Callable[[Stream, str], Mapping[str, float]] = lambda stream, label: {}

@@ -52,7 +52,7 @@ class Publisher:
 
     def __init__(self, plan: MonitorPlan, ports: Ports, run: RunReport) -> None:
         self._plan, self._ports, self._run = plan, ports, run
-        self._store = ports.runs
+        self._store = ports.state.outbox
         rng = Random(run.run_id)
         self._context = context = DeliveryContext(
             self._store, plan.stream, ports.clock, plan.patience, rng, self._keep_published_labels
@@ -267,7 +267,7 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
     """
     async with Publisher(plan, ports, run) as publisher:
         for each in ports.sinks if failed else ():
-            ports.runs.again(plan.stream, each.name, True, ports.clock())
+            ports.state.outbox.again(plan.stream, each.name, True, ports.clock())
         await publisher.finish(bounded=False)
         return publisher.result()
 

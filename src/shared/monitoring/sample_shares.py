@@ -19,7 +19,7 @@ class SampleShares:
     """The first tries that one run made, by draw."""
 
     def __init__(self, plan: MonitorPlan, ports: Ports, worker: str) -> None:
-        self._stream, self._runs, self._worker = plan.stream, ports.runs, worker
+        self._stream, self._reports, self._worker = plan.stream, ports.state.reports, worker
         self._mine: Counter[str] = Counter()
         self._ids: set[str] = set()
         self._mixed = False
@@ -38,7 +38,7 @@ class SampleShares:
         """The draws that this run may report, and what must be told of it; afterwards the tally's estimates are of all
         items of these draws. `thinned` are the items that the run left out of its draws by chance.
         """
-        sizes = self._runs.finished_draws(self._stream, self._mine, self._worker)
+        sizes = self._reports.find_finished_samples(self._stream, self._mine, self._worker)
         if not sizes:
             return [], ELSEWHERE if self._mine else ""
         alone = not self._mixed and sizes.keys() == self._mine.keys()
@@ -47,7 +47,7 @@ class SampleShares:
         self._mixed = True  # from here on the tally holds what other runs have scored, too
         tally.forget()
         others = 0
-        for row in self._runs.results_of(self._stream, sizes):
+        for row in self._reports.read_sample_results(self._stream, sizes):
             tally.estimate(row, row.decision, row.not_applicable)
             others += row.decision.item_id not in self._ids
         note = f"this run reports a draw of which {others:,} items were scored by other runs; they are counted in"

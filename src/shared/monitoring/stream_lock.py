@@ -21,7 +21,7 @@ async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None
     waited = 0.0
     while not plan.one_off:  # nobody else knows a stream that is used once
         try:
-            stack.enter_context(ports.runs.lock(plan.stream, 0.0))
+            stack.enter_context(ports.state.claims.lock(plan.stream, 0.0))
             return
         except BusyError:
             if waited >= plan.limits.lock_wait:

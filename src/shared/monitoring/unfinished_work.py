@@ -42,7 +42,10 @@ class UnfinishedWork:
 
     def sample_waiting(self, count: int) -> list[DatasetItem]:
         """Some of the items that wait, chosen at random; nothing is begun."""
-        return [drawn.item for drawn in self._ports.runs.drawn(self._plan.stream, self._shuffled_ids()[:count])]
+        return [
+            drawn.item
+            for drawn in self._ports.state.samples.read_unfinished(self._plan.stream, self._shuffled_ids()[:count])
+        ]
 
     def earlier_scores(self, item: DatasetItem) -> Sequence[MetricScore]:
         """The scores that an item under way has already."""
@@ -66,7 +69,7 @@ class UnfinishedWork:
     def _all_pages(self) -> Iterator[DatasetItem]:
         size = _FIRST_PAGE
         begun = time.monotonic()
-        while page := self._claims.next(size):
+        while page := self._claims.take_next(size):
             for drawn in self._drop_marked(page):
                 yield self._begin(drawn)
             took, begun = time.monotonic() - begun, time.monotonic()
@@ -103,7 +106,7 @@ class UnfinishedWork:
         return drawn.item
 
     def _shuffled_ids(self) -> list[str]:
-        ids = self._claims.free()
+        ids = self._claims.free_ids()
         Random(self._seed("order")).shuffle(ids)
         return ids
 
@@ -114,7 +117,7 @@ class UnfinishedWork:
         unmarked = set(self._ports.scored.unseen(self._plan.stream, [drawn.item.id for drawn in page]))
         marked = [drawn.item.id for drawn in page if drawn.item.id not in unmarked]
         if marked:
-            self._ports.runs.done_elsewhere(self._run_id, self._plan.stream, marked)
+            self._ports.state.skipped.finish_elsewhere(self._run_id, self._plan.stream, marked)
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
     def _thin(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:
@@ -134,7 +137,7 @@ class UnfinishedWork:
         kept, dropped = thin_page(page, share, rng)
         changed = [drawn.decision for drawn in (*kept, *dropped) if not (drawn.attempts or drawn.have)]
         # Before anything of the page is scored, so that no score is ever without the chance that it had.
-        self._ports.runs.thin(self._plan.stream, changed)
+        self._ports.state.samples.thin(self._plan.stream, changed)
         self.thinned.update(drawn.draw for drawn in dropped)
         self._ports.progress.advance(len(dropped))
         return kept

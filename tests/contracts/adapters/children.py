@@ -19,7 +19,7 @@ from shared.core.results import Decision
 from shared.core.state.outbox import Claim, Settled
 from shared.core.state.webhook_deliveries import Delivery
 from shared.database.engine.database import open_database
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state
 from shared.database.stores.sql_deliveries import SqlDeliveries
 from shared.database.stores.sql_prompt_generations import SqlGenerations
 from tests.contracts.adapters.stores import DURABLE, NOW, STREAM
@@ -79,15 +79,15 @@ def open_at_once(path: str, go: str) -> None:
 
 def hold(path: str) -> None:
     """Hold a stream's lock until killed."""
-    with SqlRunStore(open_database(path)).lock(STREAM, 0):
+    with build_run_state(open_database(path)).claims.lock(STREAM, 0):
         print("held", flush=True)
         time.sleep(600)
 
 
 def claim(path: str, size: str) -> None:
     """Claim some items of a stream, say which, and hold them until killed."""
-    with SqlRunStore(open_database(path)).at_work(STREAM, "killed", 3) as claims:
-        print(*(each.item.id for each in claims.next(int(size))), flush=True)
+    with build_run_state(open_database(path)).claims.work_on(STREAM, "killed", 3) as claims:
+        print(*(each.item.id for each in claims.take_next(int(size))), flush=True)
         time.sleep(600)
 
 
@@ -103,7 +103,7 @@ def draw_half(path: str, listed: str) -> None:
             yield DatasetItem(id=each, query="q")
 
     decisions = [Decision(each, True, 0.5, "random") for each in ids]
-    SqlRunStore(open_database(path)).record_draw("killed", STREAM, decisions, items())
+    build_run_state(open_database(path)).samples.save_sample("killed", STREAM, decisions, items())
 
 
 def bump(path: str, name: str, count: str) -> None:
@@ -128,17 +128,19 @@ def accept(place: str, count: str) -> None:
 
 def take(path: str, sink: str, count: str) -> None:
     """Claim rows of the outbox, say how many, and live on with them."""
-    store = SqlRunStore(open_database(path))
-    print(len(store.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), int(count)))), flush=True)
+    store = build_run_state(open_database(path))
+    print(
+        len(store.outbox.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), int(count)))), flush=True
+    )
     time.sleep(60)
 
 
 def take_all(path: str, sink: str) -> None:
     """Claim rows a few at a time and confirm them, until none is left; say the key of each."""
-    store = SqlRunStore(open_database(path))
-    while parcels := store.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), 7)):
+    store = build_run_state(open_database(path))
+    while parcels := store.outbox.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), 7)):
         print(*(each.message.key for each in parcels), flush=True)
-        store.settle(STREAM, sink, [Settled(each, "verified", 1, NOW) for each in parcels], NOW)
+        store.outbox.settle(STREAM, sink, [Settled(each, "verified", 1, NOW) for each in parcels], NOW)
 
 
 JOBS: Mapping[str, Callable[..., None]] = {

@@ -48,10 +48,10 @@ class Claims(Protocol):
     def worker(self) -> str:
         """Who takes them."""
 
-    def next(self, size: int) -> list[DrawnItem]:
+    def take_next(self, size: int) -> list[DrawnItem]:
         """Up to `size` waiting items that nobody has, oldest draw first; empty when there is none."""
 
-    def free(self) -> list[str]:
+    def free_ids(self) -> list[str]:
         """The ids of all waiting items that nobody has."""
 
     def take(self, item_ids: Sequence[str]) -> list[DrawnItem]:

@@ -32,7 +32,7 @@ def chunks(values: Iterable[Parts], size: int = CHUNK) -> Iterator[list[Parts]]:
         yield part
 
 
-def of(table: sa.Table, stream: Stream) -> sa.ColumnElement[bool]:
+def in_stream(table: sa.Table, stream: Stream) -> sa.ColumnElement[bool]:
     """The rows of one stream."""
     return sa.and_(table.c.source_key == stream.source_key, table.c.monitor_key == stream.monitor_key)
 
@@ -42,29 +42,31 @@ def key(stream: Stream, item_id: str) -> dict[str, Any]:
     return {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "item_id": item_id}
 
 
-def inserting(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+def build_insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An INSERT in the database's own dialect, which knows `ON CONFLICT`."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
-def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int:
-    """Insert the rows whose key is not there yet; the others stay as they are. How many were new on SQLite, -1 where
-    the driver does not say."""
+def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> int | None:
+    """Insert the rows whose key is not there yet; the others stay as they are. How many were new; None on Postgres,
+    whose driver does not count them."""
     if not rows:
         return 0
     if connection.dialect.name == "sqlite":
         text, written = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
         return connection.exec_driver_sql(text, [written(row) for row in rows]).rowcount
     if len(rows) >= MANY and may_copy(connection):
-        copy_new(connection, table, rows, _bindings(table, tuple(rows[0]), connection.dialect))
+        copy_new(connection, table, rows, _find_binders(table, tuple(rows[0]), connection.dialect))
     else:
-        connection.execute(inserting(connection, table).on_conflict_do_nothing(), rows)
-    return -1
+        connection.execute(build_insert(connection, table).on_conflict_do_nothing(), rows)
+    return None
 
 
 @lru_cache
-def _bindings(table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect) -> dict[str, Callable[[Any], Any] | None]:
-    return {name: _binding(table.c[name].type, dialect) for name in names}
+def _find_binders(
+    table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect
+) -> dict[str, Callable[[Any], Any] | None]:
+    return {name: _find_binder(table.c[name].type, dialect) for name in names}
 
 
 @lru_cache
@@ -76,7 +78,7 @@ def _sqlite_insert(
     text = (
         f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) ON CONFLICT DO NOTHING"
     )
-    found = ((place, _binding(table.c[name].type, dialect)) for place, name in enumerate(names))
+    found = ((place, _find_binder(table.c[name].type, dialect)) for place, name in enumerate(names))
     changed = [(place, bind) for place, bind in found if bind is not None]
 
     def written(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -89,22 +91,22 @@ def _sqlite_insert(
     return text, written
 
 
-def _binding(of: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+def _find_binder(of: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
     if isinstance(of, sa.types.TypeDecorator):
         return partial(of.process_bind_param, dialect=dialect)
     return of.dialect_impl(dialect).bind_processor(dialect)
 
 
-def known(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: Any) -> set[str]:
+def known_ids(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: Any) -> set[str]:
     """Which of the ids the table has in this stream, under further conditions if there are any."""
     found: set[str] = set()
     for part in chunks(sorted(ids)):  # neighbours in the key stand on the same pages
-        query = sa.select(table.c.item_id).where(of(table, stream), among(connection, table, part), *also)
+        query = sa.select(table.c.item_id).where(in_stream(table, stream), has_id_in(connection, table, part), *also)
         found.update(connection.execute(query).scalars())
     return found
 
 
-def among(connection: sa.Connection, table: sa.Table, ids: Sequence[str]) -> sa.ColumnElement[bool]:
+def has_id_in(connection: sa.Connection, table: sa.Table, ids: Sequence[str]) -> sa.ColumnElement[bool]:
     """The rows about these items. The ids are one parameter, so that the statement is always the same: SQLAlchemy takes
     longer to write a thousand of them into it than the database takes to look them up."""
     if connection.dialect.name == "sqlite":
@@ -118,7 +120,7 @@ def item_row(stream: Stream, item: DatasetItem, at: datetime) -> dict[str, Any]:
     return {**key(stream, item.id), "payload": item.to_dict(), "stored_at": at}
 
 
-def item_of(row: Row) -> DatasetItem:
+def read_item(row: Row) -> DatasetItem:
     """The item of a row with `item_id` and `payload`.
 
     Raises:
@@ -130,7 +132,7 @@ def item_of(row: Row) -> DatasetItem:
         raise StoreError(f"stored item {row.item_id!r} cannot be read: {error}; restore a copy") from error
 
 
-def decision_of(row: Row) -> Decision:
+def read_decision(row: Row) -> Decision:
     """The decision of a row of `decisions`."""
     return Decision(row.item_id, row.drawn, row.probability, row.strategy, row.stratum)
 
@@ -180,7 +182,7 @@ def score_rows(stream: Stream, result: ItemResult, run_id: str, at: datetime) ->
         }
 
 
-def score_of(row: Row) -> MetricScore:
+def read_score(row: Row) -> MetricScore:
     """The score of a row of `scores`; a value that was not a number is NaN again."""
     return MetricScore(
         metric=_metric_of(row),
@@ -212,7 +214,7 @@ def failure_row(stream: Stream, failure: MetricFailure, run_id: str, attempt: in
     }
 
 
-def failure_of(row: Row) -> MetricFailure:
+def read_failure(row: Row) -> MetricFailure:
     """The failure of a row of `failures`."""
     return MetricFailure(_metric_of(row), row.item_id, row.kind, row.message)
 
@@ -223,7 +225,7 @@ def rows_by_item(
     """All rows of the table about these items, by item, in the order of the key."""
     found: dict[str, list[Row]] = {}
     for part in chunks(ids):
-        query = sa.select(table).where(of(table, stream), among(connection, table, part), *also)
+        query = sa.select(table).where(in_stream(table, stream), has_id_in(connection, table, part), *also)
         for row in connection.execute(query.order_by(*table.primary_key.columns)).all():
             found.setdefault(row.item_id, []).append(row)
     return found

@@ -1,19 +1,45 @@
-"""`Claims` on a database: waiting items are given to workers in pages, each item to one worker at a time."""
+"""`ClaimStore` and `Claims` on a database: waiting items go to workers in pages, each to one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from shared.core.clock import Clock
+from shared.core.results import Stream
 from shared.core.state.claims import DrawnItem
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import Row, among, chunks, decision_of, item_of, of, rows_by_item, score_of
-from shared.database.runs.run_reader import dated
-from shared.database.runs.unfinished_items import ORDER, waiting_rows
-from shared.database.runs.worker_leases import Worker, bury, enrol
+from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, rows_by_item
+from shared.database.runs.conditions import hint_open_index
+from shared.database.runs.stream_lock import hold_stream
+from shared.database.runs.unfinished_items import ORDER, sampled_item, waiting_rows
+from shared.database.runs.worker_leases import Worker, free_dead_claims, join_stream, renew_lease
 from shared.database.schema.tables import WAITING, decisions, scores
+
+
+class SqlClaimStore:
+    """`ClaimStore` on `database`; `clock` dates the lock of a stream. A killed process's claims and lock are freed."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    @contextmanager
+    def work_on(self, stream: Stream, run_id: str, max_attempts: int) -> Iterator[SqlClaims]:
+        """While it is entered the run is a worker of the stream; items with `max_attempts` tries are skipped."""
+        with join_stream(self._database, stream, run_id) as worker:
+            yield SqlClaims(self._database, worker, max_attempts)
+
+    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
+        """Hold the stream for one run; waits up to `wait` seconds, and a killed holder's lock is freed with it.
+
+        Raises:
+            BusyError: when another run holds it for longer, naming its process and since when.
+        """
+        return hold_stream(self._database, stream, wait, self._clock)
 
 
 class SqlClaims:
@@ -23,26 +49,27 @@ class SqlClaims:
 
     def __init__(self, database: Database, worker: Worker, max_attempts: int) -> None:
         self._database, self._worker, self._most = database, worker, max_attempts
-        self._after: tuple[Any, str] | None = None
+        self._after: tuple[datetime, str] | None = None
 
     @property
     def worker(self) -> str:
         """Who takes them."""
         return self._worker.name
 
-    def next(self, size: int) -> list[DrawnItem]:
+    def take_next(self, size: int) -> list[DrawnItem]:
         """Up to `size` items, oldest draw first. Behind the last one it looks from the beginning once more, for what
         dead workers have left."""
         page = self._page(size)
-        if not page and (bury(self._database, self._worker) or self._after is not None):
+        if not page and (free_dead_claims(self._database, self._worker) or self._after is not None):
             self._after = None
             page = self._page(size)
         return page
 
-    def free(self) -> list[str]:
+    def free_ids(self) -> list[str]:
         """The ids of all waiting items that nobody has."""
-        bury(self._database, self._worker)
-        query = sa.select(decisions.c.item_id).where(of(decisions, self._worker.stream), dated(), self._free())
+        free_dead_claims(self._database, self._worker)
+        free = sa.and_(in_stream(decisions, self._worker.stream), _is_claimable(self._worker, self._most))
+        query = sa.select(decisions.c.item_id).where(free, hint_open_index())
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
@@ -50,49 +77,47 @@ class SqlClaims:
         """Those of these items that wait and that nobody has, in the order of the ids."""
         found: dict[str, DrawnItem] = {}
         with self._database.write() as connection:
-            enrol(connection, self._worker)
+            renew_lease(connection, self._worker)
             for part in chunks(item_ids):
-                query = waiting_rows(self._worker.stream).where(self._free(), among(connection, decisions, part))
-                rows = connection.execute(_locked(query)).all()
-                found |= {each.item.id: each for each in self._taken(connection, rows)}
+                query = claimable_items(self._worker, self._most).where(has_id_in(connection, decisions, part))
+                rows = connection.execute(_lock_rows(query)).all()
+                found |= {each.item.id: each for each in self._write_owner(connection, rows)}
         return [found[each] for each in item_ids if each in found]
 
     def _page(self, size: int) -> list[DrawnItem]:
-        query = waiting_rows(self._worker.stream).where(self._free())
-        if self._after is not None:
-            place = [sa.literal(value, column.type) for value, column in zip(self._after, ORDER, strict=True)]
-            query = query.where(sa.tuple_(*ORDER) > sa.tuple_(*place))
+        query = claimable_items(self._worker, self._most, self._after).order_by(*ORDER).limit(size)
         with self._database.write() as connection:
-            enrol(connection, self._worker)
-            rows = connection.execute(_locked(query.order_by(*ORDER).limit(size))).all()
+            renew_lease(connection, self._worker)
+            rows = connection.execute(_lock_rows(query)).all()
             if rows:
                 self._after = (rows[-1].decided_at, rows[-1].item_id)
-            return self._taken(connection, rows)
+            return self._write_owner(connection, rows)
 
-    def _free(self) -> sa.ColumnElement[bool]:
-        """Waiting, nobody's, not tried too often, and not failed since this worker began."""
-        tried = sa.or_(decisions.c.tried_at.is_(None), decisions.c.tried_at < self._worker.since)
-        return sa.and_(WAITING, decisions.c.claimed_by.is_(None), decisions.c.attempts < self._most, tried)
-
-    def _taken(self, connection: sa.Connection, rows: Sequence[Row]) -> list[DrawnItem]:
+    def _write_owner(self, connection: sa.Connection, rows: Sequence[Row]) -> list[DrawnItem]:
         """Write the worker's name on these rows."""
         stream = self._worker.stream
         for part in chunks(row.item_id for row in rows):
-            mine = sa.and_(of(decisions, stream), among(connection, decisions, part))
+            mine = sa.and_(in_stream(decisions, stream), has_id_in(connection, decisions, part))
             connection.execute(sa.update(decisions).where(mine).values(claimed_by=self._worker.name))
         again = [row.item_id for row in rows if row.attempts]
         have = rows_by_item(connection, scores, stream, again) if again else {}
-        return [
-            DrawnItem(
-                item_of(row),
-                decision_of(row),
-                tuple(score_of(score) for score in have.get(row.item_id, ())),
-                row.attempts,
-                row.run_id,
-            )
-            for row in rows
-        ]
+        return [sampled_item(row, row, have.get(row.item_id, ())) for row in rows]
 
 
-def _locked(query: sa.Select[Any]) -> sa.Select[Any]:
+def _lock_rows(query: sa.Select[Any]) -> sa.Select[Any]:
     return query.with_for_update(of=decisions, skip_locked=True)
+
+
+def claimable_items(worker: Worker, max_attempts: int, after: tuple[datetime, str] | None = None) -> sa.Select[Any]:
+    """The items that a worker may claim, after a place in `ORDER`, with what was stored of them."""
+    query = waiting_rows(worker.stream).where(_is_claimable(worker, max_attempts))
+    if after is None:
+        return query
+    place = [sa.literal(value, column.type) for value, column in zip(after, ORDER, strict=True)]
+    return query.where(sa.tuple_(*ORDER) > sa.tuple_(*place))
+
+
+def _is_claimable(worker: Worker, max_attempts: int) -> sa.ColumnElement[bool]:
+    """Waiting, nobody's, not tried too often, and not failed since this worker began."""
+    tried = sa.or_(decisions.c.tried_at.is_(None), decisions.c.tried_at < worker.since)
+    return sa.and_(WAITING, decisions.c.claimed_by.is_(None), decisions.c.attempts < max_attempts, tried)

@@ -13,21 +13,21 @@ from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import Claim, Message, MessageState, Outgoing, Parcel, Settled, Standing
 from shared.database.engine.database import Database
-from shared.database.engine.lease_owner import is_gone
+from shared.database.engine.lease_owner import is_gone, new_owner
 from shared.database.engine.row_mapping import (
     Row,
-    among,
     chunks,
-    failure_of,
+    has_id_in,
+    in_stream,
     insert_new,
-    item_of,
     key,
-    of,
+    read_failure,
+    read_item,
+    read_score,
     rows_by_item,
-    score_of,
 )
+from shared.database.runs.conditions import newest_scores, standing_failures
 from shared.database.runs.report_rows import run_of
-from shared.database.runs.run_reader import newest_scores, standing_failures
 from shared.database.schema.column_types import Id
 from shared.database.schema.outbox_tables import OPEN, outbox
 from shared.database.schema.tables import FINISHED, decisions, failures, items, runs, scores
@@ -44,15 +44,15 @@ class SqlOutbox:
     `owner` names what this object has claimed.
     """
 
-    database: Database
-    owner: str
+    def __init__(self, database: Database) -> None:
+        self._database, self.owner = database, new_owner()
 
     def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[Outgoing]], at: datetime) -> int:
         """Give up to `size` finished items, in the order of their ids, to a new batch, and store what `pack` makes of
         it, in one transaction; how many items. On SQLite other writers wait for `pack`.
         """
         stream = run.stream
-        with self.database.write() as connection:
+        with self._database.write() as connection:
             ids = list(connection.scalars(unpacked(stream, size).with_for_update(skip_locked=True)))
             if not ids:
                 return 0
@@ -61,19 +61,19 @@ class SqlOutbox:
                 for part in chunks(_rows(batch, outgoing, at)):
                     insert_new(connection, outbox, part)
             for ids_part in chunks(ids):
-                mine = sa.and_(of(decisions, stream), FINISHED, decisions.c.item_id.in_(ids_part))
+                mine = sa.and_(in_stream(decisions, stream), FINISHED, decisions.c.item_id.in_(ids_part))
                 connection.execute(sa.update(decisions).where(mine).values(batch_id=batch.id))
         return len(ids)
 
     def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
         """Store messages of no item, in one transaction; those that are stored already stay as they are."""
-        with self.database.write() as connection:
+        with self._database.write() as connection:
             for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
                 insert_new(connection, outbox, part)
 
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
         """Take rows of this state that are due and nobody's, those longest due first."""
-        with self.database.write() as connection:
+        with self._database.write() as connection:
             rows = connection.execute(due(stream, sink, state, claim).with_for_update(skip_locked=True)).all()
             if rows:
                 mine = sa.update(outbox).where(_this(stream, sink))
@@ -87,7 +87,7 @@ class SqlOutbox:
         mine = sa.update(outbox).where(_this(stream, sink), _O.owner == self.owner)
         mine = mine.values({name: sa.bindparam(f"new_{name}") for name in names})
         mine = mine.values(settled_at=at, owner=None, leased_until=None)
-        with self.database.write() as connection:
+        with self._database.write() as connection:
             for done in (True, False):
                 update = mine.values(body=sa.null()) if done else mine
                 rows = (
@@ -102,7 +102,7 @@ class SqlOutbox:
     def batch(self, stream: Stream, parcel: Parcel) -> Batch | None:
         """A whole batch, read again from what is stored; None when its items were forgotten since."""
         ids = list(parcel.message.body["items"])
-        with self.database.read() as connection:
+        with self._database.read() as connection:
             results = _results(connection, stream, ids)
             row = connection.execute(sa.select(runs).where(runs.c.run_id == parcel.run_id)).first()
         if not results or row is None:
@@ -115,9 +115,9 @@ class SqlOutbox:
         """
         found: list[str] = []
         last = ("", "")
-        with self.database.read() as connection:
+        with self._database.read() as connection:
             if sinks is None:
-                every = sa.select(decisions.c.item_id).where(of(decisions, stream), FINISHED)
+                every = sa.select(decisions.c.item_id).where(in_stream(decisions, stream), FINISHED)
                 return list(connection.scalars(every.limit(size)))
             while len(found) < size and (page := connection.execute(packed(stream, last)).all()):
                 # A page, then its rows: in one statement Postgres, while it has no statistics, compares all with all.
@@ -129,9 +129,9 @@ class SqlOutbox:
     def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> int:
         """These items are published; closing twice is harmless. How many of them were not yet."""
         closed = 0
-        with self.database.write("marks") as connection:
+        with self._database.write("marks") as connection:
             for part in chunks(item_ids):
-                mine = sa.and_(of(decisions, stream), FINISHED, decisions.c.item_id.in_(part))
+                mine = sa.and_(in_stream(decisions, stream), FINISHED, decisions.c.item_id.in_(part))
                 update = sa.update(decisions).where(mine).values(state="published", marked_at=at)
                 closed += connection.execute(update).rowcount
         return closed
@@ -139,7 +139,7 @@ class SqlOutbox:
     def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
         """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""
         waiting = sa.and_(_of_sink(stream, sink), OPEN, _O.state.in_(["pending", "sent"]), _free(now))
-        with self.database.read() as connection:
+        with self._database.read() as connection:
             found: datetime | None = connection.scalar(sa.select(sa.func.min(_O.next_try_at)).where(waiting))
         return found
 
@@ -147,12 +147,12 @@ class SqlOutbox:
         """What is not verified or skipped, by sink and state."""
         count = sa.func.count()
         claimed = sa.func.sum(sa.case((_free(now), 0), else_=1))
-        mine = sa.and_(of(outbox, stream), OPEN)
+        mine = sa.and_(in_stream(outbox, stream), OPEN)
         due = sa.func.min(sa.case((sa.and_(_free(now), _O.state != "failed"), _O.next_try_at)))
         groups = sa.select(_O.sink, _O.state, count, claimed, due).where(mine).group_by(_O.sink, _O.state)
         told = sa.select(_O.reason, count).where(mine, _O.reason != "").group_by(_O.reason)
         told = told.order_by(count.desc(), _O.reason).limit(_REASONS)
-        with self.database.read() as connection:
+        with self._database.read() as connection:
             return [
                 Standing(
                     sink,
@@ -174,17 +174,17 @@ class SqlOutbox:
         due = sa.update(outbox).where(mine, late).values(next_try_at=now)
         new = sa.update(outbox).where(mine, _O.state == "failed")
         new = new.values(state="pending", attempts=0, stored_at=now, next_try_at=now, sent_at=None)
-        with self.database.write("outbox") as connection:
+        with self._database.write("outbox") as connection:
             return connection.execute(due).rowcount + (connection.execute(new).rowcount if failed else 0)
 
     def release(self, stream: Stream, own: bool = True) -> None:
         """Give back what processes of this host that have ended had claimed, and with `own` what was claimed here."""
-        mine = sa.and_(of(outbox, stream), OPEN)
-        with self.database.read() as connection:
+        mine = sa.and_(in_stream(outbox, stream), OPEN)
+        with self._database.read() as connection:
             known = connection.scalars(sa.select(_O.owner).where(mine, _O.owner.is_not(None)).distinct()).all()
         gone = [each for each in known if (own if each == self.owner else is_gone(each))]
         if gone:
-            with self.database.write() as connection:
+            with self._database.write() as connection:
                 free = sa.update(outbox).where(mine, _O.owner.in_(gone))
                 connection.execute(free.values(owner=None, leased_until=None))
 
@@ -192,7 +192,7 @@ class SqlOutbox:
 def unpacked(stream: Stream, size: int) -> sa.Select[Any]:
     """The ids of finished items that are in no batch."""
     d = decisions.c
-    free = sa.select(d.item_id).where(of(decisions, stream), FINISHED, d.batch_id.is_(None))
+    free = sa.select(d.item_id).where(in_stream(decisions, stream), FINISHED, d.batch_id.is_(None))
     return free.order_by(d.item_id).limit(size)
 
 
@@ -206,7 +206,7 @@ def packed(stream: Stream, last: tuple[str, str]) -> sa.Select[Any]:
     """The next page of finished items that are in a batch, after this batch and item."""
     order = (decisions.c.batch_id, decisions.c.item_id)
     after = sa.tuple_(*order) > sa.tuple_(*(sa.literal(each, Id) for each in last))
-    query = sa.select(*order).where(of(decisions, stream), FINISHED, decisions.c.state == "scored", after)
+    query = sa.select(*order).where(in_stream(decisions, stream), FINISHED, decisions.c.state == "scored", after)
     return query.order_by(*order).limit(_PAGE)
 
 
@@ -214,12 +214,12 @@ def holding(connection: sa.Connection, stream: Stream, sinks: Sequence[str], pag
     """Which of these items, or of their batches, have something at these sinks that waits or has failed."""
     ids = sorted({each for row in page for each in (row.item_id, row.batch_id)})
     open_ones = _O.state.not_in(["verified", "skipped"])  # not the index's own words: each is looked up by the key
-    mine = sa.and_(of(outbox, stream), among(connection, outbox, ids), _O.sink.in_(sinks), open_ones)
+    mine = sa.and_(in_stream(outbox, stream), has_id_in(connection, outbox, ids), _O.sink.in_(sinks), open_ones)
     return sa.select(_O.item_id).where(mine).distinct()
 
 
 def _of_sink(stream: Stream, sink: str) -> sa.ColumnElement[bool]:
-    return sa.and_(of(outbox, stream), _O.sink == sink)
+    return sa.and_(in_stream(outbox, stream), _O.sink == sink)
 
 
 def _this(stream: Stream, sink: str) -> sa.ColumnElement[bool]:
@@ -254,15 +254,15 @@ def _parcel(row: Row) -> Parcel:
 
 def _results(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> tuple[ItemResult, ...]:
     """What is stored of the items: their newest scores, the failures that stand, and what does not apply."""
-    found = {each: item_of(rows[0]) for each, rows in rows_by_item(connection, items, stream, ids).items()}
+    found = {each: read_item(rows[0]) for each, rows in rows_by_item(connection, items, stream, ids).items()}
     made = rows_by_item(connection, scores, stream, ids)
     missed = rows_by_item(connection, failures, stream, ids)
     absent = rows_by_item(connection, decisions, stream, ids, decisions.c.not_applicable.is_not(None))
     return tuple(
         ItemResult(
             found[each],
-            tuple(score_of(row) for row in newest_scores(made.get(each, []))),
-            tuple(failure_of(row) for row in standing_failures(missed.get(each, []), made.get(each, []))),
+            tuple(read_score(row) for row in newest_scores(made.get(each, []))),
+            tuple(read_failure(row) for row in standing_failures(missed.get(each, []), made.get(each, []))),
             tuple(absent[each][0].not_applicable) if each in absent else (),
         )
         for each in ids

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from shared.core.results import Stream
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, inserting, key, known, of
-from shared.database.runs.run_reader import same_item
+from shared.database.engine.row_mapping import build_insert, chunks, in_stream, key, known_ids
+from shared.database.runs.conditions import is_same_item
 from shared.database.schema.outbox_tables import outbox
 from shared.database.schema.tables import decisions, failures, items, scores
 
@@ -29,7 +29,7 @@ class SqlScoredItems:
         """
         ids = dict.fromkeys(item_ids)
         with self._database.read() as connection:
-            marked = known(connection, decisions, stream, ids, decisions.c.marked_at.is_not(None))
+            marked = known_ids(connection, decisions, stream, ids, decisions.c.marked_at.is_not(None))
         return [each for each in ids if each not in marked]
 
     def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
@@ -44,7 +44,7 @@ class SqlScoredItems:
             for each in dict.fromkeys(item_ids)
         )
         with self._database.write("marks") as connection:
-            insert = inserting(connection, decisions)
+            insert = build_insert(connection, decisions)
             upsert = insert.on_conflict_do_update(
                 index_elements=list(decisions.primary_key.columns),
                 set_={"state": "published", "marked_at": insert.excluded.marked_at},
@@ -63,10 +63,10 @@ class SqlScoredItems:
             StoreError: when the database cannot be written; nothing is forgotten then.
         """
         marked = decisions.c.marked_at.is_not(None)
-        mine = marked if stream is None else sa.and_(of(decisions, stream), marked)
+        mine = marked if stream is None else sa.and_(in_stream(decisions, stream), marked)
         with self._database.write("marks") as connection:
             for table in (outbox, failures, scores, items):
-                connection.execute(sa.delete(table).where(sa.exists().where(same_item(decisions, table), mine)))
+                connection.execute(sa.delete(table).where(sa.exists().where(is_same_item(decisions, table), mine)))
             return connection.execute(sa.delete(decisions).where(mine)).rowcount
 
     def stats(self) -> dict[Stream, int]:

@@ -20,7 +20,7 @@ from shared.database.engine.lock_names import lock_name
 
 
 @contextmanager
-def stream_lock(database: Database, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+def hold_stream(database: Database, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
     """Hold a stream. Of a file, waiting up to `wait` seconds, by a lock whose files stand beside it; of a server, by a
     lock of the server, without waiting.
 
@@ -48,8 +48,8 @@ def _file_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Ite
             lock.acquire()
         except Timeout as error:
             raise BusyError(
-                f"{stream}: another run holds it ({_who(holder)}); waited {max(0.0, wait):g} s. Let it finish, or"
-                " end that process: its lock is freed with it."
+                f"{stream}: another run holds it ({_describe_holder(holder)}); waited {max(0.0, wait):g} s. Let it"
+                " finish, or end that process: its lock is freed with it."
             ) from error
     try:
         with reachable(database):
@@ -61,7 +61,7 @@ def _file_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Ite
         lock.release()
 
 
-def _who(holder: Path) -> str:
+def _describe_holder(holder: Path) -> str:
     try:
         about = json.loads(holder.read_text(encoding="utf-8"))
         return f"process {about['pid']} on {about['host']} since {about['since']}"

@@ -19,8 +19,8 @@ from shared.core.errors import StoreError
 from shared.core.results import Stream
 from shared.database.engine.database import Database
 from shared.database.engine.database_errors import reachable
-from shared.database.engine.row_mapping import insert_new, of
-from shared.database.runs.run_reader import dated
+from shared.database.engine.row_mapping import in_stream, insert_new
+from shared.database.runs.conditions import hint_open_index
 from shared.database.schema.tables import WAITING, decisions
 from shared.database.schema.worker_tables import workers
 
@@ -40,7 +40,7 @@ class Worker:
     since: datetime
 
 
-def now(connection: sa.Connection) -> datetime:
+def server_time(connection: sa.Connection) -> datetime:
     """The present moment by one clock for all workers: the server's, or this machine's where the state is a file."""
     if connection.dialect.name == "sqlite":
         return utc_now()
@@ -49,7 +49,7 @@ def now(connection: sa.Connection) -> datetime:
 
 
 @contextmanager
-def at_work(database: Database, stream: Stream, run_id: str) -> Iterator[Worker]:
+def join_stream(database: Database, stream: Stream, run_id: str) -> Iterator[Worker]:
     """Be a worker of the stream until the block ends; what it has not finished is free then. Workers that were killed
     are cleared away first.
 
@@ -58,28 +58,30 @@ def at_work(database: Database, stream: Stream, run_id: str) -> Iterator[Worker]
     """
     name = f"{run_id}/{uuid4().hex[:12]}"
     with ExitStack() as stack:
-        stack.enter_context(_alive(database, name))
+        stack.enter_context(_hold_life_lock(database, name))
         with database.write() as connection:
-            since = now(connection)
+            since = server_time(connection)
             worker = Worker(name, stream, run_id, since)
-            enrol(connection, worker)
+            renew_lease(connection, worker)
         stop = threading.Event()
-        beating = threading.Thread(target=_beat, args=(database, worker, stop), name="trueline-lease", daemon=True)
+        beating = threading.Thread(
+            target=_keep_renewing, args=(database, worker, stop), name="trueline-lease", daemon=True
+        )
         beating.start()
         try:
-            bury(database, worker)
+            free_dead_claims(database, worker)
             yield worker
         finally:
             stop.set()
             beating.join()
             with suppress(StoreError), database.write() as connection:  # else the next worker clears it away
-                _gone(connection, stream, name)
+                _remove_worker(connection, stream, name)
 
 
-def enrol(connection: sa.Connection, worker: Worker) -> None:
+def renew_lease(connection: sa.Connection, worker: Worker) -> None:
     """Renew the worker's lease, or give it one anew after it was taken for dead; its row is locked until the end of
     the transaction, so that nobody takes it for dead meanwhile."""
-    until = now(connection) + LEASE
+    until = server_time(connection) + LEASE
     mine = sa.update(workers).where(workers.c.worker == worker.name).values(leased_until=until)
     if not connection.execute(mine).rowcount:
         row = {
@@ -93,48 +95,48 @@ def enrol(connection: sa.Connection, worker: Worker) -> None:
         insert_new(connection, workers, [row])  # the thread that renews the lease may do the same
 
 
-def bury(database: Database, worker: Worker) -> int:
+def free_dead_claims(database: Database, worker: Worker) -> int:
     """Free what dead workers of the stream had: those whose process has gone, or whose lease has ended; how many."""
     with database.read() as connection:
-        others = of_others(connection, worker)
-        late = {name for name, until in others.items() if until < now(connection)}
+        others = other_workers(connection, worker)
+        late = {name for name, until in others.items() if until < server_time(connection)}
     dead = 0
-    _sweep(database, {*others, worker.name})
+    _remove_stale_locks(database, {*others, worker.name})
     for name in others:
         with database.write() as connection:
-            if not (_dead(database, connection, name) or name in late):
+            if not (_is_dead(database, connection, name) or name in late):
                 continue
             still = sa.select(workers.c.leased_until).where(workers.c.worker == name).with_for_update()
             until = connection.scalar(still)
-            if until is None or (name in late and until >= now(connection)):
+            if until is None or (name in late and until >= server_time(connection)):
                 continue  # another has been quicker, or it has spoken meanwhile
-            _gone(connection, worker.stream, name)
+            _remove_worker(connection, worker.stream, name)
             dead += 1
     return dead
 
 
-def of_others(connection: sa.Connection, worker: Worker) -> dict[str, datetime]:
+def other_workers(connection: sa.Connection, worker: Worker) -> dict[str, datetime]:
     """The other workers of the stream, by name, with the ends of their leases."""
     query = sa.select(workers.c.worker, workers.c.leased_until).where(
-        of(workers, worker.stream), workers.c.worker != worker.name
+        in_stream(workers, worker.stream), workers.c.worker != worker.name
     )
     return {name: until for name, until in connection.execute(query)}
 
 
-def _gone(connection: sa.Connection, stream: Stream, name: str) -> None:
+def _remove_worker(connection: sa.Connection, stream: Stream, name: str) -> None:
     connection.execute(sa.delete(workers).where(workers.c.worker == name))
-    held = sa.and_(of(decisions, stream), WAITING, dated(), decisions.c.claimed_by == name)
+    held = sa.and_(in_stream(decisions, stream), WAITING, hint_open_index(), decisions.c.claimed_by == name)
     connection.execute(sa.update(decisions).where(held).values(claimed_by=None))
 
 
-def _beat(database: Database, worker: Worker, stop: threading.Event) -> None:
+def _keep_renewing(database: Database, worker: Worker, stop: threading.Event) -> None:
     while not stop.wait(_BEAT):
         with suppress(StoreError), database.write() as connection:  # the run itself meets the error
-            enrol(connection, worker)
+            renew_lease(connection, worker)
 
 
 @contextmanager
-def _alive(database: Database, name: str) -> Iterator[None]:
+def _hold_life_lock(database: Database, name: str) -> Iterator[None]:
     """Hold the lock that says that this worker's process lives."""
     if database.path is None:
         from shared.database.engine.postgres import life_lock  # late: files need no server
@@ -142,7 +144,7 @@ def _alive(database: Database, name: str) -> Iterator[None]:
         with life_lock(database.engine, database.place, name):
             yield
         return
-    path = _life(database.path, name)
+    path = _lock_path(database.path, name)
     with reachable(database.path):
         lock = FileLock(path)
         lock.acquire()
@@ -153,16 +155,16 @@ def _alive(database: Database, name: str) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
-def _dead(database: Database, connection: sa.Connection, name: str) -> bool:
+def _is_dead(database: Database, connection: sa.Connection, name: str) -> bool:
     """Whether the worker's process has gone; while the transaction lasts nobody else finds the same on a server."""
     if database.path is None:
         from shared.database.engine.postgres import has_life_lock  # late: files need no server
 
         return not has_life_lock(connection, name)
-    return _has_gone(_life(database.path, name))
+    return _remove_if_free(_lock_path(database.path, name))
 
 
-def _has_gone(path: Path) -> bool:
+def _remove_if_free(path: Path) -> bool:
     """Whether nobody holds a lock file; it is removed then."""
     try:
         with FileLock(path, timeout=0):
@@ -173,14 +175,14 @@ def _has_gone(path: Path) -> bool:
     return True
 
 
-def _sweep(database: Database, known: set[str]) -> None:
+def _remove_stale_locks(database: Database, known: set[str]) -> None:
     """Remove the lock files of processes that were killed before they had a row."""
     if database.path is not None:
-        mine = {_life(database.path, name) for name in known}
+        mine = {_lock_path(database.path, name) for name in known}
         for path in database.path.parent.glob(f"{glob.escape(database.path.name)}.*.worker"):
             if path not in mine:
-                _has_gone(path)
+                _remove_if_free(path)
 
 
-def _life(database: Path, name: str) -> Path:
+def _lock_path(database: Path, name: str) -> Path:
     return Path(f"{database}.{name.rpartition('/')[2]}.worker")

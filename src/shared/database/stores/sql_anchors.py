@@ -11,7 +11,7 @@ from shared.core.digests import stable_id
 from shared.core.human_labels import AnchorPass, AnchorVerdict
 from shared.core.results import MetricRef, Stream
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import Row, chunks, insert_new, of
+from shared.database.engine.row_mapping import Row, chunks, in_stream, insert_new
 from shared.database.schema.tables import anchor_passes, anchor_verdicts
 
 
@@ -56,7 +56,7 @@ class SqlAnchors:
         Raises:
             StoreError: when the database cannot be read.
         """
-        query = sa.select(anchor_passes).where(of(anchor_passes, stream))
+        query = sa.select(anchor_passes).where(in_stream(anchor_passes, stream))
         if label is not None:
             query = query.where(anchor_passes.c.label == label)
         with self._database.read() as connection:

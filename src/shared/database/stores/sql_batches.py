@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from shared.core.state.batch_store import BatchJob, BatchQuestion, Claim
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, insert_new, inserting
+from shared.database.engine.row_mapping import build_insert, chunks, insert_new
 from shared.database.schema.tables import batch_features, batch_jobs, batch_questions
 
 _Q = batch_questions.c
@@ -41,7 +41,7 @@ class SqlBatches:
             for key, body in questions.items()
         ]
         with self._database.write("batches") as connection:
-            insert = inserting(connection, batch_questions)
+            insert = build_insert(connection, batch_questions)
             again = {name: insert.excluded[name] for name in ("state", "body", "bytes", "asked_at")}
             fresh = again | {name: None for name in ("intent", "place", "outcome", "taken_at")}
             upsert = insert.on_conflict_do_update(

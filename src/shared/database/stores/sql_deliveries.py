@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from shared.core.state.webhook_deliveries import Claimed, Delivery
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, inserting
+from shared.database.engine.row_mapping import build_insert, chunks
 from shared.database.schema.tables import TO_TELL
 from shared.database.schema.tables import deliveries as table
 from shared.database.stores.sql_prompt_generations import raise_all
@@ -37,7 +37,7 @@ class SqlDeliveries:
         rows = [_row(batch[first[each]], channels, at) for each in sorted(first)]
         new: set[str] = set()
         with self._database.write() as connection:
-            insert = inserting(connection, table).on_conflict_do_nothing().returning(table.c.id)
+            insert = build_insert(connection, table).on_conflict_do_nothing().returning(table.c.id)
             for part in chunks(rows):
                 new.update(connection.execute(insert, part).scalars())
             raise_all(connection, Counter(batch[first[each]].prompt for each in new))

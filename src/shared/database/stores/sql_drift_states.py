@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from shared.core.errors import StoreError
 from shared.core.state.drift_states import DriftKey, DriftState
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import inserting
+from shared.database.engine.row_mapping import build_insert
 from shared.database.schema.drift_tables import drift_state as table
 
 
@@ -42,7 +42,7 @@ class SqlDriftStates:
         made = {"state": dict(value), "version": expected + 1}
         with self._database.write() as connection:
             if expected == 0:
-                insert = inserting(connection, table).values(**_columns(key), **made)
+                insert = build_insert(connection, table).values(**_columns(key), **made)
                 stored = connection.execute(insert.on_conflict_do_nothing().returning(table.c.version))
                 return stored.first() is not None
             update = sa.update(table).where(*_of(key), table.c.version == expected).values(**made)

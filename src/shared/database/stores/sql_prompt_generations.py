@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.core.state.prompt_generations import Sighting
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, inserting
+from shared.database.engine.row_mapping import build_insert, chunks
 from shared.database.schema.tables import prompt_generations as table
 
 _WANTED: sa.BindParameter[list[str]] = sa.bindparam("wanted", expanding=True)
@@ -78,7 +78,7 @@ def _raised(connection: sa.Connection, name: str) -> int:
 
 
 def _upsert(connection: sa.Connection) -> sqlite.Insert | postgresql.Insert:
-    insert = inserting(connection, table)
+    insert = build_insert(connection, table)
     # added up in the database, so that two who raise at once count two
     raised = {"generation": table.c.generation + insert.excluded.generation}
     return insert.on_conflict_do_update(index_elements=["name"], set_=raised)

@@ -18,7 +18,7 @@ from shared.core.lm_result_json import answer_from_dict, answer_to_dict
 from shared.core.results import LMResult
 from shared.core.usage import CacheStats
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, inserting
+from shared.database.engine.row_mapping import build_insert, chunks
 from shared.database.schema.tables import response_use, responses
 
 _WANTED: sa.BindParameter[list[str]] = sa.bindparam("wanted", expanding=True)
@@ -88,7 +88,7 @@ class SqlResponses:
             rows.append(row | {"stored_at": now})
         with self._database.write("responses") as connection:
             if rows:
-                insert = inserting(connection, responses)
+                insert = build_insert(connection, responses)
                 columns = {name: insert.excluded[name] for name in ("model", "payload", "bytes", "cost", "stored_at")}
                 upsert = insert.on_conflict_do_update(index_elements=["key"], set_=columns)
                 for part in chunks(rows):
@@ -148,7 +148,7 @@ class SqlResponses:
             self._saved = 0.0
         rows = [{"name": name, "value": float(value)} for name, value in totals.items() if value]
         if rows:
-            insert = inserting(connection, response_use)
+            insert = build_insert(connection, response_use)
             value = response_use.c.value + insert.excluded.value
             connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"value": value}), rows)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shared.core.results import Estimate, MetricRef, MetricScore, RunReport
 from shared.core.state.item_history import own_id
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import ResultReader
 from shared.scoring.statistics.agreement import Interval
 from shared.scoring.statistics.paired_tests import PairedPasses, PairedValues, compare_passes, compare_values, holm
 from shared.scoring.statistics.stability import interval_difference
@@ -91,7 +91,7 @@ class _Read:
     chances: frozenset[float | None]
 
 
-def compare_runs(reader: RunReader, before: RunReport, after: RunReport) -> Comparison:
+def compare_runs(reader: ResultReader, before: RunReport, after: RunReport) -> Comparison:
     """Compare two runs by the scores that each has made. Holds a number per score of both in memory.
 
     Raises:
@@ -117,12 +117,12 @@ def compare_runs(reader: RunReader, before: RunReport, after: RunReport) -> Comp
     )
 
 
-def _read(reader: RunReader, run: RunReport) -> _Read:
+def _read(reader: ResultReader, run: RunReport) -> _Read:
     """The run's scores; of two versions of an item the one scored last stands."""
     scores: dict[str, dict[str, MetricScore]] = {}
     newest: dict[str, tuple[float, str]] = {}
     chances = set()
-    for result in reader.results(run.stream, run.run_id):
+    for result in reader.read_results(run.stream, run.run_id):
         item_id, at = own_id(result.item.id), (result.scored_at.timestamp(), result.item.id)
         if at < newest.get(item_id, at):
             continue

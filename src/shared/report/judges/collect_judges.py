@@ -11,7 +11,7 @@ from functools import partial
 from shared.core.human_labels import AnchorPass
 from shared.core.records import DatasetItem
 from shared.core.results import MetricRef, MetricScore, StoredResult, Stream
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import StateReader
 from shared.report.judges.anchor_history import anchor_view
 from shared.report.judges.judge_trust import Evidence, corrections, trusted
 from shared.report.records.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey
@@ -26,7 +26,7 @@ _BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see
 
 
 def collect_judges(
-    reader: RunReader,
+    reader: StateReader,
     stream: Stream,
     people: Mapping[str, HumanVerdicts],
     options: JudgeOptions,
@@ -41,7 +41,7 @@ def collect_judges(
     """
     anchored = {each.metric.label for each in passes}
     columns = {label: _Column(people.get(label, HumanVerdicts()), options) for label in sorted({*people, *anchored})}
-    for result in reader.results(stream):
+    for result in reader.results.read_results(stream):
         item_id = own_id(result.item)
         for score in result.scores:
             column = columns.get(score.label)
@@ -49,7 +49,7 @@ def collect_judges(
                 column.add(score, result, item_id)
 
     def began(run_id: str) -> datetime | None:
-        run = reader.run(run_id)
+        run = reader.runs.read_run(run_id)
         return None if run is None else run.started_at
 
     return tuple(

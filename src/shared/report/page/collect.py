@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, Estimate, MetricFailure, MetricRef, MetricScore, RunReport, StoredResult
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import ResultReader
 from shared.report.page.score_history import History
 from shared.report.page.worst_items import Worst
 from shared.report.records.histogram import Histogram
@@ -33,17 +33,17 @@ _MESSAGE_LIMIT = 1_000
 
 
 def collect(
-    reader: RunReader, run: RunReport, config_text: str | None = None, options: ReportOptions | None = None
+    reader: ResultReader, run: RunReport, config_text: str | None = None, options: ReportOptions | None = None
 ) -> ReportData:
     """Everything the page about `run` needs, from what is stored. `config_text` None is the one stored with the run."""
     options = options or ReportOptions()
     if not options.show_text:  # why a record is broken quotes it; where it stands does not
         run = replace(run, broken=tuple(each.partition(": ")[0] for each in run.broken))
     gathered = _Gathered(options)
-    for result in reader.results(run.stream, run_id=run.run_id):
+    for result in reader.read_results(run.stream, run_id=run.run_id):
         gathered.add(result)
     history = History(options)
-    for score in reader.daily(run.stream, options.days):
+    for score in reader.read_daily_scores(run.stream, options.days):
         history.add(score)
     written = run.config_text if config_text is None else config_text
     if options.cleaner is not None:

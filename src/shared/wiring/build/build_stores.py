@@ -10,15 +10,13 @@ from pydantic import Field, SecretStr, field_validator
 
 from shared.core.human_labels import AnchorStore
 from shared.core.results import Stream
-from shared.core.state.run_stores import RunReader, ScoredItemsStore
+from shared.core.state.run_stores import RunState, ScoredItemsStore, StateReader
 from shared.database.engine.database import Database, has_state, open_database, read_database, shown_place
-from shared.database.runs.run_reader import SqlRunReader
-from shared.database.runs.run_store import SqlRunStore
+from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.candidates import RescoreTrigger
 from shared.monitoring.memory_store import NoScoredItems
-from shared.monitoring.plan import State
 from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.find_config import display_path
 
@@ -30,11 +28,11 @@ STATE = "data/state/trueline.db"
 
 @dataclass(frozen=True, slots=True)
 class OpenStores:
-    """The stores of one monitor; `reader` reads what `runs` has written; all are in the one `database`."""
+    """The stores of one monitor; `reader` reads what was stored in `state`; all are in the one `database`."""
 
     scored: ScoredItemsStore
-    runs: State
-    reader: RunReader
+    state: RunState
+    reader: StateReader
     database: Database
     anchors: AnchorStore
 
@@ -84,7 +82,7 @@ class StateLocation:
             return f"{self} is not there"
         stores = self.open()
         try:
-            known = stores.reader.runs(stream, limit=1)
+            known = stores.reader.runs.newest_runs(stream, limit=1)
         finally:
             stores.close()
         return "" if known else f"{self} knows no run of this monitor on {stream.source_key}"
@@ -121,8 +119,8 @@ class StateLocation:
         return SqlScoredItems(database) if database is not None and self.remembers else NoScoredItems()
 
     def _stores(self, database: Database) -> OpenStores:
-        runs, reader = SqlRunStore(database), SqlRunReader(database)
-        return OpenStores(self.scored_items(database), runs, reader, database, SqlAnchors(database))
+        state, reader = build_run_state(database), build_state_reader(database)
+        return OpenStores(self.scored_items(database), state, reader, database, SqlAnchors(database))
 
 
 @dataclass(frozen=True, slots=True)

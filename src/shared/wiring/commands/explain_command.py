@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from shared.core.registry import nearest_name
 from shared.core.results import RunReport, Stream
 from shared.core.state.item_history import ItemStory, PassedOver
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import ItemHistoryReader
 from shared.privacy.redact_records import redact_failure, redact_item, redact_score
 from shared.privacy.redaction import Redactor
 from shared.report.terminal.aligned import wrapped
@@ -46,7 +46,7 @@ def main(options: Namespace) -> int:
     """
     built = open_monitor(options)
     with open_stored_state(built.state) as stores:
-        runs = stores.reader.runs(built.plan.name, _PAST)
+        runs = stores.reader.runs.newest_runs(built.plan.name, _PAST)
         found = _find_item(built, stores, runs, options.item)
     stories, passed = found.stories, found.passed
     if built.redactor is not None:
@@ -70,21 +70,21 @@ def main(options: Namespace) -> int:
 
 def _find_item(built: BuiltMonitor, stores: OpenStores, runs: Sequence[RunReport], item_id: str) -> _FoundItem:
     streams = _monitor_streams(built, runs)
-    found = _read_stories(stores.reader, streams, item_id)
+    found = _read_stories(stores.reader.histories, streams, item_id)
     if found.stories or left_out_text(item_id, found.passed):  # that it once came twice does not say what became of it
         return found
     if not built.plan.one_off and not stores.scored.unseen(built.plan.stream, [item_id]):
         return _FoundItem(item_id, (), (), [_LOST])
-    near = _similar_ids(stores.reader, streams, item_id)
+    near = _similar_ids(stores.reader.histories, streams, item_id)
     begun = [each for each in near if each.startswith(item_id)]
     if len(begun) == 1:
-        return _read_stories(stores.reader, streams, begun[0])
+        return _read_stories(stores.reader.histories, streams, begun[0])
     return _FoundItem(item_id, (), (), _explain_unknown(built, runs, item_id, near), known=False)
 
 
-def _read_stories(reader: RunReader, streams: Sequence[Stream], item_id: str) -> _FoundItem:
-    stories = [story for stream in streams for story in reader.story(stream, item_id)]
-    passed = [] if stories else [each for stream in streams for each in reader.passed_over(stream, item_id)]
+def _read_stories(reader: ItemHistoryReader, streams: Sequence[Stream], item_id: str) -> _FoundItem:
+    stories = [story for stream in streams for story in reader.read_histories(stream, item_id)]
+    passed = [] if stories else [each for stream in streams for each in reader.read_skipped(stream, item_id)]
     return _FoundItem(item_id, stories, passed)
 
 
@@ -114,8 +114,8 @@ def _explain_unknown(built: BuiltMonitor, runs: Sequence[RunReport], item_id: st
     return words
 
 
-def _similar_ids(reader: RunReader, streams: Sequence[Stream], item_id: str) -> list[str]:
-    return list(dict.fromkeys(each for stream in streams[:5] for each in reader.ids_near(stream, item_id)))
+def _similar_ids(reader: ItemHistoryReader, streams: Sequence[Stream], item_id: str) -> list[str]:
+    return list(dict.fromkeys(each for stream in streams[:5] for each in reader.nearby_ids(stream, item_id)))
 
 
 def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:

@@ -25,7 +25,7 @@ def main(options: Namespace) -> int:
     require_state(built.state)
     people, notes = read_human_labels(built)
     with open_stored_state(built.state) as stores:
-        stream = built.plan.stream if not built.plan.one_off else find_newest_run(stores.reader, built.plan).stream
+        stream = built.plan.stream if not built.plan.one_off else find_newest_run(stores.reader.runs, built.plan).stream
         judges = Judges(collect_judge_views(built, stores.reader, stores.anchors, people, stream), notes)
     if options.json:
         print_json(judges)

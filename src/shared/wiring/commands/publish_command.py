@@ -66,14 +66,14 @@ async def _deliver(sinks: Sequence[Outlet], work: Sequence[_PendingStream], fail
 def _find_work(built: BuiltMonitor, stores: OpenStores) -> list[_PendingStream]:
     """The monitor's own stream and those of its runs without deduplication, each with its newest run."""
     newest: dict[Stream, RunReport] = {}
-    for run in stores.reader.runs(built.plan.name, _PAST):
+    for run in stores.reader.runs.newest_runs(built.plan.name, _PAST):
         if run.stream.source_key == built.plan.stream.source_key:
             newest.setdefault(run.stream, run)
     remembered = Stream(built.plan.stream.source_key, built.plan.name)
     return [
         _PendingStream(
             replace(built.plan, stream=stream, one_off=stream != remembered),
-            Ports(stores.scored if stream == remembered else NoScoredItems(), stores.runs, built.sinks),
+            Ports(stores.scored if stream == remembered else NoScoredItems(), stores.state, built.sinks),
             run,
         )
         for stream, run in newest.items()

@@ -17,7 +17,7 @@ def main(options: Namespace) -> int:
     """Write the HTML report of a past run again."""
     built = open_monitor(options)
     with open_stored_state(built.state) as stores:
-        run = find_newest_run(stores.reader, built.plan, options.run)
+        run = find_newest_run(stores.reader.runs, built.plan, options.run)
         stored = StoredRun(stores.reader, run, try_judge_views(built, stores.reader, stores.anchors, run.stream))
         path = write_page(built, stored, None if options.out is None else Path(options.out))
     print(f"report of run {run.run_id} ({iso(run.started_at)[:19]}Z): {display_path(path)}")

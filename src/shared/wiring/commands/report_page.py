@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared.core.errors import StoreError, UsageError
 from shared.core.results import RunReport
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import RunReader, StateReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
 from shared.privacy.redaction import Redactor
@@ -19,7 +19,7 @@ from shared.wiring.build.build_monitor import BuiltMonitor
 class StoredRun:
     """A run, where its rows are, and what is known of its judges."""
 
-    reader: RunReader
+    reader: StateReader
     report: RunReport
     judges: Judges = field(default_factory=Judges)
 
@@ -56,7 +56,9 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
         )
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.config.environment.root / name.replace("{run_id}", report.run_id)
-    data = collect(stored.reader, redact_for_display(report, built.redactor), built.config.document.text, options)
+    data = collect(
+        stored.reader.results, redact_for_display(report, built.redactor), built.config.document.text, options
+    )
     write_report(data, path, stored.judges)
     return path
 
@@ -69,12 +71,12 @@ def redact_for_display(report: RunReport, redactor: Redactor | None) -> RunRepor
 def find_newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:
     """The run of that id, or the monitor's newest with scores; runs without deduplication have streams of their own."""
     if run_id is not None:
-        found = reader.run(run_id)
+        found = reader.read_run(run_id)
         if found is None:
-            known = ", ".join(run.run_id for run in reader.runs(plan.name, limit=5)) or "none"
+            known = ", ".join(run.run_id for run in reader.newest_runs(plan.name, limit=5)) or "none"
             raise UsageError(f"run {run_id!r} is not known. The newest of this monitor: {known}")
         return found
-    mine = (run for run in reader.runs(plan.name, limit=200) if run.stream.source_key == plan.stream.source_key)
+    mine = (run for run in reader.newest_runs(plan.name, limit=200) if run.stream.source_key == plan.stream.source_key)
     newest = next((run for run in mine if run.counts.scored or run.counts.failed_items), None)
     if newest is None:
         raise UsageError(f"monitor {plan.name!r} has no run with scores yet; run it first")

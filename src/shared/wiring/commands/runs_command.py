@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 
 from shared.core.results import RunReport
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_failure
 from shared.privacy.redaction import Redactor
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
@@ -34,7 +34,7 @@ def main(options: Namespace) -> int:
 def _print_runs(built: BuiltMonitor, limit: int, in_json: bool) -> None:
     """Print the newest runs of the monitor, newest first."""
     with open_stored_state(built.state) as stores:
-        found = stores.reader.runs(built.plan.name, limit)
+        found = stores.reader.runs.newest_runs(built.plan.name, limit)
     if in_json:
         print_json(runs_json(found))
     elif not found:
@@ -46,11 +46,12 @@ def _print_runs(built: BuiltMonitor, limit: int, in_json: bool) -> None:
 def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:
     """Print all that is stored of one run; without an id, of the newest."""
     with open_stored_state(built.state) as stores:
-        newest = next(iter(stores.reader.runs(built.plan.name, 1)), None)
+        newest = next(iter(stores.reader.runs.newest_runs(built.plan.name, 1)), None)
         found = None if run_id is not None else newest
-        run = found or find_run(stores.reader, built.plan.name, run_id or "")
+        run = found or find_run(stores.reader.runs, built.plan.name, run_id or "")
         run = replace(
-            redact_for_display(run, built.redactor), examples=_failure_examples(stores.reader, run, built.redactor)
+            redact_for_display(run, built.redactor),
+            examples=_failure_examples(stores.reader.results, run, built.redactor),
         )
     if in_json:
         print_json(as_json(run))
@@ -58,8 +59,8 @@ def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:
         show(run, sys.stdout, run_facts(run))
 
 
-def _failure_examples(reader: RunReader, run: RunReport, redactor: Redactor | None) -> tuple[str, ...]:
+def _failure_examples(reader: ResultReader, run: RunReport, redactor: Redactor | None) -> tuple[str, ...]:
     """Some of the run's failures with their metrics' own messages."""
-    stored = (each for result in reader.results(run.stream, run.run_id) for each in result.failures)
+    stored = (each for result in reader.read_results(run.stream, run.run_id) for each in result.failures)
     found = [each if redactor is None else redact_failure(each, redactor) for each in islice(stored, _EXAMPLES)]
     return tuple(f"{each.metric.label} on {each.item_id}: {each.kind}: {each.message}" for each in found)

@@ -52,10 +52,10 @@ def find_run(reader: RunReader, monitor: str, given: str) -> RunReport:
     Raises:
         UsageError: when there is none, or several.
     """
-    found = reader.run(given)
+    found = reader.read_run(given)
     if found is not None:
         return found
-    mine = reader.runs(monitor, limit=PAST)
+    mine = reader.newest_runs(monitor, limit=PAST)
     close = [run for run in mine if given and run.run_id.startswith(given)]
     if len(close) == 1:
         return close[0]

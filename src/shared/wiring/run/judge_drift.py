@@ -10,7 +10,7 @@ from shared.core.errors import BusyError, ConfigError, FatalError, SourceError
 from shared.core.human_labels import AnchorStore
 from shared.core.registry import hint
 from shared.core.results import RunReport, Stream
-from shared.core.state.run_stores import RunReader
+from shared.core.state.run_stores import StateReader
 from shared.files.anchor_file import read_anchors
 from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
 from shared.monitoring.progress import RunProgress
@@ -53,7 +53,7 @@ def _is_part(claim: str, known: set[str]) -> bool:
 
 def collect_judge_views(
     built: BuiltMonitor,
-    reader: RunReader,
+    reader: StateReader,
     anchors: AnchorStore | None,
     people: Mapping[str, HumanVerdicts],
     stream: Stream,
@@ -78,7 +78,7 @@ def collect_judge_views(
     return tuple(view for view in views if view.maker or view.label in known or _is_part(view.label, known))
 
 
-def try_judge_views(built: BuiltMonitor, reader: RunReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
+def try_judge_views(built: BuiltMonitor, reader: StateReader, anchors: AnchorStore | None, stream: Stream) -> Judges:
     """The judges for the report of a run; labels that cannot be read are said and fail nothing.
 
     Raises:
@@ -125,7 +125,7 @@ async def judge_anchors_if_due(
             block.repeats,
             built.plan.runner.options,
         )
-        with opened.runs.lock(plan.stream, 0.0):
+        with opened.state.claims.lock(plan.stream, 0.0):
             return await judge_anchors(plan, opened.anchors, report.run_id, clock, progress)
     except BusyError:
         return ("the anchors were not judged: another run of this monitor is at work",)

@@ -65,10 +65,12 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
     begin_state(built.plan, built.state)
     opened = built.state.open()
     scored = NoScoredItems() if built.plan.one_off else opened.scored
-    money = RunSpending(built, opened.reader, clock())
-    parts = Ports(scored, opened.runs, built.sinks, spreads=opened.reader.spreads, money=money, clock=clock)
+    money = RunSpending(built, opened.reader.runs, clock())
+    parts = Ports(
+        scored, opened.state, built.sinks, spreads=opened.reader.results.read_spreads, money=money, clock=clock
+    )
     parts = replace(parts, progress=progress or NoProgress(), shared=built.state.shared)
-    parts = replace(parts, last_read=opened.reader.last_read)
+    parts = replace(parts, last_read=opened.reader.runs.last_read)
     async with open_models(built, opened.database, money.account) as told:
         report = await run_monitor(built.plan, parts)
         more = await judge_anchors_if_due(built, opened, report, clock, progress)
@@ -84,7 +86,7 @@ def _paid(opened: OpenStores, report: RunReport, money: RunSpending) -> RunRepor
     if usage != report.usage:
         cost = report.cost + more if report.cost is not None else more or None
         report = replace(report, usage=usage, budget=money.uses(), cost=cost)
-        opened.runs.finish_run(report)
+        opened.state.reports.save_run(report)
     return report
 
 
@@ -125,10 +127,10 @@ async def _dry(built: BuiltMonitor, progress: RunProgress, clock: Clock) -> Moni
         scratch = StateLocation(str(Path(folder) / "state.db")).open()
         real = built.state.open_if_exists()
         scored = built.state.scored_items(None) if real is None else real.scored
-        known = () if real is None else (real.runs.undecided,)
+        known = () if real is None else (real.state.samples.find_undecided,)
         past = (real or scratch).reader
-        parts = Ports(scored, scratch.runs, (), known, past.spreads, clock=clock, progress=progress)
-        report = await run_monitor(built.plan, replace(parts, last_read=past.last_read))
+        parts = Ports(scored, scratch.state, (), known, past.results.read_spreads, clock=clock, progress=progress)
+        report = await run_monitor(built.plan, replace(parts, last_read=past.runs.last_read))
         lost = describe_lost_state(built.plan, built.state)
         told = (f"a run would fail: {lost}",) if lost else ()
         notes = (*built.notes, *told, *report.notes, *(await _outlook(built, report, scratch, real, clock())))
@@ -144,10 +146,12 @@ async def _outlook(
     notes = [
         f"dry run: nothing was stored, marked or published; a run would score {drawn:,} items with {metrics} metrics"
     ]
-    waiting = 0 if real is None else len(real.runs.waiting(built.plan.stream, built.plan.limits.max_attempts))
+    waiting = (
+        0 if real is None else len(real.state.samples.unfinished_ids(built.plan.stream, built.plan.limits.max_attempts))
+    )
     if waiting:
         notes.append(f"and {waiting:,} items of earlier draws, which are not finished")
-    past = [] if real is None else real.reader.runs(built.plan.name, limit=PAST)
+    past = [] if real is None else real.reader.runs.newest_runs(built.plan.name, limit=PAST)
     scored = [run for run in past if run.counts.scored]
     items: list[DatasetItem] = []
 
@@ -155,13 +159,13 @@ async def _outlook(
         items.extend(result.item for result in batch.results)
         return ()
 
-    scratch.runs.pack(report, LOOKED_AT, look, now)
+    scratch.state.outbox.pack(report, LOOKED_AT, look, now)
     found = await forecast_cost(built.models, built.metrics, past, items)
     if found is None:
         notes.append(_own_costs(scored, drawn + waiting))
     else:
         notes.append(found.words(drawn + waiting))
-        notes += budget_outlook(built, found, drawn + waiting, None if real is None else real.reader, now)
+        notes += budget_outlook(built, found, drawn + waiting, None if real is None else real.reader.runs, now)
     items_scored = sum(run.counts.scored for run in scored)
     if items_scored:
         seconds = sum(run.seconds or 0.0 for run in scored) / items_scored
@@ -185,7 +189,7 @@ async def forecast_lines(built: BuiltMonitor, clock: Clock = utc_now) -> list[st
     now = clock()
     opened = built.state.open_if_exists()
     try:
-        past = [] if opened is None else opened.reader.runs(built.plan.name, limit=PAST)
+        past = [] if opened is None else opened.reader.runs.newest_runs(built.plan.name, limit=PAST)
         found = await forecast_cost(built.models, built.metrics, past, ())
         if found is not None:
             return [found.words(None)]

@@ -55,7 +55,7 @@ class RunSpending:
     async def foresee(self, items: Sequence[DatasetItem]) -> None:
         """Estimate what an item costs, by past runs or by the tokens of these items."""
         built = self._built
-        past = [run for run in self._reader.runs(built.plan.name, limit=PAST) if run.usage]
+        past = [run for run in self._reader.newest_runs(built.plan.name, limit=PAST) if run.usage]
         self._outlook = await forecast_cost(built.models, built.metrics, past, items)
 
 
@@ -65,7 +65,7 @@ def spent_before(allowance: Allowance, reader: RunReader, monitor: str, now: dat
         return Amount()
     since = now.replace(hour=0, minute=0, second=0, microsecond=0)
     since = since if allowance.per == "day" else since.replace(day=1)
-    rows = reader.usage(monitor, since)
+    rows = reader.read_usage(monitor, since)
     return Amount(sum(round((each.cost or 0.0) * PICO) for each in rows), sum(each.tokens for each in rows))
 
 

@@ -1,0 +1,157 @@
+"""`ResultReader` on a database: stored scores and failures. Nothing here writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.core.results import DailyScore, StoredResult, Stream, is_thinned
+from shared.database.engine.database import Database
+from shared.database.engine.row_mapping import (
+    Row,
+    in_stream,
+    read_decision,
+    read_failure,
+    read_item,
+    read_score,
+    rows_by_item,
+)
+from shared.database.runs.conditions import PAGE, is_same_item, standing_failures
+from shared.database.schema.tables import decisions, failures, items, scores
+
+RECENT = 100_000
+"""Past scores that `read_spreads` looks at: the newest, enough for two digits."""
+
+
+class SqlResultReader:
+    """`ResultReader` on `database`. Every method raises `StoreError` when it cannot be read."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read_results(
+        self, stream: Stream, run_id: str | None = None, since: datetime | None = None
+    ) -> Iterator[StoredResult]:
+        """Items with what is stored of them, by item id; see the port for `run_id` and `since`."""
+        last = ""
+        while True:
+            with self._database.read() as connection:
+                ids = list(connection.scalars(page_of_ids(stream, run_id, since, last)))
+                found = rows_by_item(connection, items, stream, ids)
+                decided = rows_by_item(connection, decisions, stream, ids)
+                scored = rows_by_item(connection, scores, stream, ids, *_made_by(scores, run_id, since))
+                failed = rows_by_item(connection, failures, stream, ids, *_made_by(failures, run_id, since))
+                settled = scored if run_id is None and since is None else rows_by_item(connection, scores, stream, ids)
+            for each in ids:
+                standing = (
+                    failed.get(each, []) if run_id else standing_failures(failed.get(each, []), settled.get(each, []))
+                )
+                if each in scored or standing:
+                    yield _stored_result(found[each][0], decided[each][0], scored.get(each, []), standing)
+            if len(ids) < PAGE:
+                return
+            last = ids[-1]
+
+    def read_daily_scores(self, stream: Stream, days: int) -> Iterator[DailyScore]:
+        """Every score of the last `days` days (1 or more), oldest first; the newest day with a score is the last."""
+        happened = scores.c.item_at
+        newest = sa.select(sa.func.max(happened, type_=happened.type)).where(in_stream(scores, stream))
+        with self._database.read() as connection:
+            last = connection.scalar(newest)
+            if last is None:
+                return
+            first = datetime.combine(last.date() - timedelta(days=days - 1), time(), UTC)
+            for row in connection.execution_options(yield_per=1000).execute(scores_since(stream, first)):
+                value = math.nan if row.value is None else row.value
+                yield DailyScore(
+                    row.item_at.date(),
+                    row.label,
+                    value,
+                    row.passed,
+                    row.probability,
+                    row.stratum,
+                    row.run_id,
+                    row.proxy,
+                    row.chance,
+                    is_thinned(row.strategy),
+                )
+
+    def read_spreads(self, stream: Stream, label: str) -> dict[str, float]:
+        """Standard deviation (n - 1) of a metric's newest 100,000 scores by stratum, where there are at least two."""
+        query = (
+            sa.select(decisions.c.stratum, scores.c.value)
+            .join(decisions, is_same_item(decisions, scores))
+            .where(in_stream(scores, stream), scores.c.label == label, scores.c.value.is_not(None))
+            .order_by(scores.c.item_at.desc())
+            .limit(RECENT)
+        )
+        values: dict[str, list[float]] = {}
+        with self._database.read() as connection:
+            for stratum, value in connection.execute(query):
+                if math.isfinite(value):
+                    values.setdefault(stratum, []).append(value)
+        return {stratum: _deviation(found) for stratum, found in values.items() if len(found) > 1}
+
+
+def scores_since(stream: Stream, first: datetime) -> sa.Select[Any]:
+    """The query for all scores of items that happened at `first` or later, oldest first."""
+    s = scores.c
+    columns = (s.item_at, s.label, s.value, s.passed, s.run_id, s.proxy, s.chance)
+    return (
+        sa.select(*columns, decisions.c.probability, decisions.c.stratum, decisions.c.strategy)
+        .join(decisions, is_same_item(decisions, scores))
+        .where(in_stream(scores, stream), scores.c.item_at >= first)
+        .order_by(scores.c.item_at)
+    )
+
+
+def _made_by(table: sa.Table, run_id: str | None, since: datetime | None) -> list[sa.ColumnElement[bool]]:
+    """Conditions on rows of `scores` or `failures`: made by a run, made since a moment."""
+    when = table.c.scored_at if "scored_at" in table.c else table.c.failed_at
+    limits = [] if run_id is None else [table.c.run_id == run_id]
+    return limits if since is None else [*limits, when >= since]
+
+
+def page_of_ids(
+    stream: Stream, run_id: str | None, since: datetime | None, last: str
+) -> sa.Select[Any] | sa.CompoundSelect[Any]:
+    """The next ids of items that have scores or failures, after `last`."""
+    if run_id is not None:
+        parts = (
+            sa.select(table.c.item_id).where(
+                in_stream(table, stream), table.c.item_id > last, *_made_by(table, run_id, since)
+            )
+            for table in (scores, failures)
+        )
+        return sa.union(*parts).order_by("item_id").limit(PAGE)
+    stored = sa.or_(
+        *(
+            sa.exists().where(is_same_item(table, items), *_made_by(table, None, since)).correlate(items)
+            for table in (scores, failures)
+        )
+    )
+    return (
+        sa.select(items.c.item_id)
+        .where(in_stream(items, stream), items.c.item_id > last, stored)
+        .order_by(items.c.item_id)
+        .limit(PAGE)
+    )
+
+
+def _stored_result(item: Row, decision: Row, scored: list[Row], failed: list[Row]) -> StoredResult:
+    return StoredResult(
+        item=read_item(item),
+        decision=read_decision(decision),
+        scores=tuple(read_score(row) for row in scored),
+        failures=tuple(read_failure(row) for row in failed),
+        scored_at=max([row.scored_at for row in scored] + [row.failed_at for row in failed]),
+    )
+
+
+def _deviation(values: list[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

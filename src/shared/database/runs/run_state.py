@@ -1,0 +1,33 @@
+"""The stores of runs on one database, composed by role."""
+
+from __future__ import annotations
+
+from shared.core.clock import Clock, utc_now
+from shared.core.state.run_stores import RunState, StateReader
+from shared.database.engine.database import Database
+from shared.database.runs.result_reader import SqlResultReader
+from shared.database.runs.run_reader import SqlRunReader
+from shared.database.runs.sql_claims import SqlClaimStore
+from shared.database.runs.sql_item_history import SqlItemHistoryReader
+from shared.database.runs.sql_outbox import SqlOutbox
+from shared.database.runs.sql_reports import SqlReports
+from shared.database.runs.sql_results import SqlResults
+from shared.database.runs.sql_samples import SqlSamples
+from shared.database.runs.sql_skipped_items import SqlSkippedItems
+
+
+def build_run_state(database: Database, clock: Clock = utc_now) -> RunState:
+    """What runs store in this database; `clock` dates it. Several processes may use one database."""
+    return RunState(
+        samples=SqlSamples(database, clock),
+        skipped=SqlSkippedItems(database, clock),
+        claims=SqlClaimStore(database, clock),
+        results=SqlResults(database, clock),
+        reports=SqlReports(database),
+        outbox=SqlOutbox(database),
+    )
+
+
+def build_state_reader(database: Database) -> StateReader:
+    """What can be read of runs in this database."""
+    return StateReader(SqlRunReader(database), SqlResultReader(database), SqlItemHistoryReader(database))

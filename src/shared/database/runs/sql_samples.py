@@ -1,0 +1,129 @@
+"""`SampleStore` on a database: what was sampled, each step in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from shared.core.clock import Clock
+from shared.core.errors import StoreError
+from shared.core.records import DatasetItem
+from shared.core.results import Decision, Stream
+from shared.core.state.claims import DrawnItem
+from shared.database.engine.database import Database
+from shared.database.engine.row_mapping import chunks, in_stream, insert_new, item_row, known_ids, rows_by_item
+from shared.database.runs.conditions import hint_open_index, is_same_item
+from shared.database.runs.unfinished_items import THIN, sampled_item, thin_row
+from shared.database.schema.tables import WAITING, decisions, items, scores
+from shared.database.schema.worker_tables import draws
+
+
+class SqlSamples:
+    """`SampleStore` on `database`; `clock` dates what is stored. Streams never meet: every row is keyed by the stream.
+    Every method raises `StoreError` when the database cannot be read or written; what was stored before stays.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock = database, clock
+
+    def find_undecided(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
+        """The ids for which no decision was ever stored, in their order, each once."""
+        ids = dict.fromkeys(item_ids)
+        with self._database.read() as connection:
+            decided = known_ids(connection, decisions, stream, ids)
+        return [each for each in ids if each not in decided]
+
+    def save_sample(
+        self, run_id: str, stream: Stream, decisions: Sequence[Decision], sampled: Iterable[DatasetItem]
+    ) -> None:
+        """Store a sample in one transaction. The first decision of an item stands, with the item as it was then.
+
+        `sampled` is read once, in pieces, inside the transaction: other writers wait for it.
+
+        Raises:
+            StoreError: when it cannot be stored, or a sampled item did not come; nothing is stored then.
+        """
+        at = self._clock()
+        with self._database.write() as connection:
+            missing = _insert_decisions(connection, run_id, stream, decisions, at)
+            if missing:
+                sample = {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "run_id": run_id}
+                insert_new(connection, draws, [sample | {"drawn": len(missing), "drawn_at": at}])
+            for part in chunks(item for item in sampled if item.id in missing):
+                insert_new(connection, items, [item_row(stream, item, at) for item in part])
+                missing.difference_update(item.id for item in part)
+            if missing:
+                raise StoreError(
+                    f"{stream}: {len(missing)} sampled items did not come with the sample, such as {min(missing)!r}"
+                )
+
+    def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
+        """Decide anew about sampled items that were never tried, in one transaction. Tried items stay as they are."""
+        with self._database.write() as connection:
+            for part in chunks(decisions):
+                connection.execute(THIN, [thin_row(stream, each) for each in part])
+
+    def unfinished_ids(self, stream: Stream, max_attempts: int) -> list[str]:
+        """The ids of items that are not finished and were tried fewer than `max_attempts` times."""
+        unfinished = sa.and_(in_stream(decisions, stream), WAITING, hint_open_index())
+        query = sa.select(decisions.c.item_id).where(unfinished, decisions.c.attempts < max_attempts)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def read_unfinished(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
+        """Those of these items that are not finished, in the order of the ids, each with the scores it has."""
+        with self._database.read() as connection:
+            unfinished = known_ids(connection, decisions, stream, item_ids, WAITING)
+            wanted = [each for each in item_ids if each in unfinished]
+            decided = rows_by_item(connection, decisions, stream, wanted)
+            found = rows_by_item(connection, items, stream, wanted)
+            have = rows_by_item(connection, scores, stream, wanted)
+        return [sampled_item(found[each][0], decided[each][0], have.get(each, ())) for each in wanted]
+
+    def count_scores_sampled_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
+        """How many scores are stored of the samples that these items belong to."""
+        samples: set[str] = set()
+        count = sa.select(sa.func.count()).select_from(scores).join(decisions, is_same_item(scores, decisions))
+        found = 0
+        with self._database.read() as connection:
+            for part in chunks(item_ids):
+                mine = sa.select(decisions.c.run_id).where(in_stream(decisions, stream), decisions.c.item_id.in_(part))
+                samples.update(connection.execute(mine.distinct()).scalars())
+            for some in chunks(sorted(samples)):
+                query = count.where(in_stream(decisions, stream), decisions.c.run_id.in_(some))
+                found += connection.execute(query).scalar_one()
+        return found
+
+
+def _insert_decisions(
+    connection: sa.Connection, run_id: str, stream: Stream, made: Sequence[Decision], at: datetime
+) -> set[str]:
+    """Insert the decisions that are first of their item; the ids of the sampled ones among them."""
+    first = {each.item_id: each for each in reversed(made)}
+    source, monitor = stream.source_key, stream.monitor_key
+    all_new = True
+    for part in chunks(first.values()):
+        rows: list[dict[str, Any]] = [
+            {
+                "source_key": source,
+                "monitor_key": monitor,
+                "item_id": each.item_id,
+                "run_id": run_id,
+                "drawn": each.drawn,
+                "probability": each.probability,
+                "strategy": each.strategy,
+                "stratum": each.stratum,
+                "decided_at": at,
+                "state": "drawn" if each.drawn else "undrawn",
+                "attempts": 0,
+            }
+            for each in part
+        ]
+        all_new = insert_new(connection, decisions, rows) == len(rows) and all_new
+    sampled = {each.item_id for each in first.values() if each.drawn}
+    if all_new:
+        return sampled
+    return known_ids(connection, decisions, stream, sampled, decisions.c.run_id == run_id, decisions.c.decided_at == at)
