@@ -18,9 +18,9 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.core.counts import DeliveryStatus
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch, Sink
-from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
 from shared.core.state.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing

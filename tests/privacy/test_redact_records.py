@@ -6,8 +6,8 @@ import dataclasses
 from datetime import UTC, datetime
 
 from shared.core.conversation import Conversation, Message, ToolCall
+from shared.core.counts import DeliveryStatus
 from shared.core.digests import canonical_json
-from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
 from shared.privacy.redact_records import redact_item, redact_report, redact_result

@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.core.errors import TruelineError
 from shared.core.extras import install_command
+from shared.core.garbage import freeze_loaded_objects
 from shared.core.registry import load
 
 _log = logging.getLogger(__name__)
@@ -48,9 +49,8 @@ class LazyAsgiApp:
     def _built(self) -> App:
         app: App = load(self._target)()
         self._app = app
-        # What is loaded now is here to stay: looking through it for garbage stopped everything for 60 ms at a time.
         gc.collect()
-        gc.freeze()
+        freeze_loaded_objects()
         return app
 
 

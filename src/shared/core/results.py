@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
+from shared.core.counts import DeliveryStatus
 from shared.core.counts import RunCounts as RunCounts
-from shared.core.published import DeliveryStatus
 from shared.core.records import DatasetItem
 from shared.core.usage import BudgetUse, ModelUsage
 

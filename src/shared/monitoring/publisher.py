@@ -17,8 +17,8 @@ from random import Random
 from typing import NamedTuple, Self
 
 from shared.core.best_effort import attempt, attempt_async
+from shared.core.counts import DeliveryStatus
 from shared.core.ports import Batch
-from shared.core.published import DeliveryStatus
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
 from shared.monitoring.delivery_tasks import DeliveryTasks

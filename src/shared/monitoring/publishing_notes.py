@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from shared.core.published import DeliveryStatus
+from shared.core.counts import DeliveryStatus
 from shared.core.state.outbox import Standing
 from shared.monitoring.sink_delivery import SinkDelivery
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from shared.core.counts import DeliveryStatus
 from shared.core.digests import to_plain
-from shared.core.published import DeliveryStatus
 from shared.core.results import Estimate, RunCounts, RunReport, Stream
 from shared.core.usage import BudgetUse, ModelUsage
 

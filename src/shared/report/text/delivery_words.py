@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.core.clock import iso
-from shared.core.published import DeliveryStatus
+from shared.core.counts import DeliveryStatus
 from shared.core.state.item_history import Delivered
 from shared.report.text.formatting import line
 from shared.report.text.mask import told
