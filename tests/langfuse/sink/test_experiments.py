@@ -45,13 +45,13 @@ from tests.langfuse.fake_server.wire import START
 NAME = "folder/quality set"
 LINKED = ExperimentPlan(NAME, "nightly")
 NEW = replace(LINKED, link_to_traces=False)
-MARKING = ScoreContext(environment="prod", tags=("t",))
+CONTEXT = ScoreContext(environment="prod", tags=("t",))
 
 LINK = "POST /api/public/dataset-run-items"
 
 
 def sink_of(server: FakeLangfuse, plan: ExperimentPlan = LINKED, **given: Any) -> LangfuseExperimentSink:
-    return LangfuseExperimentSink(client_of(server, **given), ExperimentBuilder(plan, MARKING))
+    return LangfuseExperimentSink(client_of(server, **given), ExperimentBuilder(plan, CONTEXT))
 
 
 def outbox(server: FakeLangfuse, plan: ExperimentPlan = LINKED, size: int = 200) -> MemoryOutbox:
@@ -201,11 +201,11 @@ def test_scores_and_an_experiment_both_leave_one_score_of_each() -> None:
     with run_fake_langfuse() as server:
         given = scored(5)
         boxes = [
-            MemoryOutbox(lambda: LangfuseSink(client_of(server), MARKING), server.clock),
+            MemoryOutbox(lambda: LangfuseSink(client_of(server), CONTEXT), server.clock),
             outbox(server),
             outbox(server, replace(LINKED, scores_elsewhere=True)),
         ]
-        boxes[0].store(LangfuseSink(client_of(server), MARKING).pack(given))
+        boxes[0].store(LangfuseSink(client_of(server), CONTEXT).pack(given))
         boxes[1].store(sink_of(server).pack(given))
         boxes[2].store(sink_of(server, replace(LINKED, scores_elsewhere=True)).pack(given))
         assert len(boxes[2].rows) == 5

@@ -110,8 +110,8 @@ def test_what_is_no_score_is_not_sent() -> None:
     found = packed(batch([ItemResult(item(1), scores, (failed(),))]))
     assert not found.messages
     assert [each.reason for each in found.skipped] == [
-        "the score is no number (nan)",
-        "the score is no number (inf)",
+        "the score is not a finite number (nan)",
+        "the score is not a finite number (inf)",
         "id and name must not be empty",
     ]
 

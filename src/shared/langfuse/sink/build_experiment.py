@@ -117,7 +117,7 @@ class ExperimentBuilder:
         builder.messages.append(Message(key, item.id, replace_lone_surrogates(body)))
         for made in scores:
             if not math.isfinite(made.value):
-                builder.skip(item, made.label, f"the score is no number ({made.value})")
+                builder.skip(item, made.label, f"the score is not a finite number ({made.value})")
                 continue
             about, own = self._subject(item, made, trace, span, linked)
             if about == find_subject(item) and not own and self.plan.scores_elsewhere:

@@ -50,7 +50,7 @@ class LangfuseSink:
                 if about is None:
                     builder.skip(result.item, made.label, NO_SUBJECT)
                 elif not math.isfinite(made.value):
-                    builder.skip(result.item, made.label, f"the score is no number ({made.value})")
+                    builder.skip(result.item, made.label, f"the score is not a finite number ({made.value})")
                 else:
                     builder.add(builder.build_score(result.item, made, about), result.item, made.label)
         return builder.build()
