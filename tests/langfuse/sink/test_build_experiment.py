@@ -65,7 +65,9 @@ def test_a_figure_that_is_not_finite_is_not_sent() -> None:
 def test_a_score_that_is_not_finite_is_skipped_with_its_value() -> None:
     """The reason says what was found, not only that the server would reject it."""
     packed = pack(PLAN, ItemResult(item(1), (made(value=math.inf),)))
-    assert [(each.label, each.reason) for each in packed.skipped] == [("Exact", "the score is not a finite number (inf)")]
+    assert [(each.label, each.reason) for each in packed.skipped] == [
+        ("Exact", "the score is not a finite number (inf)")
+    ]
     assert not scores(packed)
 
 

@@ -19,8 +19,8 @@ from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import EXPERIMENTS, Row
 from shared.langfuse.sink.build_experiment import ExperimentBuilder, ExperimentPlan, item_input
 from shared.langfuse.sink.build_scores import ScoreContext
-from shared.langfuse.sink.experiment_runs import ExperimentRun
 from shared.langfuse.sink.experiment_sink import LangfuseExperimentSink
+from shared.langfuse.sink.experiment_spans import ExperimentRun
 from shared.langfuse.sink.score_sink import LangfuseSink
 from tests.langfuse.batches import batch, estimate, item, made, run, scored
 from tests.langfuse.clients import client_of, collect, run_with_client
@@ -268,7 +268,7 @@ def test_the_estimates_of_a_run_are_scores_of_the_experiment() -> None:
         found = {row["name"]: row for row in server.scores.stored() if row.get("datasetRunId")}
         assert {name: row["value"] for name, row in found.items()} == {"Exact mean": 0.75, "Exact pass rate": 0.8}
         assert {row["datasetRunId"] for row in found.values()} == {row["experimentId"] for row in rows_of(server)}
-        assert found["Exact mean"]["comment"] == "n = 40, 95 % interval 0.6 to 0.9"
+        assert found["Exact mean"]["comment"] == "n = 40, 95 % confidence interval 0.6 to 0.9"
 
 
 def test_an_older_server_gets_links_instead() -> None:

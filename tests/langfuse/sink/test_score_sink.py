@@ -17,7 +17,7 @@ from shared.core.errors import FatalError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult
 from shared.core.state.outbox import MessageSink, Packed
-from shared.langfuse.sink.build_scores import LONGEST_COMMENT, ScoreContext
+from shared.langfuse.sink.build_scores import MAX_COMMENT_LENGTH, ScoreContext
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
 from tests.langfuse.batches import batch, failed, item, made, ref, run, scored
 from tests.langfuse.clients import client_of
@@ -137,7 +137,7 @@ def test_a_score_of_an_item_without_time_has_that_of_the_run_that_packed_it() ->
 def test_a_comment_that_is_too_long_is_cut_and_says_so() -> None:
     message = packed(batch([ItemResult(item(1), (made(explanation="x" * 2_000_000),))])).messages[0]
     comment = message.body["score"]["comment"]
-    assert len(comment) < LONGEST_COMMENT + 100 and comment.endswith("[cut: 1,940,000 more characters]")
+    assert len(comment) < MAX_COMMENT_LENGTH + 100 and comment.endswith("[cut: 1,940,000 more characters]")
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b'{"rejected": "x", "errors": null}', b'{"errors": ["odd", null]}'])

@@ -1,7 +1,7 @@
-"""A batch as an experiment: a message for each item (its dataset item, and its place in the run), one for each score,
-and one for each estimate of the whole run.
+"""Builds the messages of an experiment: one for each item (its dataset item and its entry in the run), one for each
+score, and one for each estimate of the whole run.
 
-Where an item's scores go, by what is asked for:
+The subject of an item's scores depends on the settings:
 
     score_on_runtime_traces   the trace that a metric names in its signals (`trace_id`), else as link_to_traces
     link_to_traces            the item's own trace, under the very ids that the sink `langfuse` gives them
@@ -41,8 +41,8 @@ _INPUT = (
 
 @dataclass(frozen=True, slots=True)
 class ExperimentPlan:
-    """What a user asks of the experiment. Without `run_name` each run of the monitor is a run of its own.
-    `scores_elsewhere`: another sink puts the scores on the items' own traces.
+    """Settings of an experiment. Without `run_name` each run of the monitor is a run of its own.
+    `scores_elsewhere`: another sink sends the scores of the items' own traces.
     """
 
     dataset: str
@@ -59,7 +59,7 @@ class ExperimentPlan:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentBuilder:
-    """Makes the messages of one plan."""
+    """Builds the messages of one plan."""
 
     plan: ExperimentPlan
     context: ScoreContext
@@ -127,7 +127,7 @@ class ExperimentBuilder:
     def _subject(
         self, item: DatasetItem, made: MetricScore, trace: str, span: str, linked: bool
     ) -> tuple[ScoreSubject, bool]:
-        """What a score is put on, and whether that belongs to this experiment alone."""
+        """The subject of a score, and whether the score belongs to this experiment alone."""
         runtime = (made.signals or {}).get("trace_id") if self.plan.score_on_runtime_traces else None
         if isinstance(runtime, str) and runtime:
             return ScoreSubject(runtime), True
@@ -142,7 +142,7 @@ class ExperimentBuilder:
             **{"metadata": to_plain(self.plan.run_metadata), "update": self.plan.update_items},
         }
 
-    def _dataset_item(self, item: DatasetItem, given: Any, source: str) -> dict[str, Any]:
+    def _dataset_item(self, item: DatasetItem, given: object, source: str) -> dict[str, Any]:
         return {
             **{"id": score_id("dataset item", self.plan.dataset, source, item.id), "own": item.id, "input": given},
             **{"expected_output": item.expected_output, "metadata": to_plain(item.metadata) or None},
@@ -150,13 +150,13 @@ class ExperimentBuilder:
         }
 
 
-def item_input(item: DatasetItem) -> Any:
-    """What an item's application was given: the query alone as a text, more as an object of the item's own fields."""
+def item_input(item: DatasetItem) -> object:
+    """The input of the item's application: a lone query as a string, more as an object of the item's fields."""
     found = {name: value for name, value in item.to_dict().items() if name in _INPUT}
     return found["query"] if found.keys() == {"query"} else found or None
 
 
-def _item_output(item: DatasetItem) -> Any:
+def _item_output(item: DatasetItem) -> object:
     return item.actual_output if item.actual_output is not None else to_plain(item.additional_output) or None
 
 
@@ -176,20 +176,20 @@ def _evaluation_body(made: MetricScore) -> dict[str, Any]:
 
 
 def _estimate_figures(each: Estimate) -> list[tuple[str, float, str]]:
-    """Name, value and words of what is known of a metric over the whole run."""
+    """Name, value and comment of each figure of a metric over the whole run."""
     found = (
         (f"{each.label} mean", each.mean, each.mean_low, each.mean_high),
         (f"{each.label} pass rate", each.pass_rate, each.pass_low, each.pass_high),
     )
     return [
-        (
-            name,
-            value,
-            f"n = {each.n}{'' if low is None or high is None else f', 95 % interval {low:.4g} to {high:.4g}'}",
-        )
+        (name, value, f"n = {each.n}" + _interval_text(low, high))
         for name, value, low, high in found
         if value is not None and math.isfinite(value)
     ]
+
+
+def _interval_text(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f", 95 % confidence interval {low:.4g} to {high:.4g}"
 
 
 def _run_metadata(run: RunReport, each: Estimate) -> dict[str, Any]:

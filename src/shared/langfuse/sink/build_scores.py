@@ -1,8 +1,8 @@
-"""Scores of metrics as scores of Langfuse: what each is about, under which id, at which time, with which words.
+"""Builds scores of Langfuse from scores of metrics: subject, id, timestamp, comment and metadata of each.
 
 An id is made of the monitor, the source, the item, and the metric with its version and digest: the same score has the
-same id in every run, and two labels of one class, or two versions of an item, have two. The timestamp is the item's
-own, else the start of the run that packed it; it is stored with the message and never made anew.
+same id in every run, and two metrics of one type, or two versions of an item, have two. The timestamp is the item's
+own, else the start of the run that packed it; it is stored with the message and never changes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from shared.core.results import MetricScore
 from shared.core.state.outbox import Message, Packed, Skipped
 from shared.langfuse.api.langfuse_score import LangfuseScore, find_score_problem, score_id
 
-LONGEST_COMMENT = 60_000
-"""Characters of a comment that are sent. A request may hold 1 MiB, and one score should not need one of its own."""
+MAX_COMMENT_LENGTH = 60_000
+"""Characters of a comment that are sent. A request holds 1 MiB; one score should not need one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreContext:
-    """What all scores of a sink carry. `project` is the id of the Langfuse project they are meant for, where it is
+    """Project, environment and tags of all scores of a sink. `project` is the id of the Langfuse project, where it is
     known beforehand: it becomes part of every id, and keys of another project are refused.
     """
 
@@ -47,39 +47,39 @@ class ScoreSubject:
 
 @dataclass(frozen=True, slots=True)
 class MessageBuilder:
-    """One batch being packed: what came of it so far."""
+    """Builds the messages of one batch."""
 
     batch: Batch
     context: ScoreContext
     messages: list[Message] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
-    def add(self, score: LangfuseScore, item: DatasetItem, label: str, **more: Any) -> None:
-        """A message for the score, or, where no server would take it, why there is none."""
+    def add(self, score: LangfuseScore, item: DatasetItem, label: str, **more: str) -> None:
+        """Add a message for the score, or skip it where every server would reject it."""
         body = score.body()
         why = find_score_problem(score) or _find_json_problem(body)
         if why is not None:
             self.skip(item, label, why)
             return
-        whole = {"project": self.context.project, "score": body, **more}
-        self.messages.append(Message(score.id, item.id, whole, label))
+        content = {"project": self.context.project, "score": body, **more}
+        self.messages.append(Message(score.id, item.id, content, label))
 
     def skip(self, item: DatasetItem, label: str, why: str) -> None:
-        """Say why there is no message for a label of an item."""
+        """Record why there is no message for a metric of an item."""
         self.skipped.append(Skipped(item.id, label, why))
 
-    def build_score(self, item: DatasetItem, made: MetricScore, about: ScoreSubject, *scope: str) -> LangfuseScore:
-        """A metric's score as one of Langfuse. `scope` tells scores of one metric on one item apart."""
+    def build_score(self, item: DatasetItem, made: MetricScore, subject: ScoreSubject, *scope: str) -> LangfuseScore:
+        """Build Langfuse's score from a metric's. `scope` separates several scores of one metric on one item."""
         batch, context, ref = self.batch, self.context, made.metric
-        whose = (context.project, batch.run.monitor, batch.stream.source_key, item.id)
+        owner = (context.project, batch.run.monitor, batch.stream.source_key, item.id)
         return LangfuseScore(
-            id=score_id(*whose, ref.label, made.parent or "", ref.name, ref.version, ref.digest, *scope),
+            id=score_id(*owner, ref.label, made.parent or "", ref.name, ref.version, ref.digest, *scope),
             name=ref.label,
             value=float(made.value),
             timestamp=item.source_timestamp or batch.run.started_at,
-            trace_id=about.trace_id,
-            observation_id=about.observation_id,
-            session_id=about.session_id,
+            trace_id=subject.trace_id,
+            observation_id=subject.observation_id,
+            session_id=subject.session_id,
             comment=build_comment(made),
             metadata=self._metadata(item, made),
             environment=context.environment,
@@ -89,7 +89,7 @@ class MessageBuilder:
         """Everything that was added."""
         return Packed(tuple(self.messages), tuple(self.skipped))
 
-    def _metadata(self, item: DatasetItem, made: MetricScore) -> Mapping[str, Any]:
+    def _metadata(self, item: DatasetItem, made: MetricScore) -> Mapping[str, object]:
         ref, run = made.metric, self.batch.run
         found = {
             **{"label": ref.label, "class": ref.name, "metric_version": ref.version, "metric_digest": ref.digest},
@@ -101,35 +101,35 @@ class MessageBuilder:
 
 
 def find_subject(item: DatasetItem) -> ScoreSubject | None:
-    """What an item's scores are put on: its observation, else its trace, else its session; None when it has none."""
+    """The subject of an item's scores: its observation, else its trace, else its session; None when it has none."""
     if item.trace_id:
         return ScoreSubject(item.trace_id, item.observation_id or None)
     return ScoreSubject(session_id=item.session_id) if item.session_id else None
 
 
 def build_comment(made: MetricScore) -> str | None:
-    """The explanation, and below it the signals as JSON; what is longer than a comment may be is cut visibly."""
+    """The explanation, and below it the signals as JSON. A comment that is too long is cut, and says so."""
     parts = [made.explanation] if made.explanation else []
     if made.signals:
         parts.append(
             "--- Signals ---\n" + to_json(replace_lone_surrogates(to_plain(made.signals)), inf_nan_mode="null").decode()
         )
     text = "\n\n".join(parts).encode("utf-8", "backslashreplace").decode()
-    if len(text) > LONGEST_COMMENT:
-        text = f"{text[:LONGEST_COMMENT]}\n[cut: {len(text) - LONGEST_COMMENT:,} more characters]"
+    if len(text) > MAX_COMMENT_LENGTH:
+        text = f"{text[:MAX_COMMENT_LENGTH]}\n[cut: {len(text) - MAX_COMMENT_LENGTH:,} more characters]"
     return text or None
 
 
-def replace_lone_surrogates(value: Any) -> Any:
-    """A JSON value as UTF-8 can hold it: half a surrogate pair, as a cut emoji leaves it, becomes a question mark."""
+def replace_lone_surrogates(value: object) -> Any:
+    """A JSON value that UTF-8 can encode: half a surrogate pair, as a cut emoji leaves it, becomes a question mark."""
     text = json.dumps(value, ensure_ascii=False)
-    sent = text.encode("utf-8", "replace").decode()
-    return value if sent == text else json.loads(sent)
+    clean = text.encode("utf-8", "replace").decode()
+    return value if clean == text else json.loads(clean)
 
 
-def _find_json_problem(body: Mapping[str, Any]) -> str | None:
+def _find_json_problem(body: Mapping[str, object]) -> str | None:
     try:
         to_json(body, inf_nan_mode="null")
     except ValueError as error:
-        return f"it cannot be written as JSON: {error}"
+        return f"cannot be written as JSON: {error}"
     return None

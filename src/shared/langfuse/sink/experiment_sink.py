@@ -1,8 +1,8 @@
-"""The sink `langfuse-experiment`: what a monitor scored, as an experiment of Langfuse on a dataset of its own.
+"""The sink `langfuse-experiment`: the scored items of a monitor as a Langfuse experiment on a dataset.
 
-Everything is a message of the outbox, under ids that are the same whenever it is sent: the dataset's item, its run in
-the run, each score, and each estimate of the whole run. Langfuse keeps no list of what an experiment should hold, so
-each is read back.
+Each part is a message of the outbox, under an id that never changes: the dataset's item with its entry in the run, each
+score, and each estimate of the whole run. Langfuse keeps no list of what an experiment should hold, so each part is
+read back.
 """
 
 from __future__ import annotations
@@ -24,21 +24,23 @@ from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.langfuse_score import LangfuseScore
 from shared.langfuse.sink.build_experiment import ExperimentBuilder
-from shared.langfuse.sink.experiment_runs import ExperimentRun, LinkRecorder, RunRecorder, SpanRecorder, group_by_run
+from shared.langfuse.sink.experiment_runs import LinkRecorder, RunRecorder, SpanRecorder, group_by_run
+from shared.langfuse.sink.experiment_spans import ExperimentRun
 from shared.langfuse.sink.score_delivery import (
     ProjectCheck,
     ReadBackTracker,
     ScoreDelivery,
     config_errors_as_fatal,
     describe_delivery,
+    retry_receipts,
 )
 from shared.langfuse.sink.score_sink import LOST_AFTER
 
-_LATER = 5.0
-_PART = 100
-_ENOUGH = timedelta(seconds=100)
-"""Items are sent so many at a time, and none are begun later than that: each takes a request of its own, and a limit
-that makes them slow must not keep messages for longer than they are this process's alone, or spans would stand twice.
+_RETRY_AFTER = 5.0
+_BATCH_SIZE = 100
+_SEND_FOR = timedelta(seconds=100)
+"""Items are sent in batches, and no batch begins later than this. Each item takes a request of its own; if a rate limit
+slowed them until the claim on the messages had expired, another process would send the same spans again.
 """
 
 DeliverMessages = Callable[[Sequence[Message]], Coroutine[Any, Any, list[Receipt]]]
@@ -66,16 +68,16 @@ class LangfuseExperimentSink:
         return self._builder.pack_run(run)
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Deliver some.
+        """Deliver messages.
 
         Raises:
             FatalError: for wrong keys, a wrong host, a server that serves no experiments.
         """
-        until = self._client.now() + _ENOUGH
+        until = self._client.now() + _SEND_FOR
         return await self._deliver(messages, "pending", partial(self._send_items, until), self._scores.send)
 
     async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Read some back: items among those of their run, scores by id.
+        """Read messages back: items among those of their run, scores by id.
 
         Raises:
             FatalError: as `send`.
@@ -83,13 +85,13 @@ class LangfuseExperimentSink:
         return await self._deliver(messages, "sent", self._verify_items, self._scores.verify)
 
     async def connect(self) -> str:
-        """What the server can do for experiments.
+        """Describe the server and how experiments are recorded on it.
 
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
         """
-        way = "spans" if isinstance(await self._recorder(), SpanRecorder) else "links to traces, as dataset runs"
-        return f"{await describe_delivery(self._client, self._project)}; experiments are recorded by {way}"
+        how = "spans" if isinstance(await self._recorder(), SpanRecorder) else "links to traces, as dataset runs"
+        return f"{await describe_delivery(self._client, self._project)}; experiments are recorded by {how}"
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
@@ -98,12 +100,12 @@ class LangfuseExperimentSink:
     async def _deliver(
         self, messages: Sequence[Message], otherwise: MessageState, items: DeliverMessages, scores: Callable[..., Any]
     ) -> list[Receipt]:
-        """Items and scores, each by their own work; what cannot be reached at all stays as it is."""
+        """Deliver items by `items` and scores by `scores`; when the server is unreachable, all stay as they are."""
         with config_errors_as_fatal():
             try:
                 found = await self._project.reject_foreign(messages)
             except TransientError as error:
-                return [Receipt(each.key, otherwise, str(error), requested_wait(error)) for each in messages]
+                return retry_receipts(messages, otherwise, error)
             own = [message for message in messages if message.key not in found]
             for group in group_by_run(each for each in own if each.body["kind"] == "item").values():
                 found |= {each.key: each for each in await self._attempt(items, group, otherwise)}
@@ -126,14 +128,14 @@ class LangfuseExperimentSink:
         try:
             return await work(messages)
         except TransientError as error:
-            return [Receipt(each.key, otherwise, str(error), requested_wait(error)) for each in messages]
+            return retry_receipts(messages, otherwise, error)
 
     async def _send_items(self, until: datetime, messages: Sequence[Message]) -> list[Receipt]:
         run, runs = await self._experiment_run(messages[0]), await self._recorder()
         send = partial(self._send_part, run, runs, await runs.find_recorded(run, messages))
         found: list[Receipt] = []
-        for start in range(0, len(messages), _PART):
-            part = messages[start : start + _PART]
+        for start in range(0, len(messages), _BATCH_SIZE):
+            part = messages[start : start + _BATCH_SIZE]
             if self._client.now() < until:
                 found += await self._attempt(send, part, "pending")
             else:
@@ -141,26 +143,26 @@ class LangfuseExperimentSink:
         return found
 
     async def _send_part(
-        self, run: ExperimentRun, runs: RunRecorder, there: AbstractSet[str], messages: Sequence[Message]
+        self, run: ExperimentRun, runs: RunRecorder, recorded: AbstractSet[str], messages: Sequence[Message]
     ) -> list[Receipt]:
         items = await self._datasets.put_items(messages)
         found = {key: receipt for key, receipt in items.items() if isinstance(receipt, Receipt)}
         ids = {key: item_id for key, item_id in items.items() if isinstance(item_id, str)}
-        found |= {key: Receipt(key, "sent") for key in there & ids.keys()}
+        found |= {key: Receipt(key, "sent") for key in recorded & ids.keys()}
         left = [message for message in messages if message.key not in found]
         if left:
             found |= {receipt.key: receipt for receipt in await runs.record(run, ids, left)}
         return [found[message.key] for message in messages]
 
     async def _verify_items(self, messages: Sequence[Message]) -> list[Receipt]:
-        there = await (await self._recorder()).find_recorded(await self._experiment_run(messages[0]), messages)
+        recorded = await (await self._recorder()).find_recorded(await self._experiment_run(messages[0]), messages)
         return [
-            self._tracker.record_found(each) if each.key in there else self._tracker.record_missing(each)
+            self._tracker.record_found(each) if each.key in recorded else self._tracker.record_missing(each)
             for each in messages
         ]
 
     async def _scores_of(self, messages: Sequence[Message]) -> list[LangfuseScore | None]:
-        """Each message's score; None for one of a run that is not there yet."""
+        """The score of each message; None while its run does not exist yet."""
         whole: dict[tuple[str, str], str | None] = {}
         for names, some in group_by_run(each for each in messages if each.body["kind"] == "run").items():
             whole[names] = await (await self._recorder()).find_experiment_id(await self._experiment_run(some[0]))
@@ -186,7 +188,7 @@ class LangfuseExperimentSink:
 
 
 class DatasetItems:
-    """Datasets that are made when they are not there, and their items, which stay as they are unless that is asked."""
+    """Datasets, which are created when they are missing, and their items, which change only where `update` is set."""
 
     def __init__(self, client: LangfuseClient) -> None:
         self._client = client
@@ -194,7 +196,7 @@ class DatasetItems:
         self._known: dict[str, set[str]] = {}
 
     async def ensure_dataset(self, name: str) -> str:
-        """The id of a dataset, which is made where there is none of that name."""
+        """The id of a dataset, which is created where there is none of that name."""
         if name not in self._ids:
             try:
                 row = await self._client.datasets.get(name)
@@ -204,7 +206,7 @@ class DatasetItems:
         return self._ids[name]
 
     async def put_items(self, messages: Sequence[Message]) -> dict[str, str | Receipt]:
-        """By key the id of each message's dataset item, which is there now, or why it is not. All of one dataset."""
+        """By key the id of each message's dataset item, which exists now, or a failed receipt. All of one dataset."""
         name = messages[0].body["dataset"]
         await self.ensure_dataset(name)
         if name not in self._known:
@@ -234,6 +236,8 @@ class DatasetItems:
 def _receipts_without_run(
     messages: Sequence[Message], made: Sequence[LangfuseScore | None], otherwise: MessageState
 ) -> list[Receipt]:
-    """Scores of runs that have no item yet wait for one."""
+    """Scores of a run that has no item yet stay as they are."""
     why = "the run has no item yet"
-    return [Receipt(each.key, otherwise, why, _LATER) for each, score in zip(messages, made, strict=True) if not score]
+    return [
+        Receipt(each.key, otherwise, why, _RETRY_AFTER) for each, score in zip(messages, made, strict=True) if not score
+    ]

@@ -1,4 +1,4 @@
-"""Delivering scores and looking for them afterwards, for the sinks of this room."""
+"""Sends scores and reads them back, for both sinks of this room."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
 
 _FIRST_LOOK = 0.2
 _LONGEST_LOOK = 60.0
-_TOGETHER = 500
-"""Scores that are sent and then looked for together; a whole number of pages, so that no request is wasted."""
+_BATCH_SIZE = 500
+"""Scores that are sent and then read back together; a whole number of pages, so that no request is wasted."""
 
 STATES: Mapping[str, MessageState] = {"accepted": "sent", "rejected": "failed", "unknown": "pending"}
-"""What a message is after an outcome."""
+"""The state of a message after an outcome."""
 
 
 class ReadBackTracker:
-    """How long what a server took may stay unseen: `seconds` after it was first looked for here. Later it is lost."""
+    """Waits for accepted scores to become readable: `seconds` after the first look for one, it counts as lost."""
 
     def __init__(self, client: LangfuseClient, seconds: float) -> None:
         self._client, self._seconds = client, seconds
-        self._looked: dict[str, float] = {}
+        self._first_looks: dict[str, float] = {}
 
     def record_found(self, message: Message) -> Receipt:
-        """It is there."""
-        self._looked.pop(message.key, None)
+        """The message's score was read back."""
+        self._first_looks.pop(message.key, None)
         return Receipt(message.key, "verified")
 
     def record_missing(self, message: Message) -> Receipt:
-        """It is not there yet, or it is lost."""
+        """The message's score is not readable yet, or it is lost."""
         now = self._client.now().timestamp()
-        waited = max(0.0, now - self._looked.setdefault(message.key, now))
+        waited = max(0.0, now - self._first_looks.setdefault(message.key, now))
         if waited >= self._seconds:
-            self._looked.pop(message.key, None)
-            return Receipt(message.key, "pending", f"taken by the server, and not stored {waited:.0f} s later")
+            self._first_looks.pop(message.key, None)
+            return Receipt(message.key, "pending", f"accepted by the server, but not stored {waited:.0f} s later")
         wait = min(max(_FIRST_LOOK, waited), _LONGEST_LOOK, self._seconds - waited)
-        return Receipt(message.key, "sent", "taken by the server, and not to be read back yet", wait)
+        return Receipt(message.key, "sent", "accepted by the server, but not readable yet", wait)
 
 
 class ScoreDelivery:
-    """Sends the scores of messages and reads them back: at once, as long as the server shows most of them at once."""
+    """Sends the scores of messages; reads them back immediately, as long as most of them are readable by then."""
 
     def __init__(self, client: LangfuseClient, tracker: ReadBackTracker) -> None:
         self._client, self._tracker = client, tracker
-        self._prompt = True
+        self._reads_immediately = True
 
     async def send(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         """Deliver a score for each message.
@@ -56,14 +56,14 @@ class ScoreDelivery:
         Raises:
             FatalError: when no score can be sent at all.
         """
-        starts = range(0, len(messages), _TOGETHER)
-        parts = [(messages[start : start + _TOGETHER], scores[start : start + _TOGETHER]) for start in starts]
+        starts = range(0, len(messages), _BATCH_SIZE)
+        parts = [(messages[start : start + _BATCH_SIZE], scores[start : start + _BATCH_SIZE]) for start in starts]
         return [receipt for made in await gather_or_cancel(self._send(*part) for part in parts) for receipt in made]
 
     async def _send(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         outcomes = await self._client.post_scores(scores)
-        taken = [score for score, outcome in zip(scores, outcomes, strict=True) if outcome.status == "accepted"]
-        there = await self._find_readable(taken) if taken and self._prompt else set()
+        accepted = [score for score, outcome in zip(scores, outcomes, strict=True) if outcome.status == "accepted"]
+        there = await self._find_readable(accepted) if accepted and self._reads_immediately else set()
         return [
             Receipt(message.key, "verified") if score.identity in there else _to_receipt(message, outcome)
             for message, score, outcome in zip(messages, scores, outcomes, strict=True)
@@ -75,7 +75,7 @@ class ScoreDelivery:
             there = await self._client.stored_scores(scores)
         except TransientError:
             return set()
-        self._prompt = 2 * len(there) >= len(scores)
+        self._reads_immediately = 2 * len(there) >= len(scores)
         return there
 
     async def verify(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
@@ -87,7 +87,7 @@ class ScoreDelivery:
         try:
             there = await self._client.stored_scores(scores)
         except TransientError as error:
-            return [Receipt(message.key, "sent", str(error), requested_wait(error)) for message in messages]
+            return retry_receipts(messages, "sent", error)
         looks = zip(messages, scores, strict=True)
         return [
             self._tracker.record_found(message) if score.identity in there else self._tracker.record_missing(message)
@@ -96,17 +96,17 @@ class ScoreDelivery:
 
 
 class ProjectCheck:
-    """The project that messages are meant for, held against the one that the keys belong to."""
+    """Compares the project that messages were packed for with the one that the keys belong to."""
 
     def __init__(self, client: LangfuseClient, expected: str) -> None:
         self._client, self._expected = client, expected
         self._found = ""
 
     async def project_id(self) -> str:
-        """The id of the project that the keys belong to, asked once.
+        """The id of the project that the keys belong to; one request.
 
         Raises:
-            ConfigError: for keys of no project, or of another than was said.
+            ConfigError: for keys of no project, or of another than the expected one.
         """
         if not self._found:
             found = await self._client.project_id()
@@ -119,24 +119,24 @@ class ProjectCheck:
         return self._found
 
     async def reject_foreign(self, messages: Sequence[Message]) -> dict[str, Receipt]:
-        """By key what messages get that were packed for another project. Those that name none go wherever the keys
-        lead, as they would have when they were packed.
+        """Failed receipts, by key, of messages that were packed for another project. Messages that name none belong to
+        the project of the keys, as when they were packed.
 
         Raises:
             ConfigError: as `project_id`; TransientError when the server does not answer.
         """
-        meant = {each.key: each.body.get("project") for each in messages}
-        if not self._expected and not any(meant.values()):
+        intended = {each.key: each.body.get("project") for each in messages}
+        if not self._expected and not any(intended.values()):
             return {}
         own = await self.project_id()
         return {
-            key: Receipt(key, "failed", f"it was packed for project {name!r}, and the keys belong to {own!r}")
-            for key, name in meant.items()
+            key: Receipt(key, "failed", f"packed for project {name!r}, but the keys belong to project {own!r}")
+            for key, name in intended.items()
             if name and name != own
         }
 
 
-_SENT = {
+_DIALECTS = {
     "array": "in lists of up to {most}",
     "single": "one by one",
     "ingestion": "as events of /ingestion, in lists of up to {most}",
@@ -144,25 +144,30 @@ _SENT = {
 
 
 async def describe_delivery(client: LangfuseClient, project: ProjectCheck) -> str:
-    """What a server is and how it takes scores.
+    """Describe the server and how scores are sent to it.
 
     Raises:
         ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
     """
     health = await client.health()
     _, dialect = await client.abilities()
-    how = _SENT[dialect].format(most=client.settings.scores_per_post)
+    how = _DIALECTS[dialect].format(most=client.settings.scores_per_post)
     version = health.version or "of unknown version"
     return f"Langfuse {version}, project {await project.project_id()}: scores are sent {how}"
 
 
 @contextmanager
 def config_errors_as_fatal() -> Iterator[None]:
-    """What is wrong with keys, host or server is fatal to a sink that is at work already."""
+    """Raise a ConfigError as a FatalError: wrong keys, host or server stop a sink that is running already."""
     try:
         yield
     except ConfigError as error:
         raise FatalError(str(error)) from error
+
+
+def retry_receipts(messages: Sequence[Message], state: MessageState, error: TransientError) -> list[Receipt]:
+    """Receipts that leave all messages in `state`, to be tried again."""
+    return [Receipt(each.key, state, str(error), requested_wait(error)) for each in messages]
 
 
 def _to_receipt(message: Message, outcome: SendOutcome) -> Receipt:

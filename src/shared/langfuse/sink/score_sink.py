@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from shared.core.errors import TransientError, requested_wait
+from shared.core.errors import TransientError
 from shared.core.ports import Batch
 from shared.core.state.outbox import Message, MessageState, Packed, Receipt
 from shared.langfuse.api.langfuse_client import LangfuseClient
@@ -17,19 +17,20 @@ from shared.langfuse.sink.score_delivery import (
     ScoreDelivery,
     config_errors_as_fatal,
     describe_delivery,
+    retry_receipts,
 )
 
 DeliverScores = Callable[[Sequence[Message], Sequence[LangfuseScore]], Awaitable[list[Receipt]]]
 
 LOST_AFTER = 900.0
-"""Seconds after which a score that was taken and cannot be read back is sent again; Langfuse may need 10 minutes."""
+"""Seconds after which an accepted score that cannot be read back is sent again; Langfuse may need 10 minutes."""
 
 NO_SUBJECT = "the item has no trace_id and no session_id"
 
 
 class LangfuseSink:
-    """A `MessageSink`: one message for each score. Scores that are no number, and those of items that belong to no
-    trace and no session, are skipped; what failed is no score and is not sent.
+    """A `MessageSink`: one message for each score. Scores that are not finite, and those of items without trace and
+    session, are skipped; failures are not sent.
     """
 
     name = "langfuse"
@@ -56,16 +57,16 @@ class LangfuseSink:
         return builder.build()
 
     async def send(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Deliver some: `verified` when it can be read back at once, `sent` when the server took it, `failed` when it
-        never will, `pending` when that is not known.
+        """Deliver messages: `verified` when the score was read back, `sent` when the server accepted it, `failed` when
+        it rejected it, `pending` when the outcome is unknown.
 
         Raises:
-            FatalError: for wrong keys, a wrong host, a server that takes no scores.
+            FatalError: for wrong keys, a wrong host, a server that accepts no scores.
         """
         return await self._deliver(messages, self._delivery.send, "pending")
 
     async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
-        """Read some back by their ids and compare value and name.
+        """Read scores back by their ids and compare value and name.
 
         Raises:
             FatalError: as `send`.
@@ -73,7 +74,7 @@ class LangfuseSink:
         return await self._deliver(messages, self._delivery.verify, "sent")
 
     async def connect(self) -> str:
-        """What the server can do for scores.
+        """Describe the server and how scores are sent to it.
 
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
@@ -91,7 +92,7 @@ class LangfuseSink:
             try:
                 found = await self._project.reject_foreign(messages)
             except TransientError as error:
-                return [Receipt(each.key, otherwise, str(error), requested_wait(error)) for each in messages]
+                return retry_receipts(messages, otherwise, error)
             own = [message for message in messages if message.key not in found]
             receipts = await work(own, [LangfuseScore.parse(message.body["score"]) for message in own])
         found |= {receipt.key: receipt for receipt in receipts}
