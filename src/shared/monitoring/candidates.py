@@ -21,6 +21,7 @@ from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem, is_storable
 from shared.core.results import Candidate, Decision, RunCounts, Stream
 from shared.core.state.item_history import VERSION_DIGITS, PassedOver, Reason
+from shared.privacy.secret_gate import SecretGate
 
 KnownFilter = Callable[[Stream, Sequence[str]], list[str]]
 """Leaves of some ids those that are new to it, in their order."""
@@ -120,6 +121,7 @@ class ReadPlan:
     again: RescorePolicy
     known: tuple[KnownFilter, ...]
     pass_over: Callable[[Sequence[PassedOver]], None] = lambda passed: None
+    secrets: SecretGate = field(default_factory=SecretGate)
 
 
 async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int], None]) -> ReadResult:
@@ -138,7 +140,8 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
         async for chunk in _read_chunks(reading.source.fetch(now)):
             items, left_out = _sort_records(chunk, intake)
             if left_out:
-                reading.pass_over(left_out)
+                redact = reading.secrets.redact_message
+                reading.pass_over([each._replace(detail=redact(each.detail)) for each in left_out])
             unique = _drop_duplicates((reading.again.identify(item) for item in items), seen, again)
             new = _drop_known(reading, unique)
             for item in new:

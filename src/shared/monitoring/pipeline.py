@@ -27,6 +27,7 @@ from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.stream_lock import hold_stream
 from shared.monitoring.tally import RunTally
 from shared.monitoring.unfinished_work import UnfinishedWork
+from shared.privacy.redact_records import redact_failures, redact_report
 from shared.scoring.tree import is_node
 
 _FORESEEN = 30  # items by which costs are estimated where no past run tells them
@@ -40,18 +41,7 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         FatalError: when source or state cannot be used; the run's row then says "failed".
     """
     started = ports.clock()
-    report = RunReport(
-        f"{plan.name}-{started:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}",
-        plan.name,
-        plan.stream,
-        plan.config_digest,
-        "running",
-        started,
-        version=plan.version,
-        environment=plan.environment,
-        publishing=plan.publishing,
-        config_text=plan.config_text,
-    )
+    report = plan.begin_report(f"{plan.name}-{started:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}", started)
     with ExitStack() as whole:
         if not ports.shared:
             await hold_stream(plan, ports, whole)
@@ -145,7 +135,7 @@ class _Run:
         published = () if isinstance(published, Exception) else published  # the state is broken, and the run says so
         if status == "done" and self.plan.mode == "dry_run":
             status = "dry_run"
-        return replace(
+        report = replace(
             self.report,
             status=status,
             finished_at=self.ports.clock(),
@@ -160,6 +150,7 @@ class _Run:
             budget=self.ports.money.uses(),
             published=published,
         )
+        return redact_report(report, self.plan.secrets)
 
     def _count_marked(self) -> int:
         return 0 if self.plan.one_off else self.tally.counts.marked + self.publisher.marked
@@ -197,7 +188,7 @@ class _Run:
         if last is not None and isinstance(source, CatchesUp):
             source = source.caught_up(last)
         left_out = partial(ports.state.skipped.save_skipped, self.report.run_id, plan.stream)
-        reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, left_out)
+        reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, left_out, plan.secrets)
         read = await read_candidates(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(read.counts))
         self.broken = read.broken
@@ -236,7 +227,7 @@ class _Run:
         try:
             async with aclosing(self.plan.runner.run(self.work.items(), self.work.earlier_scores, leftover)) as results:
                 async for result in results:
-                    self.buffer.append(result)
+                    self.buffer.append(redact_failures(result, self.plan.secrets))
                     self.work.count_finished()
                     self.ports.progress.advance()
                     if len(self.buffer) >= self.plan.limits.chunk:
@@ -247,7 +238,7 @@ class _Run:
             self.notes.insert(0, f"{error}; what was scored is kept, and the next run goes on with the rest")
         finally:  # also when cancelled: what is scored is kept
             flusher.cancel()
-            self.buffer.extend(leftover)
+            self.buffer.extend(redact_failures(each, self.plan.secrets) for each in leftover)
             self._store()
         if self.over_budget:
             self.ports.state.skipped.skip_over_budget(self.report.run_id, self.plan.stream, self.worker)

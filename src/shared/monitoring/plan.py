@@ -10,13 +10,15 @@ from typing import Any, Literal, Protocol
 from shared.core.clock import Clock, utc_now
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem
-from shared.core.results import Population, Stream
+from shared.core.results import Population, RunReport, Stream
 from shared.core.state.outbox import Outlet
 from shared.core.state.run_stores import RunState, ScoredItemsStore
 from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.candidates import KnownFilter, RescorePolicy
 from shared.monitoring.progress import NoProgress, RunProgress
 from shared.monitoring.sink_delivery import DeliveryLimits
+from shared.privacy.redact_records import redact_report
+from shared.privacy.secret_gate import SecretGate
 from shared.scoring.runner import Runner
 
 Mode = Literal["run", "dry_run", "hold"]
@@ -56,11 +58,28 @@ class MonitorPlan:
     publishing: dict[str, Any] = field(default_factory=dict)
     config_digest: str = ""
     config_text: str = ""
+    secrets: SecretGate = field(default_factory=SecretGate)
     aggregates: bool = True
     population: Population = "process"
     publish_only: frozenset[str] = frozenset()
     one_off: bool = False
     mode: Mode = "run"
+
+    def begin_report(self, run_id: str, started: datetime) -> RunReport:
+        """The report of a run that begins."""
+        report = RunReport(
+            run_id,
+            self.name,
+            self.stream,
+            self.config_digest,
+            "running",
+            started,
+            version=self.version,
+            environment=self.environment,
+            publishing=self.publishing,
+            config_text=self.config_text,
+        )
+        return redact_report(report, self.secrets)
 
 
 class SpendingTracker(Protocol):

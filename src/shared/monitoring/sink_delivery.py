@@ -25,6 +25,7 @@ from shared.core.state.outbox import (
     Settled,
     Skipped,
 )
+from shared.privacy.secret_gate import SecretGate
 
 LEASE = 300.0
 """Seconds for which claimed rows are nobody else's; what takes longer may be sent twice, and leaves one copy."""
@@ -99,7 +100,7 @@ class DeliveryCounts:
 @dataclass(slots=True)
 class DeliveryContext:
     """What deliveries are made with. `chosen` narrows a batch to what is published; `packed` is the batch that was
-    packed last, as it was chosen.
+    packed last, as it was chosen. `secrets` hides secrets in what sinks raise.
     """
 
     store: OutboxStore
@@ -109,6 +110,7 @@ class DeliveryContext:
     rng: Random
     chosen: Callable[[Batch], Batch]
     packed: Batch | None = None
+    secrets: SecretGate = field(default_factory=SecretGate)
 
     def batch(self, parcel: Parcel) -> Batch | None:
         """A whole batch, from memory when it was packed a moment ago, else read again; None when its items were
@@ -174,7 +176,7 @@ class SinkDelivery:
         found = await attempt_async(sink.send(messages) if state == "pending" else sink.verify(messages))
         if isinstance(found, Exception):
             self._note_error(found)
-            found = [Receipt(each.key, state, _error_text(found)) for each in messages]
+            found = [Receipt(each.key, state, self._describe(found)) for each in messages]
         self._settle(parcels, _match_receipts(messages, found, state))
         if state == "pending":
             self._update_rest(found)
@@ -189,7 +191,7 @@ class SinkDelivery:
         key = parcels[0].message.key
         if isinstance(found, Exception):
             self._note_error(found)
-            receipt = Receipt(key, "pending", _error_text(found))
+            receipt = Receipt(key, "pending", self._describe(found))
         else:
             receipt = Receipt(key, "verified", "" if batch is not None else "its items were forgotten since")
         self._settle(parcels, [receipt])
@@ -216,7 +218,10 @@ class SinkDelivery:
     def _note_error(self, error: Exception) -> None:
         """An error of the whole sink: passing troubles are rested over, others end its work for this run."""
         if not isinstance(error, TransientError):
-            self.trouble = _error_text(error)
+            self.trouble = self._describe(error)
+
+    def _describe(self, error: Exception) -> str:
+        return self._context.secrets.redact_message(str(error) or type(error).__name__)
 
     def _update_rest(self, receipts: Sequence[Receipt]) -> None:
         """Rest where nothing at all was taken: 1, 2, 4, ... seconds, or as long as the sink asks for."""
@@ -234,7 +239,3 @@ def _match_receipts(messages: Sequence[Message], found: Sequence[Receipt], state
         return list(found)
     by_key = {each.key: each for each in found}
     return [by_key.get(each.key, Receipt(each.key, state, "the sink gave no receipt")) for each in messages]
-
-
-def _error_text(error: Exception) -> str:
-    return str(error) or type(error).__name__

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.privacy.redaction import Redactor
+from shared.privacy.secret_gate import TextCleaner
 
 _PLAIN = logging.Formatter()
 
@@ -15,42 +15,45 @@ _PLAIN = logging.Formatter()
 class RedactingFilter(logging.Filter):
     """Lets every record pass, with its message, and the traceback that comes with it, redacted."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, cleaner: TextCleaner) -> None:
         super().__init__()
-        self._redactor = redactor
+        self._cleaner = cleaner
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Redact the record in place. A message whose arguments do not fit it is said as it was written."""
+        """Redact the record in place; one without anything to hide stays as it is. A message whose arguments do not fit
+        it is logged as it was written.
+        """
+        redact = self._cleaner.redact
         try:
             message = record.getMessage()
         except (TypeError, ValueError, KeyError):
-            message = str(record.msg)
-        record.msg, record.args = self._redactor.redact(message), ()
-        if record.exc_info and record.exc_text is None:
-            record.exc_text = _PLAIN.formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text, record.exc_info = self._redactor.redact(record.exc_text), None
+            message, record.args = str(record.msg), ()
+        if (redacted := redact(message)) != message or not record.args:
+            record.msg, record.args = redacted, ()
+        trace = record.exc_text or (_PLAIN.formatException(record.exc_info) if record.exc_info else "")
+        if (redacted := redact(trace)) != trace:
+            record.exc_text, record.exc_info = redacted, None
         if record.stack_info:
-            record.stack_info = self._redactor.redact(record.stack_info)
+            record.stack_info = redact(record.stack_info)
         return True
 
 
 @contextmanager
-def redacted_logs(redactor: Redactor) -> Iterator[None]:
+def redacted_logs(cleaner: TextCleaner) -> Iterator[None]:
     """Redact every record made inside the block, whichever logger makes it and whatever handler writes it.
 
     Records are redacted when they are made, so that handlers added later, and the one that Python uses where there is
     none, see no raw text. What is passed as `extra` is not a part of the message and is left.
     """
-    redacting = RedactingFilter(redactor)
+    redacting = RedactingFilter(cleaner)
     before = logging.getLogRecordFactory()
 
-    def made(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    def make_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = before(*args, **kwargs)
         redacting.filter(record)
         return record
 
-    logging.setLogRecordFactory(made)
+    logging.setLogRecordFactory(make_record)
     try:
         yield
     finally:

@@ -12,16 +12,17 @@ import fnmatch
 import hashlib
 import hmac
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from secrets import token_bytes
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from shared.privacy.addresses import Span, emails, urls
-from shared.privacy.keys import keys
 from shared.privacy.numbers import cards, ibans, ips, ssns
 from shared.privacy.phones import phones
+from shared.privacy.secret_gate import LOOKAHEAD, SecretGate
+from shared.privacy.secret_patterns import find_keys
 
 BuiltIn = Literal["EMAIL", "PHONE", "CARD", "IBAN", "SSN", "IP", "URL", "KEY"]
 KINDS: tuple[str, ...] = get_args(BuiltIn)
@@ -29,9 +30,6 @@ KINDS: tuple[str, ...] = get_args(BuiltIn)
 
 PERSON = "PERSON"
 """The kind of a name, found only where `names` is given."""
-
-LOOKAHEAD = 8_192
-"""How far beyond a limit `redact` looks, so that a finding that crosses the limit is seen whole."""
 
 ENTITY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 _ENOUGH_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")
@@ -64,15 +62,18 @@ class Redactor:
     texts that are left as they are, in any case; `*` stands for anything. `regions` are the countries whose national
     phone numbers are known. `names` finds the names of people (`privacy/names.py`); without it they stay. `key` is the
     secret under which ids are hashed; without one, a random key is made for this process, so that hashes of one process
-    agree and those of two do not.
+    agree and those of two do not. `secrets` hides what is configured as a secret, whatever `kinds` and `allow` say.
     """
+
+    hides_people: ClassVar[bool] = True
 
     kinds: frozenset[str] = frozenset(KINDS)
     entities: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     regions: tuple[str, ...] = ("US",)
     names: Callable[[str], Iterable[Span]] | None = field(default=None, repr=False)
-    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    key: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
+    secrets: SecretGate | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.kinds) - set(KINDS))
@@ -94,6 +95,7 @@ class Redactor:
         the limit is replaced whole.
         """
         window = text if limit is None else text[: limit + LOOKAHEAD]
+        window = window if self.secrets is None else self.secrets.redact(window)
         text, findings = window, self.find(window)
         for _ in range(_PASSES):  # beside a placeholder something may stand free that was part of a longer word
             if limit is not None:
@@ -103,6 +105,14 @@ class Redactor:
             text = _replaced(text, findings)
             findings = self._find(text, self.kinds)  # names are looked for once: the model is slow, and less exact
         return text
+
+    def redact_message(self, text: str) -> str:
+        """A text that a program wrote, redacted."""
+        return self.redact(text if self.secrets is None else self.secrets.redact_message(text))
+
+    def redact_yaml(self, text: str) -> str:
+        """The text of a configuration, redacted."""
+        return self.redact(text if self.secrets is None else self.secrets.redact_yaml(text))
 
     def redact_value(self, value: Any) -> Any:
         """A JSON value with every text in it redacted, keys of mappings included.
@@ -193,7 +203,7 @@ class Redactor:
 _DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
     ("EMAIL", emails),
     ("URL", urls),
-    ("KEY", keys),
+    ("KEY", find_keys),
     ("IP", ips),
 )
 _NUMBER_DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (

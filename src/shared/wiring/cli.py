@@ -7,6 +7,7 @@ failures, 4 the budget ended the run early, 130 interrupted (143 by SIGTERM); wh
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         to_exit_code: Callable[[Callable[[], int], bool, Callable[[str], str]], int] = load(
             "shared.wiring.run.exit_codes:run_to_exit_code"
         )
-        redactor = load("shared.wiring.build.redacting_sinks:OutputRedactor")()
+        redactor = load("shared.wiring.run.guarded_output:open_output")(os.environ)
     except KeyboardInterrupt:
         return 130
     with redactor:

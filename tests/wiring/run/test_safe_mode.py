@@ -92,10 +92,11 @@ def leaks(*texts: str) -> list[str]:
 
 
 def test_without_safe_mode_the_same_run_shows_them(project: Project) -> None:
-    """The tests below are worth something: without SAFE_MODE every secret is to be seen."""
+    """The tests below are worth something: without SAFE_MODE all but the key, which never leaves, is to be seen."""
     done = project.run("m.yaml", SAFE_MODE="0")
     assert done.returncode == 0, done.stderr
-    assert leaks(project.page(), project.rows(), done.stdout, done.stderr) == [*SECRETS]
+    personal = [each for each in SECRETS if not each.startswith("sk-")]
+    assert leaks(project.page(), project.rows(), done.stdout, done.stderr) == personal
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv"])

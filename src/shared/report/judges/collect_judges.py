@@ -12,17 +12,16 @@ from shared.core.human_labels import AnchorPass
 from shared.core.records import DatasetItem
 from shared.core.results import MetricRef, MetricScore, StoredResult, Stream
 from shared.core.state.run_stores import StateReader
+from shared.privacy.secret_gate import LOOKAHEAD
 from shared.report.judges.anchor_history import anchor_view
 from shared.report.judges.judge_trust import Evidence, corrections, trusted
 from shared.report.records.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey
 from shared.report.text.formatting import Text, cut, line
-from shared.report.text.mask import mask
 from shared.scoring.statistics.agreement import Interval, measure_agreement
 from shared.scoring.statistics.corrected_rates import JudgedSample, label_moments, labels_needed, uncorrected_rate
 from shared.scoring.statistics.label_votes import HumanVerdicts
 
 HALF_WIDTHS = (0.05, 0.02)
-_BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see what crosses it
 
 
 def collect_judges(
@@ -211,17 +210,15 @@ def _shown(item_id: str, labelled: _Labelled, people: bool, options: JudgeOption
     def text(value: str | None) -> Text | None:
         if value is None or not options.show_text:
             return None
-        if cleaner is None:
-            return cut(value, limit)
-        return Text(cut(cleaner.redact(value[: limit + _BEYOND], limit), 2 * limit).text, max(0, len(value) - limit))
+        return Text(cut(cleaner.redact(value[: limit + LOOKAHEAD], limit), 2 * limit).text, max(0, len(value) - limit))
 
     score, item = labelled.score, labelled.item
     return Disagreement(
-        line(item_id if cleaner is None else cleaner.name(item_id)),
+        line(cleaner.name(item_id)),
         bool(score.passed),
         people,
         score.value,
-        text(mask(score.explanation[: 2 * limit])) or Text(""),
+        text(score.explanation) or Text(""),
         text(item.query),
         text(item.actual_output),
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, Estimate, MetricFailure, MetricRef, MetricScore, RunReport, StoredResult
 from shared.core.state.run_stores import ResultReader
+from shared.privacy.redact_records import redact_report
 from shared.report.page.score_history import History
 from shared.report.page.worst_items import Worst
 from shared.report.records.histogram import Histogram
@@ -24,12 +25,12 @@ from shared.report.records.page_records import (
     Stratum,
 )
 from shared.report.text.formatting import Text, cut, line
-from shared.report.text.mask import mask, mask_yaml
 
 _MOST_GROUPS = 60
 _MOST_STRATA = 30
 _CONFIG_LIMIT = 100_000
 _MESSAGE_LIMIT = 1_000
+_LONGEST_MESSAGE = 10_000
 
 
 def collect(
@@ -37,6 +38,7 @@ def collect(
 ) -> ReportData:
     """Everything the page about `run` needs, from what is stored. `config_text` None is the one stored with the run."""
     options = options or ReportOptions()
+    run = redact_report(run, options.cleaner)
     if not options.show_text:  # why a record is broken quotes it; where it stands does not
         run = replace(run, broken=tuple(each.partition(": ")[0] for each in run.broken))
     gathered = _Gathered(options)
@@ -45,10 +47,8 @@ def collect(
     history = History(options)
     for score in reader.read_daily_scores(run.stream, options.days):
         history.add(score)
-    written = run.config_text if config_text is None else config_text
-    if options.cleaner is not None:
-        written = options.cleaner.redact(written)
-    config = replace(cut(mask_yaml(written[:_CONFIG_LIMIT]), _CONFIG_LIMIT), more=max(0, len(written) - _CONFIG_LIMIT))
+    written = run.config_text if config_text is None else options.cleaner.redact_yaml(config_text)
+    config = cut(written, _CONFIG_LIMIT)
     return gathered.build(run, history.build(), config)
 
 
@@ -71,8 +71,7 @@ class _Strata:
     def build(self) -> Sample:
         strata = sorted(self._found.values(), key=lambda each: (-each.n, each.name))
         shown = tuple(strata[:_MOST_STRATA]) if len(strata) > 1 or any(each.name for each in strata) else ()
-        if self._cleaner is not None:
-            shown = tuple(replace(each, name=self._cleaner.redact(each.name)) for each in shown)
+        shown = tuple(replace(each, name=self._cleaner.redact(each.name)) for each in shown)
         return Sample(tuple(self._strategies), self._total, shown, len(strata) - len(shown) if shown else 0)
 
 
@@ -121,12 +120,9 @@ class _Failures:
         self._found[key] = (n + 1, examples)
 
     def _example(self, message: str, item: DatasetItem) -> FailureExample:
-        item_id, trace_id, cleaner = item.id, item.trace_id, self._options.cleaner
-        if cleaner is not None:
-            message = cleaner.redact(message, 2 * _MESSAGE_LIMIT)
-            item_id, trace_id = cleaner.name(item_id), trace_id and cleaner.name(trace_id)
-        text = cut(mask(message[: 2 * _MESSAGE_LIMIT]), _MESSAGE_LIMIT)
-        return FailureExample(line(item_id), trace_id and line(trace_id), text)
+        cleaner = self._options.cleaner
+        text = cut(cleaner.redact_message(message[:_LONGEST_MESSAGE]), _MESSAGE_LIMIT)
+        return FailureExample(line(cleaner.name(item.id)), item.trace_id and line(cleaner.name(item.trace_id)), text)
 
     def build(self) -> tuple[FailureGroup, ...]:
         groups = [FailureGroup(label, kind, n, tuple(each)) for (label, kind), (n, each) in self._found.items()]

@@ -17,7 +17,7 @@ from shared.report.page import charts, timeline
 from shared.report.page.svg import Html
 from shared.report.records.judge_records import Judges
 from shared.report.records.page_records import MetricView, ReportData
-from shared.report.text import cost_words, formatting, mask
+from shared.report.text import cost_words, formatting
 from shared.report.text.delivery_words import counts_at
 from shared.report.text.result_words import KIND_WORDS, STATUS, counts_of, problem_counts, verdict
 
@@ -115,9 +115,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "dollars": formatting.dollars,
         "line": formatting.line,
         "budget": cost_words.budget_words,
-        "told": mask.told,
         "threshold": charts.threshold_words,
-        "secretless": secretless,
         "rate": lambda found: minus(judge_text.rates(found)),
         "figure": lambda found: minus(judge_text.bounds(found)),
         "change": lambda found: minus(judge_text.points(found)),
@@ -126,8 +124,3 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "among": lambda view: minus(judge_text.people_words(view)),
         "moves": lambda found: [minus(each) for each in judge_text.moves(found)],
     }
-
-
-def secretless(name: str, value: object) -> str:
-    """A setting's value as one line, masked where its name or its words are a secret's."""
-    return formatting.line(mask.mask_yaml(f"{name}: {str(value)[:2000]}").partition(": ")[2], 300)

@@ -6,12 +6,11 @@ import heapq
 from dataclasses import replace
 
 from shared.core.results import MetricScore, StoredResult
-from shared.report.records.page_records import Cleaner, ReportOptions, ScoreLine, WorstItem
-from shared.report.text.formatting import Text, clean, cut, line
-from shared.report.text.mask import mask
+from shared.privacy.secret_gate import LOOKAHEAD
+from shared.report.records.page_records import ReportOptions, ScoreLine, WorstItem
+from shared.report.text.formatting import Text, clean, line
 
 _MOST_SCORES = 40
-_BEYOND = 8_192  # characters kept behind the limit, for a cleaner that must see what crosses it
 
 
 class Worst:
@@ -34,59 +33,60 @@ class Worst:
     def build(self) -> tuple[WorstItem, ...]:
         """The items kept, worst first."""
         cards = (entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3], reverse=True))
-        cleaner = self._options.cleaner
-        return tuple(cards) if cleaner is None else tuple(_cleaned(card, cleaner, self._options) for card in cards)
+        return tuple(_redact_card(card, self._options) for card in cards)
 
 
 def _card(score: MetricScore, judged: StoredResult, options: ReportOptions) -> WorstItem:
-    """The item as it is shown; with a cleaner still raw, as cleaning every card that is pushed out would take long."""
-    item, texts, raw = judged.item, options.show_text, options.cleaner is not None
+    """The item, its texts still raw: cleaning every card that is pushed out would take long."""
+    item, texts, limit = judged.item, options.show_text, options.text_limit
 
-    def held(value: str) -> Text:
-        limit = options.text_limit
-        return Text(value[: limit + _BEYOND], max(0, len(value) - limit)) if raw else cut(value, limit)
+    def keep(value: str) -> Text:
+        return Text(value[: limit + LOOKAHEAD], max(0, len(value) - limit))
 
     def text(value: str | None) -> Text | None:
-        return held(value) if value is not None and texts else None
+        return keep(value) if value is not None and texts else None
 
     sources = (item.retrieved_content or ()) if texts else ()
     return WorstItem(
-        item_id=item.id if raw else line(item.id),
+        item_id=item.id,
         value=score.value,
         passed=score.passed,
-        explanation=held(mask(score.explanation[: 2 * options.text_limit])) if texts else Text(""),
+        explanation=keep(score.explanation) if texts else Text(""),
         query=text(item.query),
         answer=text(item.actual_output),
         expected=text(item.expected_output),
-        sources=tuple(held(each) for each in sources[: options.sources]),
+        sources=tuple(keep(each) for each in sources[: options.sources]),
         more_sources=max(0, len(sources) - options.sources),
         scores=tuple(
             ScoreLine(line(each.label, 60), each.value, each.passed, each.threshold)
             for each in judged.scores[:_MOST_SCORES]
         ),
         failed=tuple(line(f"{each.metric.label}: {each.kind}") for each in judged.failures[:_MOST_SCORES]),
-        trace_id=item.trace_id if raw else item.trace_id and line(item.trace_id),
+        trace_id=item.trace_id,
         timestamp=item.source_timestamp,
         probability=judged.decision.probability,
-        stratum=judged.decision.stratum if raw else line(judged.decision.stratum, 60),
+        stratum=judged.decision.stratum,
     )
 
 
-def _cleaned(card: WorstItem, cleaner: Cleaner, options: ReportOptions) -> WorstItem:
-    def shown(text: Text) -> Text:
+def _redact_card(card: WorstItem, options: ReportOptions) -> WorstItem:
+    """The card as it is shown."""
+    cleaner = options.cleaner
+
+    def redact(text: Text) -> Text:
         return Text(clean(cleaner.redact(text.text, options.text_limit)), text.more)
 
     def maybe(text: Text | None) -> Text | None:
-        return None if text is None else shown(text)
+        return None if text is None else redact(text)
 
     return replace(
         card,
         item_id=line(cleaner.name(card.item_id)),
         trace_id=card.trace_id and line(cleaner.name(card.trace_id)),
-        explanation=shown(card.explanation),
+        explanation=redact(card.explanation),
         query=maybe(card.query),
         answer=maybe(card.answer),
         expected=maybe(card.expected),
-        sources=tuple(map(shown, card.sources)),
+        sources=tuple(map(redact, card.sources)),
         stratum=line(cleaner.redact(card.stratum), 60),
     )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared.core.human_labels import AnchorReason
-from shared.report.records.page_records import Cleaner
+from shared.privacy.secret_gate import SecretGate, TextCleaner
 from shared.report.text.formatting import Text
 from shared.scoring.statistics.agreement import Agreement, Interval
 from shared.scoring.statistics.corrected_rates import CorrectedRate
@@ -35,7 +35,7 @@ class JudgeOptions:
     versions: Mapping[str, VersionKey] = field(default_factory=dict)
     aggregates: bool = True
     show_text: bool = True
-    cleaner: Cleaner | None = None
+    cleaner: TextCleaner = field(default_factory=SecretGate)
     disagreements: int = 20
     text_limit: int = 400
 

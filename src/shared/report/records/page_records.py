@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Literal, Protocol
+from typing import Literal
 
 from shared.core.results import Estimate, Kind, RunReport
+from shared.privacy.secret_gate import SecretGate, TextCleaner
 from shared.report.records.histogram import Distribution
 from shared.report.text.formatting import Text
 
@@ -15,22 +16,12 @@ Direction = Literal["at_least", "below"]
 """Which side of its threshold a metric passes on."""
 
 
-class Cleaner(Protocol):
-    """Takes out of texts and ids what must not be shown."""
-
-    def redact(self, text: str, limit: int | None = None) -> str:
-        """The text, or its first `limit` characters, as it may be shown."""
-
-    def name(self, id: str) -> str:
-        """An id as it may be shown."""
-
-
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
     """How much to show. `ranges` are the lowest and highest value by label, None where unbounded.
 
-    `show_text` False leaves every text that came with a trace out; ids and scores stay. With a `cleaner` (safe mode)
-    texts and ids are shown as it gives them back.
+    `show_text` False leaves every text that came with a trace out; ids and scores stay. Texts and ids are shown as
+    `cleaner` gives them back.
     """
 
     worst: int = 10
@@ -41,7 +32,7 @@ class ReportOptions:
     labels: int = 60
     show_text: bool = True
     ranges: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
-    cleaner: Cleaner | None = None
+    cleaner: TextCleaner = field(default_factory=SecretGate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from shared.report.records.judge_records import Judges
 from shared.report.text.cost_words import cost_lines
 from shared.report.text.delivery_words import published_lines
 from shared.report.text.formatting import dollars, duration, interval, line, moment, number
-from shared.report.text.mask import told
 from shared.report.text.result_words import KIND_WORDS, NO_ESTIMATE, STATUS, counts_of, many, verdict
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Jud
     parts: list[Table | Styled] = _head(report)
     if report.status == "nothing_new" and not report.notes and not report.broken:
         return [*parts, *_places(places)]
-    parts += [_text(f"! {told(note, 600)}", "yellow") for note in report.notes]
+    parts += [_text(f"! {line(note, 600)}", "yellow") for note in report.notes]
     if report.estimates:
         listed = _listed(report.estimates) if width < _NARROW else _table(report.estimates, width)
         parts += [_text(""), *listed, _text("")]
@@ -226,7 +225,7 @@ def _counts(report: RunReport, width: int) -> list[Styled]:
 
 def _judges(judges: Judges) -> list[Styled]:
     """A line for each judge that people have judged too."""
-    parts = [_text(f"! {told(note, 600)}", "yellow") for note in judges.notes]
+    parts = [_text(f"! {line(note, 600)}", "yellow") for note in judges.notes]
     lines = [_text(judge_line(view)) for view in judges.views]
     return [*parts, _text("against people", "bold"), *lines, _text("")] if lines else parts
 
@@ -240,7 +239,7 @@ def _broken(report: RunReport) -> list[Styled]:
         return []
     total = max(report.counts.broken, len(report.broken))
     parts = [_text(f"x {many(total, 'broken record')}:", "red")]
-    parts += [_text(f"    {told(each, 300)}") for each in report.broken[:_SHOWN]]
+    parts += [_text(f"    {line(each, 300)}") for each in report.broken[:_SHOWN]]
     more = total - min(_SHOWN, len(report.broken))
     return [*parts, _text(f"    and {more:,} more")] if more else parts
 

@@ -8,7 +8,6 @@ from shared.core.clock import iso
 from shared.core.counts import DeliveryStatus
 from shared.core.state.item_history import Delivered
 from shared.report.text.formatting import line
-from shared.report.text.mask import told
 
 _NAMES = ("verified", "skipped", "failed", "failed before", "waiting", "not readable yet")
 
@@ -27,7 +26,7 @@ def published_lines(published: Sequence[DeliveryStatus]) -> list[str]:
         found = ", ".join(f"{n:,} {name}" for name, n, _ in counts_at(each) if n)
         unit = ("batches" if each.whole else "scores") + ("" if each.required else ", best effort")
         lines.append(f"{line(each.sink, 60)} ({unit}): {found or 'nothing new'}")
-        lines += [f"  {n:,} x {told(why, 500)}" for why, n in each.reasons.items()]
+        lines += [f"  {n:,} x {line(why, 500)}" for why, n in each.reasons.items()]
     return lines
 
 
@@ -37,5 +36,5 @@ def delivered_words(each: Delivered) -> str:
     tries = f", {each.attempts:,} {'try' if each.attempts == 1 else 'tries'}" if each.attempts else ""
     at = "" if each.at is None else f", {iso(each.at)[:19]}Z"
     again = f", again at {iso(each.next_try_at)[:19]}Z" if each.state == "pending" and each.attempts else ""
-    why = f": {told(each.reason, 300)}" if each.reason else ""
+    why = f": {line(each.reason, 300)}" if each.reason else ""
     return f"{what}: {each.state}{tries}{at}{again}{why}"

@@ -21,8 +21,8 @@ from shared.core.state.outbox import Outlet
 from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.plan import MonitorPlan, RunLimits
 from shared.monitoring.sampling.strategies import Stratified
-from shared.privacy.redaction import Redactor
-from shared.report.text.mask import mask_yaml
+from shared.privacy.configured_secrets import secrets_of_config, secrets_of_variables
+from shared.privacy.secret_gate import SecretGate, TextCleaner
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
@@ -58,8 +58,8 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class BuiltMonitor:
-    """A checked configuration and everything made of it; nothing has been opened yet. `redactor` is None where raw text
-    may leave the process.
+    """A checked configuration and everything made of it; nothing has been opened yet. `redactor` is what all texts pass
+    that leave the process.
     """
 
     config: LoadedConfig
@@ -70,20 +70,29 @@ class BuiltMonitor:
     nodes: tuple[Node, ...]
     models: ModelCosts
     labels: LabelSources
-    redactor: Redactor | None
+    redactor: TextCleaner
     notes: tuple[str, ...]
 
+    @property
+    def shows_texts(self) -> bool:
+        """Whether texts of traces may be shown at all."""
+        return not self.redactor.hides_people or self.config.values.privacy.show_text
 
-def build_monitor(path: Path, options: RunOptions = RunOptions(), clock: Clock = utc_now) -> BuiltMonitor:
-    """Check a configuration and make a monitor of it.
+
+def build_monitor(
+    path: Path, options: RunOptions = RunOptions(), clock: Clock = utc_now, secrets: SecretGate | None = None
+) -> BuiltMonitor:
+    """Check a configuration and make a monitor of it. `secrets` learns the secrets that the configuration holds.
 
     Raises:
         ConfigError: with every mistake found, each with file, line and path.
     """
     overrides = options.overrides if options.limit is None else (*options.overrides, f"source.limit={options.limit}")
-    environment = read_environment(path)
+    environment, secrets = read_environment(path), secrets or SecretGate()
+    secrets.add(secrets_of_variables(environment.variables))
     document = read_document(path, display_path(path), environment.variables, overrides)
-    checker = Checker(document)
+    secrets.add(secrets_of_config(document.data))
+    checker = Checker(document, secrets)
     values = checker.model(MonitorConfig, document.data, ())
     if values is None:
         checker.raise_any()
@@ -119,7 +128,7 @@ class _MonitorBuilder:
         assert source is not None and strategy is not None and store is not None
         remembers = store.remembers and options.deduplicate and environment.settings.deduplicate
         runner = Runner(metrics, nodes, self._runner_options())
-        redactor = build_redactor(config.privacy, environment.settings)
+        redactor = build_redactor(config.privacy, environment.settings, checker.secrets)
         built = BuiltMonitor(
             config=self.loaded,
             plan=self._plan(source, strategy, store, runner, None if remembers else clock()),
@@ -128,7 +137,7 @@ class _MonitorBuilder:
                 required_by=_state_required_by(store.must_exist, environment),
                 first_run=options.first_run,
             ),
-            sinks=sinks if redactor is None else tuple(redact_outlet(outlet, redactor) for outlet in sinks),
+            sinks=tuple(redact_outlet(outlet, redactor) for outlet in sinks),
             metrics=tuple(metrics),
             nodes=nodes,
             models=models,
@@ -162,7 +171,8 @@ class _MonitorBuilder:
             environment=config.environment or environment.settings.environment,
             publishing=_publishing(source.common, config),
             config_digest=digest(self.loaded.document.data),
-            config_text=mask_yaml(self.loaded.document.text),
+            config_text=self.checker.secrets.redact_yaml(self.loaded.document.text),
+            secrets=self.checker.secrets,
             aggregates=strategy.unbiased and (store.keeps_undrawn or strategy.uniform),
             population=config.evaluation.interval,
             publish_only=frozenset(config.publishing.metric_names),
@@ -179,14 +189,14 @@ class _MonitorBuilder:
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         return metrics, nodes, costs
 
-    def _notes(self, costs: ModelCosts, redactor: Redactor | None) -> tuple[str, ...]:
+    def _notes(self, costs: ModelCosts, redactor: TextCleaner) -> tuple[str, ...]:
         """What the user should know of the configuration."""
         evaluation = self.config.evaluation
         return (
             *_notes_on_unused_keys(self.config),
             *price_notes(costs),
             *costs.models.notes(evaluation.max_concurrent, evaluation.timeout),
-            *(() if redactor is None else costs.models.recordings()),
+            *(costs.models.recordings() if redactor.hides_people else ()),
         )
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:

@@ -20,7 +20,7 @@ def main(options: Namespace) -> int:
         reader, monitor = stores.reader, built.plan.name
         runs = [find_run(reader.runs, monitor, each) for each in (options.run_a, options.run_b)]
         found = compare_runs(reader.results, *runs)
-    name: Callable[[str], str] = str if built.redactor is None else built.redactor.name
+    name = built.redactor.name
     if options.json:
         print_json(_comparison_json(found, name))
     else:

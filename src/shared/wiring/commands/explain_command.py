@@ -11,7 +11,7 @@ from shared.core.results import RunReport, Stream
 from shared.core.state.item_history import ItemStory, PassedOver
 from shared.core.state.run_stores import ItemHistoryReader
 from shared.privacy.redact_records import redact_failure, redact_item, redact_score
-from shared.privacy.redaction import Redactor
+from shared.privacy.secret_gate import TextCleaner
 from shared.report.terminal.aligned import wrapped
 from shared.report.terminal.item_history_text import StoryOptions, left_out_text, missing, story_text, verdict
 from shared.report.text.formatting import line
@@ -49,9 +49,8 @@ def main(options: Namespace) -> int:
         runs = stores.reader.runs.newest_runs(built.plan.name, _PAST)
         found = _find_item(built, stores, runs, options.item)
     stories, passed = found.stories, found.passed
-    if built.redactor is not None:
-        stories = [_redact_story(story, built.redactor) for story in stories]
-        passed = [each._replace(item_id=_item_name(built, found.item_id), detail="") for each in passed]
+    stories = [_redact_story(story, built.redactor) for story in stories]
+    passed = [_redact_skipped(each, built.redactor) for each in passed]
     histories = [(story, _story_options(built, runs, story)) for story in stories]
     name = _item_name(built, found.item_id)
     if options.json:
@@ -89,7 +88,7 @@ def _read_stories(reader: ItemHistoryReader, streams: Sequence[Stream], item_id:
 
 
 def _item_name(built: BuiltMonitor, item_id: str) -> str:
-    return item_id if built.redactor is None else built.redactor.name(item_id)
+    return built.redactor.name(item_id)
 
 
 def _monitor_streams(built: BuiltMonitor, runs: Sequence[RunReport]) -> list[Stream]:
@@ -126,11 +125,17 @@ def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemSt
         max_attempts=built.plan.limits.max_attempts,
         policy=built.plan.again.policy,
         postponing=newest is not None and newest.counts.postponed > 0,
-        show_text=built.redactor is None or built.config.values.privacy.show_text,
+        show_text=built.shows_texts,
     )
 
 
-def _redact_story(story: ItemStory, redactor: Redactor) -> ItemStory:
+def _redact_skipped(skipped: PassedOver, redactor: TextCleaner) -> PassedOver:
+    """A record that was skipped; the reason may quote it, so that it is left out where personal data is hidden."""
+    detail = "" if redactor.hides_people else redactor.redact_message(skipped.detail)
+    return skipped._replace(item_id=redactor.name(skipped.item_id), detail=detail)
+
+
+def _redact_story(story: ItemStory, redactor: TextCleaner) -> ItemStory:
     """The history as it may be shown."""
     name = redactor.name(story.decision.item_id)
     return story._replace(
@@ -138,7 +143,7 @@ def _redact_story(story: ItemStory, redactor: Redactor) -> ItemStory:
         item=None if story.item is None else redact_item(story.item, redactor),
         scores=tuple(each._replace(score=redact_score(each.score, redactor)) for each in story.scores),
         failures=tuple(each._replace(failure=redact_failure(each.failure, redactor)) for each in story.failures),
-        delivered=tuple(each._replace(reason=redactor.redact(each.reason)) for each in story.delivered),
+        delivered=tuple(each._replace(reason=redactor.redact_message(each.reason)) for each in story.delivered),
     )
 
 

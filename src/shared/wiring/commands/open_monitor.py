@@ -14,6 +14,10 @@ def open_monitor(options: Namespace, run_options: RunOptions | None = None) -> B
     Raises:
         UsageError: when there is no such configuration. ConfigError: with every mistake in it.
     """
-    built = build_monitor(find_config(options.config), run_options or RunOptions(tuple(options.overrides)))
+    built = build_monitor(
+        find_config(options.config),
+        run_options or RunOptions(tuple(options.overrides)),
+        secrets=options.output_redactor.secrets,
+    )
     options.output_redactor.use(built.redactor)
     return built

@@ -13,7 +13,7 @@ from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
 from shared.report.text.delivery_words import published_lines
-from shared.report.text.mask import told
+from shared.report.text.formatting import line
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
@@ -39,12 +39,12 @@ def main(options: Namespace) -> int:
             rests = [Publisher(each.plan, each.ports, each.run).result() for each in work]
         else:
             rests = run_until_done(_deliver(built.sinks, work, options.failed))
-    notes = [note if built.redactor is None else built.redactor.redact(note) for rest in rests for note in rest.notes]
+    notes = [built.redactor.redact_message(note) for rest in rests for note in rest.notes]
     if options.json:
         print_json({"streams": [_status_json(built, rest) for rest in rests], "notes": notes})
     else:
         print_text(
-            "\n".join([*_status_lines(built, rests, options.list), *(f"! {told(note, 600)}" for note in notes)]) + "\n"
+            "\n".join([*_status_lines(built, rests, options.list), *(f"! {line(note, 600)}" for note in notes)]) + "\n"
         )
     return 0 if all(rest.all_there for rest in rests) else 1
 
@@ -91,15 +91,10 @@ def _status_lines(built: BuiltMonitor, rests: Sequence[PublishResult], only_list
 
 
 def _redact_lines(built: BuiltMonitor, rest: PublishResult) -> list[str]:
-    lines = published_lines(rest.published)
-    return lines if built.redactor is None else [built.redactor.redact(each) for each in lines]
+    return [built.redactor.redact_message(each) for each in published_lines(rest.published)]
 
 
 def _status_json(built: BuiltMonitor, rest: PublishResult) -> dict[str, object]:
-    published = rest.published
-    if built.redactor is not None:
-        clean = built.redactor.redact
-        published = tuple(
-            replace(each, reasons={clean(why): n for why, n in each.reasons.items()}) for each in published
-        )
+    clean = built.redactor.redact_message
+    published = [replace(each, reasons={clean(why): n for why, n in each.reasons.items()}) for each in rest.published]
     return {"stream": str(rest.stream), "marked": rest.marked, "published": json_values(published)}

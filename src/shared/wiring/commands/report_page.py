@@ -10,7 +10,7 @@ from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader, StateReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
-from shared.privacy.redaction import Redactor
+from shared.privacy.secret_gate import TextCleaner
 from shared.report.records.judge_records import Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
 
@@ -47,8 +47,7 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
 
     config, report = built.config.values, stored.report
     ranges = {metric.label: (metric.spec.low, metric.spec.high) for metric in built.metrics}
-    show_text = built.redactor is None or config.privacy.show_text
-    options = ReportOptions(days=config.report.days, ranges=ranges, show_text=show_text, cleaner=built.redactor)
+    options = ReportOptions(days=config.report.days, ranges=ranges, show_text=built.shows_texts, cleaner=built.redactor)
     path = out
     if path is None:
         own = report.monitor + (
@@ -63,9 +62,9 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
     return path
 
 
-def redact_for_display(report: RunReport, redactor: Redactor | None) -> RunReport:
+def redact_for_display(report: RunReport, redactor: TextCleaner) -> RunReport:
     """The report as it may be shown."""
-    return report if redactor is None else redact_report(report, redactor)
+    return redact_report(report, redactor)
 
 
 def find_newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:

@@ -10,7 +10,7 @@ from itertools import islice
 from shared.core.results import RunReport
 from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_failure
-from shared.privacy.redaction import Redactor
+from shared.privacy.secret_gate import TextCleaner
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
 from shared.report.terminal.run_summary import as_json, show
 from shared.wiring.build.build_monitor import BuiltMonitor
@@ -59,8 +59,8 @@ def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:
         show(run, sys.stdout, run_facts(run))
 
 
-def _failure_examples(reader: ResultReader, run: RunReport, redactor: Redactor | None) -> tuple[str, ...]:
+def _failure_examples(reader: ResultReader, run: RunReport, redactor: TextCleaner) -> tuple[str, ...]:
     """Some of the run's failures with their metrics' own messages."""
     stored = (each for result in reader.read_results(run.stream, run.run_id) for each in result.failures)
-    found = [each if redactor is None else redact_failure(each, redactor) for each in islice(stored, _EXAMPLES)]
+    found = [redact_failure(each, redactor) for each in islice(stored, _EXAMPLES)]
     return tuple(f"{each.metric.label} on {each.item_id}: {each.kind}: {each.message}" for each in found)

@@ -16,6 +16,8 @@ from shared.core.errors import ConfigError
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
+from shared.privacy.configured_secrets import secrets_of_config
+from shared.privacy.secret_gate import SecretGate
 from shared.scoring.metric import BoundMetric
 from shared.wiring.config.yaml_file import Document, Where
 
@@ -40,8 +42,9 @@ class GivenByName:
 class Checker:
     """Collects every mistake of one document, so that they are all told at once."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, secrets: SecretGate | None = None) -> None:
         self.document = document
+        self.secrets = secrets or SecretGate()
         self.problems: list[str] = []
 
     def problem(self, where: Where, text: str) -> None:
@@ -55,12 +58,14 @@ class Checker:
             ConfigError: with all of them.
         """
         if self.problems:
-            raise ConfigError(*self.problems)
+            raise ConfigError(*map(self.secrets.redact, self.problems))
 
     def model(self, model: type[Model], value: Any, where: Where) -> Model | None:
         """The value as a model, or None after noting what is wrong with it."""
         try:
-            return model.model_validate(value)
+            made = model.model_validate(value)
+            self.secrets.add(secrets_of_config(made))
+            return made
         except ValidationError as error:
             for details in error.errors():
                 self._explain(model, details, where)

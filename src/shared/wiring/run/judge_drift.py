@@ -43,7 +43,7 @@ def read_human_labels(built: BuiltMonitor) -> tuple[dict[str, HumanVerdicts], tu
 
 def _clean(built: BuiltMonitor, text: str) -> str:
     """A text from a label file as it may be shown."""
-    return text if built.redactor is None else built.redactor.redact(text)
+    return built.redactor.redact(text)
 
 
 def _is_part(claim: str, known: set[str]) -> bool:
@@ -69,7 +69,7 @@ def collect_judge_views(
         chosen=built.labels.chosen,
         versions=versions | {node.label: (node.digest, node.threshold) for node in built.nodes},
         aggregates=built.plan.aggregates,
-        show_text=built.redactor is None or built.config.values.privacy.show_text,
+        show_text=built.shows_texts,
         cleaner=built.redactor,
     )
     passes = anchors.passes(anchor_stream(built)) if anchors is not None and built.config.values.anchors else []

@@ -1,4 +1,8 @@
-"""Keys and passwords: by the prefixes that vendors give them, by the name they are written after, and by entropy."""
+"""Secrets in a text, the one list of patterns: by the prefixes that vendors give them, by the name they are written
+after, and by entropy.
+
+Every repetition is bounded: hostile text must not make a pattern slow.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,21 @@ from itertools import pairwise
 
 from shared.privacy.addresses import Span
 
-_TOKEN = re.compile(r"[\w+/=.~-]{16,}", re.ASCII)
+_TOKEN = re.compile(r"[\w+/=.~-]{12,}", re.ASCII)
 _PREFIXED = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"(?=[\w-]{0,200}\d)(?:sk|pk|rk|whsec)[-_][\w-]{16,}"
+    r"|(?:sk|pk|rk)-(?:lf-|ant-|proj-|live-|test-)[\w-]{12,}|sk-[A-Za-z0-9]{12,}"
     r"|(?:xox[abeprs]|xapp)-[\w-]{8,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|lf-(?=[\w-]{0,200}\d)[\w-]{20,}"
     r"|A(?:KIA|SIA)[0-9A-Z]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|hf_[A-Za-z0-9]{20,}|npm_\w{30,}|pypi-[\w-]{30,}"
     r"|SG\.[\w-]{16,}\.[\w-]{16,}|dckr_pat_[\w-]{20,}|eyJ[\w-]{8,2000}\.[\w-]{2,}(?:\.[\w-]*)?"
     r")",
     re.ASCII,
 )
+PLACEHOLDER = "[KEY]"
+"""What stands in place of a secret, wherever one is hidden."""
+
+_USERINFO = re.compile(r"""(?<![\w+.-])[a-zA-Z][\w+.-]{0,30}://[^\s/@:]{0,200}:(?P<word>[^\s"']{1,500})@""")
 _MIXED = re.compile(r"[A-Za-z0-9_+/-]{20,}={0,2}")
 _IDENTIFIER = re.compile(
     r"(?:chatcmpl|cmpl|msg|run|call|toolu|resp|thread|asst|req|step|batch|gen|evt|cus|pi|ch|in|sub|price|prod|content)[-_]"
@@ -25,19 +34,43 @@ _IDENTIFIER = re.compile(
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
-def keys(text: str) -> Iterator[Span]:
+def find_keys(text: str) -> Iterator[Span]:
     """Everything that opens a door: PEM blocks, tokens, values after names such as `api_key` or `password`."""
-    if "-----BEGIN" in text:
-        yield from _pem(text)
+    yield from _find_pem(text)
     for token in _TOKEN.finditer(text):
-        yield from _in_token(token[0], token.start())
+        yield from _find_in_token(token[0], token.start())
+        for mixed in _MIXED.finditer(token[0]):
+            if looks_random(mixed[0]):
+                yield token.start() + mixed.start(), token.start() + mixed.end()
+    yield from _find_by_name(text)
+
+
+def find_certain_keys(text: str) -> Iterator[Span]:
+    """The same without what is only known by its entropy, for an item's id may look as random as a key; and passwords
+    inside URLs.
+    """
+    yield from _find_pem(text)
+    for token in _TOKEN.finditer(text):
+        yield from _find_in_token(token[0], token.start())
+    yield from _find_by_name(text)
+    if "://" in text:
+        yield from (found.span("word") for found in _USERINFO.finditer(text) if found["word"] != PLACEHOLDER)
+
+
+def _find_by_name(text: str) -> Iterator[Span]:
     lower = text.lower()
     if any(word in lower for word in _WORDS):
-        yield from _named(text)
-        yield from _borne(text)
+        yield from _find_named(text)
+        yield from _find_in_sentences(text)
 
 
-def _pem(text: str) -> Iterator[Span]:
+def find_vendor_keys(text: str) -> Iterator[Span]:
+    """Only what a vendor's prefix gives away."""
+    for token in _TOKEN.finditer(text):
+        yield from _find_in_token(token[0], token.start())
+
+
+def _find_pem(text: str) -> Iterator[Span]:
     """Private keys from BEGIN to END; one that was cut off reaches to the end of the text."""
     at = text.find("-----BEGIN")
     while at >= 0:
@@ -52,12 +85,9 @@ def _pem(text: str) -> Iterator[Span]:
         at = text.find("-----BEGIN", end)
 
 
-def _in_token(token: str, start: int) -> Iterator[Span]:
+def _find_in_token(token: str, start: int) -> Iterator[Span]:
     for known in _PREFIXED.finditer(token):
         yield start + known.start(), start + known.end()
-    for mixed in _MIXED.finditer(token):
-        if looks_random(mixed[0]):
-            yield start + mixed.start(), start + mixed.end()
 
 
 def looks_random(token: str) -> bool:
@@ -90,17 +120,17 @@ _NAMED = re.compile(
         (?P<value>"[^"\n\0]{1,5000}"|'[^'\n\0]{1,5000}'|[^\s,;&"'`<>\0\[\](){}]{4,})""",
     re.IGNORECASE | re.VERBOSE,
 )
-_SAID = re.compile(
+_PASSWORD_IS = re.compile(
     r"""\b(?:password|passcode|passphrase|pin|pwd)\s(?:is|was|to|set\sto)\s{1,3}["'“]?
         (?=[^\s"'“”,\0]{0,64}\d)(?P<value>[^\s"'“”,\0\[\]]{3,64}[^\s"'“”,.;!?\0\[\]])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_BESIDE = re.compile(
+_PASSWORD = re.compile(
     r"""\b(?:password|passwd|passcode|passphrase|pwd)\s["'“]?
         (?=[^\s"'“”,\0]{0,64}\d)(?=[^\s"'“”,\0]{0,64}[^\W\d_])(?P<value>[^\s"'“”,\0\[\]]{6,64}[^\s"'“”,.;?\0\[\]])""",
     re.IGNORECASE | re.VERBOSE,
 )
-_KEY_SAID = re.compile(
+_KEY_IS = re.compile(
     r"""\b(?:(?:api|secret|access|auth|private)[ _-]?(?:key|token)|token)\s{1,3}(?:is\s{1,3}|was\s{1,3})?["']?
         (?=[\w+/=.-]{0,100}\d)(?P<value>[\w+/=.-]{16,})""",
     re.IGNORECASE | re.VERBOSE,
@@ -110,7 +140,7 @@ _CODE = re.compile(
     r"\s{0,2}(?:is|was|[:=#])?\s{0,2}(?P<value>\d{3,8})\b",
     re.IGNORECASE,
 )
-_BORNE = re.compile(r"\b(?:bearer|basic)\s{1,3}(?=[\w.~+/-]{0,100}\d)(?P<value>[\w.~+/-]{12,}={0,2})", re.IGNORECASE)
+_BEARER = re.compile(r"\b(?:bearer|basic)\s{1,3}(?=[\w.~+/-]{0,100}\d)(?P<value>[\w.~+/-]{12,}={0,2})", re.IGNORECASE)
 _HARMLESS_NAME = re.compile(
     r"(?:source|monitor|score|item|sort|primary|foreign|partition|stratum|public|cache|group|hot|short|answer)[_-]?keys?"
     r"|(?:max|min|total|input|output|completion|prompt|num|n|cached|reasoning)[_-]?(?:\w+[_-])?tokens?",
@@ -123,14 +153,14 @@ _HARMLESS_VALUE = re.compile(
 )
 
 
-def _named(text: str) -> Iterator[Span]:
+def _find_named(text: str) -> Iterator[Span]:
     for found in _NAMED.finditer(text):
         (start, end), quoted = found.span("value"), False
         if text[start] in "\"'":
             start, end, quoted = start + 1, end - 1, True
         value = text[start:end].rstrip(".!?")
         if value and (
-            _secretive(found["name"], found["sign"], value) or (quoted and _is_password(found["name"], value))
+            _looks_secret(found["name"], found["sign"], value) or (quoted and _is_password(found["name"], value))
         ):
             yield start, start + len(value)
 
@@ -140,7 +170,7 @@ def _is_password(name: str, value: str) -> bool:
     return name.lower().startswith("pass") and " " not in value and not _HARMLESS_VALUE.fullmatch(value)
 
 
-def _secretive(name: str, sign: str, value: str) -> bool:
+def _looks_secret(name: str, sign: str, value: str) -> bool:
     """Whether a value after a telling name is a secret rather than a word of a sentence or of code."""
     if _HARMLESS_NAME.fullmatch(name) or _HARMLESS_VALUE.fullmatch(value):
         return False
@@ -157,7 +187,7 @@ def _secretive(name: str, sign: str, value: str) -> bool:
     return len(value) >= 4 and (digits > 0 or not value.replace(" ", "").isalpha() or " " not in value)
 
 
-def _borne(text: str) -> Iterator[Span]:
-    """Secrets that a sentence or a header tells."""
-    for pattern in (_SAID, _BESIDE, _KEY_SAID, _CODE, _BORNE):
+def _find_in_sentences(text: str) -> Iterator[Span]:
+    """Secrets that stand in a sentence or a header."""
+    for pattern in (_PASSWORD_IS, _PASSWORD, _KEY_IS, _CODE, _BEARER):
         yield from (found.span("value") for found in pattern.finditer(text))

@@ -1,0 +1,84 @@
+"""What a command prints and logs: without secrets, and in SAFE_MODE without personal data."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self, TextIO
+
+from shared.privacy.configured_secrets import secrets_of_variables
+from shared.privacy.redact_logs import redacted_logs
+from shared.privacy.secret_gate import SecretGate, TextCleaner
+
+
+class GuardedOutput:
+    """While it is entered, log records and everything written to standard output and error hold no known secret.
+
+    Commands clean their texts before they lay them out; this also meets tracebacks, warnings, and what metrics print.
+    `secrets` learns the secrets of a configuration while it is built; from `use` on, logs and errors are redacted by
+    what the monitor chose.
+    """
+
+    def __init__(self, secrets: SecretGate) -> None:
+        self.secrets = secrets
+        self._cleaner: TextCleaner = secrets
+        self._held = ExitStack()
+
+    def use(self, cleaner: TextCleaner) -> None:
+        """Redact with this from now on; nothing of a trace has been read before a monitor is built."""
+        self._cleaner = cleaner
+        if cleaner.hides_people:
+            self._held.enter_context(redacted_logs(cleaner))
+
+    def clean(self, text: str) -> str:
+        """The text of an error as it may be printed."""
+        return self._cleaner.redact(text)
+
+    def __enter__(self) -> Self:
+        self._held.enter_context(redacted_logs(self.secrets))
+        for name in ("stdout", "stderr"):
+            self._guard(name, getattr(sys, name))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def _guard(self, name: str, stream: TextIO | None) -> None:
+        if not isinstance(stream, io.TextIOWrapper):
+            return  # none at all, or one that a caller put there to read what is printed
+        stream.flush()
+        guarded = _GuardedStream(stream, self.secrets)
+        setattr(sys, name, guarded)
+        self._held.callback(_restore, name, stream, guarded)
+
+
+def open_output(variables: Mapping[str, str]) -> GuardedOutput:
+    """Output that hides the secrets of an environment, before any configuration is known."""
+    return GuardedOutput(SecretGate(secrets_of_variables(variables)))
+
+
+class _GuardedStream(io.TextIOWrapper):
+    """Writes to the same file as another stream, without secrets."""
+
+    def __init__(self, stream: io.TextIOWrapper, secrets: SecretGate) -> None:
+        super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+        self._secrets = secrets
+
+    def write(self, text: str) -> int:
+        """Write the text; as many characters as were given count as written."""
+        super().write(self._secrets.redact_output(text))
+        return len(text)
+
+
+def _restore(name: str, stream: TextIO, guarded: _GuardedStream) -> None:
+    if getattr(sys, name) is guarded:
+        setattr(sys, name, stream)
+    try:
+        guarded.flush()
+    finally:
+        guarded.detach()
