@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from shared.core.errors import BadAnswer, ConfigError, TruelineError, Unavailable
 from shared.langfuse.api.connection import LangfuseSettings
@@ -38,6 +38,20 @@ def test_a_wrong_key_names_the_keys_and_the_host() -> None:
         said = failing(server, ConfigError)
         assert "Confirm that you've configured the correct host" in said and "secret_key" in said
         assert server.asked[READ] == 1
+
+
+def test_keys_are_sent_without_the_line_break_that_files_of_secrets_end_in() -> None:
+    with run_fake_langfuse() as server:
+        keys = {"public_key": SecretStr(f"{PUBLIC_KEY}\n"), "secret_key": SecretStr(f" {SECRET_KEY}\r\n")}
+        assert run_with_client(server, lambda client: client.project_id(), **keys) == "proj1"
+
+
+@pytest.mark.parametrize("key", ["public_key", "secret_key"])
+@pytest.mark.parametrize("value", ["k-li\nne", "k-li\x00", SecretStr("k-li\rne"), "\n"])
+def test_a_key_that_cannot_be_one_is_refused_unseen(key: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=r"is a control or non-ASCII character|found an empty key") as caught:
+        settings("http://127.0.0.1:1", **{key: value})
+    assert "k-li" not in str(caught.value)
 
 
 def test_keys_without_the_right_are_told_so() -> None:

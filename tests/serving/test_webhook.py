@@ -248,13 +248,17 @@ def test_a_server_without_start_up_serves_with_one(state: Database) -> None:
         ({"LANGFUSE_WEBHOOK_OLDER_BODY": "perhaps"}, "LANGFUSE_WEBHOOK_OLDER_BODY"),
         ({"LANGFUSE_WEBHOOK_NOTIFY_URL": "ftp://x/token-1234"}, "LANGFUSE_WEBHOOK_NOTIFY_URL: .*expected an address"),
         ({"LANGFUSE_SLACK_CHANNEL_ID": "C1"}, "SLACK_BOT_TOKEN is not"),
+        (
+            {"LANGFUSE_SLACK_CHANNEL_ID": "C1", "SLACK_BOT_TOKEN": "token\n-1234"},
+            "SLACK_BOT_TOKEN: .*character 6 of 11",
+        ),
     ],
 )
 def test_a_setting_that_is_wrong_is_named(variables: dict[str, str], told: str) -> None:
     """And no secret is shown."""
     with pytest.raises(ConfigError, match=told) as caught:
         webhook_settings({"LANGFUSE_WEBHOOK_SECRET": SECRET, **variables})
-    assert SECRET not in str(caught.value) and "token-1234" not in str(caught.value)
+    assert SECRET not in str(caught.value) and "-1234" not in str(caught.value)
     with pytest.raises(ConfigError, match="LANGFUSE_WEBHOOK_SECRET is not set"):
         webhook_app({})
 

@@ -242,7 +242,10 @@ def test_a_header_that_cannot_be_sent_is_told_without_its_value(
     block = '{endpoint: "http://127.0.0.1:9", headers: {x-key: "sk-hid\\nden"}}'
     assert main(["run", str(monitor(tmp_path, block))]) == 2
     told = capsys.readouterr().err
-    assert "headers.x-key: character 7 of 10 is a control or non-ASCII character" in told and "sk-hid" not in told
+    assert (
+        "headers: header 'x-key': character 7 of 10 is a control or non-ASCII character" in told
+        and "sk-hid" not in told
+    )
 
 
 def test_the_line_break_at_the_end_of_a_header_is_not_sent(

@@ -9,7 +9,6 @@ from pydantic import AfterValidator, Field, SecretStr
 
 PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 
 
 def strip_secret(value: SecretStr) -> SecretStr:
@@ -34,7 +33,19 @@ def _refuse_blank(value: SecretStr) -> SecretStr:
     return value
 
 
+def _strip_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+    found = {}
+    for name, value in headers.items():
+        try:
+            found[name] = strip_secret(value)
+        except ValueError as error:
+            raise ValueError(f"header {name!r}: {error}") from None
+    return found
+
+
 HeaderValue = Annotated[SecretStr, AfterValidator(strip_secret)]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
+Headers = Annotated[dict[HeaderName, SecretStr], AfterValidator(_strip_headers)]
 ApiKey = Annotated[SecretStr, AfterValidator(strip_secret), AfterValidator(_refuse_blank)]
 
 

@@ -76,7 +76,7 @@ class SlackNotifier:
 
     async def _post(self, message: dict[str, object]) -> None:
         url = f"{self._settings.base_url.rstrip('/')}/chat.postMessage"
-        headers = {"authorization": f"Bearer {self._settings.token.get_secret_value()}"}
+        headers = {"authorization": f"Bearer {self._settings.token.get_secret_value().strip()}"}
         try:
             response = await self._client.post(url, json=message, headers=headers)
         except httpx.HTTPError as error:

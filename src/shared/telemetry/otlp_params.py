@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.http.client_settings import HeaderName, HeaderValue
+from shared.http.client_settings import Headers
 
 _PATH = "/v1/logs"
 
@@ -20,7 +20,7 @@ class OpenTelemetryParams(BaseModel):
 
     endpoint: str = Field(description="The collector's address for OTLP over HTTP; v1/logs is added where absent.")
     whole_address: bool = Field(default=False, description="The endpoint is where logs are posted; nothing is added.")
-    headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Sent with every request, such as a key.")
+    headers: Headers = Field(default={}, description="Sent with every request, such as a key.")
     service_name: str = Field(default="trueline", min_length=1, description="The resource's service.name.")
     compression: Literal["none", "gzip"] = Field(default="none", description="Of what is sent.")
     timeout: float = Field(default=10.0, gt=0, le=300, description="Seconds for one batch of scores, retries included.")

@@ -271,6 +271,7 @@ def test_the_environment_makes_managers_that_share_a_database(server: FakeLangfu
     ("changed", "said"),
     [
         ({"LANGFUSE_HOST": ""}, "LANGFUSE_BASE_URL is not set"),
+        ({"LANGFUSE_SECRET_KEY": "sk-lf\n-1"}, r"^LANGFUSE_SECRET_KEY: character 6 of 8 is a control [^\n]*shown\)$"),
         ({"LANGFUSE_SECRET_KEY": ""}, "LANGFUSE_SECRET_KEY is not set"),
         ({"LANGFUSE_HOST": "nowhere"}, "LANGFUSE_BASE_URL: .*found 'nowhere'"),
         ({"LANGFUSE_DEFAULT_CACHE_TTL_SECONDS": "soon"}, "LANGFUSE_DEFAULT_CACHE_TTL_SECONDS: found 'soon'"),

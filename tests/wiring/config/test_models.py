@@ -10,7 +10,7 @@ import pytest
 
 from tests.llm.fake_batch_api import batches_standing_in
 from tests.llm.fake_openai import StandIn, standing_in
-from tests.wiring.project import Project
+from tests.wiring.project import Project, ran
 
 METRIC = '''
 from shared.core.ports import LMAdapter
@@ -112,6 +112,51 @@ def test_a_key_in_the_file_is_neither_stored_nor_shown(project: Project, server:
         assert told.returncode == 2 and "; expected a" in told.stderr
         shown += told.stderr
     assert not [each for each in ("sk-in-the-file", "hunter2", "20260101999") if each in shown]
+
+
+def test_a_key_is_sent_without_the_line_break_that_files_of_secrets_end_in(project: Project, server: StandIn) -> None:
+    """Neither around the key nor around a header's value."""
+    server.key = "sk-right"
+    config(project, entry(server, ', api_key: "${JUDGE_KEY}", headers: {X-Auth: "${JUDGE_AUTH}"}'))
+    done = project.run("m.yaml", JUDGE_KEY="sk-right\r\n", JUDGE_AUTH=" hunter2\n")
+    assert done.returncode == 0, done.stderr
+    headers = {name.lower(): value for name, value in server.questions[0].headers.items()}
+    assert (headers["authorization"], headers["x-auth"]) == ("Bearer sk-right", "hunter2")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"JUDGE_KEY": "sk-li\nne", "JUDGE_AUTH": "a"},
+            "m.yaml:4  models.judge.api_key: character 6 of 8 is a control",
+        ),
+        ({"JUDGE_KEY": "\n", "JUDGE_AUTH": "a"}, "m.yaml:4  models.judge.api_key: found an empty key"),
+        (
+            {"JUDGE_KEY": "a", "JUDGE_AUTH": "sk-li\rne"},
+            "models.judge.headers: header 'X-Auth': character 6 of 8 is a control",
+        ),
+    ],
+)
+def test_a_key_that_no_header_can_hold_stops_the_run_unseen(
+    project: Project, server: StandIn, given: dict[str, str], told: str
+) -> None:
+    """It is a mistake of the configuration, not an outage, and the message does not show it."""
+    config(project, entry(server, ', api_key: "${JUDGE_KEY}", headers: {X-Auth: "${JUDGE_AUTH}"}'))
+    done = project.run("m.yaml", **given)
+    assert (done.returncode, len(server.seen)) == (2, 0)
+    assert told in done.stderr and "sk-li" not in done.stdout + done.stderr
+
+
+def test_a_limits_file_starts_from_the_project(project: Project, server: StandIn) -> None:
+    """Jobs that start in different folders share it."""
+    config(project, entry(server, ", limits_file: state/limits.json"))
+    elsewhere = project.folder / "elsewhere"
+    elsewhere.mkdir()
+    done = ran(elsewhere, "run", str(project.folder / "m.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert (project.folder / "state" / "limits.json.lock").exists()
+    assert not list(elsewhere.rglob("limits*"))
 
 
 def test_a_recording_is_said_to_be_raw_in_safe_mode(project: Project, server: StandIn) -> None:

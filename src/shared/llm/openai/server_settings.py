@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from shared.http.client_settings import ApiKey, Count, HeaderName, HeaderValue, PositiveSeconds, check_base_url
+from shared.http.client_settings import ApiKey, Count, Headers, PositiveSeconds, check_base_url
 
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -19,7 +19,7 @@ class ServerSettings(BaseModel):
     base_url: str = Field(description="Where the API begins, usually ending in /v1.")
     model: str = Field(min_length=1, description="The model's name, as the server lists it.")
     api_key: ApiKey | None = Field(default=None, description="Sent as a bearer token.")
-    headers: dict[HeaderName, HeaderValue] = Field(default={}, description="Further headers of every request.")
+    headers: Headers = Field(default={}, description="Further headers of every request.")
     name: str | None = Field(default=None, min_length=1, description="What results are recorded under (the model).")
     timeout: PositiveSeconds = Field(default=60.0, description="Seconds without a byte of the answer.")
     connect_timeout: PositiveSeconds = Field(default=5.0, description="Seconds for the connection to stand.")

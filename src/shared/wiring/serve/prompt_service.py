@@ -17,6 +17,13 @@ from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, P
 
 STATE = "data/state/trueline.db"
 
+_VARIABLES = {
+    "base_url": "LANGFUSE_BASE_URL",
+    "public_key": "LANGFUSE_PUBLIC_KEY",
+    "secret_key": "LANGFUSE_SECRET_KEY",
+    "timeout": "LANGFUSE_REQUEST_TIMEOUT_SECONDS",
+}
+
 
 def prompt_manager(environ: Mapping[str, str] | None = None) -> LangfusePromptManager:
     """A manager on the project that LANGFUSE_* names, with the generations in the database TRUELINE_STATE.
@@ -58,8 +65,9 @@ def langfuse_settings(variables: Mapping[str, str]) -> LangfuseSettings:
         )
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
-        wrong = "LANGFUSE_REQUEST_TIMEOUT_SECONDS" if first["loc"] == ("timeout",) else "LANGFUSE_BASE_URL"
-        raise ConfigError(f"{wrong}: {first['msg']}, found {given.get(wrong, variables.get(wrong))!r}") from None
+        name = _VARIABLES[str(first["loc"][0])]
+        found = "" if name.endswith("_KEY") else f", found {given.get(name, variables.get(name))!r}"
+        raise ConfigError(f"{name}: {first['msg'].removeprefix('Value error, ')}{found}") from None
 
 
 def parse_seconds(variables: Mapping[str, str], name: str, default: float) -> float:

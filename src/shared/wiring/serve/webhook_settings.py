@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.core.errors import ConfigError
+from shared.http.client_settings import HeaderValue
 from shared.langfuse.receiver.verify_signature import WINDOW
 from shared.slack.notify import API
 
@@ -41,7 +42,7 @@ class WebhookSettings(BaseSettings):
     tries: Annotated[int, Field(ge=1)] = _from_variable("LANGFUSE_WEBHOOK_NOTIFY_TRIES", 10)
     lease: Positive = _from_variable("LANGFUSE_WEBHOOK_LEASE_SECONDS", 60.0)
     slack_channel: str = _from_variable("LANGFUSE_SLACK_CHANNEL_ID", "")
-    slack_token: SecretStr = _from_variable("SLACK_BOT_TOKEN", SecretStr(""))
+    slack_token: HeaderValue = _from_variable("SLACK_BOT_TOKEN", SecretStr(""))
     slack_api: str = _from_variable("SLACK_API_URL", API)
     state: str = _from_variable("TRUELINE_STATE", "data/state/trueline.db")
 
