@@ -41,6 +41,7 @@ OLDER_VIEW = (
     )
     + " FROM evaluation_results r JOIN evaluation_dataset d ON r.dataset_id = d.dataset_id"
 )
+REFERENCE = "SELECT convalidated FROM pg_constraint WHERE conname = 'evaluation_results_dataset_key_fkey'"
 OLDER_INDEX = "CREATE INDEX idx_eval_results_run_id ON evaluation_results (run_id)"
 
 
@@ -122,7 +123,9 @@ def test_older_tables_are_brought_over_with_every_row_and_column(database: Datab
     seen = rows_of(
         database, "SELECT dataset_id, query, metric_name, metric_score FROM evaluation_view ORDER BY 1, 3, 4"
     )
+    tables = sa.inspect(database.engine).get_table_names()
     assert "with every row and column" in create(database)
+    assert sa.inspect(database.engine).get_table_names() == tables  # nothing is left of the way there
     assert look(database).state == "ready"
     assert kept(database) == before
     after = rows_of(
@@ -195,6 +198,23 @@ def test_rows_without_their_item_are_kept(tmp_path: Path) -> None:
     )
     create(database)
     assert len(rows_of(database, "SELECT * FROM evaluation_results")) == 5
+    assert rows_of(database, REFERENCE) == [{"convalidated": False}]
+    database.close()
+
+
+def test_rows_that_have_their_items_are_held_to_it(tmp_path: Path) -> None:
+    """On Postgres the foreign key is checked for old rows too, and a result without an item is refused from then on."""
+    database = opened("postgres", tmp_path)
+    older(database)
+    create(database)
+    assert rows_of(database, REFERENCE) == [{"convalidated": True}]
+    for values in ("('r', 'a', 'M', 'k', NULL)", "('r', 'a', 'M', 'k', 'gone')"):
+        with pytest.raises(StoreError):
+            ran(
+                database,
+                "INSERT INTO evaluation_results (run_id, dataset_id, metric_name, result_key, dataset_key)"
+                f" VALUES {values}",
+            )
     database.close()
 
 

@@ -49,6 +49,7 @@ def test_rows_go_in_and_come_out(neon: NeonConnection) -> None:
     assert neon.fetch_one("SELECT text FROM notes WHERE id = %(id)s", {"id": 3}) is None
     assert neon.fetch_all("SELECT id FROM notes WHERE text LIKE '%2'") == [{"id": 2}]
     assert neon.execute_commit("UPDATE notes SET text = 'x' WHERE id = %s", [1]) == 1
+    assert neon.execute_commit("CREATE TABLE touched (id INT)") == 0  # there is no count: the driver says -1
     assert neon.fetch_one("INSERT INTO notes (id) VALUES (3) RETURNING id") == {"id": 3}
     got = neon.fetch_dataframe("SELECT id, text FROM notes ORDER BY id")
     assert got["id"].tolist() == [1, 2, 3]

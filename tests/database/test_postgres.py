@@ -98,13 +98,14 @@ def test_a_connection_that_went_away_is_replaced_and_one_that_breaks_is_said(tmp
 def test_a_server_that_ends_idle_transactions_ends_no_lock(tmp_path: Path) -> None:
     """Serverless ones do so after some minutes, and a large source is read for longer."""
     url = postgres_at(tmp_path)
+    open_database(url).close()  # the tables are made without the limit: on a busy machine it would end the migration
     with psycopg.connect(url, autocommit=True) as connection:
         name = connection.info.dbname
-        connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '100ms'")
+        connection.execute(f"ALTER DATABASE {name} SET idle_in_transaction_session_timeout = '1s'")
     database = open_database(url)
     store, other = build_run_state(database), build_run_state(database)
     with store.claims.lock(STREAM, 0), store.claims.work_on(STREAM, "run", 3):
-        time.sleep(0.4)
+        time.sleep(2.5)
         with pytest.raises(BusyError), other.claims.lock(STREAM, 0):
             pass
     with other.claims.lock(STREAM, 0):

@@ -111,12 +111,13 @@ class NeonConnection:
         return (frame_of(rows) for rows in self.fetch_chunks(query, params, size, timeout))
 
     def execute_commit(self, query: str, params: Params = None, timeout: float | None = None) -> int:
-        """Run a statement and commit; how many rows it touched.
+        """Run a statement and commit; how many rows it touched, 0 for one that touches none, such as `CREATE TABLE`.
 
         Raises:
             StoreError: when it cannot be run, or it is not known whether it was committed.
         """
-        return self._transact(lambda raw: int(raw.execute(query, params).rowcount), timeout)
+        touched = self._transact(lambda raw: int(raw.execute(query, params).rowcount), timeout)
+        return max(0, touched)  # psycopg answers -1 where there is no count
 
     def create_table(
         self, table_name: str, schema: str | None = None, columns: Sequence[tuple[str, str]] | None = None
