@@ -28,7 +28,9 @@ class RedactingFilter(logging.Filter):
             message = record.getMessage()
         except (TypeError, ValueError, KeyError):
             message, record.args = str(record.msg), ()
-        if (redacted := redact(message)) != message or not record.args:
+        if (redacted := redact(message)) != message and isinstance(record.args, tuple):
+            record.args = tuple(redact(each) if isinstance(each, str) else each for each in record.args)
+        if not record.args or record.getMessage() != redacted:  # else formatters that read the arguments find them
             record.msg, record.args = redacted, ()
         trace = record.exc_text or (_PLAIN.formatException(record.exc_info) if record.exc_info else "")
         if (redacted := redact(trace)) != trace:

@@ -9,6 +9,8 @@ from typing import Any
 from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
+from shared.privacy.secret_patterns import PLACEHOLDER
+from shared.privacy.secret_settings import is_secret_name
 from shared.scoring.metric import BoundMetric
 from shared.wiring.build.build_budget import ModelCosts
 from shared.wiring.build.build_monitor import BuiltMonitor
@@ -121,16 +123,12 @@ def _priced(money: ModelCosts, alias: str) -> dict[str, Any]:
 
 def _words(part: dict[str, Any]) -> str:
     """A part's parameters on one line."""
-    told = ", ".join(f"{key} {value}" for key, value in part.items() if not _secret(key))
-    return re.sub(r"://[^/@\s]*@", "://***@", told)
+    words = ", ".join(f"{key} {value}" for key, value in part.items() if not is_secret_name(key))
+    return re.sub(r"://[^/@\s]*@", f"://{PLACEHOLDER}@", words)
 
 
 def _sink(outlet: Outlet) -> str:
     return outlet.name if outlet.required else f"{outlet.name} (best effort)"
-
-
-def _secret(key: str) -> bool:
-    return any(word in key.lower() for word in ("key", "secret", "token", "password", "connection"))
 
 
 def _metric(metric: BoundMetric) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 import yaml
 
 from shared.core.errors import ConfigError
+from shared.privacy.secret_patterns import PLACEHOLDER
+from shared.privacy.secret_settings import is_secret_name
 
 Where = tuple[str | int, ...]
 """A place in the document: the keys and positions that lead to it."""
@@ -195,5 +197,4 @@ def _override(document: Document, override: str, variables: Mapping[str, str]) -
         inner = inner[step]
     inner[steps[-1]] = value
     document.overridden[tuple(steps)] = f"--set {key.strip()}"
-    secret = any(word in key.lower() for word in ("key", "secret", "token", "password", "connection"))
-    document.text += f"\n# --set {key}={'***' if secret else text}"
+    document.text += f"\n# --set {key}={PLACEHOLDER if is_secret_name(steps[-1]) else text}"

@@ -25,6 +25,9 @@ from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, Chan
 from shared.langfuse.receiver.delivery_queue import DeliveryQueue
 from shared.langfuse.receiver.notify_url import NotifyUrl
 from shared.langfuse.receiver.webhook_receiver import CutOff, IncomingRequest, ReceiverSettings, WebhookReceiver
+from shared.privacy.configured_secrets import secrets_of_config
+from shared.privacy.redact_logs import redacted_logs
+from shared.privacy.secret_gate import SecretGate
 from shared.slack.notify import SlackNotifier, SlackSettings
 from shared.telemetry.webhook_metrics import CONTENT_TYPE, WebhookMeters
 from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
@@ -49,14 +52,16 @@ def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     for vendor in ("httpx", "httpcore"):  # they log whole addresses, and the notify URL may hold a token
         logging.getLogger(vendor).setLevel(logging.WARNING)
     service = WebhookService(settings, open_database(settings.state))
+    secrets = SecretGate(secrets_of_config(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        service.start()
-        try:
-            yield
-        finally:
-            await service.aclose()
+        with redacted_logs(secrets):
+            service.start()
+            try:
+                yield
+            finally:
+                await service.aclose()
 
     app = FastAPI(title="Trueline: prompts that changed", lifespan=lifespan, openapi_url=None)
     app.add_route("/webhooks/langfuse", service.langfuse, methods=["POST"])
