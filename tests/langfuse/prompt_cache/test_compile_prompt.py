@@ -31,7 +31,7 @@ def test_what_is_missing_is_said_all_at_once() -> None:
     ) as caught:
         compile_prompt(text("{{a}} {{b}} {{c.d}} {{b}}"), {"a": 1, "b": None, "c": {}})
     assert caught.value.missing == ("b", "c.d")
-    assert "['b']: None is no value" in str(caught.value)
+    assert "['b']: None does not count as a value" in str(caught.value)
     assert isinstance(caught.value, ValueError)
 
 

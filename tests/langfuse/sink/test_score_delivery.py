@@ -18,9 +18,11 @@ from tests.langfuse.fake_server.plan import Plan
 from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 
-MESSAGE = LangfuseSink(LangfuseClient(settings("http://127.0.0.1:9")), ScoreContext()).pack(
-    batch([ItemResult(item(1), (made(),))])
-).messages[0]
+MESSAGE = (
+    LangfuseSink(LangfuseClient(settings("http://127.0.0.1:9")), ScoreContext())
+    .pack(batch([ItemResult(item(1), (made(),))]))
+    .messages[0]
+)
 
 
 def test_an_accepted_score_is_lost_after_its_time_and_waited_for_before() -> None:
@@ -55,7 +57,7 @@ def test_scores_are_read_back_immediately_as_long_as_the_server_shows_them(delay
         async def send_three() -> list[str]:
             sink = LangfuseSink(client_of(server))
             messages = sink.pack(batch([ItemResult(item(n), (made(),)) for n in range(3)])).messages
-            states = [(await sink.send([each]))[0].state for each in messages]
+            states: list[str] = [(await sink.send([each]))[0].state for each in messages]
             await sink.aclose()
             return states
 

@@ -1,8 +1,8 @@
-"""From a prompt with placeholders to what a model is asked.
+"""Compiles a prompt: replaces its placeholders with the values of variables.
 
 A placeholder is `{{ name }}` or `{{ user.name }}`: the variable of that very name, else a value inside a mapping. A
-chat prompt may hold placeholders for whole messages (`{"type": "placeholder", "name": "history"}`). Values are put in
-once and never read as templates themselves, so a user's text that holds `{{x}}` stays what it is.
+chat prompt may hold placeholders for whole messages (`{"type": "placeholder", "name": "history"}`). Values are
+inserted once and never parsed as templates, so a user's text that holds `{{x}}` stays as it is.
 """
 
 from __future__ import annotations
@@ -25,29 +25,33 @@ Compiled = str | list[Mapping[str, Any]]
 
 
 class PromptVariablesError(ItemError, ValueError):
-    """A prompt cannot be compiled: `missing` variables, and what is `left_over` in double braces that names none."""
+    """A prompt cannot be compiled: `missing` variables, and `left_over` double braces that name no variable."""
 
     def __init__(
         self, prompt: LangfusePrompt, missing: Sequence[str], left_over: Sequence[str], given: Collection[str]
     ) -> None:
         self.missing = tuple(missing)
         self.left_over = tuple(left_over)
-        said = [f"prompt {prompt.name!r}, version {prompt.version}:"]
+        parts = [f"prompt {prompt.name!r}, version {prompt.version}:"]
         if missing:
-            said.append(f"Missing prompt variables: {list(missing)}; given were {sorted(given)}.")
+            parts.append(f"Missing prompt variables: {list(missing)}; given: {sorted(given)}.")
         if useless := [name for name in missing if name in given]:
-            said.append(f"{useless}: None is no value, and a placeholder for messages takes a list of messages.")
+            parts.append(
+                f"{useless}: None does not count as a value; a placeholder for messages takes a list of messages."
+            )
         if left_over:
-            said.append(f"Unrendered prompt variables: {list(left_over)}; a name is letters, digits, '_' and '.'.")
-        super().__init__(" ".join(said))
+            parts.append(
+                f"Unrendered prompt variables: {list(left_over)}; a name consists of letters, digits, '_' and '.'."
+            )
+        super().__init__(" ".join(parts))
 
 
 @dataclass(frozen=True, slots=True)
 class Strictness:
-    """What must be there. `template`: a value for every placeholder, and nothing left in double braces; `required`:
-    the `required` variables only; `none`: nothing. What has no value stays in the text as it is. A variable that is
-    None has no value. With `fallback_on_error` a prompt that cannot be compiled is replaced by the fallback, if the
-    caller has given one.
+    """What a compilation requires. `template`: a value for every placeholder, and no double braces left over;
+    `required`: the `required` variables only; `none`: nothing. A placeholder without value stays in the text.
+    A variable that is None has no value. With `fallback_on_error` a prompt that cannot be compiled is replaced by the
+    fallback, if the caller has given one.
     """
 
     mode: StrictMode = "template"
@@ -58,45 +62,45 @@ class Strictness:
 def compile_prompt(
     prompt: LangfusePrompt, variables: Mapping[str, Any], strictness: Strictness = Strictness()
 ) -> Compiled:
-    """The prompt with its variables put in: a text, or a list of messages.
+    """Compile a prompt: a string, or a list of messages.
 
     Raises:
-        PromptVariablesError: for what is missing or left over.
+        PromptVariablesError: for missing variables and left-over braces.
     """
-    work = _Compilation(variables)
+    run = _Compilation(variables)
     content = prompt.content
-    made: Compiled = work.text(content) if isinstance(content, str) else work.messages(content)
-    absent = [name for name in strictness.required if work.value(name) is None]
+    made: Compiled = run.compile_text(content) if isinstance(content, str) else run.compile_messages(content)
+    absent = [name for name in strictness.required if run.find_value(name) is None]
     missing: list[str] = [] if strictness.mode == "none" else absent
     left_over: list[str] = []
     if strictness.mode == "template":
-        missing = list(dict.fromkeys([*absent, *work.missing]))
-        left_over = list(dict.fromkeys(work.left_over))
+        missing = list(dict.fromkeys([*absent, *run.missing]))
+        left_over = list(dict.fromkeys(run.left_over))
     if missing or left_over:
         raise PromptVariablesError(prompt, missing, left_over, variables.keys())
     return made
 
 
 class _Compilation:
-    """One compilation, and what it found wanting."""
+    """One compilation: what it found missing and left over."""
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
         self._variables = variables
         self.missing: list[str] = []
         self.left_over: list[str] = []
 
-    def value(self, name: str) -> Any:
+    def find_value(self, name: str) -> object:
         """The variable of that name, or the value at that path; None without one."""
         if name in self._variables:
             return self._variables[name]
-        found: Any = self._variables
+        found: object = self._variables
         for part in name.split("."):
             found = found.get(part) if isinstance(found, Mapping) else None
         return found
 
-    def text(self, template: str) -> str:
+    def compile_text(self, template: str) -> str:
         def fill(match: re.Match[str]) -> str:
-            value = self.value(match[1])
+            value = self.find_value(match[1])
             if value is None:
                 self.missing.append(match[1])
                 return match[0]
@@ -105,27 +109,27 @@ class _Compilation:
         self.left_over += [each for each in _BRACES.findall(template) if not _NAME.fullmatch(each)]
         return _NAME.sub(fill, template)
 
-    def messages(self, content: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def compile_messages(self, content: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         made: list[Mapping[str, Any]] = []
         for message in content:
             if message.get("type") == "placeholder":
                 made += self._history(message)
             elif isinstance(message.get("content"), str):
-                made.append({**message, "content": self.text(message["content"])})
+                made.append({**message, "content": self.compile_text(message["content"])})
             else:
                 made.append(message)
         return made
 
     def _history(self, placeholder: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         name = str(placeholder.get("name", ""))
-        value = self.value(name)
+        value = self.find_value(name)
         if isinstance(value, Sequence) and all(isinstance(each, Mapping) for each in value):
             return list(value)
-        self.missing.append(name)  # a text where messages are expected is as good as none
+        self.missing.append(name)  # a string where messages are expected counts as missing
         return [placeholder]
 
 
-def _to_text(value: Any) -> str:
+def _to_text(value: object) -> str:
     if isinstance(value, Mapping | Sequence):
         return to_json(value, fallback=str).decode()
     return str(value)

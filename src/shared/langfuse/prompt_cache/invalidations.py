@@ -1,4 +1,4 @@
-"""What one process knows of the generations of prompts, and whom it tells when they move."""
+"""Tracks the generations of prompts in one process, and notifies listeners when a prompt is invalidated."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from shared.core.state.prompt_generations import PromptGenerations
 _log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 2.0
-"""How long a read waits for the store at most: one that hangs is as good as one that is away."""
+"""The longest wait of a read for the store: one that hangs counts as unreachable."""
 
 _WRITE_SECONDS = 10.0
 
 _MOST_WAITING = 4
-"""Threads that wait for the store."""
+"""Threads that may wait for the store at the same time."""
 
 _PAUSE_SECONDS = 10.0
-"""After that: until then nobody else waits for it."""
+"""After a timeout no read waits for the store for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,14 @@ T = TypeVar("T")
 
 
 class _StoreTimeout(StoreError):
-    """Inside this file only: the store has not answered in time."""
+    """Inside this file only: the store did not answer in time."""
 
 
 class GenerationTracker:
-    """Generations as of the last look at the store, never falling. Other processes' are looked for every `every`
-    seconds, with one question for all; 0 looks at every read.
+    """Generations as of the last read of the store; they never decrease. Other processes' invalidations are read
+    every `every` seconds, with one query for all prompts; 0 reads the store at every use.
 
-    A store that cannot be read, or hangs, is logged and looked at again later: what is cached then lives by its age
-    alone.
+    A store that cannot be read, or hangs, is logged and read again later: cached prompts then expire by age alone.
     """
 
     def __init__(self, store: PromptGenerations, every: float, clock: Callable[[], float]) -> None:
@@ -59,61 +58,61 @@ class GenerationTracker:
         self._every = every
         self._clock = clock
         self._lock = threading.Lock()
-        self._looked = clock()
+        self._last_read = clock()
         self._hung_until = clock()
         self._known: dict[str, int] = {}
         self._listeners: list[Listener] = []
-        self._places = threading.Semaphore(_MOST_WAITING)
-        self._telling = ThreadPoolExecutor(1, "prompt-listeners")
+        self._slots = threading.Semaphore(_MOST_WAITING)
+        self._notifier = ThreadPoolExecutor(1, "prompt-listeners")
 
     def add_listener(self, listener: Listener) -> Callable[[], None]:
         """Call the listener once for each generation that this process learns of: in the thread that invalidates or
-        looks, and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged,
-        and the others are called.
+        reads the store, and for what a fetch finds in a thread of its own. Returns a function that removes it. A
+        listener that raises is logged, and the others are called.
         """
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def generation(self, name: str) -> int:
-        """The generation as far as it is known; 0 for a prompt that nobody asked about."""
+        """The known generation; 0 for a prompt that was never requested."""
         return self._known.get(name, 0)
 
     def refresh(self, name: str) -> int:
-        """The generation as the store has it now, for a fetch."""
+        """Read the generation from the store, for a fetch."""
         self._read_store([name], by_fetch=True)
         return self.generation(name)
 
     @property
     def due(self) -> bool:
-        """Whether `check` would look at the store."""
-        return bool(self._known) and self._clock() >= self._looked + self._every
+        """Whether `check` would read the store."""
+        return bool(self._known) and self._clock() >= self._last_read + self._every
 
     def check(self) -> None:
-        """Look at the store if it is time."""
+        """Read the store if it is time."""
         with self._lock:
             now = self._clock()
-            if now < self._looked + self._every:
+            if now < self._last_read + self._every:
                 return
-            self._looked = now
+            self._last_read = now
             names = list(self._known)
-        if names:  # without the lock: it may tell listeners, and those may read prompts
+        if names:  # without the lock: listeners may read prompts
             self._read_store(names)
 
     def announce_change(self, name: str, why: str) -> None:
-        """Invalidate because of what a fetch has seen: as `bump`, but a store that fails is logged only."""
+        """Invalidate because of what a fetch found: as `bump`, but a store that fails is only logged."""
         try:
             generation = self.call_store(self._store.bump, name)
         except StoreError as error:
-            _log.warning("prompt %r: the other processes could not be told that it has changed: %s", name, error)
+            _log.warning("prompt %r has changed, but the other processes could not be notified: %s", name, error)
             return
         if self._is_news(name, generation):
             self._notify(PromptChanged(name, generation, why), by_fetch=True)
 
     def bump(self, name: str, why: str) -> int:
-        """Invalidate everywhere; the new generation.
+        """Invalidate in every process; return the new generation.
 
         Raises:
-            StoreError: when the store cannot be written: then nothing is invalidated, or, where it hangs, later.
+            StoreError: when the store cannot be written: nothing is invalidated, or, where it hangs, only later.
         """
         generation = self.call_store(self._store.bump, name)
         if self._is_news(name, generation):
@@ -121,7 +120,7 @@ class GenerationTracker:
         return generation
 
     def learn(self, name: str, generation: int, why: str, by_fetch: bool = False) -> None:
-        """Take over a generation, and tell of it if it is news; the first sight of a name is none."""
+        """Take over a generation, and notify listeners if it is new; the first sight of a name is not."""
         if self._is_news(name, generation, first_too=False):
             self._notify(PromptChanged(name, generation, why), by_fetch)
 
@@ -136,7 +135,7 @@ class GenerationTracker:
     def _notify(self, change: PromptChanged, by_fetch: bool = False) -> None:
         if by_fetch and self._listeners:
             # not in the fetch's thread: a listener may wait for another fetch, and those threads are few
-            self._telling.submit(self._call, change)
+            self._notifier.submit(self._call, change)
         else:
             self._call(change)
 
@@ -151,15 +150,15 @@ class GenerationTracker:
             if self._clock() >= self._hung_until:
                 found = self.call_store(self._store.current, names, _ANSWER_SECONDS)
         except StoreError as error:
-            _log.warning("invalidations of prompts cannot be looked for, their age decides meanwhile: %s", error)
+            _log.warning("prompt invalidations cannot be read; cached prompts expire by age meanwhile: %s", error)
             if isinstance(error, _StoreTimeout):
                 self._hung_until = self._clock() + _PAUSE_SECONDS
         for name, generation in found.items():
             self.learn(name, generation, "invalidated by another process", by_fetch)
 
-    def call_store(self, ask: Callable[[A], T], what: A, seconds: float = _WRITE_SECONDS) -> T:
-        """What the store answers in time. A thread of ours waits for it to the end, so that no caller does, and no
-        process that ends: a pool's thread would hold that up.
+    def call_store(self, ask: Callable[[A], T], argument: A, seconds: float = _WRITE_SECONDS) -> T:
+        """Return the store's answer if it comes in time. A daemon thread waits for it, so that neither a caller nor the
+        end of the process is held up, as by a pool's thread.
 
         Raises:
             StoreError: when it does not, and what the store raises.
@@ -167,16 +166,16 @@ class GenerationTracker:
         answers: SimpleQueue[T | Exception] = SimpleQueue()
 
         def ask_store() -> None:
-            answers.put(attempt(ask, what))
-            self._places.release()
+            answers.put(attempt(ask, argument))
+            self._slots.release()
 
         try:
-            if not self._places.acquire(timeout=seconds):
+            if not self._slots.acquire(timeout=seconds):
                 raise Empty
             threading.Thread(target=ask_store, name="prompt-generations", daemon=True).start()
             found = answers.get(timeout=seconds)
         except Empty:
-            raise _StoreTimeout(f"the generations of prompts: no answer within {seconds:g} s") from None
+            raise _StoreTimeout(f"the store of prompt generations did not answer within {seconds:g} s") from None
         if isinstance(found, Exception):
             raise found
         return found

@@ -1,10 +1,10 @@
-"""A cache of prompts that an invalidation always wins against.
+"""A cache of prompts that never serves a prompt from before an invalidation.
 
 Every entry carries the generation of its prompt that stood *before* its fetch began
-(`core/state/prompt_generations.py`). It is served while that generation stands: for `ttl` seconds as it is, for `stale`
-seconds more while one fetch in the background renews it, and later only after a fetch. An invalidation raises the
-generation, so the next read waits for a fetch that began after it; one that was on its way by then may land when it
-likes, for its entry carries a generation that is over.
+(`core/state/prompt_generations.py`). It is served while that generation is current: for `ttl` seconds as it is, for
+`stale` seconds more while one fetch in the background renews it, and later only after a fetch. An invalidation raises
+the generation, so the next read waits for a fetch that began after it; an earlier fetch may still finish, but its entry
+carries an outdated generation.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ROUNDS = 3
 
 
 class PromptKey(NamedTuple):
-    """What is asked for: a name, and a version or a label."""
+    """A requested prompt: a name, and a version or a label."""
 
     name: str
     version: int | None
@@ -41,8 +41,8 @@ class PromptKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CacheTimes:
-    """All in seconds. `ttl`: an entry is fresh, and with 0 never is: every read waits for a fetch; `stale`: after that
-    it is served while it is renewed; `retry`: after a fetch that failed the next one waits. At most `most` are kept.
+    """In seconds. `ttl`: how long an entry is fresh; with 0 every read waits for a fetch. `stale`: how long after that
+    it is served while it is renewed. `retry`: the pause after a failed fetch. At most `most` entries are kept.
     """
 
     ttl: float = 60.0
@@ -85,17 +85,17 @@ class PromptCache:
         self._portal = portal
         self._times = times
         self._clock = clock
-        self._lock = threading.RLock()  # again inside `_start_fetch`, for a future that is done at once
+        self._lock = threading.RLock()  # re-entered inside `_start_fetch`, for a future that is already done
         self._entries: dict[PromptKey, _CachedPrompt] = {}
         self._failures: dict[PromptKey, _FailedFetch] = {}
-        self._flights: dict[PromptKey, _PendingFetch] = {}
+        self._fetches: dict[PromptKey, _PendingFetch] = {}
 
     def find(self, key: PromptKey, check: bool = True) -> LangfusePrompt | Future[LangfusePrompt]:
-        """The prompt where one can be served at once, else what will hold it. `check`: look before that, if it is time,
-        for what other processes have invalidated.
+        """The prompt if one can be served now, else the future that will hold it. `check`: before that, read other
+        processes' invalidations if it is time.
 
         Raises:
-            TruelineError: when a fetch has failed a moment ago and there is nothing to serve.
+            TruelineError: when a fetch failed a moment ago and there is nothing to serve.
         """
         if check:
             self._known.check()
@@ -118,40 +118,40 @@ class PromptCache:
             return self._start_fetch(key, generation)
 
     def last_fetched(self, key: PromptKey) -> LangfusePrompt | None:
-        """What was fetched last, of any age."""
+        """The prompt that was fetched last, of any age."""
         with self._lock:
             entry = self._entries.get(key)
             return None if entry is None else entry.prompt
 
     def names(self) -> set[str]:
-        """The names of which something is kept."""
+        """The names of all cached prompts."""
         with self._lock:
             return {key.name for key in self._entries}
 
     def _start_fetch(self, key: PromptKey, generation: int) -> Future[LangfusePrompt]:
         """The fetch of this key that began at this generation or later. Called with the lock."""
-        flight = self._flights.get(key)
-        if flight is None or flight.generation < generation:
-            flight = self._flights[key] = _PendingFetch(generation, self._portal.begin(self._run_fetch(key)))
-            flight.future.add_done_callback(lambda done: self._remove_fetch(key, done))
-        return flight.future
+        pending = self._fetches.get(key)
+        if pending is None or pending.generation < generation:
+            pending = self._fetches[key] = _PendingFetch(generation, self._portal.begin(self._run_fetch(key)))
+            pending.future.add_done_callback(lambda done: self._remove_fetch(key, done))
+        return pending.future
 
     def _remove_fetch(self, key: PromptKey, done: Future[LangfusePrompt]) -> None:
         with self._lock:
-            flight = self._flights.get(key)
-            if flight is not None and flight.future is done:
-                del self._flights[key]
+            pending = self._fetches.get(key)
+            if pending is not None and pending.future is done:
+                del self._fetches[key]
         if not done.cancelled() and (error := done.exception()) is not None:
-            _log.debug("%s: %s", key, error)  # whoever waits for it is told; nobody waits for a refresh
+            _log.debug("%s: %s", key, error)  # a waiting caller gets the error; nobody waits for a refresh
 
     async def _run_fetch(self, key: PromptKey) -> LangfusePrompt:
         try:
             return await self._fetch_current(key)
-        except asyncio.CancelledError:  # the portal's end; whoever waits for the future was not cancelled
-            raise Unavailable(f"{key}: the manager was closed before it came") from None
+        except asyncio.CancelledError:  # the portal was closed; whoever waits for the future was not cancelled
+            raise Unavailable(f"{key}: the manager was closed before the fetch ended") from None
 
     async def _fetch_current(self, key: PromptKey) -> LangfusePrompt:
-        """Fetch until a fetch was not overtaken by an invalidation, a few times at most."""
+        """Fetch again, a few times at most, while an invalidation overtakes the fetch."""
         rounds = 0
         while True:
             rounds += 1
@@ -170,20 +170,20 @@ class PromptCache:
                 return prompt
 
     def _keep(self, key: PromptKey, entry: _CachedPrompt) -> bool:
-        """Keep an entry unless a younger one is there; whether it shows a change that nobody has told of."""
+        """Keep an entry unless a younger one is cached; return whether it shows an unannounced change."""
         with self._lock:
             before = self._entries.get(key)
             if before is not None and before.age > entry.age:
                 return False
             self._failures.pop(key, None)
-            self._entries.pop(key, None)  # the newest stand last
+            self._entries.pop(key, None)  # the newest come last
             self._entries[key] = entry
             while len(self._entries) > self._times.most:
                 del self._entries[next(iter(self._entries))]
             return before is not None and before.age[0] == entry.age[0] and before.prompt != entry.prompt
 
     def _drop(self, key: PromptKey, generation: int) -> bool:
-        """Forget what was fetched up to a generation, for it is gone; whether it was thought to be there."""
+        """Remove an entry up to a generation, for the prompt is gone; return whether the entry was current."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or entry.age[0] > generation:
@@ -192,7 +192,7 @@ class PromptCache:
             return entry.age[0] == generation
 
     def _serve_last_known(self, key: PromptKey, failure: _FailedFetch) -> LangfusePrompt:
-        """The last prompt that is known; without one the failure is raised."""
+        """Serve the last known prompt; without one raise the failure."""
         with self._lock:
             if len(self._failures) >= self._times.most:
                 self._failures.clear()
@@ -200,5 +200,7 @@ class PromptCache:
             entry = self._entries.get(key)
         if entry is None:
             raise failure.error
-        _log.warning("%s could not be fetched, version %d is served on: %s", key, entry.prompt.version, failure.error)
+        _log.warning(
+            "%s could not be fetched; version %d is still served: %s", key, entry.prompt.version, failure.error
+        )
         return entry.prompt

@@ -1,10 +1,10 @@
-"""Prompts for a running application: cached, compiled, invalidated everywhere at once, and written.
+"""Prompts for a running application: cached, compiled, invalidated in every process, and written.
 
     manager = LangfusePromptManager(client, SqlGenerations(open_database("data/state/trueline.db")))
     text = manager.get_compiled_prompt("support/answer", {"question": question}, fallback="Answer: {{question}}")
 
-What the cache promises stands in `prompt_cache.py`. Reads have a twin for event loops (`aget_...`); what writes or
-looks at the server as a whole is for threads (`await asyncio.to_thread(manager.reconcile)`).
+The cache's guarantees are in `prompt_cache.py`. Reads have a version for event loops (`aget_...`); writing and
+reconciling are for threads (`await asyncio.to_thread(manager.reconcile)`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as TooLate
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ _STRICT = Strictness()
 
 
 class PromptClient(Protocol):
-    """What the manager needs of a `LangfuseClient`."""
+    """The part of a `LangfuseClient` that the manager needs."""
 
     @property
     def prompts(self) -> PromptServer: ...
@@ -46,8 +46,8 @@ class PromptClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PromptSettings:
-    """`label` is meant where neither version nor label is given. In seconds: `times` of the cache, `check` between two
-    looks for what other processes invalidated, `patience` of a caller who waits for a fetch, `poll` of the server.
+    """`label` is used where neither version nor label is given. In seconds: `times` of the cache, `check` between two
+    reads of other processes' invalidations, `patience`: the longest wait of a caller, `poll` between two polls.
     """
 
     label: str = "production"
@@ -58,7 +58,7 @@ class PromptSettings:
 
 
 class LangfusePromptManager:
-    """Prompts of one project, for any number of threads and event loops. Making it sends nothing and starts nothing.
+    """Prompts of one project, for any number of threads and event loops. Creating it sends nothing and starts nothing.
 
     Without `generations` an invalidation reaches this process only.
     """
@@ -82,13 +82,13 @@ class LangfusePromptManager:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> LangfusePromptManager:
-        """A manager as LANGFUSE_* and TRUELINE_STATE say (docs/prompts.md).
+        """A manager configured by LANGFUSE_* and TRUELINE_STATE (docs/prompts.md).
 
         Raises:
             ConfigError: for settings that are missing or wrong; StoreError when the database cannot be opened.
         """
-        made: LangfusePromptManager = load("shared.wiring.serve.prompt_service:prompt_manager")(environ)
-        return made
+        manager: LangfusePromptManager = load("shared.wiring.serve.prompt_service:prompt_manager")(environ)
+        return manager
 
     def get_prompt(
         self,
@@ -97,8 +97,8 @@ class LangfusePromptManager:
         label: str | None = None,
         fallback: str | Messages | None = None,
     ) -> LangfusePrompt:
-        """One version, by number or label. With a `fallback` this never fails for what the server does: a prompt of
-        that content comes back as version 0.
+        """One version, by number or label. With a `fallback` a failure of the server never raises: a prompt of that
+        content is returned as version 0.
 
         Raises:
             NotFound: when there is none; Unavailable, RateLimited, BadAnswer when it cannot be fetched and none was
@@ -145,7 +145,7 @@ class LangfusePromptManager:
         fallback: str | Messages | None = None,
         label: str | None = None,
     ) -> Compiled:
-        """What a model is asked: the prompt of that label with its variables put in.
+        """The prompt of that label, compiled with the variables.
 
         Raises:
             PromptVariablesError: for missing variables, unless a fallback can be compiled; what `get_prompt` raises.
@@ -168,21 +168,21 @@ class LangfusePromptManager:
         )
 
     def get_prompt_config(self, name: str, version: int | None = None, label: str | None = None) -> Mapping[str, Any]:
-        """The `config` that is kept with a version (model, temperature ...). Raises what `get_prompt` raises."""
+        """The `config` that is stored with a version (model, temperature ...). Raises what `get_prompt` raises."""
         return self.get_prompt(name, version, label).config
 
     def create_or_update_prompt(self, new: NewPrompt) -> LangfusePrompt:
-        """Make the next version, unless the latest one has this content and config already: then it only gets the
-        labels. Other processes fetch the prompt anew.
+        """Create the next version, unless the latest one has this content and config already: then it only gets the
+        labels. Other processes fetch the prompt again.
 
         Raises:
-            Unavailable: also when the answer was lost, so that the version may stand there: calling again then finds
-            it. Refused: when the name has versions of the other type.
+            Unavailable: also when the answer was lost, so that the version may exist: calling again then finds it.
+            Refused: when the name has versions of the other type.
         """
         return self._write(new.name, self._create_or_label(new))
 
     def promote_version(self, name: str, version: int, labels: Sequence[str] = ("production",)) -> LangfusePrompt:
-        """Point labels at a version, away from the others. Other processes fetch the prompt anew.
+        """Point labels at a version, away from the others. Other processes fetch the prompt again.
 
         Raises:
             NotFound: when there is no such version; ConfigError for a label that these keys may not move.
@@ -190,26 +190,26 @@ class LangfusePromptManager:
         return self._write(name, self._server.add_labels(name, version, labels))
 
     def invalidate(self, name: str, why: str = "invalidated") -> int:
-        """Serve nothing of this prompt any more that was fetched, or began to be fetched, before now: no version and
-        no label of exactly this name, in no process on the same generations. The new generation.
+        """Stop serving all versions and labels of exactly this name that were fetched, or began to be fetched, before
+        now, in every process on the same generations. Returns the new generation.
 
-        Other processes follow within `check` seconds. Where a fetch then fails, the last known prompt is served on.
+        Other processes follow within `check` seconds. If a fetch then fails, the last known prompt is still served.
 
         Raises:
-            StoreError: when the generation cannot be stored: then nothing is invalidated, and it is to be repeated.
+            StoreError: when the generation cannot be stored: then nothing is invalidated; call it again.
         """
         return self._known.bump(name, why)
 
     def on_prompt_change(self, listener: Listener) -> Callable[[], None]:
         """Call the listener once for every invalidation that this process makes or learns of: in the thread that does,
-        and for what a fetch finds in one of its own. What is returned ends it. A listener that raises is logged, and
-        the others are called.
+        and for what a fetch finds in a thread of its own. Returns a function that removes it. A listener that raises is
+        logged, and the others are called.
         """
         return self._known.add_listener(listener)
 
     def reconcile(self) -> Reconciled:
-        """Ask the server for the state of every prompt that is cached here, and invalidate those that have changed
-        since the last poll of any process: webhooks get lost, and a deletion by the API sends none.
+        """Read the state of every cached prompt from the server, and invalidate those that have changed since the last
+        poll of any process: webhooks get lost, and a deletion by the API sends none.
 
         Raises:
             TransientError, ConfigError: when the server cannot be read; StoreError for the generations.
@@ -224,7 +224,7 @@ class LangfusePromptManager:
             self._poll = self._portal.begin(self._reconciler.poll_forever(self._cache.names, self._settings.poll))
 
     def close(self) -> None:
-        """End what was started: the poll, and connections of this manager's own."""
+        """Stop polling, and close the manager's connections."""
         if self._poll is not None:
             self._poll.cancel()
             self._poll = None
@@ -243,7 +243,7 @@ class LangfusePromptManager:
         return Unavailable(f"{key}: no answer within {self._settings.patience:g} s")
 
     def _fall_back(self, key: PromptKey, fallback: str | Messages | None, error: TruelineError) -> LangfusePrompt:
-        """What is served when a fetch has failed: the last one known, the fallback, or the error."""
+        """After a failed fetch: the last known prompt, else the fallback, else the error."""
         last = self._cache.last_fetched(key)
         if last is not None:
             return last
@@ -262,22 +262,21 @@ class LangfusePromptManager:
         missing = [label for label in new.labels if label not in there.labels]
         return await self._server.add_labels(new.name, there.version, missing) if missing else there
 
-    def _write(self, name: str, work: Any) -> LangfusePrompt:
+    def _write(self, name: str, work: Coroutine[Any, Any, LangfusePrompt]) -> LangfusePrompt:
         try:
-            done: LangfusePrompt = self._portal.run(work)
-            return done
+            return self._portal.run(work)
         finally:
-            self.invalidate(name, "written here")  # also after a failure: the answer may be lost, and the change made
+            self.invalidate(name, "written here")  # also after a failure: the answer may be lost, but the change made
 
 
 def _retrieve_exception(done: asyncio.Future[LangfusePrompt]) -> None:
-    """Look at the outcome, or asyncio complains of a failure that nobody waited for to its end."""
+    """Retrieve the outcome, or asyncio complains of an exception that was never retrieved."""
     if not done.cancelled():
         done.exception()
 
 
 def _as_stored(content: str | Messages) -> str | list[dict[str, Any]]:
-    """As the server keeps it: of a message the role and the content, of a placeholder its name, and nothing else."""
+    """The content as the server stores it: role and content of a message, the name of a placeholder, nothing else."""
     if isinstance(content, str):
         return content
     kept = [("type", "name") if each.get("type") == "placeholder" else ("role", "content") for each in content]

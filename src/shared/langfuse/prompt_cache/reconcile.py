@@ -1,13 +1,13 @@
-"""The poll that finds what webhooks did not tell: four tries, then never; none for deletions by the API."""
+"""Polls the server for changed prompts: a webhook is given up after four tries, and deletions by the API send none."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from shared.core.digests import digest
 from shared.core.errors import TruelineError
@@ -19,18 +19,18 @@ _log = logging.getLogger(__name__)
 
 
 class PromptServer(Protocol):
-    """Where prompts are: `LangfuseClient.prompts`, or a fake."""
+    """The server's prompts: `LangfuseClient.prompts`, or a fake."""
 
     async def get(self, name: str, version: int | None = None, label: str | None = None) -> LangfusePrompt: ...
     def list_all(self, name: str | None = None, label: str | None = None) -> AsyncIterator[PromptSummary]: ...
     async def create(self, new: NewPrompt) -> LangfusePrompt: ...
-    async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> LangfusePrompt: ...
+    def add_labels(self, name: str, version: int, labels: Sequence[str]) -> Coroutine[Any, Any, LangfusePrompt]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What a poll of the server found: how many prompts it looked at, the names of those that had changed, and of
-    those the ones that no webhook or process had announced: many of them say that the webhook's trigger is off.
+    """The result of a poll: how many prompts it checked, the names of those that had changed, and of those the ones
+    that no webhook or process had announced. If there are many, check the webhook's trigger.
     """
 
     looked_at: int
@@ -39,7 +39,7 @@ class Reconciled:
 
 
 class Reconciler:
-    """Compares the server's prompts with what was last seen of them."""
+    """Compares the server's prompts with their state at the last poll."""
 
     def __init__(self, server: PromptServer, generations: PromptGenerations, known: GenerationTracker) -> None:
         self._server = server
@@ -47,7 +47,7 @@ class Reconciler:
         self._known = known
 
     async def poll_once(self, names: Iterable[str]) -> Reconciled:
-        """Look at these prompts, and invalidate those whose state is another than at the last poll of any process.
+        """Check these prompts, and invalidate those whose state has changed since the last poll of any process.
 
         Raises:
             TransientError, ConfigError: when the server cannot be read; StoreError for the generations.
@@ -66,13 +66,13 @@ class Reconciler:
         return Reconciled(len(watched), tuple(changed), tuple(unannounced))
 
     async def poll_forever(self, names: Callable[[], Iterable[str]], every: float) -> None:
-        """Look every so many seconds, until cancelled. A poll that fails is logged, and the next follows."""
+        """Poll every `every` seconds, until cancelled. A poll that fails is logged, and the next follows."""
         while True:
             await asyncio.sleep(every)
             try:
                 found = await self.poll_once(names())
             except TruelineError as error:
-                _log.warning("prompts could not be compared with the server's: %s", error)
+                _log.warning("prompts could not be reconciled with the server: %s", error)
             else:
                 if found.unannounced:
                     _log.info("prompts changed without a webhook: %s", ", ".join(found.unannounced))
