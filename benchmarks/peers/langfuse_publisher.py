@@ -56,7 +56,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
 
     database = open_database(Path(tempfile.mkdtemp()) / "state.db")
     runs, stream = build_run_state(database), Stream("file:bench", "bench")
-    plan = MonitorPlan("bench", stream, Nothing(), All(), Runner([]), patience=DeliveryLimits(verify=600.0))
+    plan = MonitorPlan("bench", stream, Nothing(), All(), Runner([]), delivery_limits=DeliveryLimits(verify=600.0))
     report = RunReport("bench-1", "bench", stream, "c", "running", datetime.now(UTC))
     runs.reports.save_run(report)
     ref = MetricRef("exact", "exact_match", "1", "d1")

@@ -80,7 +80,9 @@ class House:
         return len(item.actual_output or "") / 100
 
     def plan(self, **changes: Any) -> MonitorPlan:
-        plan = MonitorPlan("monitor", STREAM, self.source, All(), Runner([bind(self.metric, "Odd")]), patience=AT_ONCE)
+        plan = MonitorPlan(
+            "monitor", STREAM, self.source, All(), Runner([bind(self.metric, "Odd")]), delivery_limits=AT_ONCE
+        )
         return replace(plan, **changes)
 
     def run(self, *outlets: Outlet, **changes: Any) -> RunReport:
@@ -161,7 +163,7 @@ def test_a_run_waits_a_little_for_a_slow_sink(tmp_path: Path) -> None:
     house.sink.fault = lambda key: "slow"
     store = build_run_state(house.database)
     ports = Ports(house.scored, store, (Outlet(house.sink),))
-    report = asyncio.run(run_monitor(house.plan(patience=DeliveryLimits(verify=20.0, settle=0.0)), ports))
+    report = asyncio.run(run_monitor(house.plan(delivery_limits=DeliveryLimits(verify=20.0, settle=0.0)), ports))
     assert (report.status, report.counts.marked) == ("done", 10)
 
 
@@ -177,7 +179,7 @@ def test_a_run_waits_no_longer_because_every_try_takes_long(tmp_path: Path) -> N
     house = House(tmp_path, 1)
     sink = Hanging(tmp_path / "rows")
     ports = Ports(house.scored, build_run_state(house.database), (Outlet(sink),))
-    plan = house.plan(patience=DeliveryLimits(verify=3.0, settle=0.0))
+    plan = house.plan(delivery_limits=DeliveryLimits(verify=3.0, settle=0.0))
     assert asyncio.run(run_monitor(plan, ports)).status == "unpublished"
     assert len(sink.sent) == 2  # at 0 and 1.5 s; the next would be at 4 s
 
@@ -219,7 +221,7 @@ def test_a_best_effort_sink_that_never_answers_holds_up_nothing(tmp_path: Path) 
             raise AssertionError("it never answers")
 
     house, outlet = House(tmp_path), Outlet(Stuck(tmp_path / "rows"), required=False)
-    report = house.run(outlet, patience=replace(AT_ONCE, leave=0.01))
+    report = house.run(outlet, delivery_limits=replace(AT_ONCE, leave=0.01))
     assert (report.status, report.counts.marked) == ("done", 10)
     assert [each.pending for each in report.published] == [10]
     assert "which is best effort" in report.notes[0]

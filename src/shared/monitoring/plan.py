@@ -40,9 +40,22 @@ class RunLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class RunConfig:
+    """What each run's report keeps of the configuration. In `text` variables are not expanded and secrets are masked;
+    `publishing` is what each published row carries.
+    """
+
+    version: str = ""
+    environment: str = ""
+    publishing: Mapping[str, Any] = field(default_factory=dict)
+    digest: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MonitorPlan:
-    """One monitor, built and ready to run. `aggregates` is False where the draw cannot give unbiased estimates.
-    `publish_only` are the labels that sinks are given, empty for all. `one_off` says that no other run has the stream.
+    """One monitor, built and ready to run. `aggregates` is False where the sample cannot give unbiased estimates.
+    `publish_only` are the metric names that sinks are given, empty for all. With `one_off` no other run has the stream.
     """
 
     name: str
@@ -52,12 +65,8 @@ class MonitorPlan:
     runner: Runner
     again: RescorePolicy = field(default_factory=RescorePolicy)
     limits: RunLimits = field(default_factory=RunLimits)
-    patience: DeliveryLimits = field(default_factory=DeliveryLimits)
-    version: str = ""
-    environment: str = ""
-    publishing: dict[str, Any] = field(default_factory=dict)
-    config_digest: str = ""
-    config_text: str = ""
+    delivery_limits: DeliveryLimits = field(default_factory=DeliveryLimits)
+    config: RunConfig = field(default_factory=RunConfig)
     secrets: SecretGate = field(default_factory=SecretGate)
     aggregates: bool = True
     population: Population = "process"
@@ -71,13 +80,13 @@ class MonitorPlan:
             run_id,
             self.name,
             self.stream,
-            self.config_digest,
+            self.config.digest,
             "running",
             started,
-            version=self.version,
-            environment=self.environment,
-            publishing=self.publishing,
-            config_text=self.config_text,
+            version=self.config.version,
+            environment=self.config.environment,
+            publishing=self.config.publishing,
+            config_text=self.config.text,
         )
         return redact_report(report, self.secrets)
 

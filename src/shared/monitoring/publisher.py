@@ -55,7 +55,7 @@ class Publisher:
         self._store = ports.state.outbox
         rng = Random(run.run_id)
         self._context = context = DeliveryContext(
-            self._store, plan.stream, ports.clock, plan.patience, rng, self._keep_published_labels, secrets=plan.secrets
+            self._store, plan.stream, ports.clock, plan.delivery_limits, rng, self._keep_published_labels, secrets=plan.secrets
         )
         self.deliveries = tuple(SinkDelivery(outlet, context) for outlet in ports.sinks)
         self._tasks = DeliveryTasks(self.deliveries)
@@ -120,9 +120,9 @@ class Publisher:
         if self.deliveries:  # what a worker had that was killed meanwhile is taken over now
             self._store.release(self._plan.stream, own=False)
         await self.drain()
-        end = asyncio.get_running_loop().time() + self._plan.patience.verify
+        end = asyncio.get_running_loop().time() + self._plan.delivery_limits.verify
         await self._wait(end)
-        if await self._tasks.leave(self._plan.patience.leave if bounded else None):
+        if await self._tasks.leave(self._plan.delivery_limits.leave if bounded else None):
             self._store.release(self._plan.stream)
         await self._wait(end)
         self._finished = True

@@ -172,7 +172,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 def test_numbers_are_good_versions(tmp_path: Path) -> None:
     """`version: 1.2` is what people write; it is a text all the same."""
-    assert made(tmp_path, GOOD + "version: 1.2\n").plan.version == "1.2"
+    assert made(tmp_path, GOOD + "version: 1.2\n").plan.config.version == "1.2"
 
 
 def test_a_threshold_of_zero_is_a_threshold(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
 from shared.monitoring.candidates import RescorePolicy
-from shared.monitoring.plan import MonitorPlan, RunLimits
+from shared.monitoring.plan import MonitorPlan, RunConfig, RunLimits
 from shared.monitoring.sampling.strategies import Stratified
 from shared.privacy.configured_secrets import secrets_of_config, secrets_of_variables
 from shared.privacy.secret_gate import SecretGate, TextCleaner
@@ -166,12 +166,14 @@ class _MonitorBuilder:
             runner=runner,
             again=_again(store, runner),
             limits=RunLimits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
-            patience=patience_of(config.publishing),
-            version=config.version,
-            environment=config.environment or environment.settings.environment,
-            publishing=_publishing(source.common, config),
-            config_digest=digest(self.loaded.document.data),
-            config_text=self.checker.secrets.redact_yaml(self.loaded.document.text),
+            delivery_limits=patience_of(config.publishing),
+            config=RunConfig(
+                version=config.version,
+                environment=config.environment or environment.settings.environment,
+                publishing=_publishing(source.common, config),
+                digest=digest(self.loaded.document.data),
+                text=self.checker.secrets.redact_yaml(self.loaded.document.text),
+            ),
             secrets=self.checker.secrets,
             aggregates=strategy.unbiased and (store.keeps_undrawn or strategy.uniform),
             population=config.evaluation.interval,

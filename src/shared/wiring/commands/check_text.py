@@ -22,7 +22,7 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
     lines = [
         f"{built.config.document.name} is valid.",
         f"monitor     {config.name}{f', version {config.version}' if config.version else ''}"
-        f"{f', environment {plan.environment}' if plan.environment else ''}",
+        f"{f', environment {plan.config.environment}' if plan.config.environment else ''}",
         f"source      {plan.stream.source_key}: {_words(config.source)}",
         f"sampling    {_words(config.sampling)}; {_aggregates(built)}",
         "metrics",
@@ -102,7 +102,7 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
         "aggregates": plan.aggregates,
         "state": str(built.state),
-        "config_digest": plan.config_digest,
+        "config_digest": plan.config.digest,
         "notes": built.notes,
     }
 
