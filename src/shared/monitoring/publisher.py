@@ -55,7 +55,13 @@ class Publisher:
         self._store = ports.state.outbox
         rng = Random(run.run_id)
         self._context = context = DeliveryContext(
-            self._store, plan.stream, ports.clock, plan.delivery_limits, rng, self._keep_published_labels, secrets=plan.secrets
+            self._store,
+            plan.stream,
+            ports.clock,
+            plan.delivery_limits,
+            rng,
+            self._keep_published_labels,
+            secrets=plan.secrets,
         )
         self.deliveries = tuple(SinkDelivery(outlet, context) for outlet in ports.sinks)
         self._tasks = DeliveryTasks(self.deliveries)
