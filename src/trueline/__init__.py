@@ -66,6 +66,8 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.langfuse.prompt import NewPrompt as NewPrompt
     from shared.langfuse.prompt import PromptSettings as PromptSettings
     from shared.langfuse.prompt import PromptVariablesError as PromptVariablesError
+    from shared.langfuse.signatures import prompt_event as parse_prompt_event
+    from shared.langfuse.signatures import verify as verify_signature
     from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter as OpenAICompatibleAdapter
     from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder as OpenAICompatibleEmbedder
     from shared.llm.batch.batch_adapter import BatchAdapter as BatchAdapter
@@ -164,7 +166,9 @@ _TARGETS = {
     "evaluate_async": "shared.scoring.evaluate:evaluate_async",
     "metric": "shared.scoring.metric:metric",
     "open_database": "shared.database.engine.database:open_database",
+    "parse_prompt_event": "shared.langfuse.signatures:prompt_event",
     "score_id": "shared.langfuse.api.langfuse_score:score_id",
+    "verify_signature": "shared.langfuse.signatures:verify",
 }
 
 __all__ = list(_TARGETS)

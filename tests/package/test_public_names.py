@@ -65,6 +65,7 @@ PUBLIC = [
     "OpenAICompatibleEmbedder",
     "OpenAISettings",
     "OverBudget",
+    "parse_prompt_event",
     "Part",
     "PromptManager",
     "PromptPatternsBase",
@@ -91,6 +92,7 @@ PUBLIC = [
     "TransientError",
     "TruelineError",
     "Unavailable",
+    "verify_signature",
 ]
 
 
