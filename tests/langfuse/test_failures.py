@@ -17,7 +17,7 @@ from pydantic import SecretStr, ValidationError
 from shared.core.errors import BadAnswer, ConfigError, TruelineError, Unavailable
 from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.langfuse_client import LangfuseClient
-from shared.langfuse.api.langfuse_errors import NotFound, Refused, Unserved
+from shared.langfuse.api.langfuse_errors import EndpointMissing, NotFound, Refused
 from shared.langfuse.api.read_queries import ObservationQuery
 from tests.langfuse.clients import client_of, collect, run_with_client, score, settings
 from tests.langfuse.fake_server.faults import FORBIDDEN, Fault
@@ -236,6 +236,6 @@ def test_a_missing_thing_is_not_a_missing_server() -> None:
         with pytest.raises(NotFound, match="'nope' with label 'production'"):
             run_with_client(server, lambda client: client.prompts.get("nope"))
         server.faults.add("GET /api/public/v2/prompts/nope", Fault(404, b"<html><title>404</title></html>"))
-        with pytest.raises(Unserved):
+        with pytest.raises(EndpointMissing):
             run_with_client(server, lambda client: client.prompts.get("nope"))
         assert httpx.get(f"{server.url}/api/public/health").status_code == 200

@@ -16,8 +16,8 @@ from shared.core.errors import Unavailable
 from shared.core.results import LMResult
 from shared.llm.adapters.fallback import FallbackAdapter
 from shared.llm.adapters.recording import RecordingAdapter
-from shared.llm.cache.bulk_calls import Batches
-from shared.llm.cache.caching_adapter import CachingAdapter, UnderWay
+from shared.llm.cache.caching_adapter import CachingAdapter, PendingCalls
+from shared.llm.cache.call_batcher import CallBatcher
 from shared.llm.cache.memory_cache import MemoryResponses
 from shared.llm.cache.request_key import request_key
 
@@ -215,7 +215,7 @@ def test_a_batch_that_fails_fails_for_its_own_only() -> None:
         return sum(numbers)
 
     async def both() -> list[int | BaseException]:
-        batches: Batches[int, int] = Batches(work, most=2)
+        batches: CallBatcher[int, int] = CallBatcher(work, most=2)
         return list(await asyncio.gather(*(batches.add(number) for number in (0, 1, 2, 3)), return_exceptions=True))
 
     first, second, third, fourth = asyncio.run(both())
@@ -293,7 +293,7 @@ def test_a_loop_that_ends_too_early_leaves_the_question_free(steps: int) -> None
 
 def test_adapters_of_one_cache_make_one_call_together() -> None:
     """Each metric has an adapter of its own around the same model; equal questions of two are paid once."""
-    inner, memory, under_way = Scripted(GOOD), MemoryResponses(), UnderWay()
+    inner, memory, under_way = Scripted(GOOD), MemoryResponses(), PendingCalls()
     adapters = [CachingAdapter(inner, memory, under_way) for _ in range(2)]
 
     async def both() -> list[LMResult]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import OverBudget
-from shared.llm.budget.ledger import Allowance, Amount, Ledger, Reservation, dollars
+from shared.llm.budget.ledger import Allowance, Amount, Ledger, Reservation, format_dollars
 from shared.llm.budget.prices import PICO
 
 FRACTIONS = st.floats(0, 1)
@@ -155,4 +155,4 @@ def test_the_refusal_says_what_is_spent_and_what_was_wanted() -> None:
 )
 def test_small_amounts_keep_two_digits(usd: float, shown: str) -> None:
     """A cost is never shown as nothing when it is something."""
-    assert dollars(usd) == shown
+    assert format_dollars(usd) == shown

@@ -16,9 +16,9 @@ from shared.core.ports import Prompt
 from shared.core.results import LMResult
 from shared.core.usage import ModelUsage
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
-from shared.llm.budget.metered_adapter import Account, CountingAdapter, Meter, MeteredAdapter
+from shared.llm.budget.metered_adapter import CountingAdapter, Meter, MeteredAdapter, UsageAccount
 from shared.llm.budget.prices import Price, PriceTable
-from shared.llm.budget.token_counts import likely_tokens, most_input_tokens
+from shared.llm.budget.token_counts import likely_tokens, max_input_tokens
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.llm.cache.memory_cache import MemoryResponses
 
@@ -57,8 +57,8 @@ class Scripted:
 
 def metered(
     *answers: LMResult | BaseException, price: Price | None = PRICE, ledger: Ledger | None = None
-) -> tuple[MeteredAdapter, Account]:
-    account = Account(ledger)
+) -> tuple[MeteredAdapter, UsageAccount]:
+    account = UsageAccount(ledger)
     return MeteredAdapter(Scripted(*answers), Meter(account, "Tone", price)), account
 
 
@@ -135,7 +135,7 @@ def test_a_stream_is_paid_for_also_when_it_is_left() -> None:
 
 def test_a_server_that_adds_text_of_its_own_is_learnt() -> None:
     """After the first answer the reservations have its factor, so only calls under way by then can exceed theirs."""
-    long = replace(ANSWER, usage={"input": 10 * most_input_tokens("hi", {}), "output": 1})
+    long = replace(ANSWER, usage={"input": 10 * max_input_tokens("hi", {}), "output": 1})
     ledger = Ledger(Allowance(tokens=2000))
     adapter, account = metered(*[long] * 9, ledger=ledger)
     with pytest.raises(OverBudget):
@@ -149,11 +149,11 @@ def test_a_server_that_adds_text_of_its_own_is_learnt() -> None:
 def test_a_text_never_has_more_tokens_than_is_reserved(text: str, more: list[str]) -> None:
     """One for each byte of UTF-8, the most that a byte-level tokenizer can make of it; for messages alike."""
     size = len(text.encode("utf-8", "surrogatepass"))
-    assert most_input_tokens(text, {}) > size >= likely_tokens(text)
+    assert max_input_tokens(text, {}) > size >= likely_tokens(text)
     messages = [{"role": "user", "content": each} for each in (text, *more)]
-    assert most_input_tokens(messages, {}) >= size + sum(len(each.encode("utf-8", "surrogatepass")) for each in more)
+    assert max_input_tokens(messages, {}) >= size + sum(len(each.encode("utf-8", "surrogatepass")) for each in more)
     schema = {"type": "json_schema", "json_schema": {"schema": {"type": "object"}}}
-    assert most_input_tokens(text, {"response_format": schema}) > most_input_tokens(text, {})
+    assert max_input_tokens(text, {"response_format": schema}) > max_input_tokens(text, {})
 
 
 def test_an_answer_from_the_cache_costs_nothing_and_the_cache_knows_what_it_saved() -> None:

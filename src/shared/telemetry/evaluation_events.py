@@ -24,7 +24,7 @@ Value = str | float
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class EvaluationEvent:
     """One event: the span it belongs to (ids are bytes, empty where there is none), and its attributes."""
 
     trace_id: bytes
@@ -33,18 +33,18 @@ class Event:
     failed: bool = False
 
 
-def evaluation_events(batch: Batch) -> Iterator[Event]:
+def evaluation_events(batch: Batch) -> Iterator[EvaluationEvent]:
     """One event for each score and each failure of the batch, in their order."""
     for result in batch.results:
-        trace_id, span_id = span_of(result.item)
-        common = _of_run(batch.run) | _of_item(result.item, trace_id)
+        trace_id, span_id = find_span(result.item)
+        common = _run_attributes(batch.run) | _item_attributes(result.item, trace_id)
         for score in result.scores:
-            yield Event(trace_id, span_id, _score(score) | common)
+            yield EvaluationEvent(trace_id, span_id, _score_attributes(score) | common)
         for failure in result.failures:
-            yield Event(trace_id, span_id, _failure(failure) | common, failed=True)
+            yield EvaluationEvent(trace_id, span_id, _failure_attributes(failure) | common, failed=True)
 
 
-def span_of(item: DatasetItem) -> tuple[bytes, bytes]:
+def find_span(item: DatasetItem) -> tuple[bytes, bytes]:
     """Trace id and span id of what was judged; empty where the item's ids are none. A span needs its trace."""
     trace, span = item.trace_id or "", item.observation_id or ""
     if not _TRACE.fullmatch(trace):
@@ -52,8 +52,8 @@ def span_of(item: DatasetItem) -> tuple[bytes, bytes]:
     return bytes.fromhex(trace), bytes.fromhex(span) if _SPAN.fullmatch(span) else b""
 
 
-def _score(score: MetricScore) -> dict[str, Value]:
-    found = _of_metric(score)
+def _score_attributes(score: MetricScore) -> dict[str, Value]:
+    found = _metric_attributes(score)
     if math.isfinite(score.value):
         found["gen_ai.evaluation.score.value"] = float(score.value)
     if score.passed is not None:
@@ -62,24 +62,26 @@ def _score(score: MetricScore) -> dict[str, Value]:
         found["gen_ai.evaluation.explanation"] = score.explanation
     if score.threshold is not None:
         found["trueline.threshold"] = float(score.threshold)
-    return found | _given({"trueline.parent": score.parent, "trueline.judge.model": score.model})
+    return found | _drop_empty({"trueline.parent": score.parent, "trueline.judge.model": score.model})
 
 
-def _failure(failure: MetricFailure) -> dict[str, Value]:
-    return _of_metric(failure) | _given({"error.type": failure.kind, "trueline.failure.message": failure.message})
+def _failure_attributes(failure: MetricFailure) -> dict[str, Value]:
+    return _metric_attributes(failure) | _drop_empty(
+        {"error.type": failure.kind, "trueline.failure.message": failure.message}
+    )
 
 
-def _of_metric(made: MetricScore | MetricFailure) -> dict[str, Value]:
+def _metric_attributes(made: MetricScore | MetricFailure) -> dict[str, Value]:
     metric = made.metric
     found: dict[str, Value] = {"gen_ai.evaluation.name": metric.label, "trueline.metric.class": metric.name}
     return found | {"trueline.metric.version": metric.version, "trueline.metric.digest": metric.digest}
 
 
-def _of_run(run: RunReport) -> dict[str, Value]:
+def _run_attributes(run: RunReport) -> dict[str, Value]:
     return {"trueline.monitor": run.monitor, "trueline.run_id": run.run_id}
 
 
-def _of_item(item: DatasetItem, trace_id: bytes) -> dict[str, Value]:
+def _item_attributes(item: DatasetItem, trace_id: bytes) -> dict[str, Value]:
     """`gen_ai.response.id` is the model's own id of the answer, where the extractor keeps it in the metadata."""
     response = item.metadata.get("response_id")
     found = {
@@ -88,8 +90,8 @@ def _of_item(item: DatasetItem, trace_id: bytes) -> dict[str, Value]:
         "gen_ai.response.id": response if isinstance(response, str) else None,
         "trueline.trace_id": None if trace_id else item.trace_id,
     }
-    return _given(found)
+    return _drop_empty(found)
 
 
-def _given(values: Mapping[str, str | None]) -> dict[str, Value]:
+def _drop_empty(values: Mapping[str, str | None]) -> dict[str, Value]:
     return {name: value for name, value in values.items() if value}

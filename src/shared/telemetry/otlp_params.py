@@ -52,11 +52,11 @@ def with_environment(given: Mapping[str, Any], variables: Mapping[str, str]) -> 
     """
     found: dict[str, Any] = {}
     for key in ("endpoint", "compression", "certificate"):
-        found |= _named(key, _variable(variables, key.upper()))
+        found |= _if_set(key, _variable(variables, key.upper()))
     if "endpoint" not in given and variables.get("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"):
         found["whole_address"] = True
-    found |= _named("service_name", variables.get("OTEL_SERVICE_NAME"))
-    headers = _headers(_variable(variables, "HEADERS") or "") | dict(given.get("headers") or {})
+    found |= _if_set("service_name", variables.get("OTEL_SERVICE_NAME"))
+    headers = _parse_headers(_variable(variables, "HEADERS") or "") | dict(given.get("headers") or {})
     return found | dict(given) | ({"headers": headers} if headers else {})
 
 
@@ -64,10 +64,10 @@ def _variable(variables: Mapping[str, str], name: str) -> str | None:
     return variables.get(f"OTEL_EXPORTER_OTLP_LOGS_{name}") or variables.get(f"OTEL_EXPORTER_OTLP_{name}")
 
 
-def _named(key: str, value: str | None) -> dict[str, str]:
+def _if_set(key: str, value: str | None) -> dict[str, str]:
     return {key: value} if value else {}
 
 
-def _headers(text: str) -> dict[str, str]:
+def _parse_headers(text: str) -> dict[str, str]:
     pairs = (part.partition("=") for part in text.split(",") if "=" in part)
     return {name.strip(): unquote(value.strip()) for name, _, value in pairs}

@@ -7,10 +7,10 @@ import gzip
 import logging
 import math
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -19,8 +19,11 @@ from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch
 from shared.http.client_runtime import ClientRuntime
 from shared.http.retries import Retryable, RetryLimits, retry_after, retry_call
-from shared.telemetry.evaluation_events import EVENT, Event, evaluation_events
+from shared.telemetry.evaluation_events import EVENT, EvaluationEvent, evaluation_events
 from shared.telemetry.otlp_params import OpenTelemetryParams
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 PER_REQUEST = 1000
 """Events in one request: with explanations of some 500 characters about 1 MB; collectors take 20 MB by default."""
@@ -37,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 class OpenTelemetrySink:
     """Sends each score and each failure of a batch as one event. A batch that comes twice is sent twice: OpenTelemetry
-    knows no key by which a collector could tell.
+    has no key by which a collector could recognise it.
     """
 
     Params = OpenTelemetryParams
@@ -87,7 +90,7 @@ class OpenTelemetrySink:
             raise Retryable(Unavailable(where), retry_after(answer.headers.get, self._clock()))
         raise FatalError(f"{where}; check publishing.opentelemetry (endpoint and headers)")
 
-    def _body(self, events: Iterable[Event]) -> bytes:
+    def _body(self, events: Iterable[EvaluationEvent]) -> bytes:
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # late: an extra
         from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
         from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
@@ -103,42 +106,44 @@ class OpenTelemetrySink:
                 trace_id=event.trace_id,
                 span_id=event.span_id,
                 flags=_SAMPLED if event.trace_id else 0,
-                attributes=_attributes(event.attributes),
+                attributes=_to_attributes(event.attributes),
             )
             for event in events
         ]
         scope = ScopeLogs(scope=InstrumentationScope(name="trueline"), log_records=records)
-        logs = ResourceLogs(resource=Resource(attributes=_attributes(self._resource)), scope_logs=[scope])
+        logs = ResourceLogs(resource=Resource(attributes=_to_attributes(self._resource)), scope_logs=[scope])
         body: bytes = ExportLogsServiceRequest(resource_logs=[logs]).SerializeToString()
         return gzip.compress(body, 6) if self._params.compression == "gzip" else body
 
 
-def _attributes(values: Any) -> list[Any]:
+def _to_attributes(values: Mapping[str, str | float]) -> list[KeyValue]:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
     return [
         KeyValue(
             key=name,
-            value=AnyValue(double_value=value) if isinstance(value, float) else AnyValue(string_value=_sendable(value)),
+            value=AnyValue(double_value=value)
+            if isinstance(value, float)
+            else AnyValue(string_value=_encodable(value)),
         )
         for name, value in values.items()
     ]
 
 
-def _sendable(text: str) -> str:
+def _encodable(text: str) -> str:
     """The text without halves of surrogate pairs, which UTF-8 cannot hold."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _log_rejected(content: bytes) -> None:
-    """A collector may take a request and leave some of its records out; sending them again would not help."""
+    """A collector may accept a request without some of its records; sending them again would not help."""
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
     try:
         partial = ExportLogsServiceResponse.FromString(content).partial_success
     except DecodeError:
-        return  # some collectors answer with a text or JSON; that they took it is said by the status
+        return  # some collectors answer with text or JSON; the status alone says that they took it
     if partial.rejected_log_records or partial.error_message:
         _log.warning(
             "opentelemetry: the collector left out %d events: %s", partial.rejected_log_records, partial.error_message

@@ -55,11 +55,11 @@ class WebhookMeters:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         stored = CollectorRegistry()
-        stored.register(_Stored(deliveries))
+        stored.register(_DeliveriesByState(deliveries))
         return generate_latest(registry) + generate_latest(stored)
 
 
-class _Stored(Collector):
+class _DeliveriesByState(Collector):
     def __init__(self, deliveries: Mapping[str, int] | None) -> None:
         self._deliveries = deliveries
 

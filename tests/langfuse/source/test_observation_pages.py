@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, Unavailable
 from shared.langfuse.api.langfuse_client import LangfuseClient
-from shared.langfuse.api.langfuse_errors import TooBroad
+from shared.langfuse.api.langfuse_errors import QueryTooBroad
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 from tests.langfuse.clients import client_of, collect, run_with_client
 from tests.langfuse.fake_server.faults import (
@@ -165,9 +165,9 @@ def test_what_stays_too_broad_is_an_error_with_a_cure() -> None:
     with run_fake_langfuse() as server:
         filled(server, 3)
         server.observations.too_broad_above = 0.0
-        with pytest.raises(TooBroad, match="ask for fewer fields"):
+        with pytest.raises(QueryTooBroad, match="ask for fewer fields"):
             read(server, ObservationQuery(since=HOUR.since, until=START))
-        with pytest.raises(TooBroad, match="since"):
+        with pytest.raises(QueryTooBroad, match="since"):
             read(server, ObservationQuery())
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.api.langfuse_errors import Unserved
+from shared.langfuse.api.langfuse_errors import EndpointMissing
 from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 
 Reads = Literal["v2", "legacy"]
@@ -52,7 +52,7 @@ class Probe:
         url = self._transport.settings.base_url
         try:
             data = (await self._transport.ask(Call("GET", "/api/public/health"))).data
-        except (Unserved, BadAnswer) as error:
+        except (EndpointMissing, BadAnswer) as error:
             raise ConfigError(f"{url}: no Langfuse answers there ({error}); check base_url") from error
         if not isinstance(data, dict) or "status" not in data:
             raise ConfigError(f"{url}: /api/public/health is not Langfuse's; check base_url")
@@ -110,7 +110,7 @@ class Probe:
     async def _is_served(self, call: Call) -> bool:
         try:
             await self._transport.ask(call)
-        except Unserved:
+        except EndpointMissing:
             return False
         return True
 

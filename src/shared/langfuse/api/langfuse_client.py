@@ -19,7 +19,7 @@ from shared.http.client_runtime import ClientRuntime
 from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
 from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.dataset_api import Datasets
-from shared.langfuse.api.langfuse_errors import Unserved
+from shared.langfuse.api.langfuse_errors import EndpointMissing
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
 from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
 from shared.langfuse.api.legacy_api import LegacyReads
@@ -148,7 +148,7 @@ class LangfuseClient:
         call = Call("GET", "/api/public/projects")
         projects, _ = parse_page((await self._transport.ask(call)).data, call.path, ("id",))
         if not projects:
-            raise Unserved(f"{self._transport.settings.base_url}: these keys belong to no project")
+            raise EndpointMissing(f"{self._transport.settings.base_url}: these keys belong to no project")
         return str(projects[0]["id"])
 
     async def aclose(self) -> None:

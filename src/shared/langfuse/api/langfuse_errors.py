@@ -32,11 +32,11 @@ class TooLarge(Refused):
     """413: the body is larger than the server takes."""
 
 
-class Unserved(ConfigError):
+class EndpointMissing(ConfigError):
     """The server does not have this endpoint: it is too old, or too new for it."""
 
 
-class TooBroad(Unavailable):
+class QueryTooBroad(Unavailable):
     """The server gave up on the query: a smaller window or fewer fields may succeed."""
 
 
@@ -67,7 +67,7 @@ class LangfuseErrorTranslator(ErrorTranslator):
         message, status = self.message(reply.body), reply.status
         where = f"{self._url}: {request.method} {request.path} answered {status}"
         if request.broad and (status in _TOO_MUCH or (status in (400, 408, 422, 500) and _BROAD.search(message))):
-            return TooBroad(f"{where}: {message}; the query is too broad")
+            return QueryTooBroad(f"{where}: {message}; the query is too broad")
         if status in _RETRIED:
             return self.overloaded(reply, where, now)
         return self._permanent(reply, request, where)
@@ -86,7 +86,7 @@ class LangfuseErrorTranslator(ErrorTranslator):
         if status == 404 and request.named and not message.startswith("an HTML page"):
             return NotFound(f"{where}: {message}")
         if status in (404, 405, 410, 501):
-            return Unserved(
+            return EndpointMissing(
                 f"{where}: {message}; this server does not serve that: check base_url (it has no path below the"
                 " server's own) and the server's version"
             )
@@ -108,8 +108,8 @@ class LangfuseErrorTranslator(ErrorTranslator):
         found = self.no_answer(error, f"{request.method} {request.path} ")
         slow = isinstance(error, httpx.TimeoutException | TimeoutError) and not isinstance(error, httpx.ConnectTimeout)
         if request.broad and slow:
-            return TooBroad(f"{found}; the query is too broad, or the server too slow")
-        return TooBroad(str(found)) if request.broad and isinstance(error, ResponseTooLarge) else found
+            return QueryTooBroad(f"{found}; the query is too broad, or the server too slow")
+        return QueryTooBroad(str(found)) if request.broad and isinstance(error, ResponseTooLarge) else found
 
 
 def basic_auth(settings: LangfuseSettings) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
 from shared.http.client_runtime import ClientRuntime
-from shared.langfuse.api.langfuse_errors import TooBroad
+from shared.langfuse.api.langfuse_errors import QueryTooBroad
 from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 from shared.langfuse.api.pagination import parse_page
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
@@ -136,7 +136,7 @@ async def read_pages(
     while position is not None:
         try:
             rows, cursor = await fetch(query, position)
-        except TooBroad as error:
+        except QueryTooBroad as error:
             position, seen = _narrow_window(position, error, runtime), _CycleCheck()
             continue
         seen.check(rows, cursor)
@@ -181,20 +181,20 @@ def _next_older_window(position: PagePosition, query: ObservationQuery) -> PageP
     return PagePosition(iso(low), position.low, span=span, size=size, well=well, patience=position.patience)
 
 
-def _narrow_window(position: PagePosition, error: TooBroad, runtime: ClientRuntime) -> PagePosition:
+def _narrow_window(position: PagePosition, error: QueryTooBroad, runtime: ClientRuntime) -> PagePosition:
     """Half of what is left of a window."""
     high = position.high if position.oldest is None else iso(parse_time(position.oldest) + _MILLISECOND)
     smaller = max(_SMALLEST_PAGE, position.size // 4)
     if position.low is None:
         if position.size <= _SMALLEST_PAGE:
-            raise TooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
+            raise QueryTooBroad(f"{error}; give the query a start time (since), so that it can be divided") from error
         return replace(position, high=high, cursor=None, size=smaller)
     low, end = parse_time(position.low), parse_time(high) if high is not None else runtime.wall()
     span = max(_SHORTEST, (end - low).total_seconds() / 2)
     size = position.size
     if (end - low).total_seconds() <= _SHORTEST:
         if size <= _SMALLEST_PAGE:
-            raise TooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
+            raise QueryTooBroad(f"{error}; even one second in pages of {size} is: ask for fewer fields") from error
         size = smaller
     start = iso(max(low, end - timedelta(seconds=span)))
     patience = min(_MOST_PATIENCE, position.patience * 2)

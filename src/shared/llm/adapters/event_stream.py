@@ -10,7 +10,7 @@ from shared.core.errors import BadAnswer
 _DATA = b"data:"
 
 
-async def pieces(parts: AsyncIterator[bytes], where: str, clean: Callable[[str], str]) -> AsyncGenerator[str]:
+async def read_pieces(parts: AsyncIterator[bytes], where: str, clean: Callable[[str], str]) -> AsyncGenerator[str]:
     """The text of each event, as it comes. Lines end where bytes say so: a text may hold any other separator.
 
     Raises:
@@ -18,10 +18,10 @@ async def pieces(parts: AsyncIterator[bytes], where: str, clean: Callable[[str],
             closes in the middle has not answered.
     """
     ended = False
-    async for event in events(parts):
+    async for event in read_events(parts):
         if event == b"[DONE]":
             break
-        text, reason = _read(event, where, clean)
+        text, reason = _read_event(event, where, clean)
         ended = ended or reason is not None
         if text:
             yield text
@@ -29,7 +29,7 @@ async def pieces(parts: AsyncIterator[bytes], where: str, clean: Callable[[str],
         raise BadAnswer(f"{where}: the stream ended in the middle of the answer")
 
 
-async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def read_events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The data of each line that holds some; comments and other fields are left out."""
     rest = bytearray()
     async for part in parts:
@@ -45,7 +45,7 @@ async def events(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(rest[len(_DATA) :]).strip()
 
 
-def _read(event: bytes, where: str, clean: Callable[[str], str]) -> tuple[str, str | None]:
+def _read_event(event: bytes, where: str, clean: Callable[[str], str]) -> tuple[str, str | None]:
     try:
         found = json.loads(event)
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from shared.core.errors import ConfigError, TransientError
 from shared.core.model_ports import ForgettingAdapter
@@ -27,7 +26,7 @@ class FallbackAdapter:
         self._adapters = tuple(adapters)
         self.name = " > ".join(each.name for each in self._adapters)
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The first answer of the chain.
 
         Raises:
@@ -36,22 +35,22 @@ class FallbackAdapter:
         passed: list[str] = []
         for adapter in self._adapters:
             try:
-                return _marked(await adapter.complete(prompt, max_tokens, **params), adapter, passed)
+                return _with_origin(await adapter.complete(prompt, max_tokens, **params), adapter, passed)
             except TransientError as error:
-                passed.append(_why(adapter, error))
+                passed.append(_describe_failure(adapter, error))
         raise self._all_out(passed)
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
         passed: list[str] = []
         for adapter in self._adapters:
             try:
-                return _marked(adapter.complete_with_logprobs(prompt, max_tokens, **params), adapter, passed)
+                return _with_origin(adapter.complete_with_logprobs(prompt, max_tokens, **params), adapter, passed)
             except TransientError as error:
-                passed.append(_why(adapter, error))
+                passed.append(_describe_failure(adapter, error))
         raise self._all_out(passed)
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The pieces of the first that begins; an answer that was begun is not taken over by another model."""
         passed: list[str] = []
         for adapter in self._adapters:
@@ -64,10 +63,10 @@ class FallbackAdapter:
             except TransientError as error:
                 if begun:
                     raise
-                passed.append(_why(adapter, error))
+                passed.append(_describe_failure(adapter, error))
         raise self._all_out(passed)
 
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
         """Forget the answer to a question in every adapter of the chain that remembers."""
         for adapter in self._adapters:
             if isinstance(adapter, ForgettingAdapter):
@@ -81,7 +80,7 @@ class FallbackAdapter:
             try:
                 names |= dict.fromkeys(adapter.list_models())
             except TransientError as error:
-                passed.append(_why(adapter, error))
+                passed.append(_describe_failure(adapter, error))
         if not names and passed:
             raise self._all_out(passed)
         return list(names)
@@ -98,16 +97,16 @@ class FallbackAdapter:
                 adapter.test_connection()
                 return
             except TransientError as error:
-                passed.append(_why(adapter, error))
+                passed.append(_describe_failure(adapter, error))
         raise self._all_out(passed)
 
     def _all_out(self, passed: Sequence[str]) -> TransientError:
         return TransientError(f"no model of the chain answered: {'; '.join(passed)}")
 
 
-def _why(adapter: LMAdapter, error: TransientError) -> str:
+def _describe_failure(adapter: LMAdapter, error: TransientError) -> str:
     return f"{adapter.name}: {type(error).__name__}: {error}"
 
 
-def _marked(answer: LMResult, adapter: LMAdapter, passed: Sequence[str]) -> LMResult:
+def _with_origin(answer: LMResult, adapter: LMAdapter, passed: Sequence[str]) -> LMResult:
     return replace(answer, answered_by=adapter.name, passed_over=tuple(passed))

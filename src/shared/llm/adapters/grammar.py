@@ -20,7 +20,7 @@ from shared.core.errors import ItemError
 Vector = NDArray[np.float64]
 
 
-class Constraint:
+class SchemaConstraint:
     """Follows one answer along a JSON schema, until its block ends. `lib` is llama_cpp, `ctx` its context.
 
     Raises:
@@ -38,12 +38,12 @@ class Constraint:
             raise ItemError("local model: llama.cpp refuses the grammar made of this JSON schema")
 
     def allows(self, token: int) -> bool:
-        """Whether the schema allows this token next. Cheap, so it is asked of the drawn token before any is masked."""
-        return bool(self._kept(np.array([token]))[0])
+        """Whether the schema allows this token next. Cheap: it is checked for the drawn token before any is masked."""
+        return bool(self._find_allowed(np.array([token]))[0])
 
-    def masked(self, logprobs: Vector) -> Vector:
+    def mask(self, logprobs: Vector) -> Vector:
         """The logprobs with -inf for every token that the schema forbids next."""
-        return np.where(self._kept(np.arange(len(logprobs))), logprobs, -np.inf)
+        return np.where(self._find_allowed(np.arange(len(logprobs))), logprobs, -np.inf)
 
     def accept(self, token: int) -> None:
         """Go on after a token."""
@@ -55,7 +55,7 @@ class Constraint:
     def __exit__(self, *_: object) -> None:
         self._lib.llama_sampler_free(self._sampler)
 
-    def _kept(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _find_allowed(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
         entries = (self._lib.llama_token_data * len(tokens))()
         view = np.ctypeslib.as_array(entries)
         view["id"], view["logit"], view["p"] = tokens, 0.0, 0.0
@@ -64,7 +64,7 @@ class Constraint:
         return np.asarray(np.isfinite(view["logit"]))
 
 
-def schema_of(response_format: object) -> Mapping[str, Any] | None:
+def parse_response_format(response_format: object) -> Mapping[str, Any] | None:
     """The JSON schema of OpenAI's `response_format`, `{"type": "object"}` for a bare JSON mode, None for plain text.
 
     Raises:

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from shared.core.digests import digest
 from shared.core.errors import ConfigError, ItemError
 from shared.core.results import LMResult
-from shared.llm.adapters.grammar import Constraint, schema_of
-from shared.llm.adapters.local_files import need, shipped_model
-from shared.llm.adapters.local_params import Params, params_of
-from shared.llm.adapters.thread_stream import Give, from_thread, settled
+from shared.llm.adapters.grammar import SchemaConstraint, parse_response_format
+from shared.llm.adapters.local_files import find_shipped_model, import_local_extra
+from shared.llm.adapters.local_params import LocalCallParams, parse_call_params
+from shared.llm.adapters.thread_stream import EmitPiece, count_final_characters, stream_from_thread
 
 Prompt = str | Sequence[Mapping[str, str]]
 Vector = NDArray[np.float64]
@@ -61,8 +61,8 @@ class LocalAdapter:
     def __init__(
         self, model_path: str | None = None, n_ctx: int = 2048, seed: int = 0, n_threads: int | None = None
     ) -> None:
-        self._lib = need("llama_cpp")
-        path = Path(model_path) if model_path is not None else shipped_model()
+        self._lib = import_local_extra("llama_cpp")
+        path = Path(model_path) if model_path is not None else find_shipped_model()
         if not path.is_file():
             raise ConfigError(f"local model: no file {str(path)!r}; leave model_path out for the shipped SmolLM2 model")
         threads = n_threads or max(1, (os.cpu_count() or 2) - 1)
@@ -75,42 +75,42 @@ class LocalAdapter:
         self.name = f"local/{path.stem}"
         self._seed = seed
         self._n_ctx = n_ctx
-        self._fed: list[int] = []
+        self._evaluated: list[int] = []
         self._lock = threading.Lock()
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """Answer a text (continued as it stands) or chat messages (a last message of the assistant is continued).
 
-        `params` are the fields of `Params`. `finish_reason` is `stop` (the model or a stop text ended it), `length`,
-        or `choice`. Latency is in seconds.
+        `params` are the fields of `LocalCallParams`. `finish_reason` is `stop` (the model or a stop text ended it),
+        `length`, or `choice`. Latency is in seconds.
 
         Raises:
             ConfigError: for an unknown parameter; ItemError: when prompt and answer do not fit the context.
         """
-        asked = params_of(params)
+        call = parse_call_params(params)
         with self._lock:
             started = time.perf_counter()
             tokens = self._encode(prompt)
-            result = self._choose(tokens, asked.choices) if asked.choices else self._generate(tokens, max_tokens, asked)
-            return _timed(result, len(tokens), time.perf_counter() - started, self.name)
+            result = self._choose(tokens, call.choices) if call.choices else self._generate(tokens, max_tokens, call)
+            return _with_usage(result, len(tokens), time.perf_counter() - started, self.name)
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same in a thread, so that the loop goes on."""
         return await asyncio.to_thread(self.complete_with_logprobs, prompt, max_tokens, **params)
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncGenerator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncGenerator[str]:
         """The answer as it is drawn; what may be the beginning of a stop text is held back until it is known."""
 
-        def work(give: Give) -> None:
-            asked = params_of(params)
+        def work(give: EmitPiece) -> None:
+            call = parse_call_params(params)
             with self._lock:
                 tokens = self._encode(prompt)
-                if asked.choices:
-                    give(self._choose(tokens, asked.choices).text)
+                if call.choices:
+                    give(self._choose(tokens, call.choices).text)
                 else:
-                    self._generate(tokens, max_tokens, asked, give)
+                    self._generate(tokens, max_tokens, call, give)
 
-        async with aclosing(from_thread(work)) as pieces:
+        async with aclosing(stream_from_thread(work)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -159,20 +159,20 @@ class LocalAdapter:
         whole = [self._text(tokens[:end]) for end in range(len(tokens) + 1)]
         return [after[len(before) :] for before, after in pairwise(whole)]
 
-    def _feed(self, tokens: list[int], room: int) -> Vector:
+    def _evaluate(self, tokens: list[int], room: int) -> Vector:
         """Evaluate a prompt, reusing whole blocks it shares with the last one; the next token's logprobs."""
         if not tokens or len(tokens) + room > self._n_ctx:
             raise ItemError(
                 f"local model: a prompt of {len(tokens)} tokens with {room} to answer; expected 1 to {self._n_ctx}"
             )
         shared = 0
-        while shared < min(len(tokens) - 1, len(self._fed)) and tokens[shared] == self._fed[shared]:
+        while shared < min(len(tokens) - 1, len(self._evaluated)) and tokens[shared] == self._evaluated[shared]:
             shared += 1
         shared -= shared % _BLOCK
-        self._llm.n_tokens, self._fed = shared, []
+        self._llm.n_tokens, self._evaluated = shared, []
         for start in range(shared, len(tokens), _BLOCK):
             self._llm.eval(tokens[start : start + _BLOCK])
-        self._fed = list(tokens)
+        self._evaluated = list(tokens)
         return self._logprobs()
 
     def _logprobs(self) -> Vector:
@@ -181,22 +181,22 @@ class LocalAdapter:
         logits -= logits.max()
         return np.asarray(logits - math.log(float(np.exp(logits).sum())))
 
-    def _pieces(self, tokens: list[int], max_tokens: int, asked: Params) -> Iterator[_Piece]:
+    def _pieces(self, tokens: list[int], max_tokens: int, params: LocalCallParams) -> Iterator[_Piece]:
         """Draw tokens one by one until the model ends the answer or `max_tokens` are drawn."""
-        seed = self._seed if asked.seed is None else asked.seed
-        own = () if asked.input_data is None else (int(digest(asked.input_data)[:16], 16),)
+        seed = self._seed if params.seed is None else params.seed
+        own = () if params.input_data is None else (int(digest(params.input_data)[:16], 16),)
         rng = np.random.default_rng([seed, *own] if own else seed)
-        logprobs = self._feed(tokens, max_tokens)
-        schema = schema_of(asked.response_format)
+        logprobs = self._evaluate(tokens, max_tokens)
+        schema, context = parse_response_format(params.response_format), self._llm.ctx
         with ExitStack() as stack:
-            constraint = None if schema is None else stack.enter_context(Constraint(self._lib, self._llm.ctx, schema))
+            constraint = None if schema is None else stack.enter_context(SchemaConstraint(self._lib, context, schema))
             for number in range(max_tokens):
-                token = _draw(logprobs, asked.temperature, rng)
+                token = _draw_token(logprobs, params.temperature, rng)
                 if constraint is not None and not constraint.allows(token):
-                    token = _draw(constraint.masked(logprobs), asked.temperature, rng)
-                best = np.argsort(logprobs)[::-1][: asked.top_logprobs] if asked.top_logprobs else ()
+                    token = _draw_token(constraint.mask(logprobs), params.temperature, rng)
+                best = np.argsort(logprobs)[::-1][: params.top_logprobs] if params.top_logprobs else ()
                 top = {self._text([int(each)]): float(logprobs[each]) for each in best}
-                if token in self._ends():
+                if token in self._end_tokens():
                     return
                 yield _Piece(token, float(logprobs[token]), top)
                 if constraint is not None:
@@ -205,19 +205,21 @@ class LocalAdapter:
                     self._llm.eval([token])
                     logprobs = self._logprobs()
 
-    def _ends(self) -> tuple[int, ...]:
+    def _end_tokens(self) -> tuple[int, ...]:
         return (self._llm.token_eos(), *self._markup("<|im_end|>"))
 
-    def _generate(self, tokens: list[int], max_tokens: int, asked: Params, give: Give | None = None) -> LMResult:
+    def _generate(
+        self, tokens: list[int], max_tokens: int, params: LocalCallParams, give: EmitPiece | None = None
+    ) -> LMResult:
         pieces: list[_Piece] = []
         text, cut, reason, given = "", -1, "stop", 0
-        for piece in self._pieces(tokens, max_tokens, asked):
+        for piece in self._pieces(tokens, max_tokens, params):
             pieces.append(piece)
             text = self._text([each.token for each in pieces])
-            cut = min((at for at in map(text.find, asked.stop) if at >= 0), default=-1)
+            cut = min((at for at in map(text.find, params.stop) if at >= 0), default=-1)
             if cut >= 0:
                 break
-            if give is not None and (end := settled(text, asked.stop)) > given:
+            if give is not None and (end := count_final_characters(text, params.stop)) > given:
                 give(text[given:end])
                 given = end
         else:
@@ -226,12 +228,12 @@ class LocalAdapter:
         if give is not None and text[given:]:
             give(text[given:])
         texts = self._texts([each.token for each in pieces])
-        kept = sum(1 for start, _ in _offsets(texts) if cut < 0 or start < cut)
+        kept = sum(1 for start, _ in _with_offsets(texts) if cut < 0 or start < cut)
         return LMResult(
             text,
             tuple(each.logprob for each in pieces[:kept]),
             tuple(texts[:kept]),
-            tuple(each.top for each in pieces[:kept]) if asked.top_logprobs else None,
+            tuple(each.top for each in pieces[:kept]) if params.top_logprobs else None,
             finish_reason=reason,
         )
 
@@ -239,7 +241,7 @@ class LocalAdapter:
         options = [self._tokens(choice) for choice in choices]
         if not options or not all(options):
             raise ItemError(f"local model: choices must be texts with content, found {list(choices)!r}")
-        first = self._feed(tokens, max(map(len, options)))
+        first = self._evaluate(tokens, max(map(len, options)))
         found = []
         for option in options:
             self._llm.n_tokens, logprobs, values = len(tokens), first, []
@@ -260,21 +262,21 @@ class LocalAdapter:
         return LMResult(choices[best], tuple(values), tuple(self._texts(option)), (totals,), finish_reason="choice")
 
 
-def _draw(logprobs: Vector, temperature: float, rng: np.random.Generator) -> int:
+def _draw_token(logprobs: Vector, temperature: float, rng: np.random.Generator) -> int:
     if temperature <= 0:
         return int(logprobs.argmax())
     weights = np.exp((logprobs - logprobs.max()) / temperature)
     return int(rng.choice(len(weights), p=weights / weights.sum()))
 
 
-def _offsets(pieces: Sequence[str]) -> Iterator[tuple[int, str]]:
+def _with_offsets(pieces: Sequence[str]) -> Iterator[tuple[int, str]]:
     start = 0
     for piece in pieces:
         yield start, piece
         start += len(piece)
 
 
-def _timed(result: LMResult, prompt_tokens: int, latency: float, model: str) -> LMResult:
+def _with_usage(result: LMResult, prompt_tokens: int, latency: float, model: str) -> LMResult:
     drawn = len(result.tokens)
     usage = {"input": prompt_tokens, "output": drawn, "total": prompt_tokens + drawn}
     return replace(result, usage=usage, cost=0.0, latency=latency, model=model)

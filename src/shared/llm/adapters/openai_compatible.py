@@ -23,8 +23,8 @@ from shared.http.client_runtime import ClientRuntime
 from shared.http.error_translation import CallRefused
 from shared.http.retries import Retryable
 from shared.http.transport import HttpReply
-from shared.llm.adapters.event_stream import pieces
-from shared.llm.adapters.openai_format import Dialect, Prompt, estimated_tokens, read_answer, read_json
+from shared.llm.adapters.event_stream import read_pieces
+from shared.llm.adapters.openai_format import Prompt, RequestFormat, estimate_tokens, read_answer, read_json
 from shared.llm.openai.openai_connection import OpenAIConnection
 from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature
 from shared.llm.openai.server_settings import OpenAISettings
@@ -42,7 +42,7 @@ class OpenAICompatibleAdapter:
         self._settings = params
         self._runtime = runtime or ClientRuntime()
         self._connection = OpenAIConnection(params, self._runtime)
-        self._dialect = Dialect(params.model, params.plain_prompts == "chat", params.logprobs)
+        self._dialect = RequestFormat(params.model, params.plain_prompts == "chat", params.logprobs)
         self._portal = BackgroundLoop(f"model {self.name}")
         self._verifying: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self._verified = not params.check_model
@@ -52,7 +52,7 @@ class OpenAICompatibleAdapter:
     def __repr__(self) -> str:
         return f"OpenAICompatibleAdapter({self.name!r} at {self._settings.base_url!r})"
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """Answer a prompt or chat messages. `params` are those of `openai_format.PARAMS`.
 
         Raises:
@@ -60,7 +60,7 @@ class OpenAICompatibleAdapter:
             ItemError: the server refuses this request; FatalError: the account is empty.
             TransientError: `RateLimited`, `Unavailable`, `BadAnswer`.
         """
-        estimate = estimated_tokens(prompt, max_tokens)
+        estimate = estimate_tokens(prompt, max_tokens)
 
         async def call() -> LMResult:
             path, body = self._dialect.request(prompt, max_tokens, params)
@@ -76,15 +76,15 @@ class OpenAICompatibleAdapter:
         self._note_confidence(answer)
         return answer
 
-    async def acomplete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def acomplete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same as `complete`, under the name that pairs with the synchronous one."""
         return await self.complete(prompt, max_tokens, **params)
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same for callers without an event loop; threads share the limits and the connections."""
         return self._portal.run(self.complete(prompt, max_tokens, **params))
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The answer piece by piece, as the server sends it. Retried only until the first piece has come.
 
         Raises:
@@ -185,10 +185,10 @@ class OpenAICompatibleAdapter:
             body.pop(name, None)
         where = self._settings.base_url
         async with (
-            self._connection.slot(estimated_tokens(prompt, max_tokens)),
+            self._connection.slot(estimate_tokens(prompt, max_tokens)),
             self._connection.open("POST", path, body | {"stream": True}) as response,
             aclosing(self._connection.parts(response)) as parts,
-            aclosing(pieces(parts, where, self._connection.translator.clean)) as texts,
+            aclosing(read_pieces(parts, where, self._connection.translator.clean)) as texts,
         ):
             async for piece in texts:
                 yield piece

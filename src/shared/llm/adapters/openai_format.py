@@ -25,7 +25,7 @@ PARAMS = (
 """What a call may say besides prompt and length; what else a server knows goes into `extra_body`."""
 
 
-class Dialect:
+class RequestFormat:
     """How one server likes to be asked; learnt from its refusals."""
 
     def __init__(self, model: str, chat_only: bool, logprobs: bool) -> None:
@@ -67,7 +67,7 @@ class Dialect:
             self.tokens_field = "max_completion_tokens"
 
 
-def estimated_tokens(prompt: Prompt, max_tokens: int) -> int:
+def estimate_tokens(prompt: Prompt, max_tokens: int) -> int:
     """About how many tokens a call will use at most: four characters each, and the longest answer."""
     texts = [prompt] if isinstance(prompt, str) else [str(each.get("content") or "") for each in prompt]
     return sum(len(text) for text in texts) // 4 + 4 * len(texts) + max_tokens
@@ -106,7 +106,7 @@ def read_answer(found: Mapping[str, Any], where: str) -> LMResult:
         message = {"content": choice.get("text")}
     logprobs, tokens, top = read_logprobs(choice.get("logprobs"), where)
     refusal = message.get("refusal")
-    text = _text(message.get("content"))
+    text = _join_text(message.get("content"))
     reason = "refusal" if refusal and not text else str(choice.get("finish_reason") or "unknown")
     return LMResult(
         text or str(refusal or ""),
@@ -115,7 +115,7 @@ def read_answer(found: Mapping[str, Any], where: str) -> LMResult:
         top,
         usage=read_usage(found.get("usage")),
         finish_reason=reason,
-        tool_calls=_tool_calls(message.get("tool_calls")),
+        tool_calls=_read_tool_calls(message.get("tool_calls")),
         reported_model=str(found.get("model") or ""),
     )
 
@@ -150,14 +150,14 @@ def read_logprobs(found: object, where: str) -> Logprobs:
     try:
         if isinstance(rows, list):
             tops = [{each["token"]: each["logprob"] for each in row.get("top_logprobs") or ()} for row in rows]
-            return _checked([row["logprob"] for row in rows], [row["token"] for row in rows], tops, where)
+            return _build_logprobs([row["logprob"] for row in rows], [row["token"] for row in rows], tops, where)
         values, tokens = found.get("token_logprobs") or [], found.get("tokens") or []
-        return _checked(values, tokens, found.get("top_logprobs") or [], where)
+        return _build_logprobs(values, tokens, found.get("top_logprobs") or [], where)
     except (KeyError, TypeError, AttributeError) as error:
         raise BadAnswer(f"{where}: the answer's logprobs cannot be read ({error!r})") from error
 
 
-def _checked(values: list[Any], tokens: list[Any], tops: list[Any], where: str) -> Logprobs:
+def _build_logprobs(values: list[Any], tokens: list[Any], tops: list[Any], where: str) -> Logprobs:
     wrong = [value for value in values if not isinstance(value, int | float) or not math.isfinite(value)]
     if wrong or len(values) != len(tokens):
         found = f"{wrong[0]!r}" if wrong else f"{len(values)} for {len(tokens)} tokens"
@@ -167,14 +167,14 @@ def _checked(values: list[Any], tokens: list[Any], tops: list[Any], where: str) 
     return tuple(float(value) for value in values), tuple(str(token) for token in tokens), top
 
 
-def _text(content: object) -> str:
+def _join_text(content: object) -> str:
     """A message's text; some servers send it in parts."""
     if isinstance(content, list):
         return "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
     return content if isinstance(content, str) else ""
 
 
-def _tool_calls(found: object) -> tuple[Mapping[str, str], ...]:
+def _read_tool_calls(found: object) -> tuple[Mapping[str, str], ...]:
     calls = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     made = []
     for call in calls:

@@ -18,7 +18,7 @@ from shared.core.lm_result_json import answer_to_dict
 from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
-from shared.llm.cache.request_key import Prompt, request_key, without_input_data
+from shared.llm.cache.request_key import Prompt, remove_input_data, request_key
 
 
 class RecordingAdapter:
@@ -27,24 +27,24 @@ class RecordingAdapter:
     def __init__(self, inner: LMAdapter, path: str | Path) -> None:
         self.name = inner.name
         self._inner = inner
-        self._sent_on = dict if getattr(inner, "takes_input_data", False) else without_input_data
+        self._sent_on = dict if getattr(inner, "takes_input_data", False) else remove_input_data
         self._path = Path(path)
         self._lock = threading.Lock()
         self._healed = False
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer, recorded."""
         answer = await self._inner.complete(prompt, max_tokens, **self._sent_on(params))
         self._write(prompt, max_tokens, params, answer)
         return answer
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer, recorded."""
         answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent_on(params))
         self._write(prompt, max_tokens, params, answer)
         return answer
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces, recorded as one answer when they have all come."""
         pieces = []
         async for piece in self._inner.stream(prompt, max_tokens, **self._sent_on(params)):
@@ -52,7 +52,7 @@ class RecordingAdapter:
             yield piece
         self._write(prompt, max_tokens, params, LMResult("".join(pieces), model=self.name))
 
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
         """Forget the answer to a question in the inner adapter; the recording keeps what was answered."""
         if isinstance(self._inner, ForgettingAdapter):
             self._inner.forget(prompt, max_tokens, **self._sent_on(params))

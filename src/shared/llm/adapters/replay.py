@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from shared.core.errors import ConfigError, ItemError
 from shared.core.lm_result_json import answer_from_dict
@@ -26,12 +25,12 @@ class ReplayAdapter:
     def __init__(self, path: str | Path, model: str | None = None) -> None:
         self._path = Path(path)
         answers: dict[str, dict[str, LMResult]] = {}
-        for name, key, answer in _recorded(self._path):
+        for name, key, answer in _read_recording(self._path):
             answers.setdefault(name, {})[key] = answer
-        self.name = _chosen(self._path, list(answers), model)
+        self.name = _choose_model(self._path, list(answers), model)
         self._answers = answers[self.name]
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The recorded answer to exactly this question.
 
         Raises:
@@ -39,7 +38,7 @@ class ReplayAdapter:
         """
         return self.complete_with_logprobs(prompt, max_tokens, **params)
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
         key = request_key(self.name, prompt, max_tokens, params)
         answer = self._answers.get(key)
@@ -50,7 +49,7 @@ class ReplayAdapter:
             )
         return replace(answer, cached=True)
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The recorded answer, token by token where tokens were recorded."""
         answer = await self.complete(prompt, max_tokens, **params)
         whole = "".join(answer.tokens) == answer.text
@@ -67,7 +66,7 @@ class ReplayAdapter:
         """The recording was read when the adapter was made."""
 
 
-def _chosen(path: Path, names: list[str], model: str | None) -> str:
+def _choose_model(path: Path, names: list[str], model: str | None) -> str:
     if not names:
         raise ConfigError(f"{path}: nothing is recorded in it")
     if model is None and len(names) > 1:
@@ -77,7 +76,7 @@ def _chosen(path: Path, names: list[str], model: str | None) -> str:
     return names[0] if model is None else model
 
 
-def _recorded(path: Path) -> Iterator[tuple[str, str, LMResult]]:
+def _read_recording(path: Path) -> Iterator[tuple[str, str, LMResult]]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -88,10 +87,10 @@ def _recorded(path: Path) -> Iterator[tuple[str, str, LMResult]]:
     # What stands after the last line break was cut short by a kill, and was never answered.
     for number, line in enumerate(lines[:-1], start=1):
         if line.strip():
-            yield _entry(path, number, line)
+            yield _parse_line(path, number, line)
 
 
-def _entry(path: Path, number: int, line: bytes) -> tuple[str, str, LMResult]:
+def _parse_line(path: Path, number: int, line: bytes) -> tuple[str, str, LMResult]:
     try:
         found = json.loads(line)
         return str(found["model"]), str(found["key"]), answer_from_dict(found["answer"])

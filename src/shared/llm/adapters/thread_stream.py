@@ -6,14 +6,14 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable
 
-Give = Callable[[str], None]
+EmitPiece = Callable[[str], None]
 
 
-class Gone(Exception):
+class ConsumerGone(Exception):
     """Nobody takes pieces any longer: the thread that gives one ends by this."""
 
 
-async def from_thread(work: Callable[[Give], object]) -> AsyncGenerator[str]:
+async def stream_from_thread(work: Callable[[EmitPiece], object]) -> AsyncGenerator[str]:
     """What `work` gives, as it gives it. Who stops taking ends the work at its next piece; its errors are raised."""
     loop = asyncio.get_running_loop()
     pieces: asyncio.Queue[str | None] = asyncio.Queue()
@@ -21,7 +21,7 @@ async def from_thread(work: Callable[[Give], object]) -> AsyncGenerator[str]:
 
     def give(piece: str) -> None:
         if left.is_set():
-            raise Gone
+            raise ConsumerGone
         loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
     task = asyncio.ensure_future(asyncio.to_thread(work, give))
@@ -37,7 +37,7 @@ async def from_thread(work: Callable[[Give], object]) -> AsyncGenerator[str]:
             task.exception()  # seen, so that asyncio does not complain about it
 
 
-def settled(text: str, stops: tuple[str, ...]) -> int:
+def count_final_characters(text: str, stops: tuple[str, ...]) -> int:
     """How many characters of an unfinished text no stop text can cut off any more."""
     held = 0
     for stop in stops:

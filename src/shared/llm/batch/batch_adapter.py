@@ -22,11 +22,11 @@ from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
 from shared.http.client_runtime import ClientRuntime
 from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
-from shared.llm.adapters.openai_format import Dialect
+from shared.llm.adapters.openai_format import RequestFormat
 from shared.llm.batch.batch_api import BatchApi
 from shared.llm.batch.batch_jobs import BatchJobs
-from shared.llm.batch.batch_queue import BatchDesk
-from shared.llm.cache.request_key import Prompt, request_key, without_input_data
+from shared.llm.batch.batch_queue import BatchQueue
+from shared.llm.cache.request_key import Prompt, remove_input_data, request_key
 from shared.llm.openai.openai_errors import UnsupportedFeature
 from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 
@@ -49,12 +49,12 @@ class BatchAdapter:
         self._batch = batch
         self._store = store
         self._lane = f"{params.base_url} {params.model}"
-        self._dialect = Dialect(params.model, True, params.logprobs)
+        self._dialect = RequestFormat(params.model, True, params.logprobs)
         self._direct = OpenAICompatibleAdapter(params, self._runtime)
         self._api = BatchApi(params, self._runtime)
         self._jobs = BatchJobs(self._api, store, batch, self._lane, self._runtime)
         self._portal = BackgroundLoop(f"batches of {self.name}")
-        self._desk = BatchDesk(self._jobs, store, batch, self._runtime)
+        self._desk = BatchQueue(self._jobs, store, batch, self._runtime)
         self._opening: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self._calls: set[asyncio.Task[Any]] = set()
         self._open = False
@@ -67,7 +67,7 @@ class BatchAdapter:
         """Lines of the provider's files that belong to no question, or cannot be read."""
         return self._jobs.unknown_lines
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """Answer a prompt or chat messages by batch. `params` are those of `wire.PARAMS`, and `input_data`.
 
         Raises:
@@ -78,11 +78,11 @@ class BatchAdapter:
         work = self._called(self._answered(prompt, max_tokens, params))
         return await asyncio.wrap_future(self._portal.begin(work))
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same for callers without an event loop."""
         return self._portal.run(self._called(self._answered(prompt, max_tokens, params)))
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The whole answer in one piece: a batch has no pieces."""
         yield (await self.complete(prompt, max_tokens, **params)).text
 
@@ -137,7 +137,7 @@ class BatchAdapter:
 
     async def _answered(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> LMResult:
         key = request_key(self._lane, prompt, max_tokens, params)
-        sent = without_input_data(params)
+        sent = remove_input_data(params)
         self._dialect.request(prompt, max_tokens, sent)  # an unknown parameter is told before anything is opened
         await self._begin()
         for _ in range(_ROUNDS):

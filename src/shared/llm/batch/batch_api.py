@@ -34,14 +34,14 @@ Outcome = Mapping[str, Any]
 ENDPOINT = "/v1/chat/completions"
 INTENT = "trueline_intent"
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-UNASKED = frozenset({"batch_expired", "batch_cancelled"})
+NOT_ASKED_CODES = frozenset({"batch_expired", "batch_cancelled"})
 """Codes of lines whose question was never put to the model."""
 
 _TOO_LARGE = re.compile(r"answered 413|too (large|big|many)|(exceed|maximum).*\b(size|bytes|mb|requests|lines)\b", re.I)
 _CHUNK = 200
 
 
-class TooLarge(Exception):
+class BatchFileTooLarge(Exception):
     """Inside this room only: the server takes no file of this size."""
 
 
@@ -191,7 +191,7 @@ class BatchApi:
             return await self._tried(work)
         except ItemError as error:
             if _TOO_LARGE.search(str(error)):
-                raise TooLarge(str(error)) from error
+                raise BatchFileTooLarge(str(error)) from error
             raise
 
     async def _tried(self, work: Callable[[], Awaitable[T]], missing: bool = False) -> T:
@@ -245,7 +245,7 @@ def read_line(line: bytes | None) -> tuple[str, Outcome | None] | None:
         return key, {"status": response["status_code"], "body": response.get("body")}
     said = error if isinstance(error, dict) else {"message": str(error)}
     code = str(said.get("code") or "unknown")
-    return key, None if code in UNASKED else {"code": code, "message": str(said.get("message") or "")}
+    return key, None if code in NOT_ASKED_CODES else {"code": code, "message": str(said.get("message") or "")}
 
 
 def _text(found: Mapping[str, Any], name: str, where: str) -> str:

@@ -19,7 +19,7 @@ from shared.core.errors import TransientError, TruelineError
 from shared.core.event_loops import PerLoop
 from shared.core.state.batch_store import BatchJob, BatchStore, Claim
 from shared.http.client_runtime import ClientRuntime
-from shared.llm.batch.batch_api import ENDED, BatchApi, BatchState, Outcome, TooLarge, write_line
+from shared.llm.batch.batch_api import ENDED, BatchApi, BatchFileTooLarge, BatchState, Outcome, write_line
 from shared.llm.openai.server_settings import BatchSettings
 
 LEASE = timedelta(minutes=30)
@@ -107,7 +107,7 @@ class BatchJobs:
             if not await self._renewed(job, LEASE):
                 return False  # another process took it over; it will go on
             state = await self._api.create(file_id, job.intent, self._settings.completion_window, job.created_at)
-        except TooLarge as error:
+        except BatchFileTooLarge as error:
             await self._shrink(job, {"status": 413, "body": {"error": {"message": str(error)}}})
             return False
         except TransientError:

@@ -16,13 +16,13 @@ from shared.core.state.batch_store import BatchQuestion, BatchStore
 from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_api import Outcome
 from shared.llm.batch.batch_jobs import BatchJobs
-from shared.llm.cache.bulk_calls import Batches
+from shared.llm.cache.call_batcher import CallBatcher
 from shared.llm.openai.server_settings import BatchSettings
 
 _PAUSES = (1.0, 1.5, 60.0)  # seconds: the first, the factor, the longest
 
 
-class BatchDesk:
+class BatchQueue:
     """Questions of one lane and who waits for them. `begin` and `stop` enclose a run."""
 
     def __init__(self, jobs: BatchJobs, store: BatchStore, batch: BatchSettings, runtime: ClientRuntime) -> None:
@@ -30,8 +30,8 @@ class BatchDesk:
         self._store = store
         self._batch = batch
         self._runtime = runtime
-        self._asks: PerLoop[Batches[tuple[str, dict[str, Any]], dict[str, BatchQuestion]]] = PerLoop(
-            lambda: Batches(self._put, most=500)
+        self._asks: PerLoop[CallBatcher[tuple[str, dict[str, Any]], dict[str, BatchQuestion]]] = PerLoop(
+            lambda: CallBatcher(self._put, most=500)
         )
         self._waiting: dict[str, asyncio.Future[Outcome | None]] = {}
         self._running: set[asyncio.Task[None]] = set()

@@ -13,7 +13,7 @@ from shared.core.state.batch_store import BatchJob, BatchQuestion, Claim
 
 
 @dataclass
-class _Kept:
+class _QueuedQuestion:
     stands: BatchQuestion
     body: Mapping[str, Any]
     place: int = 0
@@ -21,10 +21,10 @@ class _Kept:
 
 
 @dataclass
-class _Lane:
+class _LaneState:
     """Questions in the order in which they were asked."""
 
-    questions: dict[str, _Kept] = field(default_factory=dict)
+    questions: dict[str, _QueuedQuestion] = field(default_factory=dict)
     features: set[str] = field(default_factory=set)
 
 
@@ -33,7 +33,7 @@ class MemoryBatches:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, _LaneState] = {}
         self._jobs: dict[str, BatchJob] = {}
 
     def ask(self, lane: str, questions: Mapping[str, Mapping[str, Any]], now: datetime) -> dict[str, BatchQuestion]:
@@ -43,7 +43,7 @@ class MemoryBatches:
             for key, body in questions.items():
                 if key not in kept or kept[key].stands.state == "taken":
                     kept.pop(key, None)
-                    kept[key] = _Kept(BatchQuestion("queued"), body)
+                    kept[key] = _QueuedQuestion(BatchQuestion("queued"), body)
             return {key: kept[key].stands for key in questions}
 
     def claim(self, lane: str, claim: Claim) -> BatchJob | None:
@@ -158,10 +158,10 @@ class MemoryBatches:
                     del lane.questions[key]
         return count
 
-    def _lane(self, lane: str) -> _Lane:
-        return self._lanes.setdefault(lane, _Lane())
+    def _lane(self, lane: str) -> _LaneState:
+        return self._lanes.setdefault(lane, _LaneState())
 
-    def _sent(self, intent: str) -> list[tuple[str, _Kept]]:
+    def _sent(self, intent: str) -> list[tuple[str, _QueuedQuestion]]:
         return [
             (key, kept)
             for lane in self._lanes.values()
@@ -169,7 +169,7 @@ class MemoryBatches:
             if kept.stands.intent == intent and kept.stands.state == "sent"
         ]
 
-    def _answer(self, kept: _Kept, outcome: Mapping[str, Any]) -> None:
+    def _answer(self, kept: _QueuedQuestion, outcome: Mapping[str, Any]) -> None:
         if kept.stands.state == "sent":
             kept.stands = replace(kept.stands, state="answered", outcome=outcome)
             kept.body = {}

@@ -6,10 +6,9 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator
-from typing import Any
 
 from shared.core.results import LMResult
-from shared.llm.adapters.schema_examples import asked_schema, instance
+from shared.llm.adapters.schema_examples import find_requested_schema, make_example
 from shared.llm.budget.token_counts import likely_input_tokens
 from shared.llm.cache.request_key import Prompt
 
@@ -27,19 +26,19 @@ class EstimatingAdapter:
         self.calls = self.input = self.output = 0
         self._lock = threading.Lock()
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """A stand-in for the answer, after counting the question."""
         tokens = likely_input_tokens(prompt, params)
         with self._lock:
             self.calls += 1
             self.input += tokens
             self.output += max_tokens
-        schema = asked_schema(params.get("response_format"))
-        text = "estimate" if schema is None else json.dumps(instance(schema, 0, "estimate"))
+        schema = find_requested_schema(params.get("response_format"))
+        text = "estimate" if schema is None else json.dumps(make_example(schema, 0, "estimate"))
         usage = {"input": tokens, "output": max_tokens}
         return LMResult(text, usage=usage, cost=0.0, latency=0.0, model="offline", answered_by=self.name)
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop, or in the thread of one."""
         made = self.complete(prompt, max_tokens, **params)
         try:
@@ -49,7 +48,7 @@ class EstimatingAdapter:
             return answer
         raise AssertionError("it waits for nothing")
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The same in one piece."""
         await asyncio.sleep(0)
         yield (await self.complete(prompt, max_tokens, **params)).text

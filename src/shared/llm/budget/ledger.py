@@ -54,11 +54,11 @@ class Allowance:
 
     def words(self, amount: Amount) -> str:
         """The parts of an amount that are limited."""
-        usd = [] if self.usd is None else [dollars(amount.pico / PICO)]
+        usd = [] if self.usd is None else [format_dollars(amount.pico / PICO)]
         return " and ".join([*usd, *([] if self.tokens is None else [f"{amount.tokens:,} tokens"])])
 
     def __str__(self) -> str:
-        usd = [] if self.usd is None else [dollars(self.usd)]
+        usd = [] if self.usd is None else [format_dollars(self.usd)]
         return " and ".join([*usd, *([] if self.tokens is None else [f"{self.tokens:,} tokens"])]) + f" a {self.per}"
 
 
@@ -113,7 +113,7 @@ class Ledger:
         would wait for might need this very thread.
         """
         reservation = self._asked(most, whose)
-        if not reservation.granted.done() and _in_a_loop() and reservation.granted.cancel():
+        if not reservation.granted.done() and _in_event_loop() and reservation.granted.cancel():
             raise self._refusal(reservation)
         reservation.granted.result()
         return reservation
@@ -125,14 +125,14 @@ class Ledger:
             self._squares = (self._squares[0] + actual.pico**2, self._squares[1] + actual.tokens**2)
             self._settled += 1
             told = self._released(reservation)
-        _tell(told)
+        _notify(told)
 
     def hold(self, reservation: Reservation) -> None:
         """End a call whose answer comes in a later run: its reservation stands to the end of this one."""
         with self._lock:
             self._held += reservation.most
             told = self._released(reservation)
-        _tell(told)
+        _notify(told)
 
     @property
     def spent(self) -> Amount:
@@ -185,7 +185,7 @@ class Ledger:
             self._largest = Amount(max(self._largest.pico, most.pico), max(self._largest.tokens, most.tokens))
             self._waiting.append(reservation)
             told = self._looked_through()
-        _tell(told)
+        _notify(told)
         return reservation
 
     def _given_up(self, reservation: Reservation) -> None:
@@ -193,7 +193,7 @@ class Ledger:
         reservation.granted.cancel()
         with self._lock:
             told = self._released(reservation)
-        _tell(told)
+        _notify(told)
 
     def _released(self, reservation: Reservation) -> list[tuple[Reservation, OverBudget | None]]:
         if reservation.counted:
@@ -232,14 +232,14 @@ class Ledger:
         )
 
 
-def dollars(usd: float) -> str:
+def format_dollars(usd: float) -> str:
     """An amount of money, at least in cents, with two digits that are not 0."""
     digits = 2 if usd >= 1 or usd <= 0 else max(2, 1 - math.floor(math.log10(usd)))
     whole, _, cents = f"{usd:,.{min(digits, 12)}f}".partition(".")
     return f"${whole}.{cents.rstrip('0').ljust(2, '0')}"
 
 
-def _tell(told: list[tuple[Reservation, OverBudget | None]]) -> None:
+def _notify(told: list[tuple[Reservation, OverBudget | None]]) -> None:
     """Outside the lock: whoever is told may ask again at once."""
     for reservation, refusal in told:
         if refusal is None:
@@ -248,7 +248,7 @@ def _tell(told: list[tuple[Reservation, OverBudget | None]]) -> None:
             reservation.granted.set_exception(refusal)
 
 
-def _in_a_loop() -> bool:
+def _in_event_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

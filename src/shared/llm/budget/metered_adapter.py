@@ -22,41 +22,41 @@ from shared.core.results import LMResult
 from shared.core.usage import ModelUsage
 from shared.llm.budget.ledger import Amount, Ledger, Reservation
 from shared.llm.budget.prices import PICO, Price
-from shared.llm.budget.token_counts import likely_input_tokens, likely_tokens, most_input_tokens
+from shared.llm.budget.token_counts import likely_input_tokens, likely_tokens, max_input_tokens
 from shared.llm.cache.request_key import Prompt
 
 _COUNTS = ("calls", "cached", "failed", "input", "cached_input", "output", "estimated")
 
 
 @dataclass(slots=True)
-class _Row:
+class _UsageRow:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
     pico: int | None = None
 
 
-def _usage(metric: str, model: str, row: _Row) -> ModelUsage:
+def _to_usage(metric: str, model: str, row: _UsageRow) -> ModelUsage:
     made: dict[str, Any] = {**row.counts, "cost": None if row.pico is None else row.pico / PICO}
     return ModelUsage(metric, model, **made)
 
 
-class Account:
+class UsageAccount:
     """What was asked of models so far, by metric and model, and the budget that it is paid from. Thread-safe."""
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         self.ledger = ledger or Ledger()
         self._lock = threading.Lock()
-        self._rows: dict[tuple[str, str], _Row] = {}
+        self._rows: dict[tuple[str, str], _UsageRow] = {}
         self._factors: dict[str, float] = {}
 
     def usage(self) -> tuple[ModelUsage, ...]:
         """A row per metric and model, in the order in which they were first asked."""
         with self._lock:
-            return tuple(_usage(*key, row) for key, row in self._rows.items())
+            return tuple(_to_usage(*key, row) for key, row in self._rows.items())
 
     def count(self, metric: str, model: str, pico: int | None = None, **counts: int) -> None:
         """Add to a row. `pico` is what was paid, in picodollars; None where there is no price."""
         with self._lock:
-            row = self._rows.setdefault((metric, model), _Row())
+            row = self._rows.setdefault((metric, model), _UsageRow())
             for name, n in counts.items():
                 row.counts[name] += n
             if pico is not None:
@@ -80,7 +80,7 @@ class Meter:
     `invented` says that no model is asked (the answers are made up, or recorded ones), so no tokens are used either.
     """
 
-    account: Account
+    account: UsageAccount
     metric: str
     price: Price | None
     invented: bool = False
@@ -95,25 +95,25 @@ class MeteredAdapter:
         self._inner = inner
         self._meter = meter
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer, with its cost.
 
         Raises:
             OverBudget: when the budget has no room for the call, which is then not made.
         """
-        call = _Call(self._meter, self.name, prompt, params)
+        call = _MeteredCall(self._meter, self.name, prompt, params)
         with call.begun(await self._meter.account.ledger.reserve(call.most(max_tokens), call.whose)):
             return call.answered(await self._inner.complete(prompt, max_tokens, **params))
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
-        call = _Call(self._meter, self.name, prompt, params)
+        call = _MeteredCall(self._meter, self.name, prompt, params)
         with call.begun(self._meter.account.ledger.reserve_waiting(call.most(max_tokens), call.whose)):
             return call.answered(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
 
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces; no server counts their tokens, so they are estimated from the texts."""
-        call = _Call(self._meter, self.name, prompt, params)
+        call = _MeteredCall(self._meter, self.name, prompt, params)
         pieces: list[str] = []
         with call.begun(await self._meter.account.ledger.reserve(call.most(max_tokens), call.whose)):
             try:
@@ -134,12 +134,12 @@ class MeteredAdapter:
         self._inner.test_connection()
 
 
-class _Call:
+class _MeteredCall:
     """One call from its reservation to its settlement."""
 
     def __init__(self, meter: Meter, model: str, prompt: Prompt, params: Mapping[str, Any]) -> None:
         self._meter, self._model, self._prompt, self._params = meter, model, prompt, params
-        self._read = 0 if meter.invented else most_input_tokens(prompt, params)
+        self._read = 0 if meter.invented else max_input_tokens(prompt, params)
         self._reservation: Reservation | None = None
         self._done = False
         self.whose = f"{meter.metric} asks {model}"
@@ -152,7 +152,7 @@ class _Call:
         price = self._meter.price
         return Amount(0 if price is None else price.most(read, max_tokens), read + max_tokens)
 
-    def begun(self, reservation: Reservation) -> _Call:
+    def begun(self, reservation: Reservation) -> _MeteredCall:
         """The call as a block, at whose end it is settled."""
         self._reservation = reservation
         return self
@@ -203,24 +203,24 @@ class _Call:
 class CountingAdapter:
     """Counts the answers that were remembered. They cost nothing, whatever they cost when they were asked for."""
 
-    def __init__(self, inner: LMAdapter, account: Account, metric: str) -> None:
+    def __init__(self, inner: LMAdapter, account: UsageAccount, metric: str) -> None:
         self.name = inner.name
         self._inner = inner
         self._account, self._metric = account, metric
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer."""
         return self._counted(await self._inner.complete(prompt, max_tokens, **params))
 
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
         return self._counted(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
 
-    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
+    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces."""
         return self._inner.stream(prompt, max_tokens, **params)
 
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
+    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
         """Pass it on to what remembers answers."""
         if isinstance(self._inner, ForgettingAdapter):
             self._inner.forget(prompt, max_tokens, **params)

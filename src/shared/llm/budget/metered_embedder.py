@@ -18,7 +18,7 @@ _FRAME = 4  # tokens that a server may put around a text
 
 
 @runtime_checkable
-class Counts(Protocol):
+class TokenCountingEmbedder(Protocol):
     """An embedder that can tell how many tokens its server counted."""
 
     async def counted(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
@@ -58,6 +58,6 @@ class MeteredEmbedder:
             account.count(self._meter.metric, self.name, paid, input=used, **counts)
 
     async def _counted(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
-        if isinstance(self._inner, Counts):
+        if isinstance(self._inner, TokenCountingEmbedder):
             return await self._inner.counted(texts)
         return await self._inner.embed(texts), None

@@ -18,39 +18,42 @@ _BYTES = 3  # of a likely token
 _READ_TOO = ("tools", "response_format")
 
 
-def most_input_tokens(prompt: Prompt, params: Mapping[str, Any]) -> int:
+def max_input_tokens(prompt: Prompt, params: Mapping[str, Any]) -> int:
     """The most tokens that a question can have, unless the server adds a long text of its own."""
-    texts = _texts(prompt)
-    return sum(map(_size, texts)) + _MESSAGE * len(texts) + _CALL + _schemas(params)
+    texts = _prompt_texts(prompt)
+    return sum(map(_count_bytes, texts)) + _MESSAGE * len(texts) + _CALL + _count_schema_bytes(params)
 
 
 def likely_input_tokens(prompt: Prompt, params: Mapping[str, Any]) -> int:
     """About how many tokens a question has."""
-    texts = _texts(prompt)
-    return likely_tokens("".join(texts)) + _MESSAGE * len(texts) + _schemas(params) // _BYTES
+    texts = _prompt_texts(prompt)
+    return likely_tokens("".join(texts)) + _MESSAGE * len(texts) + _count_schema_bytes(params) // _BYTES
 
 
 def likely_tokens(text: str) -> int:
     """About how many tokens a text has, rather too many than too few."""
-    return -(-_size(text) // _BYTES)
+    return -(-_count_bytes(text) // _BYTES)
 
 
-def _size(text: str) -> int:
+def _count_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def _texts(prompt: Prompt) -> list[str]:
+def _prompt_texts(prompt: Prompt) -> list[str]:
     if isinstance(prompt, str):
         return [prompt]
     said = ({name: value for name, value in each.items() if name != "role"} for each in prompt)
-    return [each["content"] if _plain(each) else json.dumps(each, default=str, ensure_ascii=False) for each in said]
+    return [
+        each["content"] if _has_content_only(each) else json.dumps(each, default=str, ensure_ascii=False)
+        for each in said
+    ]
 
 
-def _plain(message: Mapping[str, Any]) -> bool:
+def _has_content_only(message: Mapping[str, Any]) -> bool:
     return set(message) == {"content"} and isinstance(message["content"], str)
 
 
-def _schemas(params: Mapping[str, Any]) -> int:
+def _count_schema_bytes(params: Mapping[str, Any]) -> int:
     """Bytes of what is sent besides the messages and read as part of the question."""
     sent = [params[name] for name in _READ_TOO if params.get(name)]
-    return sum(_size(json.dumps(each, default=str, ensure_ascii=False)) for each in sent)
+    return sum(_count_bytes(json.dumps(each, default=str, ensure_ascii=False)) for each in sent)

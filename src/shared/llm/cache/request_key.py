@@ -25,6 +25,6 @@ def request_key(model: str, prompt: Prompt, max_tokens: int, params: Mapping[str
     return digest(question)
 
 
-def without_input_data(params: Mapping[str, Any]) -> dict[str, Any]:
+def remove_input_data(params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that are sent."""
     return {name: value for name, value in params.items() if name != INPUT_DATA}

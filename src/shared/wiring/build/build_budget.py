@@ -12,7 +12,7 @@ from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import hint
 from shared.llm.budget.ledger import Allowance
-from shared.llm.budget.metered_adapter import Account, CountingAdapter, Meter, MeteredAdapter
+from shared.llm.budget.metered_adapter import CountingAdapter, Meter, MeteredAdapter, UsageAccount
 from shared.llm.budget.metered_embedder import MeteredEmbedder
 from shared.llm.budget.prices import FREE, Price, PriceTable
 from shared.wiring.build.build_embeddings import EmbedderHandle, Embeddings
@@ -65,7 +65,7 @@ class ModelCosts:
             return own
         return FREE if self.embeddings.kind(handle.alias) == OFFLINE else self.table.find(handle.name)
 
-    def paid(self, account: Account) -> Callable[[EmbedderHandle], Embedder]:
+    def paid(self, account: UsageAccount) -> Callable[[EmbedderHandle], Embedder]:
         """What stands around a metric's embedding model: it reserves, pays and counts."""
 
         def around(handle: EmbedderHandle) -> Embedder:
@@ -74,7 +74,7 @@ class ModelCosts:
 
         return around
 
-    def inside(self, account: Account) -> Any:
+    def inside(self, account: UsageAccount) -> Any:
         """What stands around each bare adapter: it reserves, pays and counts."""
 
         def around(adapter: LMAdapter, handle: ModelHandle, alias: str) -> LMAdapter:
@@ -83,7 +83,7 @@ class ModelCosts:
 
         return around
 
-    def outside(self, account: Account) -> Any:
+    def outside(self, account: UsageAccount) -> Any:
         """What stands around a metric's whole model: it counts what was answered from memory."""
 
         def around(adapter: LMAdapter, handle: ModelHandle, alias: str) -> LMAdapter:

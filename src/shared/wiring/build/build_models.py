@@ -20,10 +20,10 @@ from shared.core.registry import Registry, hint
 from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
 from shared.llm.adapters.fallback import FallbackAdapter
-from shared.llm.adapters.plain import PlainAdapter
+from shared.llm.adapters.input_data_filter import InputDataFilter
 from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.budget.prices import Price
-from shared.llm.cache.caching_adapter import CachingAdapter, UnderWay
+from shared.llm.cache.caching_adapter import CachingAdapter, PendingCalls
 from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.registry_entries import PartRecipe, find_recipe, split_entry
@@ -112,7 +112,7 @@ class Models:
         self._adapters: dict[str, LMAdapter | None] = {}
         self.handles: list[ModelHandle] = []
         self._recipes: dict[str, PartRecipe | None] = {}
-        self._under_way = UnderWay()  # metrics ask equal questions at once, and each has adapters of its own
+        self._under_way = PendingCalls()  # metrics ask equal questions at once, and each has adapters of its own
         for alias, entry in entries.items():
             self._check(alias, entry)
         for alias, common in self.common.items():
@@ -232,7 +232,7 @@ class Models:
     def _link(self, alias: str, handle: ModelHandle, cache: ResponseCache | None, inside: Around) -> LMAdapter:
         common = self.common.get(alias) or ModelCommon(type=OFFLINE)
         bare = self.adapter(alias)
-        made = inside(PlainAdapter(bare) if common.type != "replay" else bare, handle, alias)
+        made = inside(InputDataFilter(bare) if common.type != "replay" else bare, handle, alias)
         if common.record is not None:  # what is recorded is asked anew: a recording with holes is of no use
             return RecordingAdapter(made, self._root / common.record)
         if cache is None or not common.cache or common.type in _NOT_REMEMBERED:

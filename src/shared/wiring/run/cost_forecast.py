@@ -14,7 +14,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.core.usage import ModelUsage
 from shared.llm.budget.estimating_adapter import EstimatingAdapter
-from shared.llm.budget.ledger import dollars
+from shared.llm.budget.ledger import format_dollars
 from shared.llm.budget.prices import PICO
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
@@ -59,8 +59,8 @@ class CostForecast:
     def words(self, items: int | None) -> str:
         """A line about so many items, or about one when it is not known how many there will be."""
         n, about = (1, "an item") if items is None else (items, f"{items:,} items")
-        money = "" if self.usd is None else f"{dollars(self.usd * n)} and "
-        each = "" if self.usd is None or items is None else f" ({dollars(self.usd)} an item)"
+        money = "" if self.usd is None else f"{format_dollars(self.usd * n)} and "
+        each = "" if self.usd is None or items is None else f" ({format_dollars(self.usd)} an item)"
         part = " as far as prices are known" if any(need.cost is None for need in self.needs) and money else ""
         most = "at most about" if self.at_most else "about"
         return f"cost: {most} {money}{self.tokens * n:,.0f} tokens for {about}{each}{part}, {self.by}"

@@ -17,7 +17,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.core.state.outbox import Outgoing
 from shared.database.engine.database import Database
-from shared.llm.budget.metered_adapter import Account
+from shared.llm.budget.metered_adapter import UsageAccount
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
@@ -92,13 +92,13 @@ def _paid(opened: OpenStores, report: RunReport, money: RunSpending) -> RunRepor
 
 @asynccontextmanager
 async def open_models(
-    built: BuiltMonitor, database: Database, account: Account | None = None
+    built: BuiltMonitor, database: Database, account: UsageAccount | None = None
 ) -> AsyncIterator[list[str]]:
     """While it is entered, the metrics' models answer, with what the database remembers of earlier answers; what they
     are asked is counted and paid for in the account. Afterwards the list that it gave says what went wrong at the end.
     """
     told: list[str] = []
-    account, money = account or Account(), built.models
+    account, money = account or UsageAccount(), built.models
     built.models.embeddings.open(money.paid(account))
     if not built.models.models.handles:
         try:

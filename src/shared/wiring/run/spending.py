@@ -10,7 +10,7 @@ from shared.core.records import DatasetItem
 from shared.core.state.run_stores import RunReader
 from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
-from shared.llm.budget.metered_adapter import Account
+from shared.llm.budget.metered_adapter import UsageAccount
 from shared.llm.budget.prices import PICO
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.run.cost_forecast import CostForecast, forecast_cost, metric_digests
@@ -25,7 +25,7 @@ class RunSpending:
     def __init__(self, built: BuiltMonitor, reader: RunReader, now: datetime) -> None:
         self._built, self._reader = built, reader
         allowance = built.models.allowance or Allowance()
-        self.account = Account(Ledger(allowance, spent_before(allowance, reader, built.plan.name, now)))
+        self.account = UsageAccount(Ledger(allowance, spent_before(allowance, reader, built.plan.name, now)))
         self._digests = metric_digests(built.metrics)
         self._outlook: CostForecast | None = None
 

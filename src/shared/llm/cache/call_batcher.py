@@ -10,7 +10,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 
-class Batches(Generic[A, R]):
+class CallBatcher(Generic[A, R]):
     """Collects arguments of one event loop and does the work for up to `most` of them at once, in a thread."""
 
     def __init__(self, work: Callable[[list[A]], R], most: int = 100) -> None:
