@@ -253,3 +253,17 @@ def test_a_forgotten_batch_is_none(store: RunState, database: Database) -> None:
     deliver(store.outbox, STREAM)
     SqlScoredItems(database).clear(STREAM)
     assert store.outbox.batch(STREAM, parcel) is None
+
+
+def test_a_claim_can_be_renewed_by_who_has_it(database: Database, store: RunState) -> None:
+    """Who is still at work on a row keeps it; a row that another took over meanwhile stays the other's."""
+    finished(store, ["1", "2"])
+    post(store, "a")
+    other = build_run_state(database).outbox
+    parcels = taken(store, "a")
+    store.outbox.renew(STREAM, "a", parcels[:1], LATER + timedelta(hours=1))
+    (lost,) = other.claim(STREAM, "a", "pending", claim(LATER))
+    assert lost.message == parcels[1].message
+    store.outbox.renew(STREAM, "a", parcels, LATER - timedelta(hours=1))
+    (again,) = store.outbox.claim(STREAM, "a", "pending", claim(LATER))
+    assert again.message == parcels[0].message

@@ -18,12 +18,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.core.clock import utc_now
 from shared.core.counts import DeliveryStatus
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch, Sink
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-from shared.core.state.outbox import Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
+from shared.core.state.outbox import Claim, Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
 from shared.core.state.run_stores import RunState
 from shared.database.engine.database import open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
@@ -34,7 +35,7 @@ from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
 from shared.monitoring.publisher import Publisher
 from shared.monitoring.sampling.strategies import All
-from shared.monitoring.sink_delivery import LEASE, DeliveryLimits, settle_message
+from shared.monitoring.sink_delivery import LEASE, DeliveryContext, DeliveryLimits, SinkDelivery, settle_message
 from shared.scoring.metric import bind
 from shared.scoring.runner import Runner
 from tests.monitoring.posting import DOWN, Folder
@@ -602,3 +603,23 @@ def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path:
     report = asyncio.run(run_monitor(house.plan(), replace(ports, clock=lambda: house.now)))
     assert (report.status, report.published[0].pending, report.notes) == ("done", 0, ())
     assert house.sink.rows() == expected(10) | {f"z{number}.Odd": 0.5 for number in range(5)}
+
+
+def test_a_sending_that_takes_longer_than_a_claim_stays_this_runs_own(tmp_path: Path) -> None:
+    """The claim is renewed while the sink is at work: nobody else sends the same meanwhile."""
+    house = House(tmp_path, 2)
+    run = house.run(mode="hold")
+    outbox, other = SqlOutbox(house.database), SqlOutbox(house.database)
+    outbox.pack(run, 10, lambda batch: [Outgoing("folder", house.sink.pack(batch))], utc_now())
+
+    class Slow(Folder):
+        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+            await asyncio.sleep(4.0)
+            now = utc_now()
+            self.taken = other.claim(STREAM, self.name, "pending", Claim(now, now + timedelta(minutes=1), 9))
+            return await super().send(messages)
+
+    sink = Slow(tmp_path / "rows")
+    context = DeliveryContext(outbox, STREAM, utc_now, AT_ONCE, Random(0), lambda batch: batch, lease=3.0)
+    asyncio.run(SinkDelivery(Outlet(sink), context).serve())
+    assert (sink.taken, sink.rows()) == ([], expected(2))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from typing import TypeVar
 
 from shared.core.best_effort import attempt_async
 from shared.core.clock import Clock
-from shared.core.errors import TransientError
+from shared.core.errors import StoreError, TransientError
 from shared.core.ports import Batch, Sink
 from shared.core.results import Stream
 from shared.core.state.outbox import (
@@ -28,7 +31,9 @@ from shared.core.state.outbox import (
 from shared.privacy.secret_gate import SecretGate
 
 LEASE = 300.0
-"""Seconds for which claimed rows are nobody else's; what takes longer may be sent twice, and leaves one copy."""
+"""Seconds for which claimed rows are nobody else's; renewed while the sink is at work on them."""
+
+T = TypeVar("T")
 
 MOST = 1000
 """Messages of one claim."""
@@ -110,6 +115,7 @@ class DeliveryContext:
     rng: Random
     chosen: Callable[[Batch], Batch]
     packed: Batch | None = None
+    lease: float = LEASE
     secrets: SecretGate = field(default_factory=SecretGate)
 
     def batch(self, parcel: Parcel) -> Batch | None:
@@ -173,7 +179,7 @@ class SinkDelivery:
         if not parcels:
             return False
         messages = [each.message for each in parcels]
-        found = await attempt_async(sink.send(messages) if state == "pending" else sink.verify(messages))
+        found = await self._keep_claimed(parcels, sink.send(messages) if state == "pending" else sink.verify(messages))
         if isinstance(found, Exception):
             self._note_error(found)
             found = [Receipt(each.key, state, self._describe(found)) for each in messages]
@@ -187,7 +193,7 @@ class SinkDelivery:
         if not parcels:
             return False
         batch = self._context.batch(parcels[0])
-        found = None if batch is None else await attempt_async(sink.publish(batch))
+        found = None if batch is None else await self._keep_claimed(parcels, sink.publish(batch))
         key = parcels[0].message.key
         if isinstance(found, Exception):
             self._note_error(found)
@@ -200,7 +206,26 @@ class SinkDelivery:
 
     def _claim(self, state: MessageState, most: int) -> list[Parcel]:
         context, now = self._context, self._context.clock()
-        return context.store.claim(context.stream, self.name, state, Claim(now, now + timedelta(seconds=LEASE), most))
+        until = now + timedelta(seconds=context.lease)
+        return context.store.claim(context.stream, self.name, state, Claim(now, until, most))
+
+    async def _keep_claimed(self, parcels: Sequence[Parcel], work: Coroutine[object, object, T]) -> T | Exception:
+        """Await what the sink does with claimed rows; their claim is renewed meanwhile, for a sink may take longer than
+        a claim lasts, and nobody else may send the same while it does."""
+        renewal = asyncio.ensure_future(self._renew(parcels))
+        try:
+            return await attempt_async(work)
+        finally:
+            renewal.cancel()
+            await asyncio.wait([renewal])
+
+    async def _renew(self, parcels: Sequence[Parcel]) -> None:
+        context = self._context
+        while True:
+            await asyncio.sleep(context.lease / 3)
+            until = context.clock() + timedelta(seconds=context.lease)
+            with suppress(StoreError):  # settling meets the error
+                context.store.renew(context.stream, self.name, parcels, until)
 
     def _settle(self, parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> None:
         context, now = self._context, self._context.clock()

@@ -126,14 +126,17 @@ def test_a_server_that_refuses_to_be_asked_for_several_roots_is_asked_for_each()
 
 @pytest.mark.parametrize("plan", [LINKED, NEW])
 def test_sending_ends_before_anybody_else_may_send_the_same(plan: ExperimentPlan) -> None:
-    """1,000 items at a hundred requests a minute take ten minutes; a claim is this process's alone for five."""
+    """1,000 items at a hundred requests a minute take ten minutes; a claim is this process's alone for five.
+
+    One request at a time: the clock adds up waits, and those of requests at the same time last no longer than one.
+    """
     with run_fake_langfuse(Plan(limits={"datasets": 100, "general": 30})) as server:
         traffic(server, 1000)
         given = sink_of(server, plan).pack(scored(1000, ("Exact",)))
         items = [each for each in given.messages if each.body["kind"] == "item"]
 
         async def send() -> list[Receipt]:
-            sink = sink_of(server, plan)
+            sink = sink_of(server, plan, max_concurrent=1)
             try:
                 return await sink.send(items)
             finally:

@@ -192,6 +192,9 @@ class OutboxStore(Protocol):
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
         """Take rows of this state that are due and nobody's, those longest due first."""
 
+    def renew(self, stream: Stream, sink: str, parcels: Sequence[Parcel], until: datetime) -> None:
+        """Lengthen the claim of rows that were claimed here; rows that others took over since stay theirs."""
+
     def settle(self, stream: Stream, sink: str, settled: Sequence[Settled], at: datetime) -> None:
         """Store what became of rows claimed here, in one transaction; rows that others took over since stay."""
 

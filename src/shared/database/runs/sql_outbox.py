@@ -81,6 +81,14 @@ class SqlOutbox:
                 connection.execute(mine, [{"of_item": row.item_id, "of_key": row.key} for row in rows])
         return [_parcel(row) for row in rows]
 
+    def renew(self, stream: Stream, sink: str, parcels: Sequence[Parcel], until: datetime) -> None:
+        """Lengthen the claim of rows that were claimed here; rows that others took over since stay theirs."""
+        mine = sa.update(outbox).where(_this(stream, sink), _O.owner == self.owner).values(leased_until=until)
+        rows = ({"of_item": each.message.item_id, "of_key": each.message.key} for each in parcels)
+        with self._database.write() as connection:
+            for part in chunks(rows):
+                connection.execute(mine, part)
+
     def settle(self, stream: Stream, sink: str, settled: Sequence[Settled], at: datetime) -> None:
         """Store what became of rows claimed here, in one transaction; rows that others took over since stay."""
         names = ("state", "attempts", "next_try_at", "sent_at", "reason")
