@@ -103,6 +103,18 @@ class Batch:
     run: RunReport
 
 
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink is given besides its own parameters: the folder that relative paths start from, the monitor's name
+    and environment, and the name that the sink has in stored state.
+    """
+
+    root: Path
+    monitor: str
+    environment: str
+    name: str
+
+
 class Sink(Protocol):
     """Where whole batches go, such as files: returning means that all of it is there. Sinks that tell deliveries apart
     are `MessageSink`s (`core/state/outbox.py`). An item is marked only after every required sink has confirmed.

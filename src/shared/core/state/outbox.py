@@ -113,11 +113,12 @@ class Outlet:
 
     sink: Sink | MessageSink
     required: bool = True
+    given_name: str = ""
 
     @property
     def name(self) -> str:
-        """The sink's name."""
-        return self.sink.name
+        """The name of the sink in stored state: the one that the configuration gives it, else its own."""
+        return self.given_name or self.sink.name
 
 
 class Outgoing(NamedTuple):

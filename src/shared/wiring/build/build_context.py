@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, Field, create_model
+from pydantic import BaseModel, Field
 
-from shared.core.ports import DataSource
-from shared.wiring.config.checker import Checker
+from shared.core.ports import DataSource, Sink, SinkContext
+from shared.core.state.outbox import MessageSink
+from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.monitor_config import MonitorConfig, Publishing
 from shared.wiring.config.settings import RunEnvironment
+from shared.wiring.config.yaml_file import Where
 
-Params = TypeVar("Params", bound=BaseModel)
+
+class SinkCommon(StrictModel):
+    """What every sink takes."""
+
+    type: str = Field(description="the kind of sink: a name, or package.module:attr")
+    name: str = Field(
+        default="", description="names the sink in stored state, where its pending deliveries are; default: by type"
+    )
+    required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
 
 
-def with_required(params: type[Params]) -> type[Params]:
-    """A sink's parameters with the key that every sink has."""
-    said = "false: best effort; it holds up no item, and fails no run"
-    return create_model(params.__name__, __base__=params, required=(bool, Field(default=True, description=said)))
+@dataclass(frozen=True, slots=True)
+class SinkEntry:
+    """A sink that the configuration asks for: its own parameters, where they stand, and the key that asks for it."""
+
+    type: str
+    given: Mapping[str, object]
+    where: Where
+    asked_at: Where
+    name: str = ""
+    required: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BuildContext:
-    """What a builder of a sink is given; mistakes go to the checker. `labels` are those that are scored, as far as they
-    are known; `source` is the monitor's own; what builders share with one another is in `shared`.
+    """What all sinks of a monitor are built from; mistakes go to the checker. `labels` are the metrics' names, where
+    they are known; `source` is the monitor's own; what builders share with one another is in `shared`.
     """
 
     config: MonitorConfig
@@ -33,16 +48,40 @@ class BuildContext:
     around: RunEnvironment
     labels: Sequence[str] = ()
     source: DataSource | None = None
-    shared: dict[str, Any] = field(default_factory=dict)
+    shared: dict[object, object] = field(default_factory=dict)
 
     @property
     def publishing(self) -> Publishing:
         """The block."""
         return self.config.publishing
 
-    def params(self, block: str, model: type[Params]) -> Params | None:
-        """`publishing.<block>`, a plain mapping, as a sink's parameters; None when it is not there or is wrong. Its
-        `required` is taken care of.
-        """
-        given = getattr(self.publishing, block)
-        return None if given is None else self.checker.model(with_required(model), given, ("publishing", block))
+    @property
+    def environment(self) -> str:
+        """The environment of the monitor, empty where none is named."""
+        return self.config.environment or self.around.settings.environment
+
+
+@dataclass(frozen=True, slots=True)
+class SinkBuildContext(SinkContext):
+    """What the builder of one sink is given."""
+
+    entry: SinkEntry
+    entries: Sequence[SinkEntry]
+    build: BuildContext
+
+    def problem(self, text: str, *steps: str | int) -> None:
+        """Note a mistake in the sink's parameters, or at the key that asks for it where no parameter is named."""
+        self.build.checker.problem((*self.entry.where, *steps) if steps else self.entry.asked_at, text)
+
+
+@dataclass(frozen=True, slots=True)
+class SinkBuilder:
+    """A kind of sink that is built of more than its own parameters. `build` returns None after noting why it cannot.
+    Parameters that are `found_elsewhere` need not be given, though the model requires them.
+    """
+
+    Params: type[BaseModel]
+    build: Callable[[SinkBuildContext], Sink | MessageSink | None]
+    summary: str
+    found_elsewhere: tuple[str, ...] = ()
+    always_best_effort: bool = False

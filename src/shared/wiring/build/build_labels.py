@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from shared.core.ports import LabelSource
 from shared.core.records import DatasetItem
 from shared.core.registry import hint
 from shared.report.records.judge_records import Chosen
-from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.config.checker import Checker
 from shared.wiring.config.labels_config import LabelsCommon
 from shared.wiring.config.monitor_config import MonitorConfig
 from shared.wiring.config.registries import Registries
@@ -36,14 +37,15 @@ def build_label_sources(config: MonitorConfig, registries: Registries, checker: 
         where: tuple[str | int, ...] = ("labels", i) if isinstance(given, list) else ("labels",)
         common = {key: value for key, value in block.items() if key in LabelsCommon.model_fields}
         checked = checker.model(LabelsCommon, common, where)
-        target = checker.resolve(registries.labels, block["type"], (*where, "type")) if "type" in block else None
+        target = resolve_part(checker, registries.labels, block, where)
         if checked is None or target is None:
             continue
         ways.append(checked.chosen)
         own = {key: value for key, value in block.items() if key not in LabelsCommon.model_fields}
-        params = checker.model(params_model(target, {}, checked.type), own, where)
-        if params is not None:
-            sources.append(target(params, root))
+        part = check_part(checker, target, own, where)
+        source = None if part is None else construct_part(checker, part, where, root)
+        if source is not None:
+            sources.append(cast(LabelSource, source))
     if len(set(ways)) > 1:
         found = " and ".join(sorted(set(ways)))
         checker.problem(("labels",), f"found chosen: {found}; labels chosen in different ways cannot be taken together")

@@ -32,7 +32,7 @@ from shared.wiring.build.build_embeddings import Embeddings
 from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
 from shared.wiring.build.build_models import Models
-from shared.wiring.build.build_sinks import build_sinks, patience_of
+from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation
 from shared.wiring.build.redacting_sinks import build_redactor, redact_outlet
@@ -119,7 +119,8 @@ class _MonitorBuilder:
         store = self._component(stored, ("scored_store",), "type", self.registries.stores)
         scored = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = build_sinks(
-            BuildContext(config, checker, environment, scored, None if source is None else source.source)
+            BuildContext(config, checker, environment, scored, None if source is None else source.source),
+            self.registries.sinks,
         )
         self._check_allocation_metric(strategy, scored)
         labels = build_label_sources(config, self.registries, checker, self.root)
@@ -166,7 +167,7 @@ class _MonitorBuilder:
             runner=runner,
             again=_again(store, runner),
             limits=RunLimits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
-            delivery_limits=patience_of(config.publishing),
+            delivery_limits=delivery_limits(config.publishing),
             config=RunConfig(
                 version=config.version,
                 environment=config.environment or environment.settings.environment,

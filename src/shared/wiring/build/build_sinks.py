@@ -1,56 +1,40 @@
-"""The sinks of a monitor, from its `publishing` block: one builder for each kind."""
+"""The sinks of a monitor, from its `publishing` block: each by the name of its type, ours and those of dotted paths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import cast
 
 from shared.core.ports import Sink
-from shared.core.registry import hint
+from shared.core.registry import Registry, hint
 from shared.core.state.outbox import MessageSink, Outlet
-from shared.files.file_sink import FileSink
 from shared.monitoring.sink_delivery import DeliveryLimits
-from shared.wiring.build.build_context import BuildContext
-from shared.wiring.build.sink_database import database_sink
-from shared.wiring.build.sink_langfuse import experiment_sink, langfuse_sink
-from shared.wiring.build.sink_otel import opentelemetry_sink
+from shared.wiring.build.build_context import BuildContext, SinkBuildContext, SinkBuilder, SinkEntry
+from shared.wiring.build.construct_part import check_part, construct_part
+from shared.wiring.build.sink_entries import sink_entries
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import Publishing
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of sink: the key of `publishing` whose block may say `required`, and its builder, which gives None when
-    it is not asked for. `required` is the default; None: always best effort.
-    """
-
-    block: str
-    build: Callable[[BuildContext], Sink | MessageSink | None]
-    required: bool | None = True
-
-
-def build_sinks(making: BuildContext) -> tuple[Outlet, ...]:
+def build_sinks(context: BuildContext, registry: Registry) -> tuple[Outlet, ...]:
     """Every sink that the block asks for. What cannot be fulfilled is noted with the checker."""
-    check_publishing(making.publishing, making.labels, making.checker)
-    made = ((kind, kind.build(making)) for kind in _KINDS)
-    return tuple(Outlet(sink, _required(making, kind)) for kind, sink in made if sink is not None)
+    check_publishing(context.publishing, context.labels, context.checker)
+    entries = sink_entries(context.publishing, context.checker)
+    outlets: dict[str, Outlet] = {}
+    for entry in entries:
+        outlet = _build_outlet(entry, entries, context, registry)
+        if outlet is None:
+            continue
+        if outlet.name in outlets:
+            text = f"two sinks are called {outlet.name!r}; give one of them a `name`: pending deliveries are kept by it"
+            context.checker.problem(entry.where, text)
+        outlets[outlet.name] = outlet
+    return tuple(outlets.values())
 
 
-def patience_of(publishing: Publishing) -> DeliveryLimits:
+def delivery_limits(publishing: Publishing) -> DeliveryLimits:
     """How long deliveries are waited for and tried."""
     return DeliveryLimits(verify=publishing.verify_seconds, tries=publishing.max_tries, hours=publishing.give_up_hours)
-
-
-def _required(making: BuildContext, kind: Kind) -> bool:
-    block = getattr(making.publishing, kind.block, None)
-    said = block.get("required") if isinstance(block, Mapping) else getattr(block, "required", None)
-    if kind.required is None:
-        if said:
-            making.checker.problem(
-                ("publishing", kind.block, "required"), "found true, but this sink is always best effort; leave it out"
-            )
-        return False
-    return said if isinstance(said, bool) else kind.required
 
 
 def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Checker) -> None:
@@ -60,24 +44,53 @@ def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Che
             checker.problem(("publishing", "metric_names", i), f"unknown label {name!r}. {hint(name, labels)}")
 
 
-def _files(making: BuildContext) -> Sink | None:
-    params = making.params("files", FileSink.Params)
-    return None if params is None else FileSink(params, making.around.root)
+def _build_outlet(
+    entry: SinkEntry, entries: Sequence[SinkEntry], context: BuildContext, registry: Registry
+) -> Outlet | None:
+    checker = context.checker
+    target = checker.resolve(registry, entry.type, (*entry.where, "type"))
+    if target is None:
+        return None
+    sink = _build_sink(
+        target,
+        SinkBuildContext(
+            root=context.around.root,
+            monitor=context.config.name,
+            environment=context.environment,
+            name=entry.name or entry.type,
+            entry=entry,
+            entries=entries,
+            build=context,
+        ),
+    )
+    if sink is None:
+        return None
+    best_effort = bool(getattr(target, "always_best_effort", False))
+    if best_effort and entry.required:
+        checker.problem((*entry.where, "required"), "found true, but this sink is always best effort; leave it out")
+    return Outlet(sink, entry.required is not False and not best_effort, entry.name or _own_name(sink) or entry.type)
 
 
-def _database(making: BuildContext) -> Sink | None:
-    return database_sink(making.config, making.checker, making.around)
+def _build_sink(target: object, context: SinkBuildContext) -> Sink | MessageSink | None:
+    if isinstance(target, SinkBuilder):
+        return target.build(context)
+    checker, where = context.build.checker, context.entry.where
+    if not callable(target):
+        checker.problem((*where, "type"), f"{context.entry.type!r} cannot be called; expected a class or a function")
+        return None
+    part = check_part(checker, target, context.entry.given, where)
+    sink = None if part is None else construct_part(checker, part, where, context)
+    if sink is None:
+        return None
+    if isinstance(sink, MessageSink) or callable(getattr(sink, "publish", None)):
+        return cast(Sink | MessageSink, sink)
+    text = (
+        f"{context.entry.type!r} has no method publish(batch), nor name, pack, send, verify and aclose of a MessageSink"
+    )
+    checker.problem((*where, "type"), f"{text}; see docs/extending.md")
+    return None
 
 
-def _events(making: BuildContext) -> Sink | None:
-    return opentelemetry_sink(making.config, making.checker, making.around)
-
-
-_KINDS = (
-    Kind("files", _files),
-    Kind("database", _database),
-    Kind("langfuse", langfuse_sink),
-    Kind("experiment", experiment_sink),
-    Kind("opentelemetry", _events, required=None),
-)
-"""Every kind, in the order in which sinks are named. One line for each further one: its block, its builder."""
+def _own_name(sink: object) -> str:
+    name = getattr(sink, "name", "")
+    return name if isinstance(name, str) else ""

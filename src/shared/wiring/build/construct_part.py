@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
+from shared.core.ports import SinkContext, SourceContext
 from shared.core.registry import Registry
 from shared.wiring.config.checker import Checker, StrictModel, annotations_of, params_model
 from shared.wiring.config.yaml_file import Where
@@ -46,7 +47,7 @@ class CheckedPart:
     def construct(self, extra: object) -> object:
         """The part; `extra` is given to a constructor that takes a `context` or a `root`."""
         parameters = _signature(self.target, "")
-        named = {name: extra for name in parameters if name in CONTEXT_NAMES}
+        named = {name: _extra_for(name, extra) for name in parameters if name in CONTEXT_NAMES}
         if _declared_model(self.target) is None:
             own = {name: getattr(self.params, name) for name in type(self.params).model_fields}
             return self.target(**own, **named)
@@ -89,11 +90,15 @@ def resolve_part(
     return cast(Callable[..., object] | None, target)
 
 
+def _extra_for(name: str, extra: object) -> object:
+    return extra.root if name == "root" and isinstance(extra, SourceContext | SinkContext) else extra
+
+
 def _declared_model(target: Callable[..., object]) -> type[BaseModel] | None:
     """The model that the part names itself; an empty one where `params` has no annotation."""
     declared = getattr(target, "Params", None)
-    first = next(iter(_signature(target, "").values()), None)
-    if declared is None and first is not None and first.name == "params":
+    first = None if declared is not None else next(iter(_signature(target, "").values()), None)
+    if first is not None and first.name == "params":
         declared = (
             StrictModel if first.annotation is first.empty else annotations_of(target, {"params": first})["params"]
         )

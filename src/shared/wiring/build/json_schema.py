@@ -3,22 +3,19 @@ in its place. `trueline schema` writes it to `configs/trueline.schema.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from shared.core.registry import Registry
-from shared.files.file_sink import FileSink
 from shared.llm.budget.prices import Price
 from shared.monitoring.source_window import window_params_model, window_support_of
 from shared.scoring.metric import BoundMetric, spec_of, user_parameters
-from shared.telemetry.otlp_sink import OpenTelemetrySink
-from shared.wiring.build.build_context import with_required
+from shared.wiring.build.build_context import SinkBuilder, SinkCommon
 from shared.wiring.build.build_embeddings import EmbeddingCommon
 from shared.wiring.build.build_models import ModelCommon
 from shared.wiring.build.construct_part import parameters_model
-from shared.wiring.build.sink_langfuse import LangfusePublishing
 from shared.wiring.config.checker import GivenByName, params_model
 from shared.wiring.config.labels_config import LabelsCommon
 from shared.wiring.config.monitor_config import MetricCommon, MonitorConfig, SourceCommon
@@ -59,21 +56,26 @@ def config_schema(registries: Registries) -> Schema:
     }
     schema["$defs"]["Metric"] = _metrics(registries.metrics)
     publishing = schema["$defs"]["Publishing"]["properties"]
-    publishing["files"] = _sink(FileSink.Params)
-    events = _model_schema(OpenTelemetrySink.Params)
-    del events["required"]  # the endpoint may come from a variable
-    publishing["opentelemetry"] = {"anyOf": [events, {"type": "null"}]}
-    reached = ("base_url", "public_key", "secret_key")
-    publishing["langfuse"] = _sink(LangfusePublishing, optional=reached)
+    required = {"required": _model_schema(SinkCommon)["properties"]["required"]}
+    for block, kind in (("files", "file"), ("opentelemetry", "opentelemetry"), ("langfuse", "langfuse")):
+        branch = _part_schema(registries.sinks, kind)
+        publishing[block] = {"anyOf": [{**branch, "properties": branch["properties"] | required}, {"type": "null"}]}
+    publishing["sinks"] = {
+        "type": "array",
+        "description": "more sinks",
+        "items": _choices(registries.sinks, "type", _model_schema(SinkCommon)["properties"]),
+    }
     schema = _with_variables(_hoisted(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
 
 
-def _sink(params: type[BaseModel], optional: Sequence[str] = ()) -> Schema:
-    """A sink's block; `optional` keys are found elsewhere where it does not say them."""
-    found = _model_schema(with_required(params))
-    found["required"] = [name for name in found.get("required", ()) if name not in optional]
-    return {"anyOf": [found, {"type": "null"}]}
+def _part_schema(registry: Registry, kind: str) -> Schema:
+    """A part's parameters; some are found elsewhere where the block does not say them."""
+    target = registry.resolve(kind)
+    found = _model_schema(parameters_model(target, kind))
+    elsewhere = target.found_elsewhere if isinstance(target, SinkBuilder) else ()
+    found["required"] = [name for name in found.get("required", ()) if name not in elsewhere]
+    return found
 
 
 def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default: str = "") -> Schema:
@@ -81,9 +83,10 @@ def _choices(registry: Registry, key: str, common: Mapping[str, Schema], default
     branches = []
     for entry in registry.entries():
         target = registry.resolve(entry.name)
-        inner = _model_schema(parameters_model(target, entry.name))
+        inner = _part_schema(registry, entry.name)
+        doc = target.summary if isinstance(target, SinkBuilder) else target.__doc__
         shared = {**common, **(_window_keys(target) if registry.kind == "source" else {}), key: {"const": entry.name}}
-        branch = _branch(inner, shared, key, target.__doc__)
+        branch = _branch(inner, shared, key, doc)
         if entry.name == default:
             branch["required"].remove(key)
         branches.append(branch)

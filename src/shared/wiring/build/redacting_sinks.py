@@ -28,14 +28,14 @@ def redact_outlet(outlet: Outlet, cleaner: TextCleaner) -> Outlet:
     """The outlet with a sink that is given nothing but redacted batches."""
     sink = outlet.sink
     behind = RedactingMessages(sink, cleaner) if isinstance(sink, MessageSink) else RedactingSink(sink, cleaner)
-    return replace(outlet, sink=behind)
+    return replace(outlet, sink=behind, given_name=outlet.name)
 
 
 class RedactingSink:
     """A sink in front of another: what comes to it is redacted, and then given on."""
 
     def __init__(self, sink: Sink, cleaner: TextCleaner) -> None:
-        self.name = sink.name
+        self.name = getattr(sink, "name", "")
         self._sink, self._cleaner = sink, cleaner
 
     @property

@@ -1,45 +1,44 @@
-"""The sink of `push_to_db`, from its settings."""
+"""The sink `database`, which `push_to_db` asks for too."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from shared.core.errors import StoreError
 from shared.core.ports import Sink
 from shared.database.engine.database import open_as_it_is, shown_place
+from shared.wiring.build.build_context import SinkBuildContext, SinkBuilder
+from shared.wiring.build.sink_entries import first_entry, sink_entries
 from shared.wiring.config.checker import Checker
-from shared.wiring.config.monitor_config import DatabaseTarget, MonitorConfig
+from shared.wiring.config.monitor_config import DatabaseTarget, Publishing
 from shared.wiring.config.settings import RunEnvironment
 
 
-def database_sink(config: MonitorConfig, checker: Checker, around: RunEnvironment) -> Sink | None:
-    """The sink, when rows are to be pushed; nothing is connected yet. Mistakes go to the checker."""
-    publishing = config.publishing
-    if not publishing.push_to_db:
+def build_database_sink(context: SinkBuildContext) -> Sink | None:
+    """The sink, not connected yet."""
+    build = context.build
+    target = build.checker.model(DatabaseTarget, dict(context.entry.given), context.entry.where)
+    if target is None:
         return None
-    target = publishing.database or DatabaseTarget()
-    address = target_address(target, config.scored_store, around)
+    address = target_address(target, build.config.scored_store, build.around)
     if address is None:
-        checker.problem(
-            ("publishing", "push_to_db"),
+        context.problem(
             "found true, but no database to push to; set publishing.database.connection_string (such as"
-            " ${DATABASE_URL}, or the path of a SQLite file), or the variable DATABASE_URL",
+            " ${DATABASE_URL}, or the path of a SQLite file), or the variable DATABASE_URL"
         )
         return None
-    settings = around.settings
-    if (settings.safe_mode or config.privacy.always) and not settings.privacy_key.get_secret_value():
-        checker.problem(
-            ("publishing", "push_to_db"),
+    settings = build.around.settings
+    if (settings.safe_mode or build.config.privacy.always) and not settings.privacy_key.get_secret_value():
+        context.problem(
             "ids that hold personal data are replaced (SAFE_MODE), by a key of each process: the same item would"
-            " have other rows in every run. Set PRIVACY_KEY to a secret of your own",
+            " have other rows in every run. Set PRIVACY_KEY to a secret of your own"
         )
     try:
         shown_place(address)
     except StoreError as error:
-        checker.problem(("publishing", "database", "connection_string"), str(error))
+        context.problem(str(error), "connection_string")
         return None
     from shared.database.evaluation.database_sink import DatabaseSink  # late: only this choice needs it
 
@@ -47,14 +46,28 @@ def database_sink(config: MonitorConfig, checker: Checker, around: RunEnvironmen
     return DatabaseSink("database", partial(open_as_it_is, address), target.on_conflict, target.chunk_size)
 
 
-def target_address(target: DatabaseTarget, store: Mapping[str, Any], around: RunEnvironment) -> str | None:
+def database_target(publishing: Publishing, checker: Checker) -> DatabaseTarget:
+    """The database that a configuration without mistakes publishes to; by default one that says nothing."""
+    entry = first_entry(sink_entries(publishing, checker), "database")
+    if entry is not None:
+        return DatabaseTarget.model_validate(dict(entry.given))
+    return publishing.database or DatabaseTarget()
+
+
+def target_address(target: DatabaseTarget, store: Mapping[str, object], around: RunEnvironment) -> str | None:
     """Where rows are pushed to: the block's own database, else the state's when that is a server, else the variable
     DATABASE_URL; None when there is none of them. A relative path starts from the project's root.
     """
     given = None if target.connection_string is None else target.connection_string.get_secret_value()
-    if given is None and store.get("type") == "postgres" and isinstance(store.get("url"), str):
-        given = store["url"]
+    url = store.get("url")
+    if given is None and store.get("type") == "postgres" and isinstance(url, str):
+        given = url
     given = given or around.variables.get("DATABASE_URL")
     if not given or "://" in given:
         return given or None
     return str(around.root / Path(given))
+
+
+DATABASE_SINK = SinkBuilder(
+    DatabaseTarget, build_database_sink, "Scores as rows of the tables evaluation_dataset and evaluation_results."
+)

@@ -1,10 +1,10 @@
-"""The sinks `langfuse` and `langfuse-experiment`, from `publishing: {push_to_langfuse, langfuse, experiment,
-trace_experiment}`. Both share one client, and with a source of the same server its limits.
-"""
+"""The sinks `langfuse` and `langfuse_experiment`. They share one client, and its limits with a source."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -18,8 +18,10 @@ from shared.langfuse.sink.experiment_sink import LangfuseExperimentSink
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
 from shared.langfuse.source.dataset_source import LangfuseDatasetSource
 from shared.langfuse.source.trace_source import LangfuseSource
-from shared.wiring.build.build_context import BuildContext
-from shared.wiring.config.monitor_config import Experiment
+from shared.wiring.build.build_context import BuildContext, SinkBuildContext, SinkBuilder, SinkEntry
+from shared.wiring.build.sink_entries import first_entry
+from shared.wiring.config.monitor_config import ExperimentParams
+from shared.wiring.config.yaml_file import Where
 
 _KEYS = ("base_url", "public_key", "secret_key")
 _SOURCES = ("langfuse", "langfuse_dataset")
@@ -52,91 +54,87 @@ class Connecting(Protocol):
         """
 
 
-def langfuse_sink(making: BuildContext) -> LangfuseSink | None:
-    """The sink of scores, where the block asks for it."""
-    if not making.publishing.push_to_langfuse:
-        return None
-    found = _open(making)
+class LangfuseExperimentParams(ExperimentParams):
+    """Parameters of the sink `langfuse_experiment`."""
+
+    trace_experiment: bool = Field(default=False, description="the experiment's traces show each metric")
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """A client, and the parameters that it was made of."""
+
+    client: LangfuseClient
+    params: LangfusePublishing
+
+
+def build_langfuse_sink(context: SinkBuildContext) -> LangfuseSink | None:
+    """The sink of scores."""
+    found = _connect(context, context.entry)
+    _check_sessions(context)
     if found is None:
         return None
-    client, params = found
-    _sessions(making)
-    return LangfuseSink(client, _marking(making, params), params.lost_after_minutes * 60)
+    return LangfuseSink(found.client, _score_context(context, found.params), found.params.lost_after_minutes * 60)
 
 
-def experiment_sink(making: BuildContext) -> LangfuseExperimentSink | None:
-    """The sink of experiments, where the block asks for it."""
-    asked = _asked(making)
-    found = None if asked is None else _open(making)
+def build_experiment_sink(context: SinkBuildContext) -> LangfuseExperimentSink | None:
+    """The sink of experiments. It reaches Langfuse as the block `publishing.langfuse` or the sink `langfuse` does."""
+    build = context.build
+    asked = build.checker.model(LangfuseExperimentParams, dict(context.entry.given), context.entry.where)
+    found = _connect(context, first_entry(context.entries, "langfuse"))
     if asked is None or found is None:
         return None
-    client, params = found
     for i, label in enumerate(asked.metrics):
-        if making.labels and label not in making.labels:
-            where = ("publishing", "experiment", "metrics", i)
-            making.checker.problem(where, f"unknown label {label!r}. {hint(label, making.labels)}")
+        if build.labels and label not in build.labels:
+            context.problem(f"unknown label {label!r}. {hint(label, build.labels)}", "metrics", i)
     plan = ExperimentPlan(
-        dataset=asked.dataset_name or making.config.name,
+        dataset=asked.dataset_name or build.config.name,
         run_name=asked.run_name or "",
-        description=making.config.evaluation.description,
+        description=build.config.evaluation.description,
         run_metadata=asked.run_metadata,
         metrics=frozenset(asked.metrics),
         link_to_traces=asked.link_to_traces,
         score_on_runtime_traces=asked.score_on_runtime_traces,
-        trace_metrics=making.publishing.trace_experiment,
+        trace_metrics=asked.trace_experiment,
         update_items=asked.update_existing_items,
-        scores_elsewhere=making.publishing.push_to_langfuse,
+        scores_elsewhere=first_entry(context.entries, "langfuse") is not None,
     )
-    return LangfuseExperimentSink(
-        client, ExperimentBuilder(plan, _marking(making, params)), params.lost_after_minutes * 60
-    )
+    builder = ExperimentBuilder(plan, _score_context(context, found.params))
+    return LangfuseExperimentSink(found.client, builder, found.params.lost_after_minutes * 60)
 
 
-def _asked(making: BuildContext) -> Experiment | None:
-    """The experiment that is asked for: a block that is not switched off, or `trace_experiment` alone."""
-    block, traced = making.publishing.experiment, making.publishing.trace_experiment
-    if block is None:
-        return Experiment() if traced else None
-    if traced and not block.enabled:
-        making.checker.problem(
-            ("publishing", "trace_experiment"), "found true, and experiment.enabled false; there is nothing to trace"
-        )
-    return block if block.enabled else None
+def _connect(context: SinkBuildContext, entry: SinkEntry | None) -> _Connected | None:
+    """A client for what the entry says, the same one for every sink that asks; None after noting what is wrong."""
+    build = context.build
+    where = ("publishing", "langfuse") if entry is None else entry.where
+    if where not in build.shared:
+        own = dict(build.publishing.langfuse or {} if entry is None else entry.given)
+        build.shared[where] = _open(context, {key: each for key, each in own.items() if key != "required"}, where)
+    found = build.shared[where]
+    return found if isinstance(found, _Connected) else None
 
 
-def _open(making: BuildContext) -> tuple[LangfuseClient, LangfusePublishing] | None:
-    """The one client of both sinks, and what was said of it; None after noting what is wrong."""
-    if "langfuse" not in making.shared:
-        params = _params(making)
-        runtime = making.source.runtime if isinstance(making.source, LangfuseSource | LangfuseDatasetSource) else None
-        if params is None:
-            making.shared["langfuse"] = None
-        else:
-            settings = LangfuseSettings.from_connection(params, making.around.root)
-            making.shared["langfuse"] = LangfuseClient(settings, runtime), params
-    found: tuple[LangfuseClient, LangfusePublishing] | None = making.shared["langfuse"]
-    return found
-
-
-def _params(making: BuildContext) -> LangfusePublishing | None:
-    own = {name: value for name, value in (making.publishing.langfuse or {}).items() if name != "required"}
-    given = {**_reached(making, own), **own}
+def _open(context: SinkBuildContext, own: dict[str, object], where: Where) -> _Connected | None:
+    build = context.build
+    given = {**_find_connection(build, own), **own}
     missing = [name for name in _KEYS if name not in given]
     if missing:
-        key = "push_to_langfuse" if making.publishing.push_to_langfuse else "experiment"
-        making.checker.problem(
-            ("publishing", key),
+        context.problem(
             f"{', '.join(missing)}: not found; set the variables LANGFUSE_BASE_URL (or LANGFUSE_HOST),"
             " LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY, or `publishing: {langfuse: {base_url, public_key,"
             " secret_key}}`",
         )
         return None
-    return making.checker.model(LangfusePublishing, given, ("publishing", "langfuse"))
+    params = build.checker.model(LangfusePublishing, given, where)
+    if params is None:
+        return None
+    runtime = build.source.runtime if isinstance(build.source, LangfuseSource | LangfuseDatasetSource) else None
+    return _Connected(LangfuseClient(LangfuseSettings.from_connection(params, build.around.root), runtime), params)
 
 
-def _reached(making: BuildContext, own: dict[str, Any]) -> dict[str, Any]:
+def _find_connection(build: BuildContext, own: Mapping[str, object]) -> dict[str, object]:
     """How Langfuse is reached when the block does not say it: as the monitor's own source does, else by variables."""
-    source, variables = making.config.source, making.around.variables
+    source, variables = build.config.source, build.around.variables
     if source.get("type") in _SOURCES and not any(name in own for name in _KEYS):
         return {name: source[name] for name in Connection.model_fields if name in source}
     named = {
@@ -147,26 +145,35 @@ def _reached(making: BuildContext, own: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value}
 
 
-def _marking(making: BuildContext, params: LangfusePublishing) -> ScoreContext:
+def _score_context(context: SinkBuildContext, params: LangfusePublishing) -> ScoreContext:
     """What all scores carry: the same for both sinks, because they may put the same score on a trace."""
-    asked = making.publishing.experiment
-    environment = params.environment or making.config.environment or making.around.settings.environment or None
+    build, experiment = context.build, first_entry(context.entries, "langfuse_experiment")
+    environment = params.environment or build.environment or None
     wrong = environment and find_environment_problem(environment)
     if wrong:
         own = f"{wrong}; set publishing.langfuse.environment"
         where = ("publishing", "langfuse", "environment") if params.environment else ("environment",)
-        if own not in making.shared:  # both sinks ask
-            making.checker.problem(where, own)
-        making.shared[own] = True
-    return ScoreContext(params.project, environment, tuple(asked.tags) if asked is not None and asked.enabled else ())
+        if own not in build.shared:  # both sinks ask
+            build.checker.problem(where, own)
+        build.shared[own] = True
+    tags = () if experiment is None else experiment.given.get("tags", ())
+    return ScoreContext(params.project, environment, tuple(tags) if isinstance(tags, list) else ())
 
 
-def _sessions(making: BuildContext) -> None:
+def _check_sessions(context: SinkBuildContext) -> None:
     """Where texts are redacted, ids of sessions are hashed: scores would be put on sessions that are not there."""
-    redacted = making.config.privacy.always or making.around.settings.safe_mode
-    if redacted and making.config.source.get("items") == "sessions":
-        making.checker.problem(
-            ("publishing", "push_to_langfuse"),
+    config = context.build.config
+    redacted = config.privacy.always or context.build.around.settings.safe_mode
+    if redacted and config.source.get("items") == "sessions":
+        context.problem(
             "the items are sessions, and SAFE_MODE (or privacy.always) hashes the ids of sessions, so that no score"
             " would find its own; set it to false, or take items: traces",
         )
+
+
+LANGFUSE_SINK = SinkBuilder(
+    LangfusePublishing, build_langfuse_sink, "Scores in Langfuse, on the traces of their items.", found_elsewhere=_KEYS
+)
+EXPERIMENT_SINK = SinkBuilder(
+    LangfuseExperimentParams, build_experiment_sink, "A Langfuse experiment: a dataset, its run, and the scores."
+)

@@ -10,6 +10,7 @@ from shared.core.best_effort import attempt_async
 from shared.core.errors import StoreError
 from shared.core.state.outbox import MessageSink
 from shared.database.engine.database import state_at
+from shared.monitoring.source_window import SourceInWindow
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import StateLocation
 from shared.wiring.build.redacting_sinks import RedactingMessages, RedactingSink
@@ -57,11 +58,12 @@ def _check_state(state: StateLocation) -> bool:
 async def _check_servers(built: BuiltMonitor) -> bool:
     """Ask the source and every sink that can be asked; whether all of them answer."""
     source = built.plan.source
+    source = source.inner if isinstance(source, SourceInWindow) else source
     answers = not isinstance(source, Connecting) or await _check_server(f"source {source.key!r}", source)
     for outlet in built.sinks:
         sink = outlet.sink.inner if isinstance(outlet.sink, (RedactingMessages, RedactingSink)) else outlet.sink
         if isinstance(sink, Connecting):
-            answers = await _check_server(f"sink {outlet.sink.name!r}", sink) and answers
+            answers = await _check_server(f"sink {outlet.name!r}", sink) and answers
         if isinstance(sink, MessageSink):
             await sink.aclose()
     return answers

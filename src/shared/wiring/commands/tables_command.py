@@ -9,10 +9,10 @@ from argparse import Namespace
 from shared.core.errors import UsageError
 from shared.database.engine.database import open_as_it_is
 from shared.database.evaluation.table_setup import create, look
-from shared.wiring.build.sink_database import target_address
+from shared.wiring.build.sink_database import database_target, target_address
 from shared.wiring.commands.open_monitor import open_monitor
+from shared.wiring.config.checker import Checker
 from shared.wiring.config.loaded_config import LoadedConfig
-from shared.wiring.config.monitor_config import DatabaseTarget
 
 _STATES = {
     "absent": "there are none; a run with push_to_db creates them, and so does `trueline tables create`",
@@ -47,7 +47,7 @@ def _find_address(config: LoadedConfig | None, url: str | None) -> str:
     """
     found = url
     if found is None and config is not None:
-        target = config.values.publishing.database or DatabaseTarget()
+        target = database_target(config.values.publishing, Checker(config.document))
         found = target_address(target, config.values.scored_store, config.environment)
     found = found or os.environ.get("DATABASE_URL")
     if not found:

@@ -98,22 +98,27 @@ class Evaluation(StrictModel):
     errors: LegacyErrors | None = Field(default=None, description="accepted, without effect")
 
 
-class Experiment(StrictModel):
-    """A Langfuse experiment. Without the block there is none."""
+class ExperimentParams(StrictModel):
+    """What is published as a Langfuse experiment, and how."""
 
-    enabled: bool = Field(default=True, description="false: none, though the block is there")
-    required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
     dataset_name: str | None = Field(default=None, min_length=1, description="default: the monitor's name")
     run_name: str | None = Field(default=None, min_length=1, description="default: one of its own for each run")
     run_metadata: dict[str, Any] = Field(default_factory=dict, description="of the experiment's run")
     tags: list[str] = Field(default_factory=list, description="of new traces, and in the metadata of scores")
-    flush: bool = Field(default=True, description="accepted, without effect")
     link_to_traces: bool = Field(default=True, description="items are linked to the traces that they come from")
     score_on_runtime_traces: bool = Field(
         default=False, description="scores go to the trace that a metric names in its signals, else to the item's"
     )
     update_existing_items: bool = Field(default=False, description="write over items that the dataset has already")
     metrics: list[str] = Field(default_factory=list, description="only these labels; empty: all")
+
+
+class Experiment(ExperimentParams):
+    """The block `publishing.experiment`: a Langfuse experiment. Without the block there is none."""
+
+    enabled: bool = Field(default=True, description="false: none, though the block is there")
+    required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
+    flush: bool = Field(default=True, description="accepted, without effect")
 
 
 class DatabaseTarget(StrictModel):
@@ -126,6 +131,11 @@ class DatabaseTarget(StrictModel):
         default="do_nothing", description="what becomes of a score that is there already"
     )
     chunk_size: int = Field(default=1000, ge=1, description="rows sent at a time")
+
+
+class DatabaseBlock(DatabaseTarget):
+    """The block `publishing.database`."""
+
     required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
 
 
@@ -177,7 +187,10 @@ class Publishing(StrictModel):
         default=False, description="the experiment's traces show each metric; without a block one with its defaults"
     )
     experiment: Experiment | None = None
-    database: DatabaseTarget | None = Field(default=None, description="where push_to_db pushes to")
+    database: DatabaseBlock | None = Field(default=None, description="where push_to_db pushes to")
+    sinks: list[dict[str, Any]] = Field(
+        default_factory=list, description="more sinks: type (a name, or package.module:attr) and its parameters"
+    )
 
 
 class Schedule(StrictModel):

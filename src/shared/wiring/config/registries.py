@@ -38,6 +38,14 @@ STORES = {
     "none": "shared.wiring.build.build_stores:NoStore",
 }
 
+SINKS = {
+    "file": "shared.files.file_sink:FileSink",
+    "database": "shared.wiring.build.sink_database:DATABASE_SINK",
+    "langfuse": "shared.wiring.build.sink_langfuse:LANGFUSE_SINK",
+    "langfuse_experiment": "shared.wiring.build.sink_langfuse:EXPERIMENT_SINK",
+    "opentelemetry": "shared.wiring.build.sink_otel:OPENTELEMETRY_SINK",
+}
+
 LABELS = {
     "file": "shared.files.file_labels:FileLabels",
     "langfuse": "shared.langfuse.source.annotation_labels:LangfuseLabels",
@@ -68,6 +76,7 @@ class Registries:
     stores: Registry
     extractors: Registry
     labels: Registry
+    sinks: Registry
     models: Registry
     embeddings: Registry
 
@@ -88,6 +97,7 @@ def build_registries(project: Path | None = None) -> Registries:
         "models": MODELS,
         "embeddings": EMBEDDINGS,
         "labels": LABELS,
+        "sinks": SINKS,
     }
     words = {
         "sources": "source",
