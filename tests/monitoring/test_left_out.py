@@ -16,7 +16,7 @@ from shared.database.engine.database import open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.files.scored_csv import CsvScoredItems
-from shared.report.terminal.item_history_text import StoryOptions, left_out_text, verdict
+from shared.report.terminal.item_history_text import HistoryOptions, explain_outcome, skipped_text
 from shared.report.text.result_words import counts_of
 from shared.scoring.metric import bind, metric
 from shared.scoring.runner import Runner
@@ -33,7 +33,7 @@ def passed(house: House, item_id: str) -> list[tuple[str, int, str]]:
 def told(house: House, item_id: str) -> str:
     """What a user reads who asks for the item."""
     (story,) = house.reader.histories.read_histories(STREAM, item_id)
-    return verdict(story, StoryOptions())
+    return explain_outcome(story, HistoryOptions())
 
 
 def test_an_item_that_came_three_times_says_so(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path:
     assert (found.reason, found.detail, found.run_id) == ("filtered", "a health check", report.run_id)
     house.run()
     assert house.reader.histories.read_skipped(STREAM, "t9") == [found]
-    assert "none of the monitor's, by its extractor or source: a health check" in left_out_text("t9", [found])
+    assert "none of the monitor's, by its extractor or source: a health check" in skipped_text("t9", [found])
 
 
 def test_an_id_that_no_database_holds_costs_nobody_else_a_score(tmp_path: Path) -> None:
@@ -146,4 +146,4 @@ def test_a_left_out_item_is_not_told_of_another_stream(tmp_path: Path) -> None:
     house = House(tmp_path, ListSource([]))
     house.state.skipped.save_skipped("r", STREAM, [PassedOver("x", "filtered", detail="theirs")])
     other = replace(STREAM, monitor_key="other")
-    assert (house.reader.histories.read_skipped(other, "x"), left_out_text("x", [])) == ([], "")
+    assert (house.reader.histories.read_skipped(other, "x"), skipped_text("x", [])) == ([], "")

@@ -105,7 +105,7 @@ def test_a_metric_made_differently_is_said() -> None:
 
 def test_unequal_chances_are_said() -> None:
     before = [result(n, [score("exact", 1.0)], probability=0.1 + n / 10) for n in range(3)]
-    assert "unequal chances" in " ".join(comparison_text(compared(before, before)).split())
+    assert "inclusion probabilities are unequal" in " ".join(comparison_text(compared(before, before)).split())
 
 
 def test_a_run_beside_itself_and_hostile_names_are_plain_text() -> None:

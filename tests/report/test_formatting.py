@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.report.page.svg import axis, tag
-from shared.report.text.formatting import clean, cut, duration, interval, line, number, percent, probability
+from shared.report.page.svg import make_axis, tag
+from shared.report.text.formatting import (
+    clean,
+    format_duration,
+    format_interval,
+    format_number,
+    format_percent,
+    format_probability,
+    line,
+    truncate,
+)
 
 
 @given(st.text(st.characters()))
@@ -26,8 +35,8 @@ def test_a_line_is_a_line(text: str, limit: int) -> None:
 
 def test_what_was_cut_is_said() -> None:
     """The beginning stays and the rest is counted."""
-    assert (cut("abcdef", 4).text, cut("abcdef", 4).more) == ("abcd", 2)
-    assert cut("abc", 4).more == 0
+    assert (truncate("abcdef", 4).text, truncate("abcdef", 4).more) == ("abcd", 2)
+    assert truncate("abc", 4).more == 0
 
 
 @pytest.mark.parametrize(
@@ -37,7 +46,7 @@ def test_what_was_cut_is_said() -> None:
 )  # fmt: skip
 def test_numbers_have_sensible_digits(value: float | None, words: str) -> None:
     """Three significant digits at most, thousands separated, no minus zero."""
-    assert number(value) == words
+    assert format_number(value) == words
 
 
 @pytest.mark.parametrize(
@@ -51,13 +60,21 @@ def test_intervals_have_the_digits_their_width_deserves(
     given_: tuple[float | None, float | None, float | None], words: tuple[str, str]
 ) -> None:
     """Two digits of the half-width, the value with as many decimals."""
-    assert interval(*given_) == words
+    assert format_interval(*given_) == words
 
 
 def test_small_things_are_not_rounded_away() -> None:
     """A probability is never shown as 0, nor as 1 unless it is; a share that is not zero is not 0.0 %."""
-    assert (probability(0.00001234), probability(0.999999), probability(1.0)) == ("1.234e-05", "0.9999", "1")
-    assert (percent(0.0), percent(0.0001), percent(1.0)) == ("0.0\u00a0%", "< 0.1\u00a0%", "100.0\u00a0%")
+    assert (format_probability(0.00001234), format_probability(0.999999), format_probability(1.0)) == (
+        "1.234e-05",
+        "0.9999",
+        "1",
+    )
+    assert (format_percent(0.0), format_percent(0.0001), format_percent(1.0)) == (
+        "0.0\u00a0%",
+        "< 0.1\u00a0%",
+        "100.0\u00a0%",
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,13 +83,13 @@ def test_small_things_are_not_rounded_away() -> None:
 )
 def test_durations(seconds: float | None, words: str) -> None:
     """Spans of time in the two units that matter."""
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 1e9))
 def test_an_axis_holds_its_range(low: float, span: float) -> None:
     """Ticks are round, in order, few, and the range lies between the ends."""
-    found = axis(low, low + span)
+    found = make_axis(low, low + span)
     assert found.low <= low + 1e-6 * span and found.high >= low + (1 - 1e-6) * span
     assert 2 <= len(found.ticks) <= 12
     assert all(-1e-9 <= found.at(value) <= 1 + 1e-9 for value, _ in found.ticks)

@@ -9,13 +9,13 @@ import pytest
 
 from shared.core.results import Decision, MetricFailure, MetricScore
 from shared.core.state.item_history import FailureMade, ItemStory, ScoreMade, own_id
-from shared.report.terminal.item_history_text import StoryOptions, missing, story_text, verdict
+from shared.report.terminal.item_history_text import HistoryOptions, explain_outcome, history_text, missing_scores
 from tests.report.memory import ref
 from tests.report.samples import START, STREAM, score
 
 DRAWN = ItemStory(STREAM, Decision("i1", True, 0.25, "random"), "run-1", START, "drawn", 0)
 UNDRAWN = DRAWN._replace(decision=replace(DRAWN.decision, drawn=False), state="undrawn")
-OPTIONS = StoryOptions(digests={"exact": "d" * 64, "judge": "d" * 64})
+OPTIONS = HistoryOptions(digests={"exact": "d" * 64, "judge": "d" * 64})
 SCORED = ScoreMade(score("exact", 1.0, "it is the same"), "run-1", START)
 
 
@@ -43,29 +43,31 @@ FAILING = DRAWN._replace(state="failed", attempts=2, scores=(SCORED,), failures=
     ],
 )  # fmt: skip
 def test_how_far_an_item_came_is_one_sentence(story: ItemStory, words: str) -> None:
-    assert words in verdict(story, OPTIONS)
+    assert words in explain_outcome(story, OPTIONS)
 
 
 def test_a_postponed_item_is_told_of_only_where_something_was_postponed() -> None:
-    assert "answers that come later" in verdict(DRAWN, replace(OPTIONS, postponing=True))
-    assert "answers that come later" not in verdict(DRAWN, OPTIONS)
+    assert "answers that come later" in explain_outcome(DRAWN, replace(OPTIONS, postponing=True))
+    assert "answers that come later" not in explain_outcome(DRAWN, OPTIONS)
 
 
 def test_every_label_without_a_score_has_its_reason() -> None:
     """The last failure, not applicable, not asked yet, or configured later than the item was scored."""
-    assert missing(UNDRAWN, OPTIONS) == []
-    assert missing(DRAWN, OPTIONS) == [("exact", "not asked yet"), ("judge", "not asked yet")]
-    assert missing(FAILING, OPTIONS) == [("judge", "RateLimited: judge took 30 s")]
-    assert missing(FAILING._replace(failures=()), OPTIONS) == [("judge", "comes with the next try")]
+    assert missing_scores(UNDRAWN, OPTIONS) == []
+    assert missing_scores(DRAWN, OPTIONS) == [("exact", "not asked yet"), ("judge", "not asked yet")]
+    assert missing_scores(FAILING, OPTIONS) == [("judge", "RateLimited: judge took 30 s")]
+    assert missing_scores(FAILING._replace(failures=()), OPTIONS) == [("judge", "comes with the next try")]
     done = DRAWN._replace(state="published", scores=(SCORED,))
-    assert missing(done._replace(not_applicable=("judge",)), OPTIONS) == [("judge", "does not apply to this item")]
-    ((label, why),) = missing(done, OPTIONS)
+    assert missing_scores(done._replace(not_applicable=("judge",)), OPTIONS) == [
+        ("judge", "does not apply to this item")
+    ]
+    ((label, why),) = missing_scores(done, OPTIONS)
     assert label == "judge" and "was no metric of the monitor" in why and "policy: never" in why
-    assert "policy" not in missing(done, replace(OPTIONS, policy="metric"))[0].why
+    assert "policy" not in missing_scores(done, replace(OPTIONS, policy="metric"))[0].why
 
 
 def test_the_story_tells_who_made_what_and_when() -> None:
-    text = story_text(FAILING, OPTIONS)
+    text = history_text(FAILING, OPTIONS)
     assert "seen       2026-03-09 06:00:00 UTC, run run-1" in text
     assert "exact: 1, passed (threshold 0.5)" in text and "it is the same" in text
     assert "try 1, 2026-03-09 07:00:00 UTC, judge: TimeoutError: judge took 30 s" in text
@@ -74,21 +76,21 @@ def test_the_story_tells_who_made_what_and_when() -> None:
 
 def test_an_earlier_version_of_a_metric_is_said() -> None:
     done = DRAWN._replace(state="published", scores=(SCORED,), marked_at=START)
-    assert "configured now" not in story_text(done, OPTIONS)
-    assert "not by the metric as it is configured now" in story_text(
+    assert "configured now" not in history_text(done, OPTIONS)
+    assert "not by the metric as it is configured now" in history_text(
         done, replace(OPTIONS, digests={"exact": "e" * 64})
     )
 
 
 def test_what_metrics_said_in_words_can_be_left_out() -> None:
-    assert "it is the same" not in story_text(FAILING, replace(OPTIONS, show_text=False))
+    assert "it is the same" not in history_text(FAILING, replace(OPTIONS, show_text=False))
 
 
 def test_hostile_text_is_made_visible() -> None:
     evil = "\x1b[31m\u202ered\n\nline"
     bad = MetricScore(ref(evil), 1.0, None, None, evil)
     made = FAILING._replace(scores=(ScoreMade(bad, evil, START),), decision=Decision(evil, True, None, evil, evil))
-    text = story_text(made, OPTIONS)
+    text = history_text(made, OPTIONS)
     assert "\x1b" not in text and "\u202e" not in text
 
 

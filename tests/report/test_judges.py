@@ -16,7 +16,7 @@ from shared.privacy.redaction import Redactor
 from shared.report.judges.collect_judges import collect_judges
 from shared.report.judges.judge_text import judge_line, judges_text
 from shared.report.page.html import render
-from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, Need
+from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, LabelsNeeded
 from shared.report.terminal.run_summary import summary
 from shared.scoring.statistics.label_votes import settle_labels
 from tests.report.memory import Row, state_reader
@@ -290,7 +290,7 @@ def test_what_narrows_the_interval_is_said_in_labels() -> None:
     assert "more labels on random items for ±5 points" in words and "±2" in words
     assert "±5 points is reached" in judges_text((only(results, some(truth, 600)),))
     close = only(results, some(truth, 60))
-    planned = replace(close, needs=(Need(0.05, 50),))  # fulfilled, and the interval is wider still
+    planned = replace(close, needs=(LabelsNeeded(0.05, 50),))  # fulfilled, and the interval is wider still
     assert "a few more labels on random items for ±5 points" in " ".join(judges_text((planned,)).split())
     few = judges_text((only(*traffic(100)),))
     assert "cannot be reached with 100 judged items" in " ".join(few.split())

@@ -10,7 +10,7 @@ import pytest
 
 from shared.core.results import Estimate, RunCounts, RunReport
 from shared.core.usage import BudgetUse, ModelUsage
-from shared.report.terminal.run_summary import as_json, show, summary
+from shared.report.terminal.run_summary import print_summary, report_json, summary
 from tests.report.samples import hostile, ordinary, result, run_of, score
 
 RUN = run_of(
@@ -70,7 +70,7 @@ def test_colour_only_where_it_is_wanted() -> None:
     """Escape codes go to a terminal, never into a log, and never where NO_COLOR or a dumb terminal says no."""
 
     def written(stream: io.StringIO, environ: Mapping[str, str]) -> str:
-        show(RUN, stream, PLACES, environ)
+        print_summary(RUN, stream, PLACES, environ)
         return stream.getvalue()
 
     assert "\x1b[" in written(Terminal(), {})
@@ -82,7 +82,7 @@ def test_colour_only_where_it_is_wanted() -> None:
 def test_a_stream_without_unicode_gets_ascii() -> None:
     """Under LANG=C the summary is written, with plain signs for ticks and dashes."""
     stream = Ascii()
-    show(RUN, stream, PLACES, {})
+    print_summary(RUN, stream, PLACES, {})
     assert stream.text().startswith("+ Done")
 
 
@@ -117,7 +117,7 @@ def test_hostile_text_cannot_drive_the_terminal() -> None:
 
 def test_json_is_the_whole_report() -> None:
     """Every field as JSON values, times in UTC, with the length of the run and the share of failures."""
-    values = json.loads(json.dumps(as_json(RUN), allow_nan=False))
+    values = json.loads(json.dumps(report_json(RUN), allow_nan=False))
     assert values["counts"]["scored"] == 110 and values["seconds"] == 75.0
     assert values["counts"]["failure_share"] == pytest.approx(6 / (5 * 110 + 6))
     assert values["started_at"] == "2026-03-09T06:00:00.000000Z"
@@ -127,7 +127,7 @@ def test_json_is_the_whole_report() -> None:
 def test_json_has_no_nan() -> None:
     """What is not a number is null, so that every reader of JSON can read it."""
     run = run_of([], estimates=(Estimate("x", 2, float("nan"), float("-inf"), 1.0),))
-    assert as_json(run)["estimates"][0]["mean"] is None and as_json(run)["estimates"][0]["mean_low"] is None
+    assert report_json(run)["estimates"][0]["mean"] is None and report_json(run)["estimates"][0]["mean_low"] is None
 
 
 @pytest.mark.parametrize("width", [40, 100])

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, TruelineError, Unavailable
 from shared.core.ports import Notifier
-from shared.slack.notify import SlackNotifier, SlackSettings, escaped
+from shared.slack.notify import SlackNotifier, SlackSettings, escape_for_slack
 from tests.serving.servers import Answer, Listener, listening
 
 OK = Answer(body=b'{"ok": true, "ts": "1.2"}')
@@ -68,13 +68,13 @@ def test_nothing_in_a_message_calls_anybody() -> None:
 
 @given(st.text())
 def test_what_is_escaped_says_the_same_and_does_nothing(text: str) -> None:
-    found = escaped(text)
+    found = escape_for_slack(text)
     assert not set("<>") & set(found)
     assert found.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == text
 
 
 def test_a_long_text_is_cut() -> None:
-    assert escaped("x" * 5000) == "x" * 2999 + "…"
+    assert escape_for_slack("x" * 5000) == "x" * 2999 + "…"
 
 
 def test_it_waits_as_long_as_slack_asks() -> None:

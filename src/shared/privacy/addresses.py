@@ -26,7 +26,7 @@ _LEADING = "!#$%&'*+=?^`{|}~.-"
 _SERVICE_USERS = ("git",)
 
 
-def emails(text: str) -> Iterator[Span]:
+def find_emails(text: str) -> Iterator[Span]:
     """E-mail addresses; one in angle brackets together with the display name before it.
 
     `git@host` is a login of a service and none.
@@ -74,7 +74,7 @@ _BARE = re.compile(
 _CLOSING = {")": "(", "]": "[", "'": "'"}
 
 
-def urls(text: str) -> Iterator[Span]:
+def find_urls(text: str) -> Iterator[Span]:
     """Addresses with a scheme or `www.`, whole: user, password, query and fragment are parts of them.
 
     Without a scheme, a host of a common top-level domain counts where a path follows it.

@@ -57,9 +57,9 @@ class NameFinder:
     """
 
     def __init__(self) -> None:
-        presidio, spacy = _need("presidio_analyzer"), _need("spacy")
-        engines = _need("presidio_analyzer.nlp_engine")
-        recognizers = _need("presidio_analyzer.predefined_recognizers")
+        presidio, spacy = _import_extra("presidio_analyzer"), _import_extra("spacy")
+        engines = _import_extra("presidio_analyzer.nlp_engine")
+        recognizers = _import_extra("presidio_analyzer.predefined_recognizers")
         engine = engines.SpacyNlpEngine()
         engine.nlp = {"en": spacy.load(_model(), exclude=_UNUSED)}
         person = recognizers.SpacyRecognizer(supported_entities=["PERSON"])
@@ -82,10 +82,10 @@ class NameFinder:
             piece = _DEAR.sub("  Hi", piece)  # the model takes "Dear Sarah Connor" for a firm; the length must stay
             hits = self._analyzer.analyze(piece, language="en", entities=["PERSON"])
             for hit in sorted(hits, key=lambda each: int(each.start)):
-                yield from _kept(text, start + hit.start, start + hit.end)
+                yield from _split_name(text, start + hit.start, start + hit.end)
 
 
-def _kept(text: str, start: int, end: int) -> Iterator[Span]:
+def _split_name(text: str, start: int, end: int) -> Iterator[Span]:
     """What of a finding is a name: the words of its lines that may be part of one, from the first to the last."""
     for line in re.finditer(r"[^\r\n\t|<>{}=:/\\@_\[\]()\"]+", text[start:end]):
         if any(each.isdigit() for each in line[0]):
@@ -122,7 +122,7 @@ def _install_hint() -> str:
     return f"names of people need Presidio and its model: {install_command('names')}"
 
 
-def _need(name: str) -> Any:
+def _import_extra(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -30,7 +30,7 @@ def luhn(digits: str) -> bool:
     return (odd + sum(_DOUBLED[int(each)] for each in digits[-2::-2])) % 10 == 0
 
 
-def cards(text: str) -> Iterator[Span]:
+def find_cards(text: str) -> Iterator[Span]:
     """Payment cards: a known brand's prefix and length, the Luhn digit, groups of four or more."""
     for run in _CARD_RUN.finditer(text):
         groups = [found.span() for found in _GROUP.finditer(text, run.start(), run.end())]
@@ -72,7 +72,7 @@ _IBAN_LENGTHS = {
 _IBAN = re.compile(r"(?:(?<![A-Za-z0-9])|(?<=IBAN))([A-Za-z]{2})\d\d(?:[ \u00a0-]?[A-Za-z0-9]){11,29}", re.ASCII)
 
 
-def ibans(text: str) -> Iterator[Span]:
+def find_ibans(text: str) -> Iterator[Span]:
     """International bank account numbers: a country, its length, and the check by 97; in any case, with blanks."""
     done = 0
     for head in _IBAN.finditer(text):
@@ -110,7 +110,7 @@ _SSN_CUE = re.compile(r"\b(?:ssn|ss#|s\.s\.n|social(?: security)?)\b[^\n\d]{0,30
 _SSN_VETO = re.compile(r"(?:\b(?:order|part|sku|model|serial|tracking|invoice|item)\b[ \w.:]{0,12}|#)$", re.IGNORECASE)
 
 
-def ssns(text: str) -> Iterator[Span]:
+def find_ssns(text: str) -> Iterator[Span]:
     """US social security numbers in valid ranges. Without dashes only where the words before say what it is."""
     for found in _SSN.finditer(text):
         before = text[max(0, found.start() - 50) : found.start()]
@@ -130,7 +130,7 @@ _NOT_AN_IP = re.compile(
 _TO = re.compile(r"\b(?:version|release|upgrade[ds]?|update[ds]?|downgrade[ds]?|build|firmware)\b", re.IGNORECASE)
 
 
-def ips(text: str) -> Iterator[Span]:
+def find_ips(text: str) -> Iterator[Span]:
     """IP addresses of either version. Loopback and "any" (127.x, 0.0.0.0, ::1) name nobody and are left.
 
     Four numbers with dots are an address unless the words before say version, release, build, section or the like.

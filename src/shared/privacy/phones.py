@@ -30,7 +30,7 @@ _VETO = re.compile(
 )
 
 
-def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
+def find_phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
     """Phone numbers with `+` or `00` from anywhere, national ones as the regions write them.
 
     Digits without any separator count only after a word such as "call" or "phone"; no number counts after a word
@@ -51,7 +51,7 @@ def _in_run(text: str, run: Span, before: str, regions: Sequence[str]) -> Iterat
     start, end = run
     written = text[start:end]
     if written.startswith("+"):
-        yield from _matched(text, start, end, None)
+        yield from _match_number(text, start, end, None)
         return
     if _VETO.search(before):
         return
@@ -66,7 +66,7 @@ def _in_run(text: str, run: Span, before: str, regions: Sequence[str]) -> Iterat
         yield start, start + known.end()
         return
     for region in regions:
-        found = list(_matched(text, start, end, region))
+        found = list(_match_number(text, start, end, region))
         if found:
             yield from found
             return
@@ -74,11 +74,11 @@ def _in_run(text: str, run: Span, before: str, regions: Sequence[str]) -> Iterat
 
 def _international(written: str, start: int) -> Iterator[Span]:
     """Numbers that begin with 00: the library knows them with a plus sign only."""
-    for low, high in _matched("+" + written[2:], 0, len(written) - 1, None):
+    for low, high in _match_number("+" + written[2:], 0, len(written) - 1, None):
         yield start + low + (low > 0), start + high + 1
 
 
-def _matched(text: str, start: int, end: int, region: str | None) -> Iterator[Span]:
+def _match_number(text: str, start: int, end: int, region: str | None) -> Iterator[Span]:
     from phonenumbers import Leniency, PhoneNumberMatcher  # late: most texts hold no digits worth asking about
 
     for match in PhoneNumberMatcher(text[start : end + 12], region, leniency=Leniency.VALID, max_tries=5):

@@ -18,9 +18,9 @@ from functools import cached_property
 from secrets import token_bytes
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
-from shared.privacy.addresses import Span, emails, urls
-from shared.privacy.numbers import cards, ibans, ips, ssns
-from shared.privacy.phones import phones
+from shared.privacy.addresses import Span, find_emails, find_urls
+from shared.privacy.numbers import find_cards, find_ibans, find_ips, find_ssns
+from shared.privacy.phones import find_phones
 from shared.privacy.secret_gate import LOOKAHEAD, SecretGate
 from shared.privacy.secret_patterns import find_keys
 
@@ -99,10 +99,10 @@ class Redactor:
         text, findings = window, self.find(window)
         for _ in range(_PASSES):  # beside a placeholder something may stand free that was part of a longer word
             if limit is not None:
-                text, findings, limit = _head(text, findings, limit)
+                text, findings, limit = _cut_findings(text, findings, limit)
             if not findings:
                 break
-            text = _replaced(text, findings)
+            text = _replace_findings(text, findings)
             findings = self._find(text, self.kinds)  # names are looked for once: the model is slow, and less exact
         return text
 
@@ -150,7 +150,7 @@ class Redactor:
 
     @cached_property
     def _patterns(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
-        return tuple((name, _compiled(name, pattern)) for name, pattern in self.entities.items())
+        return tuple((name, _compile_entity(name, pattern)) for name, pattern in self.entities.items())
 
     @cached_property
     def _placeholder(self) -> re.Pattern[str]:
@@ -168,25 +168,28 @@ class Redactor:
             text = self._placeholder.sub(lambda found: "\0" * len(found[0]), text)
         found = [Finding(kind, *span) for kind, span in self._spans(text, kinds)]
         if "PHONE" in kinds and _ENOUGH_DIGITS.search(text):  # last: what is a card is not asked about again
-            found += [Finding("PHONE", *span) for span in phones(_hidden(text, found) if found else text, self.regions)]
+            found += [
+                Finding("PHONE", *span)
+                for span in find_phones(_blank_out(text, found) if found else text, self.regions)
+            ]
         if names is not None:  # blanks instead of what was found: an address is no name
-            found += [Finding(PERSON, *span) for span in names(_hidden(text, found).replace("\0", " "))]
+            found += [Finding(PERSON, *span) for span in names(_blank_out(text, found).replace("\0", " "))]
         allowed = self._allowed
         if allowed is not None:
             found = [each for each in found if not allowed.match(text[each.start : each.end].lower())]
-        return tuple(_merged(found)) if len(found) > 1 else tuple(found)
+        return tuple(_merge_findings(found)) if len(found) > 1 else tuple(found)
 
     def _spans(self, text: str, kinds: frozenset[str]) -> Iterator[tuple[str, Span]]:
         for name, pattern in self._patterns:
             hits = (hit.span() for hit in pattern.finditer(text) if hit[0].strip() and "\0" not in hit[0])
-            yield from _tagged(name, hits)
+            yield from _with_kind(name, hits)
         for kind, detect in _DETECTORS:
             if kind in kinds:
-                yield from _tagged(kind, detect(text))
+                yield from _with_kind(kind, detect(text))
         if not kinds.isdisjoint(_NUMBERS) and _ENOUGH_DIGITS.search(text):
             for kind, detect in _NUMBER_DETECTORS:
                 if kind in kinds:
-                    yield from _tagged(kind, detect(text))
+                    yield from _with_kind(kind, detect(text))
 
     def _redact_mapping(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
@@ -201,20 +204,20 @@ class Redactor:
 
 
 _DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
-    ("EMAIL", emails),
-    ("URL", urls),
+    ("EMAIL", find_emails),
+    ("URL", find_urls),
     ("KEY", find_keys),
-    ("IP", ips),
+    ("IP", find_ips),
 )
 _NUMBER_DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
-    ("CARD", cards),
-    ("IBAN", ibans),
-    ("SSN", ssns),
+    ("CARD", find_cards),
+    ("IBAN", find_ibans),
+    ("SSN", find_ssns),
 )
 _NUMBERS = frozenset({"CARD", "IBAN", "SSN"})
 
 
-def _hidden(text: str, found: Iterable[Finding]) -> str:
+def _blank_out(text: str, found: Iterable[Finding]) -> str:
     """The text with NUL in place of what was found."""
     letters = list(text)
     for _, start, end in found:
@@ -222,11 +225,11 @@ def _hidden(text: str, found: Iterable[Finding]) -> str:
     return "".join(letters)
 
 
-def _tagged(kind: str, spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
+def _with_kind(kind: str, spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
     return ((kind, span) for span in spans)
 
 
-def _compiled(name: str, pattern: str | tuple[str, ...]) -> re.Pattern[str]:
+def _compile_entity(name: str, pattern: str | tuple[str, ...]) -> re.Pattern[str]:
     """The pattern of an entity.
 
     Raises:
@@ -249,7 +252,7 @@ def _compiled(name: str, pattern: str | tuple[str, ...]) -> re.Pattern[str]:
     return made
 
 
-def _merged(found: list[Finding]) -> list[Finding]:
+def _merge_findings(found: list[Finding]) -> list[Finding]:
     """Findings in order; those that overlap become one that covers all, of the longest one's kind."""
     found.sort(key=lambda each: (each.start, -each.end))
     merged: list[tuple[Finding, int]] = []
@@ -264,13 +267,13 @@ def _merged(found: list[Finding]) -> list[Finding]:
     return [each for each, _ in merged]
 
 
-def _head(text: str, findings: tuple[Finding, ...], limit: int) -> tuple[str, tuple[Finding, ...], None]:
+def _cut_findings(text: str, findings: tuple[Finding, ...], limit: int) -> tuple[str, tuple[Finding, ...], None]:
     """The first `limit` characters, longer where a finding crosses the limit, and the findings among them."""
     kept = tuple(each for each in findings if each.start < limit)
     return text[: max(limit, kept[-1].end if kept else 0)], kept, None
 
 
-def _replaced(text: str, findings: Iterable[Finding]) -> str:
+def _replace_findings(text: str, findings: Iterable[Finding]) -> str:
     parts: list[str] = []
     done = 0
     for kind, start, end in findings:

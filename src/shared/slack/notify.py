@@ -35,7 +35,7 @@ class SlackSettings:
     sleep: Callable[[float], Awaitable[None]] = field(default=asyncio.sleep, repr=False)
 
 
-class _Later(Exception):
+class _RetryLater(Exception):
     """Inside this file only: worth another try after so many seconds; `error` is what the caller sees otherwise."""
 
     def __init__(self, error: TransientError, after: float) -> None:
@@ -59,13 +59,13 @@ class SlackNotifier:
             RateLimited: when Slack asks to wait for too long; Unavailable, BadAnswer when it fails; ConfigError when it
             refuses the token or the channel. Callers for whom it is best effort say so (`core/best_effort.py`).
         """
-        said = f"*{escaped(title)}*\n{escaped(text)}"
+        said = f"*{escape_for_slack(title)}*\n{escape_for_slack(text)}"
         message = {"channel": self._settings.channel, "text": said, "unfurl_links": False, "unfurl_media": False}
         async with self._turn:
             for left in reversed(range(self._settings.tries)):
                 try:
                     return await self._post(message)
-                except _Later as later:
+                except _RetryLater as later:
                     if not left or later.after > self._settings.max_wait:
                         raise later.error from later.__cause__
                     await self._settings.sleep(later.after)
@@ -80,12 +80,12 @@ class SlackNotifier:
         try:
             response = await self._client.post(url, json=message, headers=headers)
         except httpx.HTTPError as error:
-            raise _Later(Unavailable(f"Slack cannot be reached: {type(error).__name__}"), 1.0) from error
+            raise _RetryLater(Unavailable(f"Slack cannot be reached: {type(error).__name__}"), 1.0) from error
         if response.status_code == 429:
-            after = _seconds(response.headers.get("retry-after"))
-            raise _Later(RateLimited(f"Slack asks to wait {after:g} s"), after)
+            after = _parse_retry_after(response.headers.get("retry-after"))
+            raise _RetryLater(RateLimited(f"Slack asks to wait {after:g} s"), after)
         if response.status_code >= 500:
-            raise _Later(Unavailable(f"Slack answered {response.status_code}"), 1.0)
+            raise _RetryLater(Unavailable(f"Slack answered {response.status_code}"), 1.0)
         self._look_at(response)
 
     def _look_at(self, response: httpx.Response) -> None:
@@ -97,14 +97,14 @@ class SlackNotifier:
             return
         why = str(data.get("error", "") if isinstance(data, dict) else "")[:80] or f"status {response.status_code}"
         if why in _PASSING | _PASSING_TOO:
-            raise _Later(Unavailable(f"Slack says {why}"), 1.0)
+            raise _RetryLater(Unavailable(f"Slack says {why}"), 1.0)
         raise ConfigError(
             f"Slack refuses the message to channel {self._settings.channel!r}: {why}; check the token, its right"
             " chat:write, and that the bot is in the channel"
         )
 
 
-def escaped(text: str) -> str:
+def escape_for_slack(text: str) -> str:
     """Text in which Slack finds no mention, no channel and no link, of at most 3,000 characters before it is escaped.
 
     These three signs are Slack's whole syntax for such things (`<!channel>`, `<@U123>`, `<address|words>`).
@@ -113,7 +113,7 @@ def escaped(text: str) -> str:
     return cut.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _seconds(text: str | None) -> float:
+def _parse_retry_after(text: str | None) -> float:
     try:
         value = float(text or "1")
     except ValueError:

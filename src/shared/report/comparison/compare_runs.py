@@ -18,7 +18,7 @@ _Side = Mapping[str, MetricScore]
 """One label's scores by the id that an item's source gave it."""
 
 
-class Maker(NamedTuple):
+class MetricVersion(NamedTuple):
     """Who made scores, and against which threshold."""
 
     metric: MetricRef
@@ -41,7 +41,7 @@ class LabelPair:
     inverse: bool = False
     only_before: int = 0
     only_after: int = 0
-    makers: tuple[tuple[Maker, ...], tuple[Maker, ...]] = ((), ())
+    makers: tuple[tuple[MetricVersion, ...], tuple[MetricVersion, ...]] = ((), ())
     verdicts: bool = False
     adjusted: tuple[float | None, float | None] = (None, None)
 
@@ -57,7 +57,7 @@ class LabelPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class UnpairedMetric:
     """The runs' own estimates of one label, which are of different items, and their differences (after less before)."""
 
     label: str
@@ -79,13 +79,13 @@ class Comparison:
     only_before: int
     only_after: int
     labels: tuple[LabelPair, ...]
-    apart: tuple[Apart, ...]
+    apart: tuple[UnpairedMetric, ...]
     unequal: bool = False
     not_numbers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class _RunScores:
     scores: dict[str, dict[str, MetricScore]]
     ids: frozenset[str]
     chances: frozenset[float | None]
@@ -110,14 +110,14 @@ def compare_runs(reader: ResultReader, before: RunReport, after: RunReport) -> C
         len(both),
         len(first.ids - both),
         len(second.ids - both),
-        _adjusted([each for each in pairs if each.values is not None]),
-        _apart(before, after),
+        _adjust_p_values([each for each in pairs if each.values is not None]),
+        _unpaired_metrics(before, after),
         len(first.chances | second.chances) > 1,
         sum(_no_number(first.scores[label], second.scores[label]) for label in labels),
     )
 
 
-def _read(reader: ResultReader, run: RunReport) -> _Read:
+def _read(reader: ResultReader, run: RunReport) -> _RunScores:
     """The run's scores; of two versions of an item the one scored last stands."""
     scores: dict[str, dict[str, MetricScore]] = {}
     newest: dict[str, tuple[float, str]] = {}
@@ -131,7 +131,7 @@ def _read(reader: ResultReader, run: RunReport) -> _Read:
         for score in result.scores:
             small = score._replace(explanation="", signals=None)
             scores.setdefault(score.label, {})[item_id] = small
-    return _Read(scores, frozenset(newest), frozenset(chances))
+    return _RunScores(scores, frozenset(newest), frozenset(chances))
 
 
 def _pair(label: str, before: _Side, after: _Side, both: frozenset[str]) -> LabelPair:
@@ -163,9 +163,9 @@ def _are_verdicts(scores: Sequence[MetricScore]) -> bool:
     return said <= {(1.0, True), (0.0, False)} or said <= {(0.0, True), (1.0, False)}
 
 
-def _makers(scores: _Side) -> tuple[Maker, ...]:
+def _makers(scores: _Side) -> tuple[MetricVersion, ...]:
     made = {(score.metric.digest, score.threshold): score for score in scores.values()}
-    return tuple(Maker(score.metric, score.threshold) for score in made.values())
+    return tuple(MetricVersion(score.metric, score.threshold) for score in made.values())
 
 
 def _no_number(before: _Side, after: _Side) -> int:
@@ -173,7 +173,7 @@ def _no_number(before: _Side, after: _Side) -> int:
     return sum(not (math.isfinite(one) and math.isfinite(other)) for one, other in pairs)
 
 
-def _adjusted(pairs: Sequence[LabelPair]) -> tuple[LabelPair, ...]:
+def _adjust_p_values(pairs: Sequence[LabelPair]) -> tuple[LabelPair, ...]:
     """The pairs with Holm's p-values over all their tests."""
     tests: list[tuple[int, int, float]] = []
     for place, pair in enumerate(pairs):
@@ -187,16 +187,16 @@ def _adjusted(pairs: Sequence[LabelPair]) -> tuple[LabelPair, ...]:
     return tuple(replace(pair, adjusted=(one, other)) for pair, (one, other) in zip(pairs, found, strict=True))
 
 
-def _apart(before: RunReport, after: RunReport) -> tuple[Apart, ...]:
+def _unpaired_metrics(before: RunReport, after: RunReport) -> tuple[UnpairedMetric, ...]:
     """The labels that both runs have estimates for."""
     known = {each.label: each for each in after.estimates}
     return tuple(
-        Apart(
+        UnpairedMetric(
             each.label,
             each,
             known[each.label],
-            _less(_bounds(known[each.label], "mean"), _bounds(each, "mean")),
-            _less(_bounds(known[each.label], "pass_rate"), _bounds(each, "pass_rate")),
+            _subtract(_bounds(known[each.label], "mean"), _bounds(each, "mean")),
+            _subtract(_bounds(known[each.label], "pass_rate"), _bounds(each, "pass_rate")),
         )
         for each in before.estimates
         if each.label in known
@@ -211,5 +211,5 @@ def _bounds(each: Estimate, of: str) -> Interval | None:
     return None if value is None or low is None or high is None else Interval(value, low, high)
 
 
-def _less(one: Interval | None, other: Interval | None) -> Interval | None:
+def _subtract(one: Interval | None, other: Interval | None) -> Interval | None:
     return None if one is None or other is None else interval_difference(one, other)

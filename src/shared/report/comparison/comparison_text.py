@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shared.core.results import Estimate, RunReport
-from shared.report.comparison.compare_runs import Apart, Comparison, LabelPair, Maker
-from shared.report.terminal.aligned import aligned, wrapped
-from shared.report.text.formatting import interval, line, moment, number
-from shared.report.text.result_words import STATUS, many
+from shared.report.comparison.compare_runs import Comparison, LabelPair, MetricVersion, UnpairedMetric
+from shared.report.terminal.text_columns import align_columns, wrap_text
+from shared.report.text.formatting import format_interval, format_number, format_time, line
+from shared.report.text.result_words import STATUS, count_words
 from shared.scoring.statistics.agreement import Interval
 
 _HOW = (
@@ -23,13 +23,13 @@ Name = Callable[[str], str]
 def comparison_text(found: Comparison, name: Name = str) -> str:
     """The comparison for a terminal: what was paired, each metric, each pass rate, and what moved most."""
     lines = [f"A  {_run(found.before)}", f"B  {_run(found.after)}", *_notes(found)]
-    lines += _paired(found, name) if found.paired else _unpaired(found)
+    lines += _paired_lines(found, name) if found.paired else _unpaired_lines(found)
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
 
 
 def _run(run: RunReport) -> str:
-    words = f"{line(run.run_id, 60)}  {moment(run.started_at)}  {line(run.monitor, 60)}"
-    return f"{words}, {STATUS[run.status][1].lower()}, {many(run.counts.scored, 'item')} scored"
+    words = f"{line(run.run_id, 60)}  {format_time(run.started_at)}  {line(run.monitor, 60)}"
+    return f"{words}, {STATUS[run.status][1].lower()}, {count_words(run.counts.scored, 'item')} scored"
 
 
 def _notes(found: Comparison) -> list[str]:
@@ -48,41 +48,42 @@ def _notes(found: Comparison) -> list[str]:
             who = " -> ".join(" and ".join(map(_maker, side)) for side in pair.makers)
             notes.append(f"{line(pair.label, 40)} was made differently: {who}")
     if found.not_numbers:
-        notes.append(f"{many(found.not_numbers, 'pair')} of scores left out: not a number.")
-    return [each for note in notes for each in wrapped(note, "! ")]
+        notes.append(f"{count_words(found.not_numbers, 'pair')} of scores left out: not a number.")
+    return [each for note in notes for each in wrap_text(note, "! ")]
 
 
-def _maker(each: Maker) -> str:
-    limit = "" if each.threshold is None else f", threshold {number(each.threshold)}"
+def _maker(each: MetricVersion) -> str:
+    limit = "" if each.threshold is None else f", threshold {format_number(each.threshold)}"
     return f"{line(each.metric.name, 60)} v{each.metric.version} {each.metric.digest[:8]}{limit}"
 
 
-def _paired(found: Comparison, name: Name) -> list[str]:
-    both = (
-        f"{many(found.paired, 'item')} scored by both ({found.only_before:,} only by A, {found.only_after:,} only by B)"
+def _paired_lines(found: Comparison, name: Name) -> list[str]:
+    both, others = count_words(found.paired, "item"), f"{found.only_before:,} only by A, {found.only_after:,} only by B"
+    weights = " Their inclusion probabilities are unequal." if found.unequal else ""
+    lines = wrap_text(
+        f"{both} scored by both ({others}). Each counts once: the figures are of these items, "
+        f"not of the traffic.{weights}"
     )
-    weights = " They were drawn with unequal chances." if found.unequal else ""
-    lines = wrapped(f"{both}. Each counts once: the figures are of these items, not of the traffic.{weights}")
     head = ("metric", "n", "A", "B", "B - A", "95 %", "p", "adjusted", "better", "worse", "same")
-    lines += ["", *aligned(head, [row for pair in found.labels if (row := _values(pair))])]
+    lines += ["", *align_columns(head, [row for pair in found.labels if (row := _values(pair))])]
     rates = [row for pair in found.labels if (row := _passes(pair))]
     if rates:
         judged = ("pass rate", "n", "A", "B", "points", "95 %", "p", "adjusted", "to pass", "to fail")
-        lines += ["", *aligned(judged, rates)]
+        lines += ["", *align_columns(judged, rates)]
     gaps = [each for each in found.labels if each.only_before or each.only_after]
     lines += [""] if gaps else []
     for pair in gaps:
         words = f"{pair.only_before:,} have a score by A only, {pair.only_after:,} by B only"
         lines.append(f"{line(pair.label, 40)}: of these items {words}")
-    lines += _most(found, name)
+    lines += _largest_change_lines(found, name)
     tests = sum(each is not None for pair in found.labels for each in pair.adjusted)
-    return [*lines, "", *wrapped(_reading(tests))]
+    return [*lines, "", *wrap_text(_significance_note(tests))]
 
 
-def _reading(tests: int) -> str:
+def _significance_note(tests: int) -> str:
     return (
         "p: the chance of a difference this large if the change did nothing (values: flipped signs; pass rates: exact "
-        f"McNemar). adjusted: the same by Holm for {many(tests, 'test')}; below 0.05 is a finding."
+        f"McNemar). adjusted: the same by Holm for {count_words(tests, 'test')}; below 0.05 is a finding."
     )
 
 
@@ -91,13 +92,13 @@ def _values(pair: LabelPair) -> tuple[str, ...]:
     if at is None:
         return ()
     low, high = at.bounds or (None, None)
-    change, bounds = interval(at.difference, low, high)
+    change, bounds = format_interval(at.difference, low, high)
     tested = (_p(at.p), _p(pair.adjusted[0]))
     if pair.verdicts and pair.passes is not None:
         tested = (_p(pair.passes.p), _p(pair.adjusted[1]))  # one test for both
     counts = (f"{n:,}" for n in (pair.better, pair.worse, at.same))
-    means = (number(at.before), number(at.after))
-    return (line(pair.label, 40), f"{at.n:,}", *means, _signed(change), bounds, *tested, *counts)
+    means = (format_number(at.before), format_number(at.after))
+    return (line(pair.label, 40), f"{at.n:,}", *means, _with_sign(change), bounds, *tested, *counts)
 
 
 def _passes(pair: LabelPair) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ def _passes(pair: LabelPair) -> tuple[str, ...]:
     return (label, f"{at.change.n:,}", *rates, value, f"[{low}, {high}]", *p, *turned)
 
 
-def _signed(text: str) -> str:
+def _with_sign(text: str) -> str:
     return text if text.startswith("-") or text == "0" else f"+{text}"
 
 
@@ -121,25 +122,28 @@ def _p(value: float | None) -> str:
     return "1" if value >= 0.9995 else f"{value:.3f}" if value >= 0.0005 else f"{value:.0e}"
 
 
-def _most(found: Comparison, name: Name) -> list[str]:
+def _largest_change_lines(found: Comparison, name: Name) -> list[str]:
     lines = []
     for pair in found.labels:
         moves = () if pair.values is None else pair.values.most
-        words = [f"{line(name(each.item_id), 60)} {number(each.before)} -> {number(each.after)}" for each in moves]
+        words = [
+            f"{line(name(each.item_id), 60)} {format_number(each.before)} -> {format_number(each.after)}"
+            for each in moves
+        ]
         if words:
-            lines += wrapped("; ".join(words), f"  {line(pair.label, 40)}: ")
+            lines += wrap_text("; ".join(words), f"  {line(pair.label, 40)}: ")
     return ["", "moved most", *lines] if lines else []
 
 
-def _unpaired(found: Comparison) -> list[str]:
-    lines = wrapped(f"No item was scored by both ({found.only_before:,} by A, {found.only_after:,} by B). {_HOW}")
-    lines += ["", *wrapped("The runs' own estimates, each of its own items and weighted for its draw:")]
+def _unpaired_lines(found: Comparison) -> list[str]:
+    lines = wrap_text(f"No item was scored by both ({found.only_before:,} by A, {found.only_after:,} by B). {_HOW}")
+    lines += ["", *wrap_text("The runs' own estimates, each of its own items and weighted for its draw:")]
     head = ("metric", "n A", "n B", "A", "B", "B - A", "95 %")
     rows = [row for each in found.apart for row in _estimates(each)]
-    return [*lines, "", *(aligned(head, rows) if rows else ["no metric is in both runs"])]
+    return [*lines, "", *(align_columns(head, rows) if rows else ["no metric is in both runs"])]
 
 
-def _estimates(each: Apart) -> list[tuple[str, ...]]:
+def _estimates(each: UnpairedMetric) -> list[tuple[str, ...]]:
     label, counts = line(each.label, 40), (f"{each.before.n:,}", f"{each.after.n:,}")
     rows: list[tuple[str, ...]] = [(label, *counts, _mean(each.before), _mean(each.after), *_change(each.mean, 1.0))]
     if each.pass_rate is not None:
@@ -151,16 +155,16 @@ def _estimates(each: Apart) -> list[tuple[str, ...]]:
 def _change(found: Interval | None, scale: float) -> tuple[str, str]:
     if found is None:
         return "-", ""
-    change, bounds = interval(found.value, found.low, found.high, scale)
-    return _signed(change), bounds
+    change, bounds = format_interval(found.value, found.low, found.high, scale)
+    return _with_sign(change), bounds
 
 
 def _mean(each: Estimate) -> str:
     if each.inspection or each.mean is None:
         return "no estimate"
-    return " ".join(interval(each.mean, each.mean_low, each.mean_high)).strip()
+    return " ".join(format_interval(each.mean, each.mean_low, each.mean_high)).strip()
 
 
 def _rate(each: Estimate) -> str:
-    value, bounds = interval(each.pass_rate, each.pass_low, each.pass_high, 100)
+    value, bounds = format_interval(each.pass_rate, each.pass_low, each.pass_high, 100)
     return f"{value} % {bounds}".strip()

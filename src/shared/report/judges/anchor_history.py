@@ -16,7 +16,7 @@ Window = Callable[[VersionKey, str, datetime | None], Interval | None]
 
 def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
     """The view of one metric's passes (one or more, oldest first)."""
-    points = tuple(map(_point, passes))
+    points = tuple(map(_anchor_point, passes))
     last = passes[-1]
     if len(passes) < 2 or passes[-2].anchors != last.anchors:
         return AnchorView(points, votes=_votes(last), set_changed=len(passes) > 1)
@@ -31,16 +31,16 @@ def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
     return AnchorView(points, judge, traffic, application, _votes(last))
 
 
-def _first(judged: AnchorPass) -> list[AnchorVerdict]:
+def _first_verdicts(judged: AnchorPass) -> list[AnchorVerdict]:
     return [each for each in judged.verdicts if each.repeat == 0]
 
 
 def _first_votes(judged: AnchorPass) -> dict[str, bool]:
-    return {each.item_id: each.passed for each in _first(judged) if each.passed is not None}
+    return {each.item_id: each.passed for each in _first_verdicts(judged) if each.passed is not None}
 
 
-def _point(judged: AnchorPass) -> AnchorPoint:
-    said = [each for each in _first(judged) if each.passed is not None]
+def _anchor_point(judged: AnchorPass) -> AnchorPoint:
+    said = [each for each in _first_verdicts(judged) if each.passed is not None]
     both = [each for each in said if each.people is not None and each.people != 0.5]
     found = measure_agreement([bool(each.passed) for each in both], [(each.people or 0.0) > 0.5 for each in both])
     return AnchorPoint(

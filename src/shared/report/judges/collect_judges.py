@@ -14,9 +14,16 @@ from shared.core.results import MetricRef, MetricScore, StoredResult, Stream
 from shared.core.state.run_stores import StateReader
 from shared.privacy.secret_gate import LOOKAHEAD
 from shared.report.judges.anchor_history import anchor_view
-from shared.report.judges.judge_trust import Evidence, corrections, trusted
-from shared.report.records.judge_records import Disagreement, JudgeOptions, JudgeView, Need, Version, VersionKey
-from shared.report.text.formatting import Text, cut, line
+from shared.report.judges.judge_trust import Evidence, choose_method, corrections
+from shared.report.records.judge_records import (
+    Disagreement,
+    JudgeOptions,
+    JudgeVersion,
+    JudgeView,
+    LabelsNeeded,
+    VersionKey,
+)
+from shared.report.text.formatting import Text, line, truncate
 from shared.scoring.statistics.agreement import Interval, measure_agreement
 from shared.scoring.statistics.corrected_rates import JudgedSample, label_moments, labels_needed, uncorrected_rate
 from shared.scoring.statistics.label_votes import HumanVerdicts
@@ -39,7 +46,9 @@ def collect_judges(
     that labels know a stored item by.
     """
     anchored = {each.metric.label for each in passes}
-    columns = {label: _Column(people.get(label, HumanVerdicts()), options) for label in sorted({*people, *anchored})}
+    columns = {
+        label: _JudgeColumn(people.get(label, HumanVerdicts()), options) for label in sorted({*people, *anchored})
+    }
     for result in reader.results.read_results(stream):
         item_id = own_id(result.item)
         for score in result.scores:
@@ -67,7 +76,7 @@ class _Labelled:
 
 
 @dataclass(slots=True)
-class _Rows:
+class _JudgedRows:
     """What one version of a metric said: 17 bytes an item. `places` are by own id, of items that may come again."""
 
     ref: MetricRef
@@ -99,15 +108,17 @@ class _Rows:
         return place
 
 
-class _Column:
+class _JudgeColumn:
     """All versions of one metric."""
 
     def __init__(self, people: HumanVerdicts, options: JudgeOptions) -> None:
         self._people, self._options = people, options
-        self._versions: dict[VersionKey, _Rows] = {}
+        self._versions: dict[VersionKey, _JudgedRows] = {}
 
     def add(self, score: MetricScore, result: StoredResult, item_id: str) -> None:
-        rows = self._versions.setdefault((score.metric.digest, score.threshold), _Rows(score.metric, score.threshold))
+        rows = self._versions.setdefault(
+            (score.metric.digest, score.threshold), _JudgedRows(score.metric, score.threshold)
+        )
         if score.passed is None:
             rows.without_verdict += 1
             return
@@ -126,20 +137,20 @@ class _Column:
         found = None if now is None else self._versions.get(now)
         current = now is None or found is not None or not self._versions
         found = found or max(self._versions.values(), key=lambda rows: rows.newest, default=None)
-        rows = found or _Rows(passes[-1].metric if passes else MetricRef(label, "", "", ""), None)
+        rows = found or _JudgedRows(passes[-1].metric if passes else MetricRef(label, "", "", ""), None)
         labelled, rest = self._parts(rows)
         agreement = measure_agreement(labelled.judge, labelled.people, labelled.probabilities)
         evidence = Evidence(labelled, rest, agreement, rows.by_chance, self._options.chosen, rows.without_verdict)
         found_rates = corrections(evidence)
-        method, why = trusted(evidence, found_rates)
+        method, why = choose_method(evidence, found_rates)
         differing, more = self._disagreements(rows)
         return JudgeView(
             label=label,
-            maker=_maker(rows.ref),
+            maker=_metric_version(rows.ref),
             digest=rows.ref.digest[:12],
             threshold=rows.threshold,
             others=tuple(
-                Version(_maker(each.ref), each.ref.digest[:12], each.threshold, len(each.passed))
+                JudgeVersion(_metric_version(each.ref), each.ref.digest[:12], each.threshold, len(each.passed))
                 for each in self._versions.values()
                 if each is not rows
             ),
@@ -161,7 +172,7 @@ class _Column:
             current=current,
         )
 
-    def _parts(self, rows: _Rows) -> tuple[JudgedSample, JudgedSample]:
+    def _parts(self, rows: _JudgedRows) -> tuple[JudgedSample, JudgedSample]:
         """The labelled items and the others, each with the judge's verdicts and the items' probabilities."""
         import numpy as np  # late: importing the monitor must not pull it in
 
@@ -188,7 +199,7 @@ class _Column:
             return None
         return uncorrected_rate(np.asarray(rows.passed)[inside], np.asarray(rows.chances)[inside])
 
-    def _disagreements(self, rows: _Rows) -> tuple[tuple[Disagreement, ...], int]:
+    def _disagreements(self, rows: _JudgedRows) -> tuple[tuple[Disagreement, ...], int]:
         """What the two see differently: first what the judge let pass, then by how sure of itself the judge was."""
         wrong = [
             (item_id, each) for item_id, each in rows.labelled.items()
@@ -196,7 +207,9 @@ class _Column:
         ]  # fmt: skip
         wrong.sort(key=lambda pair: (not pair[1].score.passed, -_distance(pair[1].score), pair[0]))
         shown = wrong[: self._options.disagreements]
-        cards = tuple(_shown(item_id, each, self._people.passed[item_id], self._options) for item_id, each in shown)
+        cards = tuple(
+            _disagreement_card(item_id, each, self._people.passed[item_id], self._options) for item_id, each in shown
+        )
         return cards, len(wrong) - len(shown)
 
 
@@ -204,13 +217,15 @@ def _distance(score: MetricScore) -> float:
     return abs(score.value - (0.5 if score.threshold is None else score.threshold))
 
 
-def _shown(item_id: str, labelled: _Labelled, people: bool, options: JudgeOptions) -> Disagreement:
+def _disagreement_card(item_id: str, labelled: _Labelled, people: bool, options: JudgeOptions) -> Disagreement:
     cleaner, limit = options.cleaner, options.text_limit
 
     def text(value: str | None) -> Text | None:
         if value is None or not options.show_text:
             return None
-        return Text(cut(cleaner.redact(value[: limit + LOOKAHEAD], limit), 2 * limit).text, max(0, len(value) - limit))
+        return Text(
+            truncate(cleaner.redact(value[: limit + LOOKAHEAD], limit), 2 * limit).text, max(0, len(value) - limit)
+        )
 
     score, item = labelled.score, labelled.item
     return Disagreement(
@@ -224,13 +239,13 @@ def _shown(item_id: str, labelled: _Labelled, people: bool, options: JudgeOption
     )
 
 
-def _needs(evidence: Evidence) -> tuple[Need, ...]:
+def _needs(evidence: Evidence) -> tuple[LabelsNeeded, ...]:
     found = label_moments(evidence.labelled) if evidence.by_chance else None
     if found is None:
         return ()
     judged = evidence.labels + evidence.others
-    return tuple(Need(each, labels_needed(found, judged, each)) for each in HALF_WIDTHS)
+    return tuple(LabelsNeeded(each, labels_needed(found, judged, each)) for each in HALF_WIDTHS)
 
 
-def _maker(ref: MetricRef) -> str:
+def _metric_version(ref: MetricRef) -> str:
     return f"{ref.name} {ref.version}".strip()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from shared.report.records.judge_records import AnchorPoint, AnchorView, Correction, JudgeView, Version
-from shared.report.text.formatting import interval, line, moment, number, percent
-from shared.report.text.result_words import many
+from shared.report.records.judge_records import AnchorPoint, AnchorView, Correction, JudgeVersion, JudgeView
+from shared.report.text.formatting import format_interval, format_number, format_percent, format_time, line
+from shared.report.text.result_words import count_words
 from shared.scoring.statistics.agreement import Interval
 
 _SHOWN = 10
@@ -16,7 +16,7 @@ _PASSES = 6
 
 def judges_text(views: Sequence[JudgeView], width: int = 100) -> str:
     """Every judge in a paragraph of its own."""
-    text = "\n\n".join("\n".join(_lines(view, width)) for view in views)
+    text = "\n\n".join("\n".join(_judge_lines(view, width)) for view in views)
     return text.replace("\u00a0", " ") + "\n"
 
 
@@ -30,14 +30,14 @@ def judge_line(view: JudgeView) -> str:
     if view.passes is not None:
         corrected = f", by {view.trusted} {rates(view.best)}" if view.best else ", no correction to go by"
         rate = f"; passes {rates(view.passes)} as judged{corrected}"
-    return f"{name}: {many(view.labelled, 'label')}, {kappa}{rate}"
+    return f"{name}: {count_words(view.labelled, 'label')}, {kappa}{rate}"
 
 
 def rates(found: Sequence[float | None] | None) -> str:
     """A rate with its interval in percent; `found` begins with value, low and high."""
     if found is None:
         return "–"
-    value, limits = interval(found[0], found[1], found[2], 100)
+    value, limits = format_interval(found[0], found[1], found[2], 100)
     return f"{value}\u00a0%\u00a0{limits}".replace(", ", ",\u00a0")
 
 
@@ -52,9 +52,9 @@ def bounds(found: Interval | None) -> str:
     return "–" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def version_words(at: JudgeView | Version | AnchorPoint) -> str:
+def version_words(at: JudgeView | JudgeVersion | AnchorPoint) -> str:
     """Who made verdicts: class, version, digest and threshold."""
-    limit = "" if at.threshold is None else f", threshold {number(at.threshold)}"
+    limit = "" if at.threshold is None else f", threshold {format_number(at.threshold)}"
     return f"{line(at.maker, 60)}, {at.digest}{limit}"
 
 
@@ -88,10 +88,10 @@ def people_words(view: JudgeView) -> str:
         return ""
     undecided = f", split on {view.undecided:,}" if view.undecided else ""
     kappa = f"kappa {bounds(view.people_kappa)}" if view.people_kappa else "one verdict throughout"
-    return f"people among themselves: {kappa} on {many(view.several, 'item')} that several judged{undecided}"
+    return f"people among themselves: {kappa} on {count_words(view.several, 'item')} that several judged{undecided}"
 
 
-def moves(found: AnchorView) -> Iterator[str]:
+def anchor_change_lines(found: AnchorView) -> Iterator[str]:
     """What moved between the last two passes, one sentence each."""
     if found.set_changed:
         yield "the anchor file was changed before the last pass: it begins a new history"
@@ -105,47 +105,48 @@ def moves(found: AnchorView) -> Iterator[str]:
         at = found.votes
         yield (
             f"{at.votes} votes on each anchor: they differ on {rates(at.split)} of {at.n:,} anchors, two votes differ "
-            f"with a chance of {percent(at.flip)}, standard deviation of the score {number(at.deviation)}"
+            f"with a chance of {format_percent(at.flip)}, standard deviation of the score {format_number(at.deviation)}"
         )
 
 
 def point_words(at: AnchorPoint) -> str:
     """One pass over the anchors."""
     agreement = f", agrees with people on {rates(at.agreement)} of {at.labelled:,}" if at.agreement else ""
-    failed = f", {many(at.failed, 'vote')} failed" if at.failed else ""
-    who = f"{moment(at.at)}  {version_words(at)} ({at.reason})"
+    failed = f", {count_words(at.failed, 'vote')} failed" if at.failed else ""
+    who = f"{format_time(at.at)}  {version_words(at)} ({at.reason})"
     return f"{who}: passes {rates(at.passes)} of {at.n:,}{agreement}{failed}"
 
 
 def _anchors_short(found: AnchorView) -> str:
-    return f"anchors judged {many(len(found.points), 'time')}; {next(moves(found), 'nothing to compare yet')}"
+    change = next(anchor_change_lines(found), "nothing to compare yet")
+    return f"anchors judged {count_words(len(found.points), 'time')}; {change}"
 
 
-def _lines(view: JudgeView, width: int) -> Iterator[str]:
+def _judge_lines(view: JudgeView, width: int) -> Iterator[str]:
     def wrapped(words: str, indent: str = "  ") -> list[str]:
         return textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent + "  ")
 
     yield f"{line(view.label, 60)}  ({version_words(view)})"
-    yield f"  {many(view.judged, 'item')} judged, {view.labelled:,} of them labelled by people"
+    yield f"  {count_words(view.judged, 'item')} judged, {view.labelled:,} of them labelled by people"
     if not view.current:
         yield "  the version that is configured now has judged no item yet; this is the newest that has"
     for each in view.others:
-        yield f"  an earlier version, not mixed in: {version_words(each)}, {many(each.n, 'item')}"
+        yield f"  an earlier version, not mixed in: {version_words(each)}, {count_words(each.n, 'item')}"
     if view.unscored:
-        yield from wrapped(f"{many(view.unscored, 'label')} on items that this version has not judged: left out")
+        yield from wrapped(f"{count_words(view.unscored, 'label')} on items that this version has not judged: left out")
     if view.agreement is not None:
-        yield from _agreement(view)
+        yield from _agreement_lines(view)
     if people_words(view):
         yield from wrapped(people_words(view))
-    yield from _rates(view)
+    yield from _rate_lines(view)
     yield from wrapped(f"go by {view.trusted}: {view.why}" if view.trusted else f"no rate to go by: {view.why}")
     if view.needs:
         yield from wrapped(f"to narrow it: {need_words(view)}")
-    yield from _differing(view, width)
+    yield from _disagreement_lines(view, width)
     yield from _history(view, width)
 
 
-def _agreement(view: JudgeView) -> Iterator[str]:
+def _agreement_lines(view: JudgeView) -> Iterator[str]:
     at = view.agreement
     if at is None:
         return
@@ -161,7 +162,7 @@ def _agreement(view: JudgeView) -> Iterator[str]:
         yield f"  of what people fail it fails  {rates(at.specificity)} (specificity)"
 
 
-def _rates(view: JudgeView) -> Iterator[str]:
+def _rate_lines(view: JudgeView) -> Iterator[str]:
     if view.passes is None:
         return
     yield f"  pass rate     {'as judged':13} {rates(view.passes)}"
@@ -169,13 +170,13 @@ def _rates(view: JudgeView) -> Iterator[str]:
         yield f"              {'*' if at.method == view.trusted else ' '} {at.method:13} {correction_words(at)}"
 
 
-def _differing(view: JudgeView, width: int) -> Iterator[str]:
+def _disagreement_lines(view: JudgeView, width: int) -> Iterator[str]:
     if not view.disagreements:
         return
     yield "  where they differ"
     for each in view.disagreements[:_SHOWN]:
         judge, people = ("pass" if said else "fail" for said in (each.judge, each.people))
-        said = f"judge {judge} ({number(each.value)}), people {people}"
+        said = f"judge {judge} ({format_number(each.value)}), people {people}"
         why = f": {line(each.explanation.text, 120)}" if each.explanation.text else ""
         yield from textwrap.wrap(
             f"{each.item_id}  {said}{why}", width, initial_indent=" " * 4, subsequent_indent=" " * 6
@@ -192,5 +193,5 @@ def _history(view: JudgeView, width: int) -> Iterator[str]:
     shown = view.anchors.points[-_PASSES:]
     if len(shown) < len(view.anchors.points):
         yield f"    {len(view.anchors.points) - len(shown):,} earlier passes"
-    for words in (*map(point_words, shown), *moves(view.anchors)):
+    for words in (*map(point_words, shown), *anchor_change_lines(view.anchors)):
         yield from textwrap.wrap(words, width, initial_indent=" " * 4, subsequent_indent=" " * 6)

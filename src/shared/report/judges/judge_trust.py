@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from shared.report.records.judge_records import Chosen, Correction, Method
-from shared.report.text.formatting import percent
-from shared.report.text.result_words import many
+from shared.report.text.formatting import format_percent
+from shared.report.text.result_words import count_words
 from shared.scoring.statistics.agreement import Agreement, Interval
 from shared.scoring.statistics.corrected_rates import (
     CorrectedRate,
@@ -81,11 +81,11 @@ def _no_correction(agreement: Agreement) -> str:
     if agreement.sensitivity is None or agreement.specificity is None:
         only = "fail" if agreement.sensitivity is None else "pass"
         return f"people's labels all say {only}, so only one kind of the judge's errors can be seen"
-    both = f"{percent(agreement.sensitivity.value)} and {percent(agreement.specificity.value)}"
+    both = f"{format_percent(agreement.sensitivity.value)} and {format_percent(agreement.specificity.value)}"
     return f"sensitivity and specificity ({both}) add up to no more than 1: the judge is no better than chance"
 
 
-def trusted(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Method | None, str]:
+def choose_method(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Method | None, str]:
     """The method to go by and why; None where none can be gone by."""
     none = _nothing_to_say(evidence)
     if none:
@@ -94,7 +94,10 @@ def trusted(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Method |
     if not evidence.others:
         return "people alone", "every judged item has a label, so the judge is not needed for the rate."
     if evidence.labels < FEW:
-        return None, f"{many(evidence.labels, 'label')} cannot carry a correction: have at least {FEW}, better 100."
+        return (
+            None,
+            f"{count_words(evidence.labels, 'label')} cannot carry a correction: have at least {FEW}, better 100.",
+        )
     if evidence.chosen == "at_random":
         return _at_random(evidence, rates)
     method: Method = "by verdict" if evidence.chosen == "by_verdict" else "Rogan-Gladen"

@@ -10,8 +10,8 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, Estimate, MetricFailure, MetricRef, MetricScore, RunReport, StoredResult
 from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_report
-from shared.report.page.score_history import History
-from shared.report.page.worst_items import Worst
+from shared.report.page.score_history import ScoreHistory
+from shared.report.page.worst_items import WorstItems
 from shared.report.records.histogram import Histogram
 from shared.report.records.page_records import (
     DayPoint,
@@ -21,10 +21,10 @@ from shared.report.records.page_records import (
     MetricView,
     ReportData,
     ReportOptions,
-    Sample,
+    SampleSummary,
     Stratum,
 )
-from shared.report.text.formatting import Text, cut, line
+from shared.report.text.formatting import Text, line, truncate
 
 _MOST_GROUPS = 60
 _MOST_STRATA = 30
@@ -41,14 +41,14 @@ def collect(
     run = redact_report(run, options.cleaner)
     if not options.show_text:  # why a record is broken quotes it; where it stands does not
         run = replace(run, broken=tuple(each.partition(": ")[0] for each in run.broken))
-    gathered = _Gathered(options)
+    gathered = _PageCollector(options)
     for result in reader.read_results(run.stream, run_id=run.run_id):
         gathered.add(result)
-    history = History(options)
+    history = ScoreHistory(options)
     for score in reader.read_daily_scores(run.stream, options.days):
         history.add(score)
     written = run.config_text if config_text is None else options.cleaner.redact_yaml(config_text)
-    config = cut(written, _CONFIG_LIMIT)
+    config = truncate(written, _CONFIG_LIMIT)
     return gathered.build(run, history.build(), config)
 
 
@@ -64,18 +64,18 @@ class _Strata:
     def add(self, decision: Decision) -> None:
         if len(self._strategies) < 10:
             self._strategies.setdefault(decision.strategy)
-        self._total = _counted(self._total, decision.probability)
+        self._total = _count_item(self._total, decision.probability)
         name = decision.stratum if len(self._found) < 1_000 or decision.stratum in self._found else "other strata"
-        self._found[name] = _counted(self._found.get(name, Stratum(name, 0, None, None, 0.0)), decision.probability)
+        self._found[name] = _count_item(self._found.get(name, Stratum(name, 0, None, None, 0.0)), decision.probability)
 
-    def build(self) -> Sample:
+    def build(self) -> SampleSummary:
         strata = sorted(self._found.values(), key=lambda each: (-each.n, each.name))
         shown = tuple(strata[:_MOST_STRATA]) if len(strata) > 1 or any(each.name for each in strata) else ()
         shown = tuple(replace(each, name=self._cleaner.redact(each.name)) for each in shown)
-        return Sample(tuple(self._strategies), self._total, shown, len(strata) - len(shown) if shown else 0)
+        return SampleSummary(tuple(self._strategies), self._total, shown, len(strata) - len(shown) if shown else 0)
 
 
-def _counted(stratum: Stratum, probability: float | None) -> Stratum:
+def _count_item(stratum: Stratum, probability: float | None) -> Stratum:
     if probability is None or stratum.stands_for is None:
         return replace(stratum, n=stratum.n + 1, low=None, high=None, stands_for=None)
     low = probability if stratum.low is None else min(stratum.low, probability)
@@ -91,7 +91,7 @@ class _Metric:
         self.first = score
         self.direction: Direction | None = None
         self.histogram = Histogram()
-        self.worst = Worst(options)
+        self.worst = WorstItems(options)
 
     def add(self, score: MetricScore, judged: StoredResult) -> None:
         if self.direction is None and score.passed is not None and score.threshold is not None:
@@ -121,7 +121,7 @@ class _Failures:
 
     def _example(self, message: str, item: DatasetItem) -> FailureExample:
         cleaner = self._options.cleaner
-        text = cut(cleaner.redact_message(message[:_LONGEST_MESSAGE]), _MESSAGE_LIMIT)
+        text = truncate(cleaner.redact_message(message[:_LONGEST_MESSAGE]), _MESSAGE_LIMIT)
         return FailureExample(line(cleaner.name(item.id)), item.trace_id and line(cleaner.name(item.trace_id)), text)
 
     def build(self) -> tuple[FailureGroup, ...]:
@@ -129,7 +129,7 @@ class _Failures:
         return tuple(sorted(groups, key=lambda group: (-group.n, group.label, group.kind)))
 
 
-class _Gathered:
+class _PageCollector:
     """Everything one pass over the results collects."""
 
     def __init__(self, options: ReportOptions) -> None:

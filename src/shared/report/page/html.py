@@ -19,7 +19,7 @@ from shared.report.records.judge_records import Judges
 from shared.report.records.page_records import MetricView, ReportData
 from shared.report.text import cost_words, formatting
 from shared.report.text.delivery_words import counts_at
-from shared.report.text.result_words import KIND_WORDS, STATUS, counts_of, problem_counts, verdict
+from shared.report.text.result_words import KIND_WORDS, STATUS, counts_of, problem_counts, result_sentence
 
 
 def render(data: ReportData, judges: Judges | None = None) -> str:
@@ -37,7 +37,7 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
     environment.filters.update(_filters())
     css = _resource("report.css")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    ends = timeline.days_of(data.metrics)
+    ends = timeline.first_and_last_day(data.metrics)
     return environment.get_template("report.html.j2").render(
         data=data,
         judges=judges or Judges(),
@@ -45,18 +45,18 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         css=Html(css),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         status=STATUS[data.run.status],
-        verdict=verdict(data.run),
+        verdict=result_sentence(data.run),
         counts=counts_of(data.run),
         sinks=[(each, counts_at(each)) for each in data.run.published],
         problems=problem_counts(data.run),
         kinds=KIND_WORDS,
         judged=[each for each in data.metrics if each.distribution or data.run.estimates],
         rates=charts.pass_rates(data.metrics),
-        distributions=_drawn(data, charts.distribution),
-        lines=_drawn(data, partial(timeline.over_time, ends=ends)) if ends else (),
+        distributions=_draw_charts(data, charts.distribution),
+        lines=_draw_charts(data, partial(timeline.draw_timeline, ends=ends)) if ends else (),
         days=ends,
-        paid=cost_words.total(data.run.usage),
-        unpriced=cost_words.unpriced(data.run.usage),
+        paid=cost_words.sum_usage(data.run.usage),
+        unpriced=cost_words.has_unpriced(data.run.usage),
     )
 
 
@@ -90,7 +90,7 @@ def _resource(name: str) -> str:
     return resources.files("shared.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
-def _drawn(data: ReportData, draw: Callable[[MetricView], Html | None]) -> list[tuple[MetricView, Html]]:
+def _draw_charts(data: ReportData, draw: Callable[[MetricView], Html | None]) -> list[tuple[MetricView, Html]]:
     return [(each, chart) for each in data.metrics if (chart := draw(each)) is not None]
 
 
@@ -99,20 +99,20 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         return shown.replace("-", "−")
 
     def bounded(value: float | None, low: float | None, high: float | None, scale: float = 1.0) -> tuple[str, str]:
-        shown, bounds = formatting.interval(value, low, high, scale)
+        shown, bounds = formatting.format_interval(value, low, high, scale)
         return minus(shown), minus(bounds)
 
     def number(value: float | None) -> str:
-        return minus(formatting.number(value))
+        return minus(formatting.format_number(value))
 
     return {
         "number": number,
         "bounded": bounded,
-        "percent": formatting.percent,
-        "probability": formatting.probability,
-        "duration": formatting.duration,
-        "moment": formatting.moment,
-        "dollars": formatting.dollars,
+        "percent": formatting.format_percent,
+        "probability": formatting.format_probability,
+        "duration": formatting.format_duration,
+        "moment": formatting.format_time,
+        "dollars": formatting.format_dollars,
         "line": formatting.line,
         "budget": cost_words.budget_words,
         "threshold": charts.threshold_words,
@@ -122,5 +122,5 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "version": judge_text.version_words,
         "needs": judge_text.need_words,
         "among": lambda view: minus(judge_text.people_words(view)),
-        "moves": lambda found: [minus(each) for each in judge_text.moves(found)],
+        "moves": lambda found: [minus(each) for each in judge_text.anchor_change_lines(found)],
     }

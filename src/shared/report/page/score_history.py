@@ -28,7 +28,7 @@ class _Day:
     thinned: bool = False
 
 
-class History:
+class ScoreHistory:
     """Takes scores in any order and estimates each metric's days in the end."""
 
     def __init__(self, options: ReportOptions) -> None:
@@ -61,10 +61,10 @@ class History:
         if low is None and high is None and all(value in (0.0, 1.0) for each in days.values() for value in each.values):
             low, high = 0.0, 1.0  # a mean of noughts and ones is a proportion, and gets a proportion's interval
         newest = sorted(days)[-self._options.days :]
-        return tuple(_point(day, days[day], MetricContext(low, high)) for day in newest)
+        return tuple(_day_point(day, days[day], MetricContext(low, high)) for day in newest)
 
 
-def _point(day: date, found: _Day, facts: MetricContext) -> DayPoint:
+def _day_point(day: date, found: _Day, facts: MetricContext) -> DayPoint:
     if not found.values:
         return DayPoint(day, found.queued)
     strata = None if found.thinned else found.strata  # see `scoring/statistics/estimates.py` on thinned draws

@@ -53,7 +53,7 @@ def _value(value: str | float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def across(share: float) -> str:
+def percent_position(share: float) -> str:
     """A place along the width, as SVG writes it; a little outside is allowed, anything else is held at the edge."""
     if not math.isfinite(share):
         raise ValueError(f"expected a finite number in a chart, found {share!r}")
@@ -77,7 +77,7 @@ class Axis:
         return self.low <= value <= self.high
 
 
-def axis(low: float, high: float, count: int = 5, snap: bool = True) -> Axis:
+def make_axis(low: float, high: float, count: int = 5, snap: bool = True) -> Axis:
     """An axis over [low, high] with about `count` ticks at 1, 2 or 5 times a power of ten; `snap` ends it on ticks."""
     if high - low <= 1e-12 * max(abs(low), abs(high), 1.0):
         pad = max(abs(low) * 0.1, 0.5)
@@ -90,10 +90,10 @@ def axis(low: float, high: float, count: int = 5, snap: bool = True) -> Axis:
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         low, high = first * step, last * step
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return Axis(low, high, tuple((k * step, tick(k * step, decimals)) for k in range(first, last + 1)))
+    return Axis(low, high, tuple((k * step, format_tick(k * step, decimals)) for k in range(first, last + 1)))
 
 
-def tick(value: float, decimals: int) -> str:
+def format_tick(value: float, decimals: int) -> str:
     """A tick's label."""
     if abs(value) >= 1e6 or decimals > 5:
         return f"{value:.3g}".replace("-", "−")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 
-from shared.report.page.charts import figure, label_of, range_of, rows_of, rule
-from shared.report.page.svg import Axis, Html, across, axis, join, tag
+from shared.report.page.charts import draw_horizontal_grid, draw_label, figure, rule, value_range
+from shared.report.page.svg import Axis, Html, join, make_axis, percent_position, tag
 from shared.report.records.page_records import DayPoint, MetricView
-from shared.report.text.formatting import interval, line
+from shared.report.text.formatting import format_interval, line
 
 _PLOT = 116.0
 _TOP = 8.0
@@ -17,13 +17,13 @@ _STRIP = 20.0
 _BASE = _TOP + _PLOT + 14 + _STRIP
 
 
-def days_of(metrics: Sequence[MetricView]) -> tuple[date, date] | None:
+def first_and_last_day(metrics: Sequence[MetricView]) -> tuple[date, date] | None:
     """The first and the last day that any metric has; None without history."""
     days = [point.day for each in metrics for point in each.days]
     return (min(days), max(days)) if days else None
 
 
-def over_time(metric: MetricView, ends: tuple[date, date]) -> Html | None:
+def draw_timeline(metric: MetricView, ends: tuple[date, date]) -> Html | None:
     """One metric by day between the ends, which all metrics share; None where it has no mean on any day."""
     points = [point for point in metric.days if point.mean is not None]
     if not points:
@@ -35,8 +35,8 @@ def over_time(metric: MetricView, ends: tuple[date, date]) -> Html | None:
         _BASE + 22,
         f"{line(metric.label, 60)} by day",
         f"{len(points)} days with scores, {points[0].day} to {points[-1].day}, at most {most:,} scores a day",
-        rows_of(scale, _TOP, _PLOT),
-        _threshold(metric, scale),
+        draw_horizontal_grid(scale, _TOP, _PLOT),
+        _draw_threshold(metric, scale),
         _band_and_line(points, scale, ends[0], count),
         *(_dot(point, scale, _place(point, ends[0], count), len(run) == 1) for run in _runs(points) for point in run),
         _counts(metric.days, most, ends[0], count),
@@ -53,11 +53,11 @@ def _value_axis(metric: MetricView, points: Sequence[DayPoint]) -> Axis:
     # The whole band is on the axis: an interval cut off would look surer than it is.
     low = min([*means, *(point.low for point in points if point.low is not None)])
     high = max([*means, *(point.high for point in points if point.high is not None)])
-    floor, ceiling = range_of(metric)
+    floor, ceiling = value_range(metric)
     if floor is not None and ceiling is not None:  # a little noise shall not look like a landslide
         pad = max(0.0, 0.1 * (ceiling - floor) - (high - low) / 2)
         low, high = max(floor, low - pad), min(ceiling, high + pad)
-    scale = axis(max(low, floor) if floor is not None else low, high, 4)
+    scale = make_axis(max(low, floor) if floor is not None else low, high, 4)
     if floor is not None and scale.low < floor <= low:
         scale = Axis(floor, scale.high, tuple(each for each in scale.ticks if each[0] >= floor))
     if ceiling is not None and scale.high > ceiling >= high:
@@ -69,7 +69,7 @@ def _y(scale: Axis, value: float) -> float:
     return _TOP + _PLOT * (1 - min(max(scale.at(value), 0.0), 1.0))
 
 
-def _threshold(metric: MetricView, scale: Axis) -> Html:
+def _draw_threshold(metric: MetricView, scale: Axis) -> Html:
     threshold = metric.estimate.threshold
     if threshold is None or not scale.inside(threshold):
         return Html()
@@ -92,7 +92,7 @@ def _band_and_line(points: Sequence[DayPoint], scale: Axis, first: date, count: 
     shapes = []
     for run in _runs(points):
         spots = [(1000 * _place(point, first, count), point) for point in run]
-        for banded in _banded(spots):
+        for banded in _split_by_interval(spots):
             upper = [f"{x:.1f},{_y(scale, point.high or 0.0):.1f}" for x, point in banded]
             lower = [f"{x:.1f},{_y(scale, point.low or 0.0):.1f}" for x, point in reversed(banded)]
             shapes.append(tag("polygon", points=" ".join(upper + lower), class_="band"))
@@ -102,7 +102,7 @@ def _band_and_line(points: Sequence[DayPoint], scale: Axis, first: date, count: 
     return tag("svg", *shapes, viewBox=box, preserveAspectRatio="none", width="100%", height=_BASE)
 
 
-def _banded(spots: list[tuple[float, DayPoint]]) -> list[list[tuple[float, DayPoint]]]:
+def _split_by_interval(spots: list[tuple[float, DayPoint]]) -> list[list[tuple[float, DayPoint]]]:
     """The stretches of neighbouring days that all have an interval."""
     stretches: list[list[tuple[float, DayPoint]]] = [[]]
     for spot in spots:
@@ -114,8 +114,8 @@ def _banded(spots: list[tuple[float, DayPoint]]) -> list[list[tuple[float, DayPo
 
 
 def _dot(point: DayPoint, scale: Axis, place: float, alone: bool) -> Html:
-    x = across(place)
-    value, bounds = interval(point.mean, point.low, point.high)
+    x = percent_position(place)
+    value, bounds = format_interval(point.mean, point.low, point.high)
     parts: list[Html] = [tag("title", f"{point.day}: {value} {bounds}, n = {point.n:,}")]
     if alone and point.low is not None and point.high is not None:  # no neighbour, so no band
         parts.append(rule((x, _y(scale, point.low), x, _y(scale, point.high)), "whisker"))
@@ -127,12 +127,12 @@ def _counts(points: Sequence[DayPoint], most: int, first: date, count: int) -> H
     bars: list[Html] = []
     for point in points:
         tall = max(_STRIP * point.n / most, 1.0)
-        x = across(((point.day - first).days + 0.1) / count)
-        bar = tag("rect", tag("title", f"{point.day}: n = {point.n:,}"), x=x, y=_BASE - tall, width=across(0.8 / count),
-                  height=tall, class_="count")  # fmt: skip
+        x = percent_position(((point.day - first).days + 0.1) / count)
+        title, width = tag("title", f"{point.day}: n = {point.n:,}"), percent_position(0.8 / count)
+        bar = tag("rect", title, x=x, y=_BASE - tall, width=width, height=tall, class_="count")
         bars.append(bar)
     return join(
-        *bars, label_of("-6", _BASE - _STRIP + 9, f"n {most:,}", "end"), rule(("0", _BASE, "100%", _BASE), "axis")
+        *bars, draw_label("-6", _BASE - _STRIP + 9, f"n {most:,}", "end"), rule(("0", _BASE, "100%", _BASE), "axis")
     )
 
 
@@ -140,6 +140,6 @@ def _dates(first: date, count: int) -> Html:
     step = max(1, -(-count // 5))
     out = []
     for index in range(0, count, step):
-        day, x = first + timedelta(days=index), across((index + 0.5) / count)
-        out += [rule((x, _BASE, x, _BASE + 4), "axis"), label_of(x, _BASE + 17, f"{day.day} {day:%b}")]
+        day, x = first + timedelta(days=index), percent_position((index + 0.5) / count)
+        out += [rule((x, _BASE, x, _BASE + 4), "axis"), draw_label(x, _BASE + 17, f"{day.day} {day:%b}")]
     return join(*out)

@@ -13,7 +13,7 @@ from shared.report.text.formatting import Text, clean, line
 _MOST_SCORES = 40
 
 
-class Worst:
+class WorstItems:
     """Keeps the few items with the lowest `rank`; of equals those that did not pass more metrics, then the earlier."""
 
     def __init__(self, options: ReportOptions) -> None:

@@ -13,7 +13,7 @@ _FEW = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class HistogramBar:
     """The values in [low, high): how many, their share (weighted to the traffic where it can be), and of that share
     the part that did not pass. `low == high` is a single value.
     """
@@ -29,7 +29,7 @@ class Bar:
 class Distribution:
     """The scores of one metric: fixed bars, the extremes, and how many values were too large to be drawn."""
 
-    bars: tuple[Bar, ...]
+    bars: tuple[HistogramBar, ...]
     n: int
     low: float
     high: float
@@ -92,15 +92,15 @@ class Histogram:
             merged[index // 10] = (have[0] + n, have[1] + weight, have[2] + failed)
         self._bins = merged
 
-    def _single(self, total: float) -> list[Bar]:
+    def _single(self, total: float) -> list[HistogramBar]:
         # Values that share a bin come out as the smallest of them.
         values = {self._index(value): value for value in sorted(self._few, reverse=True)}
         return [
-            Bar(values[index], values[index], n, weight / total, failed / total)
+            HistogramBar(values[index], values[index], n, weight / total, failed / total)
             for index, (n, weight, failed) in sorted(self._bins.items())
         ]
 
-    def _grouped(self, total: float) -> list[Bar]:
+    def _grouped(self, total: float) -> list[HistogramBar]:
         low, high = self._core()
         step = self._step(low, high)
         groups: dict[int, list[float]] = {}
@@ -112,7 +112,7 @@ class Histogram:
             last = groups.pop(top // step)  # the largest value closes the last bin instead of opening one of its own
             groups[top // step - 1] = [a + b for a, b in zip(groups[top // step - 1], last, strict=True)]
         first, end = low // step, high // step
-        return _folded(groups, (first, end), step * 10.0**self._exponent, total)
+        return _merge_bars(groups, (first, end), step * 10.0**self._exponent, total)
 
     def _core(self) -> tuple[int, int]:
         """Where the values are, without the far tail of the outermost twentieth on either side."""
@@ -137,7 +137,9 @@ class Histogram:
         return step
 
 
-def _folded(groups: dict[int, list[float]], ends: tuple[int, int], width: float, total: float) -> list[Bar]:
+def _merge_bars(
+    groups: dict[int, list[float]], ends: tuple[int, int], width: float, total: float
+) -> list[HistogramBar]:
     """Bars between the ends; what lies beyond becomes one bar at each end, reaching to infinity."""
     bars: dict[int, list[float]] = {}
     for index, group in groups.items():
@@ -148,5 +150,5 @@ def _folded(groups: dict[int, list[float]], ends: tuple[int, int], width: float,
     for index, (n, weight, failed) in sorted(bars.items()):
         low = -math.inf if index < ends[0] else round(index * width, 12)
         high = math.inf if index > ends[1] else round((index + 1) * width, 12)
-        out.append(Bar(low, high, int(n), weight / total, failed / total))
+        out.append(HistogramBar(low, high, int(n), weight / total, failed / total))
     return out

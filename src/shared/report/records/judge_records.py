@@ -41,7 +41,7 @@ class JudgeOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class JudgeVersion:
     """One version of a judge among the stored scores, and how many items it judged."""
 
     maker: str
@@ -60,7 +60,7 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class LabelsNeeded:
     """Labels needed in all for an interval of +-`half_width`; None where the judged items are too few for it."""
 
     half_width: float
@@ -127,7 +127,7 @@ class JudgeView:
     maker: str
     digest: str
     threshold: float | None
-    others: tuple[Version, ...]
+    others: tuple[JudgeVersion, ...]
     judged: int
     passes: Interval | None
     labelled: int
@@ -137,7 +137,7 @@ class JudgeView:
     corrections: tuple[Correction, ...]
     trusted: Method | None
     why: str
-    needs: tuple[Need, ...]
+    needs: tuple[LabelsNeeded, ...]
     several: int
     people_kappa: Interval | None
     disagreements: tuple[Disagreement, ...]

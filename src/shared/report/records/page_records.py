@@ -125,7 +125,7 @@ class Stratum:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class SampleSummary:
     """What was sampled and with which probability. `total` is over all strata, `strata` are the largest of them."""
 
     strategies: tuple[str, ...]
@@ -146,7 +146,7 @@ class ReportData:
     run: RunReport
     metrics: tuple[MetricView, ...]
     failures: tuple[FailureGroup, ...]
-    sample: Sample
+    sample: SampleSummary
     config: Text
     more_labels: int = 0
     more_failures: int = 0

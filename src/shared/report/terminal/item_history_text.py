@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from shared.core.results import MetricScore, is_thinned
 from shared.core.state.item_history import ItemStory, PassedOver
-from shared.report.terminal.aligned import wrapped
+from shared.report.terminal.text_columns import wrap_text
 from shared.report.text.delivery_words import delivered_words
-from shared.report.text.formatting import line, moment, number, probability
-from shared.report.text.result_words import many
+from shared.report.text.formatting import format_number, format_probability, format_time, line
+from shared.report.text.result_words import count_words
 
 _FINISHED = ("scored", "published")
 
 
 @dataclass(frozen=True, slots=True)
-class StoryOptions:
+class HistoryOptions:
     """How to tell it. `digests` are those of the metrics as configured now, by label; `max_attempts` and `policy` are
     the monitor's (`evaluation.max_attempts`, `scored_store.policy`); `postponing` says that the stream's newest run
     left items waiting for answers of models; `show_text` False leaves out what metrics said in words.
@@ -30,21 +30,21 @@ class StoryOptions:
     show_text: bool = True
 
 
-class Missing(NamedTuple):
+class MissingScore(NamedTuple):
     """A label without a score, and why."""
 
     label: str
     why: str
 
 
-def verdict(story: ItemStory, options: StoryOptions) -> str:
+def explain_outcome(story: ItemStory, options: HistoryOptions) -> str:
     """One sentence: how far the item came, and what comes next."""
     if story.state == "undrawn":
-        return _undrawn(story)
+        return _explain_not_sampled(story)
     if story.state == "drawn":
         spent = next((each for each in story.passed if each.reason == "over_budget"), None)
         if spent is not None:
-            times = f" ({many(spent.times, 'run')} so far)" if spent.times > 1 else ""
+            times = f" ({count_words(spent.times, 'run')} so far)" if spent.times > 1 else ""
             broke = f"run {line(spent.run_id, 60)} had no budget left for it{times}"
             return f"Waits: drawn, but {broke}. A later run scores it."
         late = " Its newest run left items waiting for answers that come later; this may be one of them."
@@ -54,23 +54,23 @@ def verdict(story: ItemStory, options: StoryOptions) -> str:
         if story.attempts >= options.max_attempts:
             return f"Failing: {tries} are used up; the next run gives it up and publishes what it has."
         return f"Failing: {tries} are used; the next run asks again for what is missing."
-    return _finished(story)
+    return _explain_finished(story)
 
 
-def _undrawn(story: ItemStory) -> str:
-    chance = _chance(story)
+def _explain_not_sampled(story: ItemStory) -> str:
+    chance = _probability_words(story)
     if is_thinned(story.decision.strategy):
         why = f"drawn, then left out by chance to keep a budget ({chance} for both steps)"
         return f"Not scored: {why}. It never enters a later pool."
     return f"Not scored: the draw left it out ({chance}). An undrawn item never enters a later pool."
 
 
-def _chance(story: ItemStory) -> str:
+def _probability_words(story: ItemStory) -> str:
     found = story.decision.probability
-    return "not drawn by chance" if found is None else f"probability {probability(found)}"
+    return "not drawn by chance" if found is None else f"probability {format_probability(found)}"
 
 
-def _finished(story: ItemStory) -> str:
+def _explain_finished(story: ItemStory) -> str:
     if not story.run_id:
         return "Marked as scored from outside; nothing else is stored of it."
     if any(each.reason == "elsewhere" for each in story.passed):
@@ -80,14 +80,14 @@ def _finished(story: ItemStory) -> str:
     step = "Scored and published" if story.state == "published" else "Scored; publishing it is not finished"
     failed = sum(each.state == "failed" for each in story.delivered)
     if failed and story.state != "published":
-        step = f"Scored; {many(failed, 'message')} failed at a sink, so it is not marked, and not scored again"
+        step = f"Scored; {count_words(failed, 'message')} failed at a sink, so it is not marked, and not scored again"
     if story.missing:
-        step = step.replace("Scored", f"Given up after {many(story.attempts, 'try', 'tries')}", 1)
+        step = step.replace("Scored", f"Given up after {count_words(story.attempts, 'try', 'tries')}", 1)
     gone = f", {len(story.missing):,} without one" if story.missing else ""
-    return f"{step}: {many(len(story.scores), 'score')}{gone}."
+    return f"{step}: {count_words(len(story.scores), 'score')}{gone}."
 
 
-def missing(story: ItemStory, options: StoryOptions) -> list[Missing]:
+def missing_scores(story: ItemStory, options: HistoryOptions) -> list[MissingScore]:
     """Why labels that are configured, or failed, have no score; none for an item that was not drawn."""
     if story.state == "undrawn":
         return []
@@ -98,15 +98,15 @@ def missing(story: ItemStory, options: StoryOptions) -> list[Missing]:
         if label in have:
             continue
         if label in last:
-            found.append(Missing(label, f"{last[label].kind}: {last[label].message}"))
+            found.append(MissingScore(label, f"{last[label].kind}: {last[label].message}"))
         elif label in story.not_applicable:
-            found.append(Missing(label, "does not apply to this item"))
+            found.append(MissingScore(label, "does not apply to this item"))
         else:
-            found.append(Missing(label, _never_asked(story, options)))
+            found.append(MissingScore(label, _never_asked(story, options)))
     return found
 
 
-def _never_asked(story: ItemStory, options: StoryOptions) -> str:
+def _never_asked(story: ItemStory, options: HistoryOptions) -> str:
     if story.state in _FINISHED:
         again = "" if options.policy in ("metric", "content_or_metric") else (
             f" An item is not scored again for a new metric (scored_store.policy: {options.policy})."
@@ -115,7 +115,7 @@ def _never_asked(story: ItemStory, options: StoryOptions) -> str:
     return "not asked yet" if story.state == "drawn" else "comes with the next try"
 
 
-def left_out_text(item_id: str, passed: Sequence[PassedOver]) -> str:
+def skipped_text(item_id: str, passed: Sequence[PassedOver]) -> str:
     """Why an item without a decision was left out, for a terminal; empty when nothing is known."""
     words = {
         "later": "Not scored yet: when a run saw it first, it was left to a later one",
@@ -125,34 +125,34 @@ def left_out_text(item_id: str, passed: Sequence[PassedOver]) -> str:
     if not told:
         return ""
     why = f"{words[told[-1].reason]}: {line(told[-1].detail, 600)}"
-    seen = f"  seen       {moment(told[-1].at)}, run {line(told[-1].run_id, 60)}"
-    return "\n".join([line(item_id, 200), *wrapped(why), "", seen]).replace("\u00a0", " ") + "\n"
+    seen = f"  seen       {format_time(told[-1].at)}, run {line(told[-1].run_id, 60)}"
+    return "\n".join([line(item_id, 200), *wrap_text(why), "", seen]).replace("\u00a0", " ") + "\n"
 
 
-def story_text(story: ItemStory, options: StoryOptions) -> str:
+def history_text(story: ItemStory, options: HistoryOptions) -> str:
     """The item's story for a terminal."""
     lines = [f"{line(story.decision.item_id, 200)}  {line(str(story.stream), 200)}"]
-    lines += wrapped(verdict(story, options))
+    lines += wrap_text(explain_outcome(story, options))
     lines += ["", *_facts(story)]
     for made in story.scores:
         now = options.digests.get(made.score.label)
         old = ", not by the metric as it is configured now" if now not in (None, made.score.metric.digest) else ""
-        lines += ["", f"  {_said(made.score)}", f"    {_who(made.score)}{old}"]
-        lines.append(f"    {moment(made.at)}, run {line(made.run_id, 60)}")
+        lines += ["", f"  {_score_line(made.score)}", f"    {_scored_by(made.score)}{old}"]
+        lines.append(f"    {format_time(made.at)}, run {line(made.run_id, 60)}")
         if made.score.explanation and options.show_text:
-            lines += wrapped(line(made.score.explanation, 600), "    ")
-    gaps = missing(story, options)
+            lines += wrap_text(line(made.score.explanation, 600), "    ")
+    gaps = missing_scores(story, options)
     lines += ["", "without a score"] if gaps else []
     for gap in gaps:
-        lines += wrapped(line(gap.why, 600), f"  {line(gap.label, 40)}: ")
+        lines += wrap_text(line(gap.why, 600), f"  {line(gap.label, 40)}: ")
     lines += ["", "failed tries"] if story.failures else []
     for each in story.failures:
-        head = f"  try {each.attempt}, {moment(each.at)}, {line(each.failure.metric.label, 40)}: "
-        lines += wrapped(f"{line(each.failure.kind, 80)}: {line(each.failure.message, 600)}", head)
+        head = f"  try {each.attempt}, {format_time(each.at)}, {line(each.failure.metric.label, 40)}: "
+        lines += wrap_text(f"{line(each.failure.kind, 80)}: {line(each.failure.message, 600)}", head)
         lines.append(f"    run {line(each.run_id, 60)}")
     lines += ["", "at the sinks"] if story.delivered else []
     for sent in story.delivered:
-        lines += wrapped(delivered_words(sent), "  ")
+        lines += wrap_text(delivered_words(sent), "  ")
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
 
 
@@ -163,12 +163,12 @@ def _facts(story: ItemStory) -> list[str]:
         stratum = f", stratum {line(at.stratum, 60)}" if at.stratum else ""
         drawn = "drawn" if at.drawn else "not drawn"
         facts += [
-            ("seen", f"{moment(story.decided_at)}, run {line(story.run_id, 60)}"),
-            ("decision", f"{drawn} by {line(at.strategy, 60)}, {_chance(story)}{stratum}"),
+            ("seen", f"{format_time(story.decided_at)}, run {line(story.run_id, 60)}"),
+            ("decision", f"{drawn} by {line(at.strategy, 60)}, {_probability_words(story)}{stratum}"),
         ]
     if item is not None:
         trace = f", trace {line(item.trace_id, 120)}" if item.trace_id else ""
-        facts.append(("happened", f"{moment(item.source_timestamp)}{trace}"))
+        facts.append(("happened", f"{format_time(item.source_timestamp)}{trace}"))
     if story.attempts:
         facts.append(("tries", f"{story.attempts:,} failed"))
     facts += [
@@ -178,17 +178,17 @@ def _facts(story: ItemStory) -> list[str]:
     ]
     if story.batch_id:
         facts.append(("batch", line(story.batch_id, 60)))
-    facts.append(("published", moment(story.marked_at) if story.marked_at else "not yet"))
+    facts.append(("published", format_time(story.marked_at) if story.marked_at else "not yet"))
     return [f"  {name:<9}  {words}" for name, words in facts if not (name == "published" and story.state == "undrawn")]
 
 
-def _said(score: MetricScore) -> str:
+def _score_line(score: MetricScore) -> str:
     passed = {True: ", passed", False: ", not passed", None: ""}[score.passed]
-    limit = "" if score.threshold is None else f" (threshold {number(score.threshold)})"
-    return f"{line(score.label, 40)}: {number(score.value)}{passed}{limit}"
+    limit = "" if score.threshold is None else f" (threshold {format_number(score.threshold)})"
+    return f"{line(score.label, 40)}: {format_number(score.value)}{passed}{limit}"
 
 
-def _who(score: MetricScore) -> str:
+def _scored_by(score: MetricScore) -> str:
     model = f", model {line(score.model, 60)}" if score.model else ""
     cost = f", ${score.cost:.6g}" if score.cost else ""
     return f"{line(score.metric.name, 60)} v{score.metric.version} ({score.metric.digest[:8]}){model}{cost}"

@@ -8,9 +8,9 @@ from typing import Any
 from shared.core.clock import iso
 from shared.core.digests import to_plain
 from shared.core.results import RunReport, Stream
-from shared.report.terminal.aligned import aligned
-from shared.report.terminal.run_summary import as_json
-from shared.report.text.formatting import dollars, duration, line, moment
+from shared.report.terminal.run_summary import report_json
+from shared.report.terminal.text_columns import align_columns
+from shared.report.text.formatting import format_dollars, format_duration, format_time, line
 from shared.report.text.result_words import STATUS
 
 _LISTED = (
@@ -31,7 +31,7 @@ def runs_text(runs: Sequence[RunReport], stream: Stream) -> str:
     """The runs as a table, those outside `stream` marked: they had no memory and left no mark."""
     head = ("run", "began", "status", "took", "cost", "read", "drawn", "scored", "scores", "failures")
     rows = [_row(run, stream) for run in runs]
-    lines = aligned(head, rows, left=3)
+    lines = align_columns(head, rows, left=3)
     if any(run.stream != stream for run in runs):
         lines += ["", "*: without memory (--no-dedup): scored for itself, nothing marked"]
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
@@ -43,17 +43,17 @@ def _row(run: RunReport, stream: Stream) -> tuple[str, ...]:
     status = STATUS[run.status][1] + (" *" if run.stream != stream else "")
     return (
         line(run.run_id, 60),
-        moment(run.started_at)[:-4],
+        format_time(run.started_at)[:-4],
         status,
-        duration(run.seconds),
-        dollars(run.cost),
+        format_duration(run.seconds),
+        format_dollars(run.cost),
         *counts,
     )
 
 
 def runs_json(runs: Sequence[RunReport]) -> list[dict[str, Any]]:
     """The same as plain values."""
-    whole = (as_json(run) for run in runs)
+    whole = (report_json(run) for run in runs)
     return [{key: run[key] for key in _LISTED} for run in whole]
 
 

@@ -15,8 +15,15 @@ from shared.report.judges.judge_text import judge_line
 from shared.report.records.judge_records import Judges
 from shared.report.text.cost_words import cost_lines
 from shared.report.text.delivery_words import published_lines
-from shared.report.text.formatting import dollars, duration, interval, line, moment, number
-from shared.report.text.result_words import KIND_WORDS, NO_ESTIMATE, STATUS, counts_of, many, verdict
+from shared.report.text.formatting import (
+    format_dollars,
+    format_duration,
+    format_interval,
+    format_number,
+    format_time,
+    line,
+)
+from shared.report.text.result_words import KIND_WORDS, NO_ESTIMATE, STATUS, count_words, counts_of, result_sentence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -56,7 +63,7 @@ def summary(
     return "\n".join(each.rstrip() for each in captured.get().replace("\u00a0", " ").splitlines()) + "\n"
 
 
-def show(
+def print_summary(
     report: RunReport,
     stream: TextIO,
     places: Mapping[str, str] | None = None,
@@ -81,7 +88,7 @@ def writable(text: str, stream: TextIO) -> str:
     return text
 
 
-def as_json(report: RunReport) -> dict[str, Any]:
+def report_json(report: RunReport) -> dict[str, Any]:
     """The whole report as JSON values, with `seconds` and `failure_share` beside; what is not a number is null."""
     values: dict[str, Any] = _finite(to_plain(report))
     values["seconds"] = report.seconds
@@ -103,16 +110,19 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Jud
         return [*parts, *_places(places)]
     parts += [_text(f"! {line(note, 600)}", "yellow") for note in report.notes]
     if report.estimates:
-        listed = _listed(report.estimates) if width < _NARROW else _table(report.estimates, width)
+        listed = _estimate_lines(report.estimates) if width < _NARROW else _table(report.estimates, width)
         parts += [_text(""), *listed, _text("")]
     parts += _judges(judges)
     if report.status != "nothing_new":
         parts += _counts(report, width)
         parts += map(_text, cost_lines(report))
-    parts += _published(report)
-    parts += _broken(report)
+    parts += _delivery_lines(report)
+    parts += _broken_lines(report)
     parts += [_text(f"x {line(each, 300)}", "red") for each in report.examples]
-    parts += [_text(f"x {many(n, 'failure')}: {line(kind, 80)}", "red") for kind, n in _commonest(report.failure_kinds)]
+    parts += [
+        _text(f"x {count_words(n, 'failure')}: {line(kind, 80)}", "red")
+        for kind, n in _most_common(report.failure_kinds)
+    ]
     return [*parts, *_places(places)]
 
 
@@ -124,14 +134,14 @@ def _text(words: str, style: str = "") -> Styled:
 
 def _head(report: RunReport) -> list[Table | Styled]:
     sign, words, kind = STATUS[report.status]
-    took = f", {duration(report.seconds)}" if report.seconds is not None else ""
-    cost = f", {dollars(report.cost)}" if report.cost else ""
+    took = f", {format_duration(report.seconds)}" if report.seconds is not None else ""
+    cost = f", {format_dollars(report.cost)}" if report.cost else ""
     head = _text(f"{sign} {words}", _STYLES[kind])
     if report.status == "nothing_new":
-        rest = f"{line(report.monitor, 80)}: {verdict(report).removeprefix('Nothing new: ')}"
+        rest = f"{line(report.monitor, 80)}: {result_sentence(report).removeprefix('Nothing new: ')}"
         return [head.append(f"  {rest}", style="not bold default")]
     head.append(f"  {line(report.monitor, 80)}", style="default")
-    return [head, _text(f"{moment(report.started_at)}{took}{cost}", "dim"), _text(verdict(report))]
+    return [head, _text(f"{format_time(report.started_at)}{took}{cost}", "dim"), _text(result_sentence(report))]
 
 
 def _table(estimates: Sequence[Estimate], width: int) -> list[Table | Styled]:
@@ -143,11 +153,13 @@ def _table(estimates: Sequence[Estimate], width: int) -> list[Table | Styled]:
     table = _build_table(estimates, " ", ())
     if _width(table) > width:
         table = _build_table(estimates, "\n", ())
-    below = [f"{line(each.label, 40)}: {_missing(each)}" for each in estimates if each.failed or each.not_applicable]
+    below = [
+        f"{line(each.label, 40)}: {_missing_words(each)}" for each in estimates if each.failed or each.not_applicable
+    ]
     return [table, *map(_text, below)]
 
 
-def _missing(each: Estimate) -> str:
+def _missing_words(each: Estimate) -> str:
     found = ((each.failed, "failed"), (each.not_applicable, "not applicable"))
     return ", ".join(f"{n:,} {words}" for n, words in found if n)
 
@@ -168,7 +180,7 @@ def _build_table(estimates: Sequence[Estimate], gap: str, extras: Sequence[str])
     for name in ("n", "mean", "pass rate", "passes", *(_EXTRAS[each] for each in extras)):
         table.add_column(name, justify="right", no_wrap=True)
     for each in estimates:
-        threshold = "-" if each.threshold is None else _passing(each)
+        threshold = "-" if each.threshold is None else _threshold_words(each)
         counts = [
             _text(f"{getattr(each, name):,}", "red" if name == "failed" and each.failed else "") for name in extras
         ]
@@ -176,8 +188,8 @@ def _build_table(estimates: Sequence[Estimate], gap: str, extras: Sequence[str])
     return table
 
 
-def _passing(each: Estimate) -> str:
-    return f"{'<' if each.inverse else '≥'} {number(each.threshold)}"
+def _threshold_words(each: Estimate) -> str:
+    return f"{'<' if each.inverse else '≥'} {format_number(each.threshold)}"
 
 
 def _name(each: Estimate) -> str:
@@ -189,26 +201,26 @@ def _numbers(each: Estimate, gap: str) -> tuple[str, str]:
     """Mean and pass rate as words. An inspection queue has neither, and says so."""
     if each.inspection:
         return NO_ESTIMATE.replace(": ", ":" + gap), "-"
-    mean, bounds = interval(each.mean, each.mean_low, each.mean_high)
-    rate, limits = interval(each.pass_rate, each.pass_low, each.pass_high, 100)
+    mean, bounds = format_interval(each.mean, each.mean_low, each.mean_high)
+    rate, limits = format_interval(each.pass_rate, each.pass_low, each.pass_high, 100)
     rate = rate if each.pass_rate is None else f"{rate} %"
     return (mean + gap + bounds).strip().replace("–", "-"), (rate + gap + limits).strip().replace("–", "-")
 
 
-def _listed(estimates: Sequence[Estimate]) -> list[Styled]:
+def _estimate_lines(estimates: Sequence[Estimate]) -> list[Styled]:
     """Two short lines a metric, for a page too narrow for a table."""
     parts = []
     for each in estimates:
         parts.append(_text(f"{line(_name(each), 40)}  n {each.n:,}", "bold"))
         mean, rate = _numbers(each, " ")
-        judged = "" if each.threshold is None else f" (passes {_passing(each)})"
+        judged = "" if each.threshold is None else f" (passes {_threshold_words(each)})"
         if each.inspection:
             parts.append(_text(f"  {each.n:,} shown, {NO_ESTIMATE}"))
         else:
             parts.append(_text(f"  mean {mean}"))
             parts += [_text(f"  pass {rate}{judged}")] if each.pass_rate is not None else []
         if each.failed or each.not_applicable:
-            parts.append(_text(f"  {_missing(each)}"))
+            parts.append(_text(f"  {_missing_words(each)}"))
     return parts
 
 
@@ -230,21 +242,21 @@ def _judges(judges: Judges) -> list[Styled]:
     return [*parts, _text("against people", "bold"), *lines, _text("")] if lines else parts
 
 
-def _published(report: RunReport) -> list[Styled]:
+def _delivery_lines(report: RunReport) -> list[Styled]:
     return [_text("published", "bold"), *map(_text, published_lines(report.published))] if report.published else []
 
 
-def _broken(report: RunReport) -> list[Styled]:
+def _broken_lines(report: RunReport) -> list[Styled]:
     if not report.broken:
         return []
     total = max(report.counts.broken, len(report.broken))
-    parts = [_text(f"x {many(total, 'broken record')}:", "red")]
+    parts = [_text(f"x {count_words(total, 'broken record')}:", "red")]
     parts += [_text(f"    {line(each, 300)}") for each in report.broken[:_SHOWN]]
     more = total - min(_SHOWN, len(report.broken))
     return [*parts, _text(f"    and {more:,} more")] if more else parts
 
 
-def _commonest(kinds: Mapping[str, int]) -> list[tuple[str, int]]:
+def _most_common(kinds: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(kinds.items(), key=lambda pair: (-pair[1], pair[0]))[:10]
 
 

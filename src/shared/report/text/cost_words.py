@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from shared.core.results import RunReport
 from shared.core.usage import BudgetUse, ModelUsage
-from shared.report.text.formatting import dollars, line, percent
+from shared.report.text.formatting import format_dollars, format_percent, line
 
 
-def total(rows: Sequence[ModelUsage]) -> ModelUsage:
+def sum_usage(rows: Sequence[ModelUsage]) -> ModelUsage:
     """The rows added up; the cost as far as it is known, None where it is not known of any."""
     known = [row.cost for row in rows if row.cost is not None]
     names = ("calls", "cached", "failed", "input", "cached_input", "output", "estimated")
@@ -17,7 +17,7 @@ def total(rows: Sequence[ModelUsage]) -> ModelUsage:
     return ModelUsage("all", "", **sums, cost=sum(known) if known else None)
 
 
-def unpriced(rows: Sequence[ModelUsage]) -> bool:
+def has_unpriced(rows: Sequence[ModelUsage]) -> bool:
     """Whether something was paid for that has no price."""
     return any(row.cost is None and (row.calls or row.failed) for row in rows)
 
@@ -27,19 +27,19 @@ def budget_words(use: BudgetUse) -> str:
     if use.unit == "usd":
         limit, spent = (
             f"${use.limit:,.2f}" if use.limit >= 0.01 else f"${use.limit:.10f}".rstrip("0"),
-            dollars(use.spent),
+            format_dollars(use.spent),
         )
     else:
         limit, spent = f"{use.limit:,.0f} tokens", f"{use.spent:,.0f} tokens"
     own = f" ({spent} by this run)" if use.per != "run" else ""
-    return f"{percent(use.share)} of the budget of {limit} a {use.per} is used{own}"
+    return f"{format_percent(use.share)} of the budget of {limit} a {use.per} is used{own}"
 
 
 def cost_lines(run: RunReport) -> list[str]:
     """Some lines on what was asked of models; none when nothing was."""
     if not run.usage:
         return []
-    lines = [f"models: {_words(total(run.usage))}"]
+    lines = [f"models: {_words(sum_usage(run.usage))}"]
     if len(run.usage) > 1:
         lines += [f"  {line(row.metric, 40)} asks {line(row.model, 60)}: {_words(row)}" for row in run.usage[:10]]
     if len(run.usage) > 10:
@@ -52,5 +52,5 @@ def _words(row: ModelUsage) -> str:
     asked += [f"{row.cached:,} from cache"] if row.cached else []
     asked += [f"{row.failed:,} failed"] if row.failed else []
     cached = f" ({row.cached_input:,} cached)" if row.cached_input else ""
-    cost = "no price is known" if row.cost is None else dollars(row.cost)
+    cost = "no price is known" if row.cost is None else format_dollars(row.cost)
     return f"{', '.join(asked)}; {row.input:,} tokens in{cached}, {row.output:,} out; {cost}"

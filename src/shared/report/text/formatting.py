@@ -35,12 +35,12 @@ def line(text: str, limit: int = 120) -> str:
     return head if len(head) <= limit and len(text) <= 4 * limit else head[: limit - 1].rstrip() + "…"
 
 
-def cut(text: str, limit: int) -> Text:
+def truncate(text: str, limit: int) -> Text:
     """The first `limit` characters, cleaned, and how many more there were."""
     return Text(clean(text[:limit]), max(0, len(text) - limit))
 
 
-def number(value: float | None, decimals: int | None = None) -> str:
+def format_number(value: float | None, decimals: int | None = None) -> str:
     """A number with thousands separators; without `decimals`, with at most three significant digits."""
     if value is None or not math.isfinite(value):
         return "–" if value is None else str(value)
@@ -53,36 +53,36 @@ def number(value: float | None, decimals: int | None = None) -> str:
     return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0: no minus before a zero
 
 
-def interval(value: float | None, low: float | None, high: float | None, scale: float = 1.0) -> tuple[str, str]:
+def format_interval(value: float | None, low: float | None, high: float | None, scale: float = 1.0) -> tuple[str, str]:
     """A value and its interval `[low, high]`, with as many digits as the interval's width deserves."""
     if value is None:
         return "–", ""
     value *= scale
     if low is None or high is None or not math.isfinite(high - low):
-        return number(value), ""
+        return format_number(value), ""
     low, high = low * scale, high * scale
     width = high - low
     decimals: int | None = 1  # percentages line up
     if scale == 1.0:
         decimals = min(max(1 - math.floor(math.log10(width / 2)), 0), 3) if width > 0 else None
-    return number(value, decimals), f"[{number(low, decimals)}, {number(high, decimals)}]"
+    return format_number(value, decimals), f"[{format_number(low, decimals)}, {format_number(high, decimals)}]"
 
 
-def percent(share: float | None) -> str:
+def format_percent(share: float | None) -> str:
     """A share as a percentage with one decimal, unbreakable; small but not zero is said so."""
     if share is None:
         return "–"
     return "< 0.1\u00a0%" if 0 < share < 0.001 else f"{100 * share:.1f}\u00a0%"
 
 
-def probability(value: float | None) -> str:
+def format_probability(value: float | None) -> str:
     """A probability of being drawn, never rounded to 0 or, unless it is, to 1."""
     if value is None:
         return "none"
     return "1" if value == 1.0 else f"{min(value, 0.9999):.4g}"
 
 
-def duration(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """A span of time in the two units that matter."""
     if seconds is None:
         return "–"
@@ -94,11 +94,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def moment(value: datetime | None) -> str:
+def format_time(value: datetime | None) -> str:
     """A time in UTC, said so."""
     return "–" if value is None else as_utc(value).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def dollars(cost: float | None) -> str:
+def format_dollars(cost: float | None) -> str:
     """A cost in US dollars."""
     return "–" if cost is None else f"${cost:,.4f}" if 0 < cost < 0.1 else f"${cost:,.2f}"

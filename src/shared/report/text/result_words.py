@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.core.results import Kind, RunCounts, RunReport, Status
-from shared.report.text.formatting import percent
+from shared.report.text.formatting import format_percent
 
 STATUS: Mapping[Status, tuple[str, str, str]] = {
     "running": ("…", "Running", "plain"),
@@ -26,32 +26,32 @@ NO_ESTIMATE = "no estimate: not drawn by chance"
 """Why an inspection queue has no mean."""
 
 
-def many(n: int, one: str, more: str = "") -> str:
+def count_words(n: int, one: str, more: str = "") -> str:
     """A count with its noun."""
     return f"{n:,} {one if n == 1 else more or one + 's'}"
 
 
-def verdict(run: RunReport) -> str:
+def result_sentence(run: RunReport) -> str:
     """One sentence: what the run did."""
     at = run.counts
     if run.status == "nothing_new":
-        return f"Nothing new: {_nothing(at)}."
+        return f"Nothing new: {_nothing_new_reason(at)}."
     origin = [f"{at.drawn:,} drawn from a pool of {at.pool:,}"] if at.drawn or at.pool else []
     origin += [f"{at.resumed:,} drawn by another run"] if at.resumed else []
-    failed = f", {many(at.failed_items, 'item')} failed some metric" if at.failed_items else ""
-    scored = f"{many(at.scored, 'item')} scored{failed}" + (f" ({', '.join(origin)})" if origin else "")
+    failed = f", {count_words(at.failed_items, 'item')} failed some metric" if at.failed_items else ""
+    scored = f"{count_words(at.scored, 'item')} scored{failed}" + (f" ({', '.join(origin)})" if origin else "")
     if not at.failures:
-        return f"{scored}; {many(at.scores, 'score')}, no failures."
-    tried = f"{many(at.failures, 'failure')} among {many(at.scores + at.failures, 'score')} tried"
-    return f"{scored}; {tried} ({percent(at.failure_share)})."
+        return f"{scored}; {count_words(at.scores, 'score')}, no failures."
+    tried = f"{count_words(at.failures, 'failure')} among {count_words(at.scores + at.failures, 'score')} tried"
+    return f"{scored}; {tried} ({format_percent(at.failure_share)})."
 
 
-def _nothing(at: RunCounts) -> str:
+def _nothing_new_reason(at: RunCounts) -> str:
     if not at.read:
         return "the source had no records in its window"
     if at.already_scored:
-        return f"of {many(at.read, 'record')} read, {at.already_scored:,} had been seen before"
-    return f"of {many(at.read, 'record')} read, none was new"
+        return f"of {count_words(at.read, 'record')} read, {at.already_scored:,} had been seen before"
+    return f"of {count_words(at.read, 'record')} read, none was new"
 
 
 def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
@@ -82,7 +82,7 @@ def problem_counts(run: RunReport) -> tuple[str, ...]:
     at = run.counts
     found = []
     if at.broken:
-        found.append(f"{many(at.broken, 'record')} broken")
+        found.append(f"{count_words(at.broken, 'record')} broken")
     if at.failures:
-        found.append(f"{many(at.failures, 'failure')} of metrics")
+        found.append(f"{count_words(at.failures, 'failure')} of metrics")
     return tuple(found)

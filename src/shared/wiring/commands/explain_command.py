@@ -12,8 +12,14 @@ from shared.core.state.item_history import ItemStory, PassedOver
 from shared.core.state.run_stores import ItemHistoryReader
 from shared.privacy.redact_records import redact_failure, redact_item, redact_score
 from shared.privacy.secret_gate import TextCleaner
-from shared.report.terminal.aligned import wrapped
-from shared.report.terminal.item_history_text import StoryOptions, left_out_text, missing, story_text, verdict
+from shared.report.terminal.item_history_text import (
+    HistoryOptions,
+    explain_outcome,
+    history_text,
+    missing_scores,
+    skipped_text,
+)
+from shared.report.terminal.text_columns import wrap_text
 from shared.report.text.formatting import line
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
@@ -59,10 +65,10 @@ def main(options: Namespace) -> int:
             | {"notes": found.words, "passed_over": [each._asdict() for each in passed]}
         )
     elif found.words:
-        print_text("\n".join(wrapped(f"{line(name, 200)}: {' '.join(found.words)}")) + "\n")
+        print_text("\n".join(wrap_text(f"{line(name, 200)}: {' '.join(found.words)}")) + "\n")
     else:
         print_text(
-            "\n".join([*(story_text(*each) for each in histories), *([left_out_text(name, passed)] * bool(passed))])
+            "\n".join([*(history_text(*each) for each in histories), *([skipped_text(name, passed)] * bool(passed))])
         )
     return 0 if found.known else 1
 
@@ -70,7 +76,7 @@ def main(options: Namespace) -> int:
 def _find_item(built: BuiltMonitor, stores: OpenStores, runs: Sequence[RunReport], item_id: str) -> _FoundItem:
     streams = _monitor_streams(built, runs)
     found = _read_stories(stores.reader.histories, streams, item_id)
-    if found.stories or left_out_text(item_id, found.passed):  # that it once came twice does not say what became of it
+    if found.stories or skipped_text(item_id, found.passed):  # that it once came twice does not say what became of it
         return found
     if not built.plan.one_off and not stores.scored.unseen(built.plan.stream, [item_id]):
         return _FoundItem(item_id, (), (), [_LOST])
@@ -117,10 +123,10 @@ def _similar_ids(reader: ItemHistoryReader, streams: Sequence[Stream], item_id: 
     return list(dict.fromkeys(each for stream in streams[:5] for each in reader.nearby_ids(stream, item_id)))
 
 
-def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> StoryOptions:
+def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> HistoryOptions:
     newest = next((run for run in runs if run.stream == story.stream), None)
     digests = {metric.label: metric.ref.digest for metric in built.metrics}
-    return StoryOptions(
+    return HistoryOptions(
         digests=digests | {node.label: node.digest for node in built.nodes},
         max_attempts=built.plan.limits.max_attempts,
         policy=built.plan.again.policy,
@@ -147,7 +153,7 @@ def _redact_story(story: ItemStory, redactor: TextCleaner) -> ItemStory:
     )
 
 
-def _story_json(story: ItemStory, options: StoryOptions) -> dict[str, object]:
+def _story_json(story: ItemStory, options: HistoryOptions) -> dict[str, object]:
     """The history as values; of the item its trace and time, not its texts."""
     item = story.item
     scores = story.scores
@@ -155,4 +161,9 @@ def _story_json(story: ItemStory, options: StoryOptions) -> dict[str, object]:
         scores = tuple(each._replace(score=each.score._replace(explanation="", signals=None)) for each in scores)
     about = None if item is None else {"trace_id": item.trace_id, "source_timestamp": item.source_timestamp}
     values = story._replace(scores=scores, item=None)._asdict()
-    return {"verdict": verdict(story, options), **values, "item": about, "missing": missing(story, options)}
+    return {
+        "verdict": explain_outcome(story, options),
+        **values,
+        "item": about,
+        "missing": missing_scores(story, options),
+    }

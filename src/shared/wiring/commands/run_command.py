@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from shared.report.terminal.run_summary import as_json, show
+from shared.report.terminal.run_summary import print_summary, report_json
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS
 from shared.wiring.build.build_monitor import RunOptions
@@ -39,9 +39,9 @@ def main(options: Namespace) -> int:
     if not options.dry_run:
         places["state"] = str(built.state)
     if options.json:
-        print(json.dumps(as_json(report) | {"places": places}, ensure_ascii=False, indent=2))
+        print(json.dumps(report_json(report) | {"places": places}, ensure_ascii=False, indent=2))
     elif not options.quiet:
-        show(report, sys.stdout, places, judges=stored.judges)
+        print_summary(report, sys.stdout, places, judges=stored.judges)
     elif report.status in EXIT_CODES:  # the first note says why
         why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
         print(f"trueline: {why}", file=sys.stderr)

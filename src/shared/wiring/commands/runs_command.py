@@ -12,7 +12,7 @@ from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_failure
 from shared.privacy.secret_gate import TextCleaner
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
-from shared.report.terminal.run_summary import as_json, show
+from shared.report.terminal.run_summary import print_summary, report_json
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.report_page import redact_for_display
@@ -54,9 +54,9 @@ def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:
             examples=_failure_examples(stores.reader.results, run, built.redactor),
         )
     if in_json:
-        print_json(as_json(run))
+        print_json(report_json(run))
     else:
-        show(run, sys.stdout, run_facts(run))
+        print_summary(run, sys.stdout, run_facts(run))
 
 
 def _failure_examples(reader: ResultReader, run: RunReport, redactor: TextCleaner) -> tuple[str, ...]:

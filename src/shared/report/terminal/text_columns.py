@@ -8,7 +8,7 @@ from collections.abc import Sequence
 Row = Sequence[str]
 
 
-def aligned(head: Row, rows: Sequence[Row], left: int = 1) -> list[str]:
+def align_columns(head: Row, rows: Sequence[Row], left: int = 1) -> list[str]:
     """Lines with the columns under one another; the first `left` of them begin at their left edge, the rest end at
     their right."""
     table = [tuple(head), *map(tuple, rows)]
@@ -22,7 +22,7 @@ def aligned(head: Row, rows: Sequence[Row], left: int = 1) -> list[str]:
     ]
 
 
-def wrapped(text: str, first: str = "", width: int = 100) -> list[str]:
+def wrap_text(text: str, first: str = "", width: int = 100) -> list[str]:
     """A sentence in lines of at most `width` letters, those after the first two further in than the first."""
     inside = " " * (len(first) - len(first.lstrip()) + 2)
     return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=inside, break_on_hyphens=False)
