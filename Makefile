@@ -6,7 +6,7 @@ export PYTHON
 WORKERS ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bridges test-sdk check bench wheel clean setup setup-dev
+.PHONY: help demo test test-bridges test-sdk check bench mutants wheel clean setup setup-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ check: .venv/.dev ## The one door: format, lint, types, import contracts, tests
 
 bench: .venv/.dev ## Measure speed, memory and size
 	@for file in benchmarks/[a-oq-z]*/*.py; do echo "== $$file"; .venv/bin/python "$$file" || exit 1; done
+
+mutants: .venv/.dev ## Change the code in small ways, and show which changes no test notices (`ROOMS=scoring COUNT=50`)
+	.venv/bin/python scripts/mutants.py $(ROOMS) --count $(or $(COUNT),30)
 
 wheel: .venv/.core ## Build the wheel into dist/, to install Trueline elsewhere (needs no network once the environment is there)
 	.venv/bin/python -m hatchling build -t wheel -d dist
