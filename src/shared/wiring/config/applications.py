@@ -86,8 +86,8 @@ def _installed_applications() -> list[Application]:
 
 def _namespace_applications() -> Iterator[Application]:
     """The folders of the namespace package, in whichever project they lie."""
-    for folder in map(Path, sys.path):
-        if (file := folder / NAMESPACE / "__init__.py").exists():
+    for file in (Path(folder, NAMESPACE, "__init__.py") for folder in sys.path):
+        if file.exists():
             raise ConfigError(
                 f"{file.resolve()} hides the applications of every other project: `{NAMESPACE}` is a namespace package "
                 "that projects share. Delete that file; the `__init__.py` of each application below it stays"
