@@ -142,7 +142,7 @@ def test_archived_items_and_a_limit_are_told(server: FakeLangfuse) -> None:
     fill(server, *(NewItem(f"i{n:03}", f"q{n}") for n in range(130)))
     server.datasets.items["i005"]["status"] = "ARCHIVED"
     assert sum(isinstance(each, DatasetItem) for each in read(server)) == 129
-    assert str(read(server)[-1]).count("1 items of dataset 'golden/answers' are archived and left out") == 1
+    assert str(read(server)[-1]).count("1 items of dataset 'golden/answers' are archived and skipped") == 1
     found = read(server, limit=5)
     assert len(found) == 6 and "limit 5 was hit" in str(found[-1])
 

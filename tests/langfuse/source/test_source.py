@@ -269,7 +269,7 @@ def test_a_limit_gives_the_newest_and_reads_no_further(
     items, notes = read(server, tmp_path, limit=5, **given)
     assert {int(each, 16) for each in items} == set(range(2995, 3000))
     assert all(len(item.metadata["spans"]) == 2 for item in items.values())
-    assert notes == ["limit 5 was hit: older traces of the window are left out; raise `limit` or narrow the window"]
+    assert notes == ["limit 5 was hit: older traces of the window are skipped; raise `limit` or narrow the window"]
     assert server.asked[OBSERVATIONS] <= 12
 
 

@@ -24,8 +24,8 @@ class NewItem:
     """A dataset's item. The same `id` again replaces it; an id belongs to one dataset only."""
 
     id: str
-    input: Any
-    expected_output: Any = None
+    input: object
+    expected_output: object = None
     metadata: Mapping[str, Any] | None = None
     source_trace_id: str | None = None
     source_observation_id: str | None = None
@@ -52,7 +52,7 @@ class Datasets:
         return _row(await self._ask("GET", f"v2/datasets/{quote_segment(name)}", named=True))
 
     async def create(self, name: str, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> Row:
-        """Make a dataset, or change the one of that name."""
+        """Create a dataset, or update the one of that name."""
         body = {"name": name, "description": description, "metadata": metadata}
         return _row(await self._ask("POST", "v2/datasets", body=body))
 
@@ -65,7 +65,7 @@ class Datasets:
         return self._read_numbered("dataset-items", {"datasetName": dataset})
 
     async def put_item(self, dataset: str, item: NewItem) -> Row:
-        """Make an item, or replace the one with that id.
+        """Create an item, or replace the one with that id.
 
         Raises:
             NotFound: when there is no dataset of that name, or the id belongs to another.
@@ -135,5 +135,5 @@ class Datasets:
 
 def _row(reply: JsonReply) -> Row:
     if not isinstance(reply.data, dict) or "id" not in reply.data:
-        raise BadAnswer("the server's answer is no dataset, and no item of one")
+        raise BadAnswer("the server's answer is not a dataset or one of its items")
     return reply.data

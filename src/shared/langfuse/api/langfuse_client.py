@@ -1,4 +1,4 @@
-"""One door to a Langfuse server, whatever its version: observations, scores, prompts, datasets.
+"""The client for a Langfuse server of any version: observations, scores, prompts, datasets.
 
     client = LangfuseClient(LangfuseSettings(base_url=..., public_key=..., secret_key=...))
     async for row in client.observations(ObservationQuery(since=yesterday, fields=("basic", "io"))): ...
@@ -41,7 +41,7 @@ _SCORE_PARAMS = {
 
 
 class LangfuseClient:
-    """Everything of one project. Making it sends nothing; one client may serve several event loops and threads."""
+    """All data of one project. Creating it sends nothing; one client may serve several event loops and threads."""
 
     def __init__(self, settings: LangfuseSettings, runtime: ClientRuntime | None = None) -> None:
         self._runtime = runtime or ClientRuntime()
@@ -56,7 +56,7 @@ class LangfuseClient:
 
     @property
     def settings(self) -> LangfuseSettings:
-        """What it was made with."""
+        """The client's settings."""
         return self._transport.settings
 
     def now(self) -> datetime:
@@ -92,7 +92,7 @@ class LangfuseClient:
     async def observation_pages(
         self, query: ObservationQuery, resume: str | None = None
     ) -> AsyncIterator[ObservationPage]:
-        """The pages of a query. `resume` is that of a page read before: the read goes on behind it.
+        """The pages of a query. With `resume`, that of an earlier page, the read continues after it.
 
         Raises:
             TooBroad: when the server gives up even on a second's window; BadAnswer for cursors that never end;
@@ -162,10 +162,10 @@ class LangfuseClient:
     def each(self, rows: AsyncIterator[T]) -> Iterator[T]:
         """For callers without a loop: what an iterator yields, as in `client.each(client.observation_pages(query))`."""
 
-        async def following() -> T | None:
+        async def read_next() -> T | None:
             return await anext(rows, None)
 
-        while (found := self._portal.run(following())) is not None:
+        while (found := self._portal.run(read_next())) is not None:
             yield found
 
     def close(self) -> None:
@@ -176,7 +176,7 @@ class LangfuseClient:
 
 
 async def describe_server(settings: LangfuseSettings, runtime: ClientRuntime) -> str:
-    """What a source finds when it asks its server: that it is there, whose keys these are, and how it is read.
+    """Describe a source's server: its version, the project of the keys, and how it is read.
 
     Raises:
         ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.

@@ -1,5 +1,5 @@
-"""Observations and scores of a server that has only the older reads (v3, or v4 while it writes both ways), in the
-shape of the newer ones.
+"""Reads observations and scores from servers that have only the older endpoints (v3, or v4 while it writes both ways),
+and converts them to the newer shape.
 
 Rows come from /observations; what only a trace knows (user, session, tags, its name) is fetched trace by trace, and
 only when `trace_context` is asked for or a condition needs it.
@@ -50,7 +50,7 @@ class LegacyReads:
         """
         if query.where:
             raise ConfigError(
-                "where: this server is too old for conditions of one's own; leave them out or update it to 4.x"
+                "where: this server is too old for custom conditions; remove them, or update the server to 4.x"
             )
         number = int(position.cursor or 1)
         params: dict[str, Any] = {name: value for name, value in query.simple_params.items() if name != "sessionId"}
@@ -84,7 +84,7 @@ class LegacyReads:
             path = f"/api/public/traces/{quote_segment(key)}"
             try:
                 found = (await self._transport.ask(Call("GET", path, "legacy", {"fields": "core"}, named=True))).data
-            except NotFound:  # the trace itself arrives after its observations
+            except NotFound:  # a trace arrives after its observations
                 found = {}
             while len(self._traces) >= _KEPT_TRACES:
                 self._traces.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Observations read page by page, in windows that are halved where the server gives up.
+"""Reads observations page by page, in windows that are halved when the server gives up.
 
 Windows go from the newest to the oldest. A window whose query fails as too broad is halved, down to one second, then
 its pages are made smaller; at once where the query has no start. After some windows that succeed the next is twice as
@@ -26,7 +26,7 @@ from shared.langfuse.api.pagination import parse_page
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 
 REQUIRED_FIELDS = ("id", "startTime")
-"""Without these a row cannot be placed."""
+"""Without these a row cannot be ordered."""
 
 _SHORTEST = 1.0
 _SMALLEST_PAGE = 10
@@ -39,7 +39,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class PagePosition:
-    """Where a read stands: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
+    """How far a read has come: the window (`low` to `high`, ISO texts, None for open), the server's cursor in it, the
     length in seconds that windows have now, the page size, the start of the oldest row read in the window and the names
     of all rows read that start then, how many windows of that length went well, and how many must before they grow.
     """
@@ -55,15 +55,15 @@ class PagePosition:
     patience: int = 1
 
     def text(self) -> str:
-        """As it may be stored."""
+        """A string that may be stored."""
         return urlsafe_b64encode(json.dumps(asdict(self)).encode()).decode()
 
     @classmethod
     def parse(cls, text: str) -> PagePosition:
-        """A stored position.
+        """Parse a stored position.
 
         Raises:
-            ConfigError: when the text is none.
+            ConfigError: when the string is not one.
         """
         try:
             return cls(**json.loads(urlsafe_b64decode(text)))
@@ -100,17 +100,17 @@ def parse_bound(text: str | None) -> datetime | None:
 
 @dataclass
 class _CycleCheck:
-    """What one window has shown, to notice cursors that lead nowhere."""
+    """The cursors and pages of one window, to notice a server that repeats itself."""
 
     cursors: set[str] = field(default_factory=set)
     pages: Counter[int] = field(default_factory=Counter)
     count: int = 0
 
     def check(self, rows: Sequence[Row], cursor: str | None) -> None:
-        """Raises BadAnswer when the server leads in a circle."""
+        """Raise BadAnswer when the server's cursors form a cycle."""
         self.count += 1
         page = hash(tuple((row.get("traceId"), row.get("id")) for row in rows))
-        self.pages[page] += bool(rows)  # a page may be empty where conditions are looked at here
+        self.pages[page] += bool(rows)  # a page may be empty where rows are filtered on this side
         known = cursor is not None and cursor in self.cursors
         if cursor is not None:
             self.cursors.add(cursor)
@@ -125,7 +125,7 @@ class _CycleCheck:
 async def read_pages(
     query: ObservationQuery, fetch: FetchPage, runtime: ClientRuntime, resume: str | None
 ) -> AsyncIterator[ObservationPage]:
-    """Every page of a query, or what is left of it from a stored position on.
+    """Every page of a query, or those from a stored position on.
 
     Raises:
         TooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
@@ -150,7 +150,7 @@ async def read_pages(
 
 
 def _first_position(query: ObservationQuery, runtime: ClientRuntime) -> PagePosition:
-    """Where a read begins."""
+    """The position at which a read begins."""
     low, high = (None if each is None else iso(each) for each in (query.since, query.until))
     span = query.first_window
     if query.since is not None and span is not None:
@@ -182,7 +182,7 @@ def _next_older_window(position: PagePosition, query: ObservationQuery) -> PageP
 
 
 def _narrow_window(position: PagePosition, error: QueryTooBroad, runtime: ClientRuntime) -> PagePosition:
-    """Half of what is left of a window."""
+    """Halve the rest of a window."""
     high = position.high if position.oldest is None else iso(parse_time(position.oldest) + _MILLISECOND)
     smaller = max(_SMALLEST_PAGE, position.size // 4)
     if position.low is None:

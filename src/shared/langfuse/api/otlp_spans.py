@@ -1,7 +1,7 @@
-"""Spans, sent as OTLP over HTTP in JSON to Langfuse's own endpoint.
+"""Sends spans as OTLP over HTTP in JSON to Langfuse's endpoint.
 
-Langfuse's SDK exports spans once and drops them when the answer is a 500; here each is told what became of it. A lost
-answer is not tried again at once: a span that is ingested twice may be shown twice, so look first whether it is there.
+Langfuse's SDK exports spans once and drops them when the answer is a 500; here each span has an outcome. A request
+whose answer was lost is not repeated: a span that is ingested twice may be shown twice, so read it back first.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class OtlpSpan:
         return to_json(body | ({"parentSpanId": self.parent_id} if self.parent_id else {}), inf_nan_mode="null")
 
 
-def to_attribute(value: Any) -> str | None:
-    """A value as an attribute: texts as they are, the rest as JSON, None where there is nothing."""
+def to_attribute(value: object) -> str | None:
+    """A value as an attribute: strings as they are, None stays None, anything else as JSON."""
     if value is None or isinstance(value, str):
         return value
     return to_json(to_plain(value), inf_nan_mode="null").decode()
@@ -67,7 +67,7 @@ class Spans:
         self._transport = transport
 
     async def post(self, spans: Iterable[OtlpSpan]) -> list[SendOutcome]:
-        """Send spans and say of each what became of it, in their order. `accepted` means queued: read it back.
+        """Send spans; return the outcome of each, in their order. `accepted` means queued: read it back.
 
         Raises:
             ConfigError, FatalError: when nothing can be sent at all (wrong keys, wrong host).

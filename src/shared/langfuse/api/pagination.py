@@ -1,4 +1,4 @@
-"""The two ways in which Langfuse's lists go on: numbered pages with totals, and cursors."""
+"""The two kinds of pagination in Langfuse's API: numbered pages with totals, and cursors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
 from shared.langfuse.api.read_queries import Row
 
 _PAGE = 100
-_MOST_PAGES = 100_000
+_MAX_PAGES = 100_000
 
 
 async def read_numbered_pages(
     transport: LangfuseTransport, call: Call, needs: Sequence[str] = ("id",)
 ) -> AsyncIterator[Row]:
-    """The rows of every page of a list; each has the fields that are needed of it.
+    """The rows of every page of a list; each has the fields in `needs`.
 
     Raises:
         BadAnswer: when an answer has no rows or no totals.
     """
     number, last = 1, 1
-    while number <= min(last, _MOST_PAGES):
+    while number <= min(last, _MAX_PAGES):
         params = {**(call.params or {}), "page": number, "limit": _PAGE}
         data = (await transport.ask(replace(call, params=params))).data
         rows, meta = parse_page(data, call.path, needs)
@@ -51,7 +51,7 @@ async def read_cursor_pages(
         rows, meta = parse_page((await transport.ask(call)).data, path, ("id",))
         cursor = meta.get("cursor")
         names = [row.get("id") for row in rows]
-        if cursor is not None and (cursor in seen or not rows or names == first or len(seen) > _MOST_PAGES):
+        if cursor is not None and (cursor in seen or not rows or names == first or len(seen) > _MAX_PAGES):
             raise BadAnswer(f"{path}: the server's cursors lead in a circle")
         for row in rows:
             yield row
@@ -60,11 +60,11 @@ async def read_cursor_pages(
             first = first or names
 
 
-def parse_page(data: Any, path: str, needs: Sequence[str]) -> tuple[list[Row], Mapping[str, Any]]:
-    """The rows of an answer, each with the fields that are needed of it, and what it says of the pages.
+def parse_page(data: object, path: str, needs: Sequence[str]) -> tuple[list[Row], Mapping[str, Any]]:
+    """The rows of an answer, each with the fields in `needs`, and its metadata on pagination.
 
     Raises:
-        BadAnswer: when it has none, or one that is no such row.
+        BadAnswer: when it has none, or one that lacks a field.
     """
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         raise BadAnswer(f"{path}: the server's answer has no rows")
@@ -78,7 +78,7 @@ def total_pages(meta: Mapping[str, Any], path: str) -> int:
     """How many pages a list has.
 
     Raises:
-        BadAnswer: when the answer does not say it: to stop there would leave out what follows.
+        BadAnswer: when the answer does not say it: to stop there would miss the rest.
     """
     found = meta.get("totalPages")
     if not isinstance(found, int):

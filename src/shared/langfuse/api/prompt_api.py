@@ -1,4 +1,4 @@
-"""Prompts of a project: versions, and the labels that point at them."""
+"""Reads and writes a project's prompts: versions, and the labels that point at them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class LangfusePrompt:
     commit_message: str | None = None
 
     @classmethod
-    def parse(cls, row: Any) -> LangfusePrompt:
-        """From the API's own form.
+    def parse(cls, row: Mapping[str, Any]) -> LangfusePrompt:
+        """Parse an answer of the API.
 
         Raises:
-            BadAnswer: when it is none.
+            BadAnswer: when it is not a prompt.
         """
         try:
             return cls(
@@ -49,16 +49,16 @@ class LangfusePrompt:
                 commit_message=row.get("commitMessage"),
             )
         except (TypeError, KeyError, ValueError, AttributeError) as error:
-            raise BadAnswer(f"the server's answer is no prompt ({type(error).__name__}: {error})") from error
+            raise BadAnswer(f"the server's answer is not a prompt ({type(error).__name__}: {error})") from error
 
 
 @dataclass(frozen=True, slots=True)
 class NewPrompt:
-    """What `Prompts.create` makes the next version of. `config` is kept with the version; `labels` are taken from the
-    versions that have them.
+    """The next version of a prompt, for `Prompts.create`. `config` is stored with the version; `labels` move to it from
+    other versions.
 
     Raises:
-        ConfigError: for labels or tags that are one text.
+        ConfigError: for labels or tags that are a string.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Prompts:
         self._transport = transport
 
     async def get(self, name: str, version: int | None = None, label: str | None = None) -> LangfusePrompt:
-        """One version, by number or label; with neither what is labelled `production`.
+        """One version, by number or label; without both, the one labelled `production`.
 
         Raises:
             NotFound: when there is none; ConfigError when both are given.
         """
         if version is not None and label is not None:
-            raise ConfigError(f"prompt {name!r}: found version and label; expected one of them")
+            raise ConfigError(f"prompt {name!r}: found version and label; expected only one of them")
         params: dict[str, str | int] = {} if version is None else {"version": version}
         if label is not None:
             params["label"] = label
@@ -108,8 +108,8 @@ class Prompts:
         self, name: str | None = None, label: str | None = None, tag: str | None = None
     ) -> AsyncIterator[PromptSummary]:
         """Every prompt, or those of exactly that name, label, tag."""
-        given = {"name": name, "label": label, "tag": tag}
-        params = {key: value for key, value in given.items() if value is not None}
+        filters = {"name": name, "label": label, "tag": tag}
+        params = {key: value for key, value in filters.items() if value is not None}
         async for row in read_numbered_pages(self._transport, Call("GET", _PATH, params=params), ("name",)):
             if name is None or row["name"] == name:  # exactly: the server may match more loosely
                 yield _parse_summary(row)
@@ -117,10 +117,10 @@ class Prompts:
     listed = list_all  # its former name
 
     async def create(self, new: NewPrompt) -> LangfusePrompt:
-        """Make the next version. It is labelled `latest` too.
+        """Create the next version. It gets the label `latest` too.
 
         Raises:
-            Unavailable: also when the answer was lost, so that the version may stand there: it is never made twice.
+            Unavailable: also when the answer was lost, so that the version may exist: the request is never repeated.
             Refused: when the name has versions of the other type.
         """
         body = {
@@ -134,11 +134,11 @@ class Prompts:
         return LangfusePrompt.parse((await self._ask("POST", "", body=body, once=True)).data)
 
     async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> LangfusePrompt:
-        """Point labels at a version, away from the others. It keeps those it has; `latest` cannot be given.
+        """Point labels at a version, away from the others. It keeps its own labels; `latest` cannot be moved.
 
         Raises:
-            NotFound: when there is no such version; ConfigError for a label that these keys may not move, and for one
-            text instead of several.
+            NotFound: when there is no such version; ConfigError for a label that these keys may not move, and for a
+            string instead of a list.
         """
         path = f"/{quote_segment(name)}/versions/{version}"
         body = {"newLabels": _check_list(name, "labels", labels)}
@@ -157,9 +157,9 @@ class Prompts:
 
 
 def _check_list(name: str, what: str, given: Sequence[str]) -> list[str]:
-    """A list; a text is a sequence of letters too, and each would become a label."""
+    """The list; a string is a sequence too, and each of its letters would become a label."""
     if isinstance(given, str):
-        raise ConfigError(f"prompt {name!r}: {what}: found the text {given!r}; expected a list, such as [{given!r}]")
+        raise ConfigError(f"prompt {name!r}: {what}: found the string {given!r}; expected a list, such as [{given!r}]")
     return list(given)
 
 

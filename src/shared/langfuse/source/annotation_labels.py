@@ -1,4 +1,4 @@
-"""The label source `langfuse`: what people said of traces in Langfuse's annotation."""
+"""The label source `langfuse`: scores that human annotators gave to traces in Langfuse."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class LangfuseLabelsParams(Connection):
     """Parameters of the label source `langfuse`."""
 
     claims: dict[str, str] = Field(
-        default={}, description="Score name -> the metric's label; only these are read. Without it names are labels."
+        default={},
+        description="Score name -> metric name; only these are read. Without it a score's name is the metric's name.",
     )
     categories: dict[str, dict[str, float]] = Field(
         default={}, description="Score name -> category -> value in [0, 1], for scores that are categories."
@@ -35,11 +36,11 @@ class LangfuseLabelsParams(Connection):
 
 
 class LangfuseLabels:
-    """Scores whose source is ANNOTATION: on a trace, on an observation (a verdict on its trace), or on a session.
+    """Scores whose source is ANNOTATION: of a trace, of an observation (a label of its trace), or of a session.
 
     The item's id is that of the trace or session. Yes is 1, no is 0, numbers are in [0, 1], categories go by
-    `categories`. Texts and corrections are no verdicts and are not read. Strict, as files are: one score that cannot be
-    understood makes the whole source fail.
+    `categories`. Texts and corrections are not read. Strict, as files are: one score that cannot be parsed makes
+    the whole source fail.
     """
 
     Params = LangfuseLabelsParams
@@ -50,10 +51,10 @@ class LangfuseLabels:
         self.name = f"langfuse {params.base_url}"
 
     def labels(self, since: datetime | None = None) -> Iterator[HumanLabel]:
-        """Every verdict, or those given at `since` or later.
+        """Every label, or those given at `since` or later.
 
         Raises:
-            SourceError: when they cannot be read or understood; ConfigError: wrong keys, wrong host.
+            SourceError: when they cannot be read or parsed; ConfigError: wrong keys, wrong host.
         """
         names, environments = tuple(self._params.claims), tuple(self._params.environments or ())
         query = ScoreQuery(
@@ -69,11 +70,11 @@ class LangfuseLabels:
         flaws = [each for each in found if isinstance(each, str)]
         if flaws:
             more = [f"and {len(flaws) - _SHOWN} more scores"] if len(flaws) > _SHOWN else []
-            raise SourceError(f"{self.name}: labels that cannot be understood:\n" + "\n".join(flaws[:_SHOWN] + more))
+            raise SourceError(f"{self.name}: invalid labels:\n" + "\n".join(flaws[:_SHOWN] + more))
         yield from (each for each in found if isinstance(each, HumanLabel))
 
     def _is_wanted(self, row: Row) -> bool:
-        """Servers differ in what they filter by; a verdict on an experiment is none on an item."""
+        """Servers differ in what they filter by; a score of an experiment is not a label of an item."""
         kind = _subject(row).get("kind")
         named = not self._params.claims or row.get("name") in self._params.claims
         return named and row.get("source") == "ANNOTATION" and row.get("dataType") in _TYPES and kind != "experiment"
@@ -85,7 +86,7 @@ class LangfuseLabels:
         if isinstance(value, str):
             return f"score {row.get('id')} {name!r}: {value}"
         if not item:
-            return f"score {row.get('id')} {name!r}: it is on nothing that has an id"
+            return f"score {row.get('id')} {name!r}: found no trace or session; expected one with an id"
         who = str(row.get("authorUserId") or "")
         return HumanLabel(str(item), self._params.claims.get(name, name), value, parse_time(row["timestamp"]), who)
 

@@ -1,11 +1,11 @@
-"""The source `langfuse_dataset`: the items of a Langfuse dataset as cases to evaluate."""
+"""The source `langfuse_dataset`: reads the items of a Langfuse dataset."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -47,7 +47,7 @@ class LangfuseDatasetSource:
         self.runtime = runtime or ClientRuntime()
 
     async def connect(self) -> str:
-        """What the server is and how it is read; for `trueline check --connect`.
+        """Describe the server and how it is read; for `trueline check --connect`.
 
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
@@ -68,7 +68,7 @@ class LangfuseDatasetSource:
                     archived += 1
                     continue
                 if given == self._params.limit:
-                    yield SourceNotice(f"limit {given} was hit: older items of the dataset are left out; raise `limit`")
+                    yield SourceNotice(f"limit {given} was hit: older items of the dataset are skipped; raise `limit`")
                     break
                 given += 1
                 yield self._extract(row)
@@ -81,7 +81,7 @@ class LangfuseDatasetSource:
         finally:
             client.close()
         if archived:
-            yield SourceNotice(f"{archived} items of dataset {self._params.dataset!r} are archived and left out")
+            yield SourceNotice(f"{archived} items of dataset {self._params.dataset!r} are archived and skipped")
 
     def _extract(self, row: Row) -> DatasetItem | BrokenRecord | SkippedRecord:
         record = row if self._params.records == "rows" else item_fields(row)
@@ -90,10 +90,10 @@ class LangfuseDatasetSource:
 
 
 def item_fields(row: Row) -> Row:
-    """A dataset's item as fields of a `DatasetItem`.
+    """Convert a dataset's item to the fields of a `DatasetItem`.
 
-    `input` is the query, or where it is an object: what in it has the name of an item's field stands under that name,
-    the rest under `additional_input`. `expectedOutput` that is no text is written as JSON.
+    `input` is the query. Where it is an object, entries with the name of an item's field become that field, the rest
+    `additional_input`. An `expectedOutput` that is not a string is written as JSON.
     """
     given = row.get("input")
     found: Row = {"id": row.get("id"), "source_timestamp": row.get("createdAt")}
@@ -108,5 +108,5 @@ def item_fields(row: Row) -> Row:
     return found | {name: value for name, value in pairs.items() if value is not None}
 
 
-def _to_text(value: Any) -> str | None:
+def _to_text(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,6 @@
-"""Rows of a read put aside in a file, so that memory stays bounded however many there are, and a read that was broken
-off goes on where it stood.
+"""Spools the rows of a read to a file, so that memory stays bounded and an interrupted read can be resumed.
 
-The file holds raw text. It is readable by its owner only, removed when the read is done, and swept after a day.
+The file holds raw text. Only its owner can read it; it is removed when the read is done, and after a day at the latest.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ select trace, min(first), max(last) from rows group by trace order by max(first)
 
 @dataclass(frozen=True, slots=True)
 class ReadProgress:
-    """How far a read came: it covers [covered, low) already or will, reads [low, high) now, and goes on at `resume`
+    """How far a read has come: [covered, low) is done or scheduled, [low, high) is being read and goes on at `resume`
     (None: done). None as a bound is open.
     """
 
@@ -57,7 +56,7 @@ class Spool:
     """One read's rows and picked ids. Used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or one of its own in the temporary folder where another process holds it.
+        """Open the file, or a file in the temporary folder where another process holds it.
 
         Raises:
             StoreError: when neither can be written.
@@ -79,7 +78,7 @@ class Spool:
         return found
 
     def progress(self, kind: str) -> ReadProgress | None:
-        """How far the read of that kind came, None when it was never begun."""
+        """How far the read of that kind has come; None when it was never begun."""
         found = self._db.execute("select covered, low, high, resume from progress where kind = ?", (kind,)).fetchone()
         if found is None:
             return None
@@ -88,12 +87,12 @@ class Spool:
         return ReadProgress(covered, low, high, found[3])
 
     def add_rows(self, rows: Iterable[Row], progress: ReadProgress) -> None:
-        """Keep a page of rows and how far the read is now, both or neither."""
-        made = [(row["traceId"], *row_times(row), to_json(row)) for row in rows if row.get("traceId")]
-        self._write("rows", "insert into rows values (?, ?, ?, ?)", made, progress)
+        """Store a page of rows and the progress, both or neither."""
+        values = [(row["traceId"], *row_times(row), to_json(row)) for row in rows if row.get("traceId")]
+        self._write("rows", "insert into rows values (?, ?, ?, ?)", values, progress)
 
     def add_picked(self, ids: Iterable[str], progress: ReadProgress) -> None:
-        """Keep ids that a page shows and how far the read is now, both or neither."""
+        """Store the ids of a page and the progress, both or neither."""
         self._write("picked", "insert or ignore into picked values (?)", [(each,) for each in ids], progress)
 
     def _write(self, kind: str, statement: str, values: list[Any], progress: ReadProgress) -> None:
@@ -109,7 +108,7 @@ class Spool:
             raise StoreError(f"{self._path}: rows cannot be put aside: {error}; free some space") from error
 
     def picked_ids(self) -> list[str]:
-        """The picked ids, in the order of their coming."""
+        """The picked ids, in order of arrival."""
         return [each for (each,) in self._db.execute("select id from picked order by rowid")]
 
     def outlines(self) -> Iterator[TraceOutline]:
@@ -119,17 +118,17 @@ class Spool:
             yield TraceOutline(*found)
 
     def rows(self, trace: str) -> list[Row]:
-        """The rows of a trace, as they came."""
+        """The rows of a trace, in order of arrival."""
         return [from_json(body) for (body,) in self._db.execute("select body from rows where trace = ?", (trace,))]
 
     def forget(self) -> None:
-        """Empty it: what it holds belongs to a read that is too old to go on."""
+        """Delete everything: it belongs to a read that is too old to be resumed."""
         with self._db:
             for table in ("rows", "picked", "progress"):
                 self._db.execute(f"delete from {table}")
 
     def close(self, keep: bool) -> None:
-        """Close the file, and remove it unless a later read is to go on with it."""
+        """Close the file, and remove it unless a later read may resume it."""
         begun = self._db.execute("select count(*) from progress").fetchone()[0]
         self._db.close()
         if not (keep and begun):
@@ -140,7 +139,7 @@ def row_times(row: Row) -> tuple[float, float]:
     """A row's start and end in Unix seconds; the start twice where it has no end.
 
     Raises:
-        BadAnswer: when one of them is no time.
+        BadAnswer: when one of them is not a time.
     """
     try:
         first = parse_time(row["startTime"]).timestamp()
@@ -151,7 +150,7 @@ def row_times(row: Row) -> tuple[float, float]:
 
 
 def _open_locked(path: Path) -> sqlite3.Connection | None:
-    """A connection that holds the file alone, None where another has it. A damaged file is made anew."""
+    """A connection that locks the file; None where another process has locked it. A damaged file is replaced."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     for _ in range(2):
         db = sqlite3.connect(path, timeout=0, check_same_thread=False)
@@ -178,7 +177,7 @@ def _remove(path: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what reads have left that nobody came back to."""
+    """Remove files of reads that were never resumed."""
     for each in folder.glob("langfuse-*.reading"):
         if time.time() - each.stat().st_mtime > _SWEPT_AFTER:
             _remove(each)

@@ -1,4 +1,4 @@
-"""From rows of observations to records of traces and sessions, in the shape that extractors know from files."""
+"""Builds records of traces and sessions from observation rows, in the shape that extractors know from files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.langfuse.api.read_queries import Row
 from shared.langfuse.source.read_spool import row_times
 
 _CUT = 200
-"""Characters after which the server cuts a metadata value that was not asked for by name."""
+"""Characters after which the server cuts a metadata value, unless its key was requested by name."""
 
 _OF_TRACE = ("sessionId", "userId", "environment", "version", "release")
 
@@ -75,7 +75,7 @@ def lacks_rows(rows: Sequence[Row]) -> bool:
 
 
 def find_cut_keys(rows: Iterable[Row], expanded: Container[str]) -> set[str]:
-    """Keys of metadata whose values look as if the server had cut them."""
+    """Keys of metadata whose values seem to be cut by the server."""
     metadata = (row["metadata"] for row in rows if isinstance(row.get("metadata"), dict))
     return {
         key
@@ -94,8 +94,8 @@ def _parse_texts(row: Row) -> Row:
     return found
 
 
-def _parse_json_text(value: Any) -> Any:
-    """What a text holds, where that is a JSON object or list."""
+def _parse_json_text(value: object) -> Any:
+    """The object or list that a string holds as JSON; any other value as it is."""
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
             return from_json(value)

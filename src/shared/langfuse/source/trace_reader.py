@@ -1,11 +1,10 @@
-"""How whole traces are got out of a server that pages through rows, newest first, and keeps no trace together.
+"""Reads whole traces from a server that pages through rows, newest first, and does not keep a trace together.
 
 1. With `tags`, `trace_name` or `level` the window is first read narrowly, without texts: a row that matches picks its
    trace. So is it for sessions, where every row picks its session.
-2. The window's rows are read in bulk, a page at a time, into a file (`read_spool.py`), each page with the place behind
-it in
-   one transaction: a read that is broken off goes on there. Where few traces are picked, or sessions, they are read by
-   id instead; some tens of requests for single traces are soon dearer than the pages of a window.
+2. The window's rows are read in bulk, a page at a time, into a file (`read_spool.py`), each page with the position
+   behind it in one transaction: an interrupted read is resumed there. Where few traces are picked, or sessions, they
+   are read by id instead; some tens of requests for single traces soon cost more than the pages of a window.
 3. The file is read trace by trace. A trace that reaches over an edge of what was read, whose rows name a parent that is
    not among them, or whose metadata were cut is fetched once more by its id, some traces at a time.
 
@@ -31,16 +30,16 @@ from shared.langfuse.source.trace_builder import find_cut_keys, lacks_rows
 from shared.langfuse.source.trace_source_params import LangfuseSourceParams
 
 _FEW = 50
-"""Picked traces that are read one by one; more are read with the whole window."""
+"""Up to so many picked traces are read one by one; more are read with the whole window."""
 
 _AT_ONCE = 32
 _PROBED = 50
 _STALE = timedelta(hours=1)
 _LONGEST = timedelta(days=7)
-"""How long before its first known row the rest of a trace is looked for."""
+"""How long before its first known row the other rows of a trace are searched."""
 
-_WRONG = timedelta(hours=1)
-"""Clocks of those who send rows go wrong, but not by more: a time so far ahead of this run is none."""
+_MAX_CLOCK_ERROR = timedelta(hours=1)
+"""Senders' clocks may be wrong, but not by more: a later time is ignored."""
 
 
 class RowGroup(NamedTuple):
@@ -59,8 +58,8 @@ class LatestTimes(NamedTuple):
 
 @dataclass
 class _LimitCheck:
-    """Says when more than `limit` quiet things were read; rows come newest first, so that those are the newest. Few
-    have the rest of their rows fetched by id; for more, `rest` seconds behind them are read too.
+    """Detects that more than `limit` quiet groups were read; rows come newest first, so these are the newest. Up to
+    `_FEW` groups have their other rows fetched by id; for more, `rest` seconds behind them are read too.
     """
 
     limit: int | None
@@ -136,8 +135,8 @@ class WindowReader:
             yield from self._client.wait(self._complete_all(chunk))
 
     def latest_times(self, rows: Iterable[Row]) -> LatestTimes:
-        """Of the times that may be right; one row at least has begun."""
-        most = (self._now + _WRONG).timestamp()
+        """The latest plausible times; at least one row has begun."""
+        most = (self._now + _MAX_CLOCK_ERROR).timestamp()
         spans = [(start, end if end <= most else start) for start, end in map(row_times, rows) if start <= most]
         return LatestTimes(max(start for start, _ in spans), max(end for _, end in spans))
 
@@ -179,7 +178,7 @@ class WindowReader:
         self._by_id = self._by_id or len(self._spool.picked_ids()) <= _FEW
 
     async def _fill_spool(self, kind: str, query: ObservationQuery, name: Callable[[Row], str]) -> None:
-        """Read every row of the window into the spool: what `name` calls it (nothing: it is left out)."""
+        """Read the rows of the window into the spool, under the key that `name` gives each (empty: skipped)."""
         self._floor = self.low
         enough = _LimitCheck(self._rule.limit, self.quiet, self._params.quiet_minutes * 60)
         for part in self._parts(kind):
@@ -188,17 +187,17 @@ class WindowReader:
                 async for page in pages:
                     named = [(name(row), row) for row in page.rows]
                     ids, rows = [each for each, _ in named if each], [row for each, row in named if each]
-                    place = replace(part, resume=page.resume)
+                    progress = replace(part, resume=page.resume)
                     if kind == "rows":
-                        self._spool.add_rows(rows, place)
+                        self._spool.add_rows(rows, progress)
                     else:
-                        self._spool.add_picked(ids, place)
+                        self._spool.add_picked(ids, progress)
                     if enough.is_reached(ids, rows):
                         self._floor = parse_time(page.rows[-1]["startTime"])
                         return
 
     def _parts(self, kind: str) -> Iterable[ReadProgress]:
-        """What is to be read: the whole window, or the rest of an earlier read and what came since."""
+        """The ranges to read: the whole window, or the rest of an earlier read and what came since."""
         old = self._spool.progress(kind)
         if old is None:
             return [ReadProgress(self.low, self.low, self.high, None)]
@@ -249,7 +248,7 @@ class WindowReader:
 
 
 def can_resume(spool: Spool, low: datetime | None, high: datetime) -> bool:
-    """Whether an earlier read in the spool may be gone on with: begun lately, and from no later on than this one."""
+    """Whether the earlier read in the spool may be resumed: it is recent, and begins no later than this one."""
     for kind in ("picked", "rows"):
         old = spool.progress(kind)
         if old is None:

@@ -37,7 +37,7 @@ _NOTES = {
     " next run, whose window begins the earlier for them",
     "lacking": "{n} {items} of which rows are still missing: left to the next run, for {back:g} minutes at most",
     "not there": "{n} of the trace_ids are not there, or have no row in the window",
-    "limit": "limit {limit} was hit: older {items} of the window are left out; raise `limit` or narrow the window",
+    "limit": "limit {limit} was hit: older {items} of the window are skipped; raise `limit` or narrow the window",
 }
 
 
