@@ -29,12 +29,12 @@ def test_any_order_of_asking_and_settling_keeps_the_budget(
     most_allowed = max(limit, before)
     open_calls: list[tuple[Reservation, int]] = []
     for most, share, hold in calls:
-        reservation = ledger._asked(Amount(most * PICO // 1000, most), "a test")
+        reservation = ledger._request(Amount(most * PICO // 1000, most), "a test")
         open_calls.append((reservation, int(most * share)))
         while open_calls and rng.random() < 0.5:
             chosen, actual = open_calls.pop(rng.randrange(len(open_calls)))
             if not chosen.granted.done():
-                ledger._given_up(chosen)
+                ledger._withdraw(chosen)
             elif chosen.granted.exception() is None and hold:
                 ledger.hold(chosen)
             elif chosen.granted.exception() is None:

@@ -52,7 +52,7 @@ class ErrorTranslator:
             found = f"an HTML page {' '.join(title.group(1).split())!r}" if title else text[:2000]
         return self.clean(found) or "nothing"
 
-    def overloaded(self, reply: HttpReply, where: str, now: datetime) -> Retryable:
+    def retryable_refusal(self, reply: HttpReply, where: str, now: datetime) -> Retryable:
         """The error of a status after which the same request may succeed."""
         after = retry_after(reply.headers.get, now)
         text = f"{where}: {self.message(reply.body)}" + (f"; it asks to wait {after:.0f} s" if after else "")
@@ -60,7 +60,7 @@ class ErrorTranslator:
             return Retryable(RateLimited(text, after), after, sent=False)
         return Retryable(Unavailable(text), after)
 
-    def redirected(self, reply: HttpReply, where: str, target: str) -> ConfigError:
+    def redirect_error(self, reply: HttpReply, where: str, target: str) -> ConfigError:
         """The error of a redirect, which is never followed: keys would go with it."""
         to = self.clean(reply.headers.get("location", "another address"))
         return ConfigError(f"{where}: it redirects to {to}; set base_url to where {target} is")

@@ -60,7 +60,7 @@ class MinuteLimits:
     def _take(self, tokens: int) -> float:
         now = self._runtime.clock()
         with self._store.transaction() as values:
-            hold, due, debt = (self._known(values, name, now) for name in ("hold", "requests", "tokens"))
+            hold, due, debt = (self._read_value(values, name, now) for name in ("hold", "requests", "tokens"))
             ready = due - (self._burst - 1) * self._interval
             seconds = max(hold, ready if self._interval else now, debt if self._per_token else now) - now
             if seconds > 0:
@@ -73,6 +73,6 @@ class MinuteLimits:
             self._paused = False
         return 0.0
 
-    def _known(self, values: Values, name: str, now: float) -> float:
+    def _read_value(self, values: Values, name: str, now: float) -> float:
         value = values.get(name, now)
         return now if value > now + _STALE else value  # the file is older than the machine's last start

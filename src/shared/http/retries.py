@@ -64,7 +64,7 @@ async def retry_call(call: Callable[[], Awaitable[T]], limits: RetryLimits, runt
 
     def is_last(state: RetryCallState) -> bool:
         nonlocal failures, rate_limited
-        failure = _failure(state)
+        failure = _last_failure(state)
         if limits.rate_limited_attempts is not None and isinstance(failure.error, RateLimited):
             rate_limited += 1
         else:
@@ -73,7 +73,7 @@ async def retry_call(call: Callable[[], Awaitable[T]], limits: RetryLimits, runt
         return exhausted or (failure.after or 0.0) > limits.max_wait
 
     def wait(state: RetryCallState) -> float:
-        after = _failure(state).after
+        after = _last_failure(state).after
         backoff = min(_LONGEST_BACKOFF, limits.first_wait * 2.0 ** (state.attempt_number - 1))
         jitter = runtime.rng.uniform(0.5, 1.0)
         return backoff * jitter if after is None else after + limits.first_wait * jitter
@@ -92,7 +92,7 @@ async def retry_call(call: Callable[[], Awaitable[T]], limits: RetryLimits, runt
         raise failure.error from failure.__cause__
 
 
-def _failure(state: RetryCallState) -> Retryable:
+def _last_failure(state: RetryCallState) -> Retryable:
     failure = state.outcome.exception() if state.outcome else None
     assert isinstance(failure, Retryable)
     return failure
@@ -100,11 +100,11 @@ def _failure(state: RetryCallState) -> Retryable:
 
 def retry_after(header: Callable[[str], str | None], now: datetime) -> float | None:
     """Seconds that a server asks to wait (`Retry-After` in seconds or as a date, `retry-after-ms`), None if none."""
-    exact = _seconds(header("retry-after-ms"))
+    exact = _parse_seconds(header("retry-after-ms"))
     if exact is not None:
         return exact / 1000
     text = header("retry-after")
-    seconds = _seconds(text)
+    seconds = _parse_seconds(text)
     if seconds is not None or not text:
         return seconds
     try:
@@ -113,7 +113,7 @@ def retry_after(header: Callable[[str], str | None], now: datetime) -> float | N
         return None
 
 
-def _seconds(text: str | None) -> float | None:
+def _parse_seconds(text: str | None) -> float | None:
     try:
         value = float(text or "")
     except ValueError:

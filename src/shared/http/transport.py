@@ -94,7 +94,7 @@ class HttpTransport:
             httpx.RequestError, httpx.InvalidURL.
         """
         idle = self._idle.get()
-        client = idle.pop() if idle else self._client()
+        client = idle.pop() if idle else self._create_client()
         upload = request.upload
         try:
             async with client.stream(
@@ -147,7 +147,7 @@ class HttpTransport:
         if size > self._max_bytes:
             raise ResponseTooLarge(f"the answer is larger than {self._max_bytes / 1e6:g} MB")
 
-    def _client(self) -> httpx.AsyncClient:
+    def _create_client(self) -> httpx.AsyncClient:
         own = self._endpoint
         if self._tls is None:
             self._tls = httpx.create_ssl_context()  # read once: it holds every certificate that is trusted

@@ -28,7 +28,7 @@ class OpenTelemetryParams(BaseModel):
 
     @field_validator("endpoint")
     @classmethod
-    def _usable(cls, value: str) -> str:
+    def _check_endpoint(cls, value: str) -> str:
         url = urlsplit(value)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError("expected an address such as http://127.0.0.1:4318")

@@ -61,15 +61,15 @@ class OpenTelemetrySink:
         """
         events = evaluation_events(batch)
         try:
-            async with asyncio.timeout(self._params.timeout), self._client() as client:
+            async with asyncio.timeout(self._params.timeout), self._create_client() as client:
                 while chunk := list(islice(events, PER_REQUEST)):
-                    await retry_call(partial(self._send, client, self._body(chunk)), _UNTIL_TIMEOUT, ClientRuntime())
+                    await retry_call(partial(self._send, client, self._encode(chunk)), _UNTIL_TIMEOUT, ClientRuntime())
         except TimeoutError:
             raise Unavailable(f"{self._params.url}: not all taken within {self._params.timeout:g} s") from None
         except httpx.HTTPError as error:
             raise Unavailable(f"{self._params.url}: {type(error).__name__}: {error}") from error
 
-    def _client(self) -> httpx.AsyncClient:
+    def _create_client(self) -> httpx.AsyncClient:
         own = self._params
         headers = {"content-type": "application/x-protobuf"}
         headers |= {"content-encoding": "gzip"} if own.compression == "gzip" else {}
@@ -90,7 +90,7 @@ class OpenTelemetrySink:
             raise Retryable(Unavailable(where), retry_after(answer.headers.get, self._clock()))
         raise FatalError(f"{where}; check publishing.opentelemetry (endpoint and headers)")
 
-    def _body(self, events: Iterable[EvaluationEvent]) -> bytes:
+    def _encode(self, events: Iterable[EvaluationEvent]) -> bytes:
         from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest  # late: an extra
         from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
         from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs

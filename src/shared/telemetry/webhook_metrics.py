@@ -1,4 +1,4 @@
-"""What the webhook's receiver tells Prometheus."""
+"""The webhook receiver's metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class WebhookMeters:
         self._seconds = Histogram(
             "trueline_webhook_seconds", "From the request's headers to its answer.", buckets=_SECONDS, registry=own
         )
-        self._told = Counter("trueline_webhook_told", "Tries to tell a channel.", ["channel", "heard"], registry=own)
+        self._notifications = Counter(
+            "trueline_webhook_told", "Attempts to notify a channel.", ["channel", "heard"], registry=own
+        )
         self._last = Gauge(
             "trueline_webhook_last_accepted_timestamp_seconds",
             "When a delivery was last accepted.",
@@ -35,18 +37,18 @@ class WebhookMeters:
             multiprocess_mode="mostrecent",
         )
 
-    def answered(self, outcome: str, seconds: float, now: float) -> None:
+    def record_request(self, outcome: str, seconds: float, now: float) -> None:
         """Count a request; the time that it took, and the present in Unix seconds."""
         self._requests.labels(outcome).inc()
         self._seconds.observe(seconds)
         if outcome == "accepted":
             self._last.set(now)
 
-    def told(self, channel: str, heard: bool) -> None:
-        """Count a try to tell a channel."""
-        self._told.labels(channel, str(heard).lower()).inc()
+    def record_notification(self, channel: str, heard: bool) -> None:
+        """Count an attempt to notify a channel."""
+        self._notifications.labels(channel, str(heard).lower()).inc()
 
-    def page(self, deliveries: Mapping[str, int] | None) -> bytes:
+    def render(self, deliveries: Mapping[str, int] | None) -> bytes:
         """All of it in Prometheus' text format; `deliveries` by state, None where the database cannot say."""
         registry = self._registry
         if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

@@ -69,10 +69,10 @@ class LangfuseErrorTranslator(ErrorTranslator):
         if request.broad and (status in _TOO_MUCH or (status in (400, 408, 422, 500) and _BROAD.search(message))):
             return QueryTooBroad(f"{where}: {message}; the query is too broad")
         if status in _RETRIED:
-            return self.overloaded(reply, where, now)
-        return self._permanent(reply, request, where)
+            return self.retryable_refusal(reply, where, now)
+        return self._permanent_refusal(reply, request, where)
 
-    def _permanent(self, reply: HttpReply, request: RequestKind, where: str) -> Exception:
+    def _permanent_refusal(self, reply: HttpReply, request: RequestKind, where: str) -> Exception:
         message, status = self.message(reply.body), reply.status
         if status == 401:
             return ConfigError(
@@ -93,7 +93,7 @@ class LangfuseErrorTranslator(ErrorTranslator):
         if status == 413:
             return TooLarge(f"{where}: {message}")
         if 300 <= status < 400:
-            return self.redirected(reply, where, "Langfuse")
+            return self.redirect_error(reply, where, "Langfuse")
         return Refused(f"{where}: {message}")
 
     def no_json(self, body: bytes, request: RequestKind) -> BadAnswer:

@@ -43,9 +43,9 @@ class OpenAICompatibleEmbedder:
             ItemError: for a text that is blank, or that the server refuses; FatalError: the account is empty.
             TransientError: `RateLimited`, `Unavailable`, `BadAnswer`.
         """
-        return (await self.counted(texts))[0]
+        return (await self.embed_with_tokens(texts))[0]
 
-    async def counted(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
+    async def embed_with_tokens(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
         """The same, and the tokens that the server counted; None where it does not say."""
         if any(not text.strip() for text in texts):
             raise ItemError(f"{self.name}: a blank text has no meaning to embed")
@@ -111,10 +111,10 @@ class OpenAICompatibleEmbedder:
         total = usage.get("total_tokens") if isinstance(usage, dict) else None
         used = total if isinstance(total, int) and total >= 0 else None
         self._connection.correct_tokens(estimate, estimate if used is None else used)
-        return _vectors(found.get("data"), expected, where), used
+        return _parse_vectors(found.get("data"), expected, where), used
 
 
-def _vectors(rows: object, expected: int, where: str) -> list[Vector]:
+def _parse_vectors(rows: object, expected: int, where: str) -> list[Vector]:
     """The vectors in the order of the texts.
 
     Raises:
@@ -125,7 +125,7 @@ def _vectors(rows: object, expected: int, where: str) -> list[Vector]:
         raise BadAnswer(f"{where}: found {found}; expected one for each of {expected} texts")
     placed: dict[int, Vector] = {}
     for place, row in enumerate(rows):
-        index, vector = _row(row, place)
+        index, vector = _parse_row(row, place)
         if vector is None or len(vector) != len(next(iter(placed.values()), vector)):
             raise BadAnswer(f"{where}: vector {place} cannot be used; expected finite numbers, as many in each vector")
         placed[index] = vector
@@ -134,7 +134,7 @@ def _vectors(rows: object, expected: int, where: str) -> list[Vector]:
     return [placed[index] for index in range(expected)]
 
 
-def _row(row: object, place: int) -> tuple[int, Vector | None]:
+def _parse_row(row: object, place: int) -> tuple[int, Vector | None]:
     """The index and the vector of a row; servers that number nothing give them in order."""
     if not isinstance(row, Mapping):
         return place, None

@@ -54,7 +54,7 @@ class BatchAdapter:
         self._api = BatchApi(params, self._runtime)
         self._jobs = BatchJobs(self._api, store, batch, self._lane, self._runtime)
         self._portal = BackgroundLoop(f"batches of {self.name}")
-        self._desk = BatchQueue(self._jobs, store, batch, self._runtime)
+        self._queue = BatchQueue(self._jobs, store, batch, self._runtime)
         self._opening: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self._calls: set[asyncio.Task[Any]] = set()
         self._open = False
@@ -68,19 +68,19 @@ class BatchAdapter:
         return self._jobs.unknown_lines
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """Answer a prompt or chat messages by batch. `params` are those of `wire.PARAMS`, and `input_data`.
+        """Answer a prompt or chat messages by batch. `params` are those of `openai_format.PARAMS`, and `input_data`.
 
         Raises:
             Postponed: it is queued or asked, and a later run gets the answer.
             ConfigError, ItemError, FatalError, TransientError: as `OpenAICompatibleAdapter.complete`; the question is
             free to be asked again.
         """
-        work = self._called(self._answered(prompt, max_tokens, params))
+        work = self._track(self._answer(prompt, max_tokens, params))
         return await asyncio.wrap_future(self._portal.begin(work))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same for callers without an event loop."""
-        return self._portal.run(self._called(self._answered(prompt, max_tokens, params)))
+        return self._portal.run(self._track(self._answer(prompt, max_tokens, params)))
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The whole answer in one piece: a batch has no pieces."""
@@ -99,7 +99,7 @@ class BatchAdapter:
             await self._direct.verify_model()
             await self._api.probe()
 
-        self._portal.run(self._called(work()))
+        self._portal.run(self._track(work()))
 
     async def aclose(self) -> None:
         """The same as `close`, without blocking the loop."""
@@ -114,7 +114,7 @@ class BatchAdapter:
         try:
             if self._portal.running:
                 try:
-                    self._portal.run(self._shut())
+                    self._portal.run(self._shut_down())
                 finally:
                     self._portal.close()
         finally:
@@ -126,7 +126,7 @@ class BatchAdapter:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _called(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _track(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.current_task()
         assert task is not None
         self._calls.add(task)
@@ -135,14 +135,14 @@ class BatchAdapter:
         finally:
             self._calls.discard(task)
 
-    async def _answered(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> LMResult:
+    async def _answer(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> LMResult:
         key = request_key(self._lane, prompt, max_tokens, params)
         sent = remove_input_data(params)
         self._dialect.request(prompt, max_tokens, sent)  # an unknown parameter is told before anything is opened
-        await self._begin()
+        await self._open_run()
         for _ in range(_ROUNDS):
             _, body = self._dialect.request(prompt, max_tokens, sent)
-            outcome = await self._desk.ask(key, body)
+            outcome = await self._queue.ask(key, body)
             if outcome is None:
                 continue
             try:
@@ -154,44 +154,44 @@ class BatchAdapter:
                 return replace(answer, model=self.name, answered_by=self.name)
         raise Unavailable(f"{self._lane}: {_ROUNDS} batches ended without an answer to this question")
 
-    async def _begin(self) -> None:
+    async def _open_run(self) -> None:
         """Once in a run, before its first question: is the server what it should be, and what has come meanwhile?"""
-        if self._open and self._desk.final is None:
+        if self._open and self._queue.final is None:
             return
         async with self._opening.get():
-            if self._desk.final is not None:
-                raise ConfigError(*self._desk.final.problems)
+            if self._queue.final is not None:
+                raise ConfigError(*self._queue.final.problems)
             if self._open:
                 return
             until = self._runtime.clock() + self._batch.wait
             try:
-                await self._look_round()
+                await self._prepare_run()
             except ConfigError as error:
-                self._desk.final = error
+                self._queue.final = error
                 raise
-            self._desk.begin(until)
+            self._queue.begin(until)
             self._open = True
 
-    async def _look_round(self) -> None:
+    async def _prepare_run(self) -> None:
         await self._direct.verify_model()
         for feature in await asyncio.to_thread(self._store.learnt, self._lane):
             self._dialect.learn(feature)
         await asyncio.to_thread(self._store.forget, self._runtime.wall() - _KEPT)
-        known, _ = await self._jobs.look()
+        known, _ = await self._jobs.poll()
         if not known:
             await self._api.probe()
         await self._jobs.submit()  # what an earlier run left
 
-    async def _shut(self) -> None:
-        await self._desk.stop(closed=True)
+    async def _shut_down(self) -> None:
+        await self._queue.stop(closed=True)
         while calls := self._calls - {asyncio.current_task()}:
             await asyncio.wait(calls)
         try:
-            if self._open and self._desk.final is None:
+            if self._open and self._queue.final is None:
                 await self._jobs.submit()
         finally:
-            await self._desk.stop(closed=False)
-            await self._jobs.idle()
+            await self._queue.stop(closed=False)
+            await self._jobs.wait_until_idle()
             self._open = False
             await self._api.aclose()
             await self._direct.aclose()

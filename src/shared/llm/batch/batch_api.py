@@ -65,7 +65,7 @@ class BatchApi:
         self._settings = settings
         self._runtime = runtime
         self._connection = OpenAIConnection(settings, runtime)
-        self._most = int(settings.max_response_mb * 1_000_000)
+        self._max_bytes = int(settings.max_response_mb * 1_000_000)
 
     async def probe(self) -> None:
         """Return when the server has a batch API and takes the key.
@@ -73,7 +73,7 @@ class BatchApi:
         Raises:
             ConfigError: when it has none or does not; TransientError.
         """
-        await self._tried(lambda: self._object("GET", "/batches?limit=1"))
+        await self._retry(lambda: self._request_json("GET", "/batches?limit=1"))
 
     async def upload(self, file: IO[bytes], name: str) -> str:
         """Send a file of questions; its id.
@@ -82,8 +82,8 @@ class BatchApi:
             TooLarge, ConfigError, ItemError, FatalError, TransientError.
         """
         upload = FileUpload(f"{name}.jsonl", file, {"purpose": "batch"})
-        found = await self._fitting(lambda: self._object("POST", "/files", upload=upload))
-        return _text(found, "id", self._settings.base_url)
+        found = await self._retry_fitting(lambda: self._request_json("POST", "/files", upload=upload))
+        return _read_text(found, "id", self._settings.base_url)
 
     async def create(self, file_id: str, intent: str, window: str, since: datetime) -> BatchState:
         """Make a batch of a file. When it is not known whether a try has made it, it is looked for before the next.
@@ -92,24 +92,28 @@ class BatchApi:
             TooLarge, ConfigError, ItemError, FatalError: there is no batch; TransientError: there may be one.
         """
         body = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": window}
-        asked = False
+        sent_before = False
 
-        async def once() -> BatchState:
-            nonlocal asked
-            found = await self._find(intent, since) if asked else None
-            asked = True
-            return found or self._state(await self._object("POST", "/batches", body | {"metadata": {INTENT: intent}}))
+        async def attempt() -> BatchState:
+            nonlocal sent_before
+            found = await self._find(intent, since) if sent_before else None
+            sent_before = True
+            return found or self._parse_state(
+                await self._request_json("POST", "/batches", body | {"metadata": {INTENT: intent}})
+            )
 
-        return await self._fitting(once)
+        return await self._retry_fitting(attempt)
 
     async def find(self, intent: str, since: datetime) -> BatchState | None:
         """The batch that carries the intent, among those made since a day before `since`; None when there is none."""
-        return await self._tried(lambda: self._find(intent, since))
+        return await self._retry(lambda: self._find(intent, since))
 
     async def get(self, batch_id: str) -> BatchState | None:
         """How a batch stands; None when the server has none of this id."""
         try:
-            return self._state(await self._tried(lambda: self._object("GET", f"/batches/{batch_id}"), missing=True))
+            return self._parse_state(
+                await self._retry(lambda: self._request_json("GET", f"/batches/{batch_id}"), missing=True)
+            )
         except UnknownModel:
             return None
 
@@ -118,14 +122,14 @@ class BatchApi:
         them it knew; how many lines were not known or could not be read.
         """
 
-        async def once() -> int:
+        async def attempt() -> int:
             lines = known = 0
             path = f"/files/{file_id}/content"
             async with (
                 self._connection.slot(0),
                 self._connection.open("GET", path) as response,
                 aclosing(self._connection.parts(response, bounded=False)) as parts,
-                aclosing(_chunks(parts, self._most)) as chunks,
+                aclosing(_split_chunks(parts, self._max_bytes)) as chunks,
             ):
                 async for some in chunks:
                     read = [read_line(line) for line in some]
@@ -136,7 +140,7 @@ class BatchApi:
             return lines - known
 
         try:
-            return await self._tried(once, missing=True)
+            return await self._retry(attempt, missing=True)
         except UnknownModel:  # providers delete files after some weeks
             return 0
 
@@ -168,9 +172,9 @@ class BatchApi:
         oldest = (since - timedelta(days=1)).timestamp()  # the server's clock may be another
         after = ""
         while True:
-            found = await self._object("GET", f"/batches?limit=100{after}")
+            found = await self._request_json("GET", f"/batches?limit=100{after}")
             rows = found.get("data")
-            states = [self._state(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+            states = [self._parse_state(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
             for state in states:
                 if state.intent == intent:
                     return state
@@ -179,22 +183,22 @@ class BatchApi:
                 return None
             after = f"&after={last.id}"
 
-    async def _object(
+    async def _request_json(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, upload: FileUpload | None = None
     ) -> dict[str, Any]:
         async with self._connection.slot(0):
             reply = await self._connection.ask(method, path, body, upload)
             return read_json(reply.body, self._settings.base_url + path.partition("?")[0])
 
-    async def _fitting(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _retry_fitting(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
-            return await self._tried(work)
+            return await self._retry(work)
         except ItemError as error:
             if _TOO_LARGE.search(str(error)):
                 raise BatchFileTooLarge(str(error)) from error
             raise
 
-    async def _tried(self, work: Callable[[], Awaitable[T]], missing: bool = False) -> T:
+    async def _retry(self, work: Callable[[], Awaitable[T]], missing: bool = False) -> T:
         try:
             return await self._connection.retry(work)
         except PermanentRefusal as error:
@@ -207,16 +211,16 @@ class BatchApi:
             cure = "this server has no batch API; leave out `lane: batch`, so that each question is asked directly"
             raise ConfigError(f"{error}; {cure}") from error
 
-    def _state(self, found: Mapping[str, Any]) -> BatchState:
+    def _parse_state(self, found: Mapping[str, Any]) -> BatchState:
         errors, counts, metadata = found.get("errors"), found.get("request_counts"), found.get("metadata")
         rows = errors.get("data") if isinstance(errors, dict) else errors
-        status = _text(found, "status", self._settings.base_url)
+        status = _read_text(found, "status", self._settings.base_url)
         progress = status
         if isinstance(counts, dict) and counts.get("total"):
             progress = f"{status}, {counts.get('completed', 0)} of {counts['total']} answered"
         created = found.get("created_at")
         return BatchState(
-            _text(found, "id", self._settings.base_url),
+            _read_text(found, "id", self._settings.base_url),
             status,
             tuple(str(found[name]) for name in ("output_file_id", "error_file_id") if found.get(name)),
             tuple(row for row in rows if isinstance(row, dict)) if isinstance(rows, list) else (),
@@ -248,14 +252,14 @@ def read_line(line: bytes | None) -> tuple[str, Outcome | None] | None:
     return key, None if code in NOT_ASKED_CODES else {"code": code, "message": str(said.get("message") or "")}
 
 
-def _text(found: Mapping[str, Any], name: str, where: str) -> str:
+def _read_text(found: Mapping[str, Any], name: str, where: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value:
         raise BadAnswer(f"{where}: the batch API's answer has no {name!r}: {str(found)[:200]}")
     return value
 
 
-async def _lines(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes | None]:
+async def _split_lines(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes | None]:
     """Lines without their ends; None for one longer than `most` bytes, which is not kept."""
     rest = bytearray()
     async for part in parts:
@@ -271,10 +275,10 @@ async def _lines(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes 
         yield bytes(rest) if len(rest) <= most else None
 
 
-async def _chunks(parts: AsyncIterator[bytes], most: int) -> AsyncGenerator[list[bytes | None]]:
+async def _split_chunks(parts: AsyncIterator[bytes], most: int) -> AsyncGenerator[list[bytes | None]]:
     some: list[bytes | None] = []
     size = 0
-    async for line in _lines(parts, most):
+    async for line in _split_lines(parts, most):
         some.append(line)
         size += len(line or b"")
         if len(some) >= _CHUNK or size > 8_000_000:

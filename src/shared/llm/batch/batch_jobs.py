@@ -42,8 +42,8 @@ class BatchJobs:
         self._settings = settings
         self._runtime = runtime
         self._owner = uuid4().hex
-        self._most = settings.max_requests
-        self._most_bytes = int(settings.max_file_mb * 1_000_000)
+        self._max_requests = settings.max_requests
+        self._max_bytes = int(settings.max_file_mb * 1_000_000)
         self._turn: PerLoop[asyncio.Lock] = PerLoop(asyncio.Lock)
         self.unknown_lines = 0
         self.progress: dict[str, str] = {}
@@ -56,16 +56,16 @@ class BatchJobs:
             looked for later.
         """
         # A batch that is being made is made to its end: cut off, it would have to be looked for.
-        task = asyncio.get_running_loop().create_task(self._submitted())
+        task = asyncio.get_running_loop().create_task(self._submit_all())
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Return when no batch is being made."""
         async with self._turn.get():
             return
 
-    async def look(self) -> tuple[int, bool]:
+    async def poll(self) -> tuple[int, bool]:
         """Ask how the batches stand and keep what has come; how many are known to the server, and whether questions
         were queued again.
 
@@ -87,16 +87,16 @@ class BatchJobs:
                 self.progress[job.intent] = state.progress
         return asked, again
 
-    async def _submitted(self) -> int:
+    async def _submit_all(self) -> int:
         made = 0
         async with self._turn.get():
-            while (job := await asyncio.to_thread(self._claimed)) is not None:
+            while (job := await asyncio.to_thread(self._claim)) is not None:
                 made += await self._send(job)
         return made
 
-    def _claimed(self) -> BatchJob | None:
+    def _claim(self) -> BatchJob | None:
         now = self._runtime.wall()
-        claim = Claim(uuid4().hex, self._owner, now, now + LEASE, self._most, self._most_bytes)
+        claim = Claim(uuid4().hex, self._owner, now, now + LEASE, self._max_requests, self._max_bytes)
         return self._store.claim(self.lane, claim)
 
     async def _send(self, job: BatchJob) -> bool:
@@ -104,7 +104,7 @@ class BatchJobs:
             with tempfile.TemporaryFile() as file:
                 await asyncio.to_thread(self._write, file, job)
                 file_id = await self._api.upload(file, f"trueline-{job.intent}")
-            if not await self._renewed(job, LEASE):
+            if not await self._renew_lease(job, LEASE):
                 return False  # another process took it over; it will go on
             state = await self._api.create(file_id, job.intent, self._settings.completion_window, job.created_at)
         except BatchFileTooLarge as error:
@@ -125,17 +125,17 @@ class BatchJobs:
             write_line(file, key, body)
         file.flush()
 
-    async def _renewed(self, job: BatchJob, by: timedelta) -> bool:
+    async def _renew_lease(self, job: BatchJob, by: timedelta) -> bool:
         now = self._runtime.wall()
         return await asyncio.to_thread(self._store.renew, job.intent, self._owner, now, now + by)
 
     async def _abandon(self, job: BatchJob) -> None:
         """Whether there is a batch is not known: let whoever looks next find out."""
-        await self._renewed(job, timedelta(0))
+        await self._renew_lease(job, timedelta(0))
 
     async def _resolve(self, job: BatchJob) -> bool:
         """Find out what became of a batch that was intended; whether its questions are queued again."""
-        if job.leased_until > self._runtime.wall() or not await self._renewed(job, LEASE):
+        if job.leased_until > self._runtime.wall() or not await self._renew_lease(job, LEASE):
             return False
         try:
             state = await self._api.find(job.intent, job.created_at)
@@ -158,7 +158,7 @@ class BatchJobs:
         for file_id in state.files:
             self.unknown_lines += await self._api.read(file_id, keep)
         if state.status == "failed":
-            return await self._failed(job, state)
+            return await self._handle_failure(job, state)
         name = f"batch {state.id}"
         rest: dict[str, Any] | None = None  # what expired was never asked: free
         if state.status == "cancelled":
@@ -168,7 +168,7 @@ class BatchJobs:
         await self._finish(job, rest)
         return False
 
-    async def _failed(self, job: BatchJob, state: BatchState) -> bool:
+    async def _handle_failure(self, job: BatchJob, state: BatchState) -> bool:
         """The provider took nothing of it. Lines that it names are refused and the others free; else all are told."""
         lines = {each["line"]: each for each in state.errors if isinstance(each.get("line"), int)}
         first: Mapping[str, Any] = state.errors[0] if state.errors else {}
@@ -197,7 +197,7 @@ class BatchJobs:
         if job.questions == 1:
             await self._finish(job, alone)
             return False
-        self._most = max(1, job.questions // 2)
+        self._max_requests = max(1, job.questions // 2)
         await asyncio.to_thread(self._store.release, job.intent)
         return True
 

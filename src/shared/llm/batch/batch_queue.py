@@ -30,8 +30,8 @@ class BatchQueue:
         self._store = store
         self._batch = batch
         self._runtime = runtime
-        self._asks: PerLoop[CallBatcher[tuple[str, dict[str, Any]], dict[str, BatchQuestion]]] = PerLoop(
-            lambda: CallBatcher(self._put, most=500)
+        self._batchers: PerLoop[CallBatcher[tuple[str, dict[str, Any]], dict[str, BatchQuestion]]] = PerLoop(
+            lambda: CallBatcher(self._queue_questions, most=500)
         )
         self._waiting: dict[str, asyncio.Future[Outcome | None]] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -58,13 +58,13 @@ class BatchQueue:
 
     async def ask(self, key: str, body: dict[str, Any]) -> Outcome | None:
         """What the provider's file says of a question; None when its batch ended without it, and it is free."""
-        stands = (await self._asks.get().add((key, body)))[key]
+        stands = (await self._batchers.get().add((key, body)))[key]
         if stands.outcome is not None:
             return stands.outcome
         if stands.state == "queued":
-            self._count()
-        if self._left() <= 0:
-            raise self._postponed()
+            self._schedule_send()
+        if self._time_left() <= 0:
+            raise self._postponed_error()
         if key not in self._waiting:
             self._waiting[key] = asyncio.get_running_loop().create_future()
         future = self._waiting[key]
@@ -72,14 +72,14 @@ class BatchQueue:
             self._watcher = self._spawn(self._watch())
         return await asyncio.shield(future)
 
-    def _put(self, asked: list[tuple[str, dict[str, Any]]]) -> dict[str, BatchQuestion]:
+    def _queue_questions(self, asked: list[tuple[str, dict[str, Any]]]) -> dict[str, BatchQuestion]:
         """Queue questions that are new, take those that are answered."""
         now = self._runtime.wall()
         stand = self._store.ask(self._jobs.lane, dict(asked), now)
         answered = [key for key, each in stand.items() if each.state == "answered"]
         return stand | self._store.take(self._jobs.lane, answered, now) if answered else stand
 
-    def _left(self) -> float:
+    def _time_left(self) -> float:
         return 0.0 if self._closed else self._until - self._runtime.clock()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -88,7 +88,7 @@ class BatchQueue:
         task.add_done_callback(self._running.discard)
         return task
 
-    def _count(self) -> None:
+    def _schedule_send(self) -> None:
         """One more is queued: it is sent when its window is over, or when the batch is full."""
         self._queued += 1
         if self._closed:
@@ -100,7 +100,7 @@ class BatchQueue:
             self._spawn(self._send())
 
     async def _flush(self) -> None:
-        left = self._left()
+        left = self._time_left()
         await self._runtime.sleep(min(self._batch.gather, left) if left > 0 else self._batch.gather)
         self._timer = None  # what is queued from now on has a window of its own
         self._queued = 0
@@ -111,7 +111,7 @@ class BatchQueue:
         try:
             again = True
             while again and await self._jobs.submit() and self._waiting:
-                _, again = await self._jobs.look()
+                _, again = await self._jobs.poll()
         except TruelineError as error:
             trouble = error
         await self._deliver(trouble)
@@ -121,12 +121,12 @@ class BatchQueue:
         pause, factor, longest = _PAUSES
         trouble: TruelineError | None = None
         try:
-            while self._waiting and (left := self._left()) > 0:
+            while self._waiting and (left := self._time_left()) > 0:
                 await self._runtime.sleep(min(pause, left))
                 pause = min(pause * factor, longest)
                 try:
                     trouble = None
-                    if (await self._jobs.look())[1]:
+                    if (await self._jobs.poll())[1]:
                         await self._jobs.submit()
                 except TransientError as error:
                     trouble = error  # it may pass; the batches go on without us
@@ -169,9 +169,9 @@ class BatchQueue:
 
     def _postpone(self, trouble: TruelineError | None = None) -> None:
         for key in list(self._waiting):
-            self._settle(key, self._postponed(trouble))
+            self._settle(key, self._postponed_error(trouble))
 
-    def _postponed(self, trouble: TruelineError | None = None) -> Postponed:
+    def _postponed_error(self, trouble: TruelineError | None = None) -> Postponed:
         stand = "; ".join(sorted(set(self._jobs.progress.values()))) or "it is queued"
         why = f"; the last look failed: {trouble}" if trouble else ""
         said = f"{self._jobs.lane} is asked by batch and has not answered yet"

@@ -69,7 +69,7 @@ class MemoryBatches:
     def bodies(self, intent: str) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
         """The questions of a batch."""
         with self._lock:
-            found = [(kept.place, key, kept.body) for key, kept in self._sent(intent)]
+            found = [(kept.place, key, kept.body) for key, kept in self._find_sent(intent)]
         yield from sorted(found, key=lambda each: each[0])
 
     def renew(self, intent: str, owner: str, now: datetime, until: datetime) -> bool:
@@ -90,7 +90,7 @@ class MemoryBatches:
     def release(self, intent: str) -> None:
         """Queue the questions again and forget the batch."""
         with self._lock:
-            for _, kept in self._sent(intent):
+            for _, kept in self._find_sent(intent):
                 kept.stands = BatchQuestion("queued")
             self._jobs.pop(intent, None)
 
@@ -115,7 +115,7 @@ class MemoryBatches:
     def finish(self, intent: str, rest: Mapping[str, Any] | None = None) -> int:
         """Forget the batch; what has no outcome gets `rest`, or is free."""
         with self._lock:
-            left = self._sent(intent)
+            left = self._find_sent(intent)
             for key, kept in left:
                 if rest is None:
                     for lane in self._lanes.values():
@@ -161,7 +161,7 @@ class MemoryBatches:
     def _lane(self, lane: str) -> _LaneState:
         return self._lanes.setdefault(lane, _LaneState())
 
-    def _sent(self, intent: str) -> list[tuple[str, _QueuedQuestion]]:
+    def _find_sent(self, intent: str) -> list[tuple[str, _QueuedQuestion]]:
         return [
             (key, kept)
             for lane in self._lanes.values()

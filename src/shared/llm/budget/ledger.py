@@ -3,8 +3,8 @@
 What is spent and what is reserved never exceed the budget together. So neither does what is spent, as long as no call
 costs more than was reserved for it: its question's bytes (no text has more tokens) and `max_tokens` of answer. It can
 cost more where a server adds a long text of its own to each question or thinks in tokens beyond `max_tokens`: the
-factor is learnt from the first answers, so the excess is that of the calls that were under way by then. What a server
-charges for a try that never came back is known to nobody here.
+factor is learnt from the first answers, so the excess is that of the calls in progress by then. What a server charges
+for an attempt that was never answered cannot be known here.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Allowance:
 
     def holds(self, amount: Amount) -> bool:
         """Whether so much may be spent in all."""
-        dear = self.usd is not None and amount.pico > int(self.usd * PICO)
-        return not dear and (self.tokens is None or amount.tokens <= self.tokens)
+        too_expensive = self.usd is not None and amount.pico > int(self.usd * PICO)
+        return not too_expensive and (self.tokens is None or amount.tokens <= self.tokens)
 
-    def words(self, amount: Amount) -> str:
+    def describe(self, amount: Amount) -> str:
         """The parts of an amount that are limited."""
         usd = [] if self.usd is None else [format_dollars(amount.pico / PICO)]
         return " and ".join([*usd, *([] if self.tokens is None else [f"{amount.tokens:,} tokens"])])
@@ -98,12 +98,12 @@ class Ledger:
         Raises:
             OverBudget: when there is no room and no call under way that could leave some.
         """
-        reservation = self._asked(most, whose)
+        reservation = self._request(most, whose)
         if not reservation.granted.done():
             try:
                 await asyncio.wrap_future(reservation.granted)
             except asyncio.CancelledError:
-                self._given_up(reservation)
+                self._withdraw(reservation)
                 raise
         reservation.granted.result()
         return reservation
@@ -112,7 +112,7 @@ class Ledger:
         """The same for callers without an event loop. In the thread of a loop it refuses rather than waits: what it
         would wait for might need this very thread.
         """
-        reservation = self._asked(most, whose)
+        reservation = self._request(most, whose)
         if not reservation.granted.done() and _in_event_loop() and reservation.granted.cancel():
             raise self._refusal(reservation)
         reservation.granted.result()
@@ -124,15 +124,15 @@ class Ledger:
             self._spent += actual
             self._squares = (self._squares[0] + actual.pico**2, self._squares[1] + actual.tokens**2)
             self._settled += 1
-            told = self._released(reservation)
-        _notify(told)
+            decided = self._release(reservation)
+        _notify(decided)
 
     def hold(self, reservation: Reservation) -> None:
         """End a call whose answer comes in a later run: its reservation stands to the end of this one."""
         with self._lock:
             self._held += reservation.most
-            told = self._released(reservation)
-        _notify(told)
+            decided = self._release(reservation)
+        _notify(decided)
 
     @property
     def spent(self) -> Amount:
@@ -146,10 +146,10 @@ class Ledger:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user must be told: that the budget is passed, where that is allowed."""
+        """Notes for the user: the budget is exceeded, where that is allowed."""
         if not self._over:
             return ()
-        spent = self.allowance.words(self._before + self._spent)
+        spent = self.allowance.describe(self._before + self._spent)
         return (f"over budget: {spent} of {self.allowance} is spent; `on_over: warn` lets the run go on",)
 
     def uses(self) -> tuple[BudgetUse, ...]:
@@ -179,32 +179,32 @@ class Ledger:
             found.append(RemainingBudget(limits.tokens - total.tokens, *counts, calls, tokens, at_most))
         return tuple(found)
 
-    def _asked(self, most: Amount, whose: str) -> Reservation:
+    def _request(self, most: Amount, whose: str) -> Reservation:
         reservation = Reservation(most, whose)
         with self._lock:
             self._largest = Amount(max(self._largest.pico, most.pico), max(self._largest.tokens, most.tokens))
             self._waiting.append(reservation)
-            told = self._looked_through()
-        _notify(told)
+            decided = self._grant_waiting()
+        _notify(decided)
         return reservation
 
-    def _given_up(self, reservation: Reservation) -> None:
-        """Nobody waits for it any longer: what was granted meanwhile is given back."""
+    def _withdraw(self, reservation: Reservation) -> None:
+        """Nobody waits for it any longer: what was granted in the meantime is given back."""
         reservation.granted.cancel()
         with self._lock:
-            told = self._released(reservation)
-        _notify(told)
+            decided = self._release(reservation)
+        _notify(decided)
 
-    def _released(self, reservation: Reservation) -> list[tuple[Reservation, OverBudget | None]]:
+    def _release(self, reservation: Reservation) -> list[tuple[Reservation, OverBudget | None]]:
         if reservation.counted:
             reservation.counted = False
             self._reserved -= reservation.most
             self._underway -= 1
-        return self._looked_through()
+        return self._grant_waiting()
 
-    def _looked_through(self) -> list[tuple[Reservation, OverBudget | None]]:
+    def _grant_waiting(self) -> list[tuple[Reservation, OverBudget | None]]:
         """Grant those that fit, first come first served; refuse when nothing under way could make room."""
-        told: list[tuple[Reservation, OverBudget | None]] = []
+        decided: list[tuple[Reservation, OverBudget | None]] = []
         while self._waiting:
             first = self._waiting[0]
             fits = self.allowance.holds(self._before + self._spent + self._held + self._reserved + first.most)
@@ -219,16 +219,16 @@ class Ledger:
                 first.counted = True
                 self._reserved += first.most
                 self._underway += 1
-            told.append((first, None if goes else self._refusal(first)))
-        return told
+            decided.append((first, None if goes else self._refusal(first)))
+        return decided
 
     def _refusal(self, reservation: Reservation) -> OverBudget:
         limits = self.allowance
-        earlier = f" ({limits.words(self._before)} by earlier runs)" if self._before != Amount() else ""
-        held = f", {limits.words(self._held)} held for answers that come later" if self._held != Amount() else ""
+        earlier = f" ({limits.describe(self._before)} by earlier runs)" if self._before != Amount() else ""
+        held = f", {limits.describe(self._held)} held for answers that come later" if self._held != Amount() else ""
         return OverBudget(
-            f"the budget of {limits} allows no further call: {limits.words(self._before + self._spent)} is spent"
-            f"{earlier}{held}, and the next call ({reservation.whose}) may cost {limits.words(reservation.most)}"
+            f"the budget of {limits} allows no further call: {limits.describe(self._before + self._spent)} is spent"
+            f"{earlier}{held}, and the next call ({reservation.whose}) may cost {limits.describe(reservation.most)}"
         )
 
 
@@ -239,9 +239,9 @@ def format_dollars(usd: float) -> str:
     return f"${whole}.{cents.rstrip('0').ljust(2, '0')}"
 
 
-def _notify(told: list[tuple[Reservation, OverBudget | None]]) -> None:
-    """Outside the lock: whoever is told may ask again at once."""
-    for reservation, refusal in told:
+def _notify(decided: list[tuple[Reservation, OverBudget | None]]) -> None:
+    """Outside the lock: a caller that is notified may reserve again immediately."""
+    for reservation, refusal in decided:
         if refusal is None:
             reservation.granted.set_result(None)
         else:

@@ -1,4 +1,4 @@
-"""What is asked of models is counted and paid for here: wrappers for the inside and the outside of a metric's model.
+"""Model calls are counted and paid for here, by wrappers for the inside and the outside of a metric's model.
 
 `MeteredAdapter` stands around the bare adapter: it reserves before each call, settles by what the call did cost, and
 writes the cost into the answer, so that the response cache around it knows what a hit saves. `CountingAdapter` stands
@@ -40,7 +40,7 @@ def _to_usage(metric: str, model: str, row: _UsageRow) -> ModelUsage:
 
 
 class UsageAccount:
-    """What was asked of models so far, by metric and model, and the budget that it is paid from. Thread-safe."""
+    """Model calls so far, by metric and model, and the budget that they are paid from. Thread-safe."""
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         self.ledger = ledger or Ledger()
@@ -102,20 +102,20 @@ class MeteredAdapter:
             OverBudget: when the budget has no room for the call, which is then not made.
         """
         call = _MeteredCall(self._meter, self.name, prompt, params)
-        with call.begun(await self._meter.account.ledger.reserve(call.most(max_tokens), call.whose)):
-            return call.answered(await self._inner.complete(prompt, max_tokens, **params))
+        with call.start(await self._meter.account.ledger.reserve(call.max_amount(max_tokens), call.whose)):
+            return call.settle_answer(await self._inner.complete(prompt, max_tokens, **params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
         call = _MeteredCall(self._meter, self.name, prompt, params)
-        with call.begun(self._meter.account.ledger.reserve_waiting(call.most(max_tokens), call.whose)):
-            return call.answered(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
+        with call.start(self._meter.account.ledger.reserve_waiting(call.max_amount(max_tokens), call.whose)):
+            return call.settle_answer(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces; no server counts their tokens, so they are estimated from the texts."""
         call = _MeteredCall(self._meter, self.name, prompt, params)
         pieces: list[str] = []
-        with call.begun(await self._meter.account.ledger.reserve(call.most(max_tokens), call.whose)):
+        with call.start(await self._meter.account.ledger.reserve(call.max_amount(max_tokens), call.whose)):
             try:
                 async with aclosing(cast(Any, self._inner.stream(prompt, max_tokens, **params))) as rest:
                     async for piece in rest:
@@ -123,7 +123,7 @@ class MeteredAdapter:
                         yield piece
             finally:
                 if pieces:
-                    call.answered(LMResult("".join(pieces)))
+                    call.settle_answer(LMResult("".join(pieces)))
 
     def list_models(self) -> list[str]:
         """The inner adapter's list."""
@@ -144,20 +144,20 @@ class _MeteredCall:
         self._done = False
         self.whose = f"{meter.metric} asks {model}"
 
-    def most(self, max_tokens: int) -> Amount:
+    def max_amount(self, max_tokens: int) -> Amount:
         """What the call costs at most."""
         if self._meter.invented:
             return Amount()
         read = int(self._read * self._meter.account.factor(self._model)) + 1
         price = self._meter.price
-        return Amount(0 if price is None else price.most(read, max_tokens), read + max_tokens)
+        return Amount(0 if price is None else price.max_picodollars(read, max_tokens), read + max_tokens)
 
-    def begun(self, reservation: Reservation) -> _MeteredCall:
+    def start(self, reservation: Reservation) -> _MeteredCall:
         """The call as a block, at whose end it is settled."""
         self._reservation = reservation
         return self
 
-    def answered(self, answer: LMResult) -> LMResult:
+    def settle_answer(self, answer: LMResult) -> LMResult:
         """Settle by the answer; the answer with its cost."""
         usage = {} if self._meter.invented else answer.usage
         guessed = not (self._meter.invented or {"input", "output"} <= usage.keys())
@@ -167,7 +167,7 @@ class _MeteredCall:
         else:
             self._meter.account.learn(self._model, usage.get("input", 0), self._read)
         lane = str(getattr(answer, "lane", "direct"))
-        replayed = answer.cached  # counted outside, as an answer from memory
+        replayed = answer.cached  # counted outside, as an answer from the cache
         paid = self._settle(usage, lane, calls=int(not replayed), estimated=int(guessed))
         return replace(answer, cost=None if paid is None else paid / PICO)
 
@@ -201,7 +201,7 @@ class _MeteredCall:
 
 
 class CountingAdapter:
-    """Counts the answers that were remembered. They cost nothing, whatever they cost when they were asked for."""
+    """Counts the answers from the cache. They cost nothing now, whatever they cost at first."""
 
     def __init__(self, inner: LMAdapter, account: UsageAccount, metric: str) -> None:
         self.name = inner.name
@@ -210,18 +210,18 @@ class CountingAdapter:
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer."""
-        return self._counted(await self._inner.complete(prompt, max_tokens, **params))
+        return self._count_answer(await self._inner.complete(prompt, max_tokens, **params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
-        return self._counted(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
+        return self._count_answer(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
 
     def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces."""
         return self._inner.stream(prompt, max_tokens, **params)
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
-        """Pass it on to what remembers answers."""
+        """Pass it on to what caches answers."""
         if isinstance(self._inner, ForgettingAdapter):
             self._inner.forget(prompt, max_tokens, **params)
 
@@ -233,7 +233,7 @@ class CountingAdapter:
         """The inner adapter's test."""
         self._inner.test_connection()
 
-    def _counted(self, answer: LMResult) -> LMResult:
+    def _count_answer(self, answer: LMResult) -> LMResult:
         if not answer.cached:
             return answer
         chained = answer.answered_by and answer.answered_by in self.name.split(" > ")

@@ -19,9 +19,9 @@ _FRAME = 4  # tokens that a server may put around a text
 
 @runtime_checkable
 class TokenCountingEmbedder(Protocol):
-    """An embedder that can tell how many tokens its server counted."""
+    """An embedder that knows how many tokens its server counted."""
 
-    async def counted(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
+    async def embed_with_tokens(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
         """The vectors, and the tokens that were read; None where the server does not say."""
 
 
@@ -42,12 +42,15 @@ class MeteredEmbedder:
         account, price = self._meter.account, self._meter.price
         most = 0 if self._meter.invented else sum(len(text.encode("utf-8", "replace")) + _FRAME for text in texts)
         likely = 0 if self._meter.invented else sum(likely_tokens(text) for text in texts)
-        asked = Amount(0 if price is None else price.most(most, 0), most)
+        asked = Amount(0 if price is None else price.max_picodollars(most, 0), most)
         reservation = await account.ledger.reserve(asked, f"{self._meter.metric} asks {self.name}")
         used, counts = 0, {"failed": 1}
         try:
-            vectors, told = await self._counted(texts)
-            used, counts = likely if told is None else told, {"calls": 1, "estimated": int(told is None and most > 0)}
+            vectors, tokens = await self._embed_with_tokens(texts)
+            used, counts = (
+                likely if tokens is None else tokens,
+                {"calls": 1, "estimated": int(tokens is None and most > 0)},
+            )
             return vectors
         except (BadAnswer, asyncio.CancelledError):
             used = likely  # the server has read it
@@ -57,7 +60,7 @@ class MeteredEmbedder:
             account.ledger.settle(reservation, Amount(paid or 0, used))
             account.count(self._meter.metric, self.name, paid, input=used, **counts)
 
-    async def _counted(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
+    async def _embed_with_tokens(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
         if isinstance(self._inner, TokenCountingEmbedder):
-            return await self._inner.counted(texts)
+            return await self._inner.embed_with_tokens(texts)
         return await self._inner.embed(texts), None

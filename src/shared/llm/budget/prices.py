@@ -32,7 +32,7 @@ class Price(BaseModel):
         dollars = (input - cached) * self.input + cached * known + output * self.output
         return math.ceil(dollars * (self.batch if lane == "batch" else 1.0) * (PICO // 10**6))
 
-    def most(self, input: int, output: int) -> int:
+    def max_picodollars(self, input: int, output: int) -> int:
         """What a call of so many tokens costs at most, in picodollars: nothing of it read before, asked directly."""
         dearest = max(self.input, self.cached_input or 0.0)
         return math.ceil((input * dearest + output * self.output) * (PICO // 10**6))

@@ -38,7 +38,7 @@ class OpenAIErrorTranslator(ErrorTranslator):
         """The error of an answer whose status is not 200."""
         message = self.message(reply.body)
         where = f"{self._url} answered {reply.status}"
-        feature = _feature(reply.status, message)
+        feature = _refused_feature(reply.status, message)
         if feature is not None:
             return UnsupportedFeature(feature, f"{where}: {message}")
         if reply.status in (400, 422, 500) and re.search(r"response_format|json_schema", message):
@@ -52,16 +52,16 @@ class OpenAIErrorTranslator(ErrorTranslator):
         ):
             return FatalError(f"{where}: {message}; the account has no money left for this")
         if reply.status in RETRIED_STATUSES:
-            return self.overloaded(reply, where, now)
-        return self._permanent(reply, message)
+            return self.retryable_refusal(reply, where, now)
+        return self._permanent_refusal(reply, message)
 
-    def _permanent(self, reply: HttpReply, message: str) -> Exception:
+    def _permanent_refusal(self, reply: HttpReply, message: str) -> Exception:
         where = f"{self._url} answered {reply.status}"
         if reply.status in (401, 403) and not re.search(r"moderat|flagged|content.?(filter|policy)", message, re.I):
             why = f"{where}: {message}; the key is wrong or may not use this model: check api_key"
             return PermanentRefusal(ConfigError(why))
         if 300 <= reply.status < 400:
-            return PermanentRefusal(self.redirected(reply, where, "the API"))
+            return PermanentRefusal(self.redirect_error(reply, where, "the API"))
         if reply.status in (405, 501):
             why = f"{where}: {message}; base_url is no OpenAI-compatible API (it usually ends in /v1)"
             return PermanentRefusal(ConfigError(why))
@@ -70,7 +70,7 @@ class OpenAIErrorTranslator(ErrorTranslator):
         return ItemError(f"{where}: the request was refused: {message}")
 
 
-def _feature(status: int, message: str) -> str | None:
+def _refused_feature(status: int, message: str) -> str | None:
     """The feature that a refusal is about; llama.cpp refuses logprobs with a 500."""
     if status in (400, 422, 500) and re.search(r"log_?probs", message, re.I):
         return "logprobs"

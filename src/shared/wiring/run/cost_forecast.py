@@ -133,7 +133,7 @@ async def _by_tokens(
             await _walked(metric, items)
         for handle, counted in zip(handles, counting, strict=True):
             price, n = money.price(handle.alias), len(items)
-            cost = None if price is None else price.most(counted.input, counted.output) / PICO / n
+            cost = None if price is None else price.max_picodollars(counted.input, counted.output) / PICO / n
             sizes = (counted.calls / n, counted.input / n, counted.output / n)
             needs.append(CallForecast(handle.metric, counted.name, *sizes, cost))
     by = (

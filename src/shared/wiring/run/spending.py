@@ -82,7 +82,7 @@ def budget_outlook(
     parts += [] if allowance.tokens is None else [(tokens * items, before.tokens, allowance.tokens)]
     share = max(need / limit for need, _, limit in parts)
     enough = min((limit - gone) / need if need else 1.0 for need, gone, limit in parts)
-    spent = f", of which {allowance.words(before)} is spent" if before != Amount() else ""
+    spent = f", of which {allowance.describe(before)} is spent" if before != Amount() else ""
     line = f"budget: {allowance}{spent}; this run would take {share:.0%} of it"
     if enough >= 1:
         return [line]

@@ -84,7 +84,7 @@ class WebhookService:
             self._listeners.channels,
             AnnounceSettings(lease=settings.lease, tries=settings.tries, keep=settings.keep),
             utc_now,
-            self._meters.told,
+            self._meters.record_notification,
         )
         self._queue = DeliveryQueue(self._store)
         secret = settings.secret.get_secret_value().strip()
@@ -112,7 +112,7 @@ class WebhookService:
         answer = await self._receiver.receive(incoming)
         if answer.outcome == "accepted":
             self._announcer.wake()
-        self._meters.answered(answer.outcome, time.perf_counter() - began, time.time())
+        self._meters.record_request(answer.outcome, time.perf_counter() - began, time.time())
         word = {"accepted": "success", "duplicate": "duplicate", "ignored": "ignored"}.get(answer.outcome, "error")
         closing = {"connection": "close"} if answer.close else None
         return JSONResponse({"status": word, "message": answer.message}, answer.status, closing)
@@ -129,7 +129,7 @@ class WebhookService:
 
     async def metrics(self, _: Request) -> Response:
         """Metrics for Prometheus."""
-        return Response(self._meters.page(await self._counts()), media_type=CONTENT_TYPE)
+        return Response(self._meters.render(await self._counts()), media_type=CONTENT_TYPE)
 
     def _store(self, batch: Sequence[Delivery]) -> list[bool]:
         return self._deliveries.accept(batch, self._announcer.names, utc_now())
