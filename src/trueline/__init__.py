@@ -7,85 +7,73 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test compares the two
-    from shared.core.conversation import Conversation as Conversation
-    from shared.core.conversation import Message as Message
-    from shared.core.conversation import ToolCall as ToolCall
-    from shared.core.errors import BadAnswer as BadAnswer
-    from shared.core.errors import BusyError as BusyError
-    from shared.core.errors import ConfigError as ConfigError
-    from shared.core.errors import FatalError as FatalError
-    from shared.core.errors import ItemError as ItemError
-    from shared.core.errors import OverBudget as OverBudget
-    from shared.core.errors import RateLimited as RateLimited
-    from shared.core.errors import Skip as Skip
-    from shared.core.errors import SourceError as SourceError
-    from shared.core.errors import StoreError as StoreError
-    from shared.core.errors import TransientError as TransientError
-    from shared.core.errors import TruelineError as TruelineError
-    from shared.core.errors import Unavailable as Unavailable
-    from shared.core.extraction import BrokenRecord as BrokenRecord
-    from shared.core.extraction import SkippedRecord as SkippedRecord
-    from shared.core.extraction import SourceNotice as SourceNotice
-    from shared.core.human_labels import HumanLabel as HumanLabel
-    from shared.core.model_ports import Embedder as Embedder
-    from shared.core.ports import Batch as Batch
-    from shared.core.ports import CatchesUp as CatchesUp
-    from shared.core.ports import DataSource as DataSource
-    from shared.core.ports import LabelSource as LabelSource
-    from shared.core.ports import LMAdapter as LMAdapter
-    from shared.core.ports import Notifier as Notifier
-    from shared.core.ports import SamplingStrategy as SamplingStrategy
-    from shared.core.ports import Sink as Sink
-    from shared.core.ports import SourceContext as SourceContext
-    from shared.core.records import DatasetItem as DatasetItem
-    from shared.core.results import Candidate as Candidate
-    from shared.core.results import Decision as Decision
-    from shared.core.results import Draw as Draw
-    from shared.core.results import Estimate as Estimate
-    from shared.core.results import ItemResult as ItemResult
-    from shared.core.results import LMResult as LMResult
-    from shared.core.results import MetricFailure as MetricFailure
-    from shared.core.results import MetricScore as MetricScore
-    from shared.core.results import Part as Part
-    from shared.core.results import RunReport as RunReport
-    from shared.core.results import Score as Score
-    from shared.core.traces import PromptPatternsBase as PromptPatternsBase
-    from shared.core.traces import Trace as Trace
-    from shared.core.traces import TraceCollection as TraceCollection
-    from shared.core.traces import TraceStep as TraceStep
-    from shared.database.engine.database import open_database as open_database
-    from shared.database.neon import AsyncNeonConnection as AsyncNeonConnection
-    from shared.database.neon import NeonConnection as NeonConnection
-    from shared.database.stores.sql_batches import SqlBatches as SqlBatches
-    from shared.langfuse.api.connection import LangfuseSettings as LangfuseSettings
-    from shared.langfuse.api.langfuse_client import LangfuseClient as LangfuseClient
-    from shared.langfuse.api.langfuse_score import LangfuseScore as LangfuseScore
-    from shared.langfuse.api.langfuse_score import score_id as score_id
-    from shared.langfuse.api.read_queries import ObservationQuery as ObservationQuery
+    from shared.core.conversation import Conversation, Message, ToolCall
+    from shared.core.errors import (
+        BadAnswer,
+        BusyError,
+        ConfigError,
+        FatalError,
+        ItemError,
+        OverBudget,
+        RateLimited,
+        Skip,
+        SourceError,
+        StoreError,
+        TransientError,
+        TruelineError,
+        Unavailable,
+    )
+    from shared.core.extraction import BrokenRecord, SkippedRecord, SourceNotice
+    from shared.core.human_labels import HumanLabel
+    from shared.core.model_ports import Embedder
+    from shared.core.ports import (
+        Batch,
+        CatchesUp,
+        DataSource,
+        LabelSource,
+        LMAdapter,
+        Notifier,
+        SamplingStrategy,
+        Sink,
+        SourceContext,
+    )
+    from shared.core.records import DatasetItem
+    from shared.core.results import (
+        Candidate,
+        Decision,
+        Draw,
+        Estimate,
+        ItemResult,
+        LMResult,
+        MetricFailure,
+        MetricScore,
+        Part,
+        RunReport,
+        Score,
+    )
+    from shared.core.traces import PromptPatternsBase, Trace, TraceCollection, TraceStep
+    from shared.database.engine.database import open_database
+    from shared.database.neon import AsyncNeonConnection, NeonConnection
+    from shared.database.stores.sql_batches import SqlBatches
+    from shared.langfuse.api.connection import LangfuseSettings
+    from shared.langfuse.api.langfuse_client import LangfuseClient
+    from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
+    from shared.langfuse.api.read_queries import ObservationQuery
     from shared.langfuse.prompt import LangfusePromptManager as PromptManager
-    from shared.langfuse.prompt import NewPrompt as NewPrompt
-    from shared.langfuse.prompt import PromptSettings as PromptSettings
-    from shared.langfuse.prompt import PromptVariablesError as PromptVariablesError
+    from shared.langfuse.prompt import NewPrompt, PromptSettings, PromptVariablesError
     from shared.langfuse.signatures import prompt_event as parse_prompt_event
     from shared.langfuse.signatures import verify as verify_signature
-    from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter as OpenAICompatibleAdapter
-    from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder as OpenAICompatibleEmbedder
-    from shared.llm.batch.batch_adapter import BatchAdapter as BatchAdapter
-    from shared.llm.openai.server_settings import BatchSettings as BatchSettings
-    from shared.llm.openai.server_settings import EmbeddingSettings as EmbeddingSettings
-    from shared.llm.openai.server_settings import OpenAISettings as OpenAISettings
-    from shared.monitoring.monitor import OnlineMonitor as OnlineMonitor
-    from shared.monitoring.monitor_result import MonitorResult as MonitorResult
-    from shared.monitoring.sources import FileDataSource as FileDataSource
-    from shared.monitoring.sources import LangfuseDataSource as LangfuseDataSource
-    from shared.scoring.evaluate import evaluate as evaluate
-    from shared.scoring.evaluate import evaluate_async as evaluate_async
-    from shared.scoring.metric import BoundMetric as BoundMetric
-    from shared.scoring.metric import MetricOptions as MetricOptions
-    from shared.scoring.metric import bind as bind
-    from shared.scoring.metric import metric as metric
-    from shared.scoring.result_tables import EvaluationResult as EvaluationResult
-    from shared.scoring.runner import RunnerOptions as RunnerOptions
+    from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
+    from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder
+    from shared.llm.batch.batch_adapter import BatchAdapter
+    from shared.llm.openai.server_settings import BatchSettings, EmbeddingSettings, OpenAISettings
+    from shared.monitoring.monitor import OnlineMonitor
+    from shared.monitoring.monitor_result import MonitorResult
+    from shared.monitoring.sources import FileDataSource, LangfuseDataSource
+    from shared.scoring.evaluate import evaluate, evaluate_async
+    from shared.scoring.metric import BoundMetric, MetricOptions, bind, metric
+    from shared.scoring.result_tables import EvaluationResult
+    from shared.scoring.runner import RunnerOptions
 
     __version__: str
 
@@ -171,7 +159,87 @@ _TARGETS = {
     "verify_signature": "shared.langfuse.signatures:verify",
 }
 
-__all__ = list(_TARGETS)
+__all__ = [
+    "AsyncNeonConnection",
+    "BadAnswer",
+    "Batch",
+    "BatchAdapter",
+    "BatchSettings",
+    "BoundMetric",
+    "BrokenRecord",
+    "BusyError",
+    "Candidate",
+    "CatchesUp",
+    "ConfigError",
+    "Conversation",
+    "DataSource",
+    "DatasetItem",
+    "Decision",
+    "Draw",
+    "Embedder",
+    "EmbeddingSettings",
+    "Estimate",
+    "EvaluationResult",
+    "FatalError",
+    "FileDataSource",
+    "HumanLabel",
+    "ItemError",
+    "ItemResult",
+    "LMAdapter",
+    "LMResult",
+    "LabelSource",
+    "LangfuseClient",
+    "LangfuseDataSource",
+    "LangfuseScore",
+    "LangfuseSettings",
+    "Message",
+    "MetricFailure",
+    "MetricOptions",
+    "MetricScore",
+    "MonitorResult",
+    "NeonConnection",
+    "NewPrompt",
+    "Notifier",
+    "ObservationQuery",
+    "OnlineMonitor",
+    "OpenAICompatibleAdapter",
+    "OpenAICompatibleEmbedder",
+    "OpenAISettings",
+    "OverBudget",
+    "Part",
+    "PromptManager",
+    "PromptPatternsBase",
+    "PromptSettings",
+    "PromptVariablesError",
+    "RateLimited",
+    "RunReport",
+    "RunnerOptions",
+    "SamplingStrategy",
+    "Score",
+    "Sink",
+    "Skip",
+    "SkippedRecord",
+    "SourceContext",
+    "SourceError",
+    "SourceNotice",
+    "SqlBatches",
+    "StoreError",
+    "ToolCall",
+    "Trace",
+    "TraceCollection",
+    "TraceStep",
+    "TransientError",
+    "TruelineError",
+    "Unavailable",
+    "bind",
+    "evaluate",
+    "evaluate_async",
+    "metric",
+    "open_database",
+    "parse_prompt_event",
+    "score_id",
+    "verify_signature",
+]
 
 if not TYPE_CHECKING:  # a type checker would take every name for a public one
 

@@ -93,15 +93,20 @@ def test_core_imports_the_standard_library_only() -> None:
 
 
 def test_type_checkers_see_the_names_that_run() -> None:
-    """The imports for type checkers and the table for the interpreter name the same things."""
-    imports = [node for node in ast.walk(tree(SRC / "trueline" / "__init__.py")) if isinstance(node, ast.ImportFrom)]
+    """The imports for type checkers, the table for the interpreter and `__all__`, which makes them public for both,
+    name the same things.
+    """
+    body = tree(SRC / "trueline" / "__init__.py").body
+    imports = next(node.body for node in body if isinstance(node, ast.If))
     seen = {
-        alias.asname: f"{node.module}:{alias.name}"
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
         for node in imports
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if node.module and alias.asname
     }
     assert seen == vars(trueline)["_TARGETS"]
+    (public,) = [node for node in body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+    assert sorted(ast.literal_eval(public.value)) == sorted(seen)
 
 
 def test_the_monitor_imports_light() -> None:
