@@ -359,3 +359,15 @@ def test_other_windows_stay_as_they_are(server: FakeLangfuse, tmp_path: Path) ->
     fill(server, 10, apart=3600, until=-30)
     source = source_of(server, tmp_path, from_timestamp=START - timedelta(hours=3), look_back_minutes=0)
     assert len(list(source.caught_up(START - timedelta(hours=8)).fetch(START))) == 3
+
+
+def test_traces_of_experiments_are_read_only_where_they_are_asked_for(server: FakeLangfuse, tmp_path: Path) -> None:
+    """An experiment, such as this monitor's own, is no live traffic; its environment or a trace id asks for it."""
+    for number, rows in enumerate(traces(2, until=START - minutes(15))):
+        for row in rows:
+            row["environment"] = "sdk-experiment" if number else "default"
+        server.observations.add(*rows)
+    live = set(read(server, tmp_path)[0])
+    own = set(read(server, tmp_path, environment="sdk-experiment")[0])
+    assert len(live) == len(own) == 1 and live != own
+    assert set(read(server, tmp_path, trace_ids=[*live, *own])[0]) == live | own
