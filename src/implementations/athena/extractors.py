@@ -89,7 +89,7 @@ def _metadata(record: Mapping[str, Any], facts: Mapping[str, Any], generation: M
     }
 
 
-def _read_integer(value: Any) -> Any:
+def _read_integer(value: object) -> object:
     """A whole number also where Langfuse gives it as a text, which it makes of every value of metadata."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
@@ -117,7 +117,7 @@ def _require_mapping(record: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value
 
 
-def _require(values: Mapping[str, Any], key: str, where: str) -> Any:
+def _require(values: Mapping[str, Any], key: str, where: str) -> object:
     value = values.get(key)
     if value is None or (key == "id" and value == ""):
         raise ItemError(f"{where} has no {key!r}; it has {sorted(values)}")

@@ -37,7 +37,7 @@ def to_plain(value: object) -> Any:
     return _foreign_to_plain(value)
 
 
-def _foreign_to_plain(value: object) -> Any:
+def _foreign_to_plain(value: object) -> object:
     """Values of other libraries: numpy's as what they hold, decimals as numbers, the rest its repr."""
     if isinstance(value, Decimal):
         return float(value)

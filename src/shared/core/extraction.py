@@ -46,7 +46,9 @@ Fetched = DatasetItem | BrokenRecord | SkippedRecord | SourceNotice
 """What a source yields."""
 
 
-def extract_item(extract: Callable[[Any], DatasetItem], record: Any, item_id: str) -> DatasetItem | SkippedRecord | str:
+def extract_item(
+    extract: Callable[[Any], DatasetItem], record: object, item_id: str
+) -> DatasetItem | SkippedRecord | str:
     """The record's item; `SkippedRecord` when the extractor raised `Skip`; else a description of what is wrong."""
     item: object = attempt(extract, record)
     if isinstance(item, Skip):

@@ -158,7 +158,7 @@ ALIASES: Mapping[str, str] = {
 """Names that users' files have today -> ours."""
 
 
-def coerce(name: str, value: Any) -> Any:
+def coerce(name: str, value: object) -> Any:
     """A plain value as the field `name` holds it; None stays None.
 
     Raises:
@@ -177,7 +177,7 @@ def content_id(item: DatasetItem) -> str:
     return "content-" + digest({name: getattr(item, name) for name in CONTENT_FIELDS})[:32]
 
 
-def is_storable(item_id: Any) -> bool:
+def is_storable(item_id: object) -> bool:
     """Whether stores can hold an id: valid Unicode without NUL."""
     if not isinstance(item_id, str) or "\0" in item_id:
         return False
@@ -189,7 +189,7 @@ def _fill_field(item: DatasetItem, name: str, texts: Sequence[str], pick: int) -
         object.__setattr__(item, name, texts[pick])
 
 
-def _read_text(value: Any) -> str:
+def _read_text(value: object) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | float | bool):
@@ -199,7 +199,7 @@ def _read_text(value: Any) -> str:
     raise ValueError(f"expected a text, found {type(value).__name__} {value!r}")
 
 
-def _read_texts(value: Any) -> tuple[str, ...]:
+def _read_texts(value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         return (value,)
     if not isinstance(value, Sequence):
@@ -207,14 +207,14 @@ def _read_texts(value: Any) -> tuple[str, ...]:
     return tuple(_read_text(each) for each in value)
 
 
-def _read_mapping(value: Any) -> dict[str, Any]:
+def _read_mapping(value: object) -> dict[str, Any]:
     parsed = json.loads(value) if isinstance(value, str) else value
     if not isinstance(parsed, Mapping):
         raise ValueError(f"expected a mapping, found {type(parsed).__name__} {parsed!r}")
     return dict(parsed)
 
 
-def _read_list(value: Any) -> Sequence[Any]:
+def _read_list(value: object) -> Sequence[Any]:
     """A list, also from its JSON text as CSV files hold it; a text is never taken for a list of letters."""
     parsed = json.loads(value) if isinstance(value, str) else value
     if isinstance(parsed, str) or not isinstance(parsed, Sequence):
@@ -222,7 +222,7 @@ def _read_list(value: Any) -> Sequence[Any]:
     return parsed
 
 
-def _read_logprobs(value: Any) -> tuple[float, ...]:
+def _read_logprobs(value: object) -> tuple[float, ...]:
     numbers = tuple(float(each) for each in _read_list(value) if each is not None)
     wrong = next((each for each in numbers if math.isnan(each) or each > 1e-6), None)
     if wrong is not None:
@@ -237,7 +237,7 @@ def _read_seconds(value: Any) -> float:
     return number
 
 
-def _read_ranking(value: Any) -> tuple[Mapping[str, Any], ...]:
+def _read_ranking(value: object) -> tuple[Mapping[str, Any], ...]:
     entries = tuple({"id": each} if isinstance(each, str | int) else _read_mapping(each) for each in _read_list(value))
     wrong = next((each for each in entries if "id" not in each), None)
     if wrong is not None:
@@ -245,17 +245,17 @@ def _read_ranking(value: Any) -> tuple[Mapping[str, Any], ...]:
     return entries
 
 
-def _read_tools(value: Any) -> tuple[ToolCall, ...]:
+def _read_tools(value: object) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(each) if isinstance(each, str) else parse_tool_call(each) for each in _read_list(value))
 
 
-def _read_extraction(value: Any) -> str:
+def _read_extraction(value: object) -> str:
     if value not in ("first", "last"):
         raise ValueError(f"expected 'first' or 'last', found {value!r}")
     return str(value)
 
 
-def _read_judgment(value: Any) -> str | int:
+def _read_judgment(value: object) -> str | int:
     return value if isinstance(value, int) else _read_text(value)
 
 

@@ -22,7 +22,7 @@ class ParamsModel(Protocol):
     """What a target's parameters are checked with."""
 
     @classmethod
-    def model_validate(cls, obj: Any, /) -> Self:
+    def model_validate(cls, obj: object, /) -> Self:
         """The checked parameters, or an error that lists every mistake."""
         ...
 
@@ -135,7 +135,7 @@ class Registry:
             return load(name)
         raise ConfigError(f"unknown {self.kind} {name!r}. {hint(name, self._entries)}")
 
-    def _found(self, name: str, finder: str, rest: str) -> Any:
+    def _found(self, name: str, finder: str, rest: str) -> object:
         """What a prefix's own function finds; its errors are said of the whole name."""
         try:
             return load(finder)(rest)

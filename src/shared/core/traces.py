@@ -67,7 +67,7 @@ class AttributeMapping(Mapping[str, Any]):
         return f"{type(self).__name__}({', '.join(map(str, self.raw))})"
 
 
-def _with_attributes(value: Any) -> Any:
+def _with_attributes(value: object) -> Any:
     if isinstance(value, Mapping):
         return AttributeMapping(value)
     if isinstance(value, list) and any(isinstance(each, Mapping | list) for each in value):
@@ -104,7 +104,7 @@ class PromptPatternsBase:
         return {name: value.strip() for name, value in values if value is not None}
 
 
-def prompt_text(value: Any) -> str:
+def prompt_text(value: object) -> str:
     """The text of a prompt: a string, a message, or a list of messages joined by line breaks.
 
     A string that holds messages as JSON is read as these: so Langfuse's API gives them.
@@ -120,7 +120,7 @@ def prompt_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _parse_messages(text: str) -> Any:
+def _parse_messages(text: str) -> object:
     """The chat messages that a text holds as JSON, None where it holds none."""
     if text.lstrip()[:1] not in ("{", "["):
         return None

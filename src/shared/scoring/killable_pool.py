@@ -38,7 +38,7 @@ class KillablePool:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="blocking-metric")
         self._idle: list[_Worker] = []
 
-    async def call(self, metric: BoundMetric, item: DatasetItem, limit: float | None) -> Any:
+    async def call(self, metric: BoundMetric, item: DatasetItem, limit: float | None) -> object:
         """The metric's answer on the item, made in another process.
 
         The metric's function must be importable there by its module and name.
@@ -74,7 +74,7 @@ class _Worker:
         self._process: multiprocessing.process.BaseProcess | None = None
         self._killed = False
 
-    def ask(self, question: Any, limit: float | None) -> Any:
+    def ask(self, question: object, limit: float | None) -> object:
         """Send a question and wait for the answer; runs in a thread."""
         if self._process is None:
             self._start()
@@ -138,8 +138,10 @@ def _serve(pipe: Connection) -> None:
             pipe.send(_PickledError(type(sent).__name__, f"its answer cannot be brought back: {sent}"))
 
 
-def _call_metric(target: Callable[..., Any], params: dict[str, Any], mapping: dict[str, str], item: DatasetItem) -> Any:
-    def answer(item: DatasetItem) -> Any:
+def _call_metric(
+    target: Callable[..., Any], params: dict[str, Any], mapping: dict[str, str], item: DatasetItem
+) -> object:
+    def answer(item: DatasetItem) -> object:
         return bind(target, "blocking", params, MetricOptions(blocking=True, field_mapping=mapping)).call(item)
 
     found = attempt(answer, item)

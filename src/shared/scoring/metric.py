@@ -77,7 +77,7 @@ def metric(**facts: Any) -> Callable[[F], F]:
     return label
 
 
-def spec_of(target: Any) -> MetricSpec:
+def spec_of(target: object) -> MetricSpec:
     """The facts about a metric; one that was never labelled takes the item and has the defaults.
 
     Raises:
@@ -163,7 +163,7 @@ def user_parameters(target: Any) -> dict[str, inspect.Parameter]:
 
 
 def bind(
-    target: Any, label: str, params: Mapping[str, Any] | None = None, options: MetricOptions | None = None
+    target: object, label: str, params: Mapping[str, Any] | None = None, options: MetricOptions | None = None
 ) -> BoundMetric:
     """A metric under a label, with its own parameters and options. Parameters are taken to be checked already.
 
@@ -206,7 +206,7 @@ def bind(
     )
 
 
-def _digest_value(value: Any) -> Any:
+def _digest_value(value: Any) -> object:
     """What a parameter adds to the digest: a model its name, what has an `identity` that, the rest itself."""
     if hasattr(value, "complete_with_logprobs") or hasattr(value, "embed"):
         return value.name

@@ -19,7 +19,7 @@ class ValueCheck:
 
     check: Callable[[Any], Any]
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+    def __get_pydantic_core_schema__(self, source: object, handler: Callable[[Any], Any]) -> object:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(self.check, handler(source))
@@ -38,7 +38,7 @@ class ProjectFile(str):
         return made
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Callable[[Any], Any]) -> Any:
+    def __get_pydantic_core_schema__(cls, source: object, handler: Callable[[Any], Any]) -> object:
         from pydantic_core import core_schema
 
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
@@ -98,7 +98,7 @@ def _check_json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _find_references(value: Any) -> list[str]:
+def _find_references(value: object) -> list[str]:
     if isinstance(value, Mapping):
         own = [each for key, each in value.items() if key in ("$ref", "$dynamicRef") and isinstance(each, str)]
         return own + [found for each in value.values() for found in _find_references(each)]

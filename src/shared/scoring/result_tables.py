@@ -194,7 +194,7 @@ def _all_rows(result: ItemResult) -> list[MetricScore | MetricFailure]:
     return [*result.scores, *result.failures]
 
 
-def _to_json(value: Any) -> str | None:
+def _to_json(value: object) -> str | None:
     return None if value is None or value == () or value == {} else canonical_json(to_plain(value))
 
 

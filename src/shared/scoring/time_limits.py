@@ -15,7 +15,7 @@ _GRACE = 1.0  # seconds
 _CANCEL_ROUNDS = 6  # half seconds that a metric has to take note of its cancellation
 
 
-async def await_with_limit(answer: Any, limit: float | None) -> Any:
+async def await_with_limit(answer: Any, limit: float | None) -> object:
     """Await an answer; one that goes on `_GRACE` after its limit, deaf to its cancellation, is left behind."""
     if limit is None:
         return await answer

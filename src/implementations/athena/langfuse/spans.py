@@ -91,11 +91,11 @@ def _metadata(record: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{_OBSERVATION}metadata.{key}": text for key, text in texts.items()}
 
 
-def _attribute(key: str, value: Any) -> dict[str, Any]:
+def _attribute(key: str, value: object) -> dict[str, Any]:
     return {"key": key, "value": _value(value)}
 
 
-def _value(value: Any) -> dict[str, Any]:
+def _value(value: object) -> dict[str, Any]:
     if isinstance(value, int) and not isinstance(value, bool):
         return {"intValue": str(value)}
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
@@ -103,7 +103,7 @@ def _value(value: Any) -> dict[str, Any]:
     return {"stringValue": value if isinstance(value, str) else _json(value)}
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -116,14 +116,14 @@ def _read_inputs(item: DatasetItem) -> dict[str, Any]:
     } | {name: value for name, value in item.additional_input.items() if name != "output"}
 
 
-def _prompt_variables(metric: Any) -> set[str]:
+def _prompt_variables(metric: object) -> set[str]:
     """What the prompt of a model-graded scorer must be filled with."""
     prompts = [str(each.get("content", "")) for each in getattr(metric, "messages", None) or ()]
     found = {name for prompt in prompts for name in _VARIABLE.findall(prompt)}
     return found - set(getattr(metric, "render_args", ()))
 
 
-def _parse_value(text: Any, name: str) -> Any:
+def _parse_value(text: object, name: str) -> object:
     """The number or list that a text holds."""
     found = attempt(json.loads, text) if isinstance(text, str) else text
     if isinstance(found, Exception):
@@ -150,7 +150,7 @@ class _NeverRaised(Exception):
     """What autoevals tries again on, up to a hundred times; our adapters have their own limits and tries."""
 
 
-def _make_completion(judge: BridgeJudge) -> Any:
+def _make_completion(judge: BridgeJudge) -> object:
     async def complete(messages: Any, tools: Any = None, **kwargs: Any) -> dict[str, Any]:
         params = {name: kwargs[name] for name in ("temperature", "max_tokens", "reasoning_effort") if name in kwargs}
         if not tools:

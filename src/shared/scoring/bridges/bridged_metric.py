@@ -127,7 +127,7 @@ class BridgedMetric(ABC):
             raise judge.error  # NaN is how some say that their model gave nothing
         return score if score is None else replace(score, value=self._unrounded(score.value))
 
-    def _unrounded(self, value: Any) -> Any:
+    def _unrounded(self, value: object) -> Any:
         """A value without what floating point has added: a cosine of 1.0000000000000002 is 1."""
         spec: MetricSpec = type(self).__metric__  # type: ignore[attr-defined]  # put there by `make_bridged_metric`
         for limit in (spec.low, spec.high):
@@ -140,7 +140,7 @@ class BridgedMetric(ABC):
         """A new object of theirs that asks this judge."""
 
     @abstractmethod
-    async def measure(self, metric: Any, item: DatasetItem, judge: BridgeJudge) -> Score | None:
+    async def measure(self, metric: object, item: DatasetItem, judge: BridgeJudge) -> Score | None:
         """What their object says of the item."""
 
 
@@ -194,7 +194,7 @@ def make_bridged_metric(base: type[BridgedMetric], theirs: Any, name: str, facts
     return type(name, (base,), body)
 
 
-def _make_parameter(name: str, kind: Any, default: Any) -> inspect.Parameter:
+def _make_parameter(name: str, kind: object, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
@@ -214,11 +214,11 @@ def _read_parameters(theirs: Any, hidden: frozenset[str]) -> dict[str, tuple[ins
     return found
 
 
-def _class_name(theirs: Any) -> str:
+def _class_name(theirs: object) -> str:
     return str(getattr(theirs, "__name__", theirs))
 
 
-def _read_annotation(theirs: Any, each: inspect.Parameter) -> Any:
+def _read_annotation(theirs: object, each: inspect.Parameter) -> object:
     """What type a parameter has; text is read in its module, and what cannot be read there is an object."""
     kind = each.annotation
     if isinstance(kind, str):
@@ -228,11 +228,11 @@ def _read_annotation(theirs: Any, each: inspect.Parameter) -> Any:
     return Any if kind is EMPTY else kind
 
 
-def _keep_value(value: Any) -> Any:
+def _keep_value(value: object) -> object:
     return value
 
 
-def _find_yaml_type(kind: Any) -> tuple[Any, Callable[[Any], Any]]:
+def _find_yaml_type(kind: object) -> tuple[Any, Callable[[Any], Any]]:
     """A type as a YAML can give it and the way back to theirs; None where it cannot."""
     if kind in (Any, bool, int, float, str, list, dict, type(None)):
         return kind, _keep_value
@@ -270,7 +270,7 @@ def _find_collection_type(
     return list[read[0][0]], lambda values: [inner(each) for each in values]  # type: ignore[misc]
 
 
-def first_present(*values: Any) -> Any:
+def first_present(*values: Any) -> object:
     """The first value that is there: neither None nor empty."""
     return next((each for each in values if each is not None and each not in ("", (), [])), None)
 

@@ -71,7 +71,7 @@ class BridgeJudge:
             raise self.bad(f"the judge's JSON does not fit {model.__name__}: {why[:200]}") from found
         return found
 
-    def loads(self, text: str) -> Any:
+    def loads(self, text: str) -> object:
         """JSON of an answer, also in a Markdown fence.
 
         Raises:
@@ -147,13 +147,13 @@ async def _complete(
         return await adapter.complete(prompt, **params)
 
 
-def inline_references(schema: Mapping[str, Any]) -> Any:
+def inline_references(schema: Mapping[str, Any]) -> object:
     """A JSON schema with its `$defs` put where they are referred to, for adapters that know no references; as it is
     where one refers to itself.
     """
     known = schema.get("$defs", {})
 
-    def put(value: Any, above: tuple[str, ...]) -> Any:
+    def put(value: object, above: tuple[str, ...]) -> object:
         if isinstance(value, list):
             return [put(each, above) for each in value]
         if not isinstance(value, Mapping):

@@ -114,13 +114,13 @@ def _discard_telemetry() -> Iterator[None]:
         context.pop_run(token)
 
 
-def _required_fields(metric: Any) -> set[str]:
+def _required_fields(metric: object) -> set[str]:
     """The names of the test case's fields that a metric asks for."""
     declared = [getattr(metric, name, None) for name in ("_required_params", "evaluation_params")]
     return {each.value for params in declared if isinstance(params, list) for each in params}
 
 
-def _make_test_case(item: DatasetItem, needed: set[str]) -> Any:
+def _make_test_case(item: DatasetItem, needed: set[str]) -> object:
     cases = DEEPEVAL.imported("deepeval.test_case")
     values = {
         "input": item.query,
@@ -137,12 +137,12 @@ def _make_test_case(item: DatasetItem, needed: set[str]) -> Any:
     return cases.LLMTestCase(**(values | {"input": item.query or "", "completion_time": item.latency}))
 
 
-def _convert_tool_calls(calls: Any) -> Any:
+def _convert_tool_calls(calls: Any) -> object:
     tool = DEEPEVAL.imported("deepeval.test_case").ToolCall
     return None if calls is None else [tool(name=each.name, input_parameters=dict(each.args)) for each in calls]
 
 
-def _make_conversation_case(item: DatasetItem) -> Any:
+def _make_conversation_case(item: DatasetItem) -> object:
     cases = DEEPEVAL.imported("deepeval.test_case")
     talk = item.conversation
     said = [each for each in talk.messages if each.role in ("user", "assistant")] if talk is not None else []
@@ -175,23 +175,23 @@ def _llm_class() -> Any:
             self._judge = judge
             super().__init__(judge.name)
 
-        def load_model(self) -> Any:
+        def load_model(self) -> object:
             return self
 
         def get_model_name(self) -> str:
             return self._judge.name
 
-        async def a_generate(self, prompt: str, schema: Any = None) -> Any:
+        async def a_generate(self, prompt: str, schema: Any = None) -> object:
             wanted = None if schema is None else schema.model_json_schema()
             return _read_answer(await self._judge.answer(prompt, wanted, temperature=0.0), schema)
 
-        def generate(self, prompt: str, schema: Any = None) -> Any:
+        def generate(self, prompt: str, schema: object = None) -> object:
             return asyncio.run(self.a_generate(prompt, schema))
 
     return Asking
 
 
-def _read_answer(text: str, schema: Any) -> Any:
+def _read_answer(text: str, schema: Any) -> object:
     """The answer as the schema's record; as text where it does not fit, for their own more lenient reading."""
     if schema is None:
         return text

@@ -94,11 +94,11 @@ def _asyncio_parts() -> list[Any]:
     return [*modules, *dict.fromkeys(classes), *([type(policy)] if policy is not None else [])]
 
 
-def _get_provider(module: str, name: str) -> Any:
+def _get_provider(module: str, name: str) -> object:
     return getattr(sys.modules.get(module), name, None)
 
 
-def _restore_names(owner: Any, before: Mapping[str, Any]) -> None:
+def _restore_names(owner: object, before: Mapping[str, Any]) -> None:
     """Make the names of a module or class what they were; names that came are taken away again."""
     if vars(owner) == before:  # the values are the same objects, which compares fast
         return

@@ -39,7 +39,7 @@ def metric_class(name: str) -> type[BridgedMetric]:
     """
     base = PHOENIX.imported("phoenix.evals.evaluators").Evaluator
 
-    def is_metric(each: Any) -> bool:
+    def is_metric(each: object) -> bool:
         return isinstance(each, base) or (inspect.isclass(each) and issubclass(each, base))
 
     found = PHOENIX.find(name, is_metric)
@@ -57,17 +57,17 @@ def metric_class(name: str) -> type[BridgedMetric]:
     return make_bridged_metric(Phoenix, _make_factory(found) if single else found, called, facts)
 
 
-def _make_factory(evaluator: Any) -> Any:
+def _make_factory(evaluator: object) -> Any:
     """A function of theirs is an evaluator already, and keeps nothing of an item."""
 
-    def same() -> Any:
+    def same() -> object:
         return evaluator
 
     same.__doc__ = evaluator.__doc__
     return same
 
 
-def _score_range(choices: Any) -> tuple[float | None, float | None]:
+def _score_range(choices: object) -> tuple[float | None, float | None]:
     """The lowest and highest score of a classification; 0 to 1 where there are no choices."""
     values = list(choices.values()) if isinstance(choices, dict) else []
     numbers = [each[0] if isinstance(each, tuple) else each for each in values]
@@ -140,7 +140,7 @@ def _llm_class() -> Any:
             self._judge = judge
             self.provider, self.model = "trueline", judge.name
 
-        async def async_generate_text(self, prompt: Any, tracer: Any = None, **kwargs: Any) -> str:
+        async def async_generate_text(self, prompt: object, tracer: object = None, **kwargs: Any) -> str:
             return await self._judge.answer(_convert_messages(prompt), **kwargs)
 
         async def async_generate_object(self, prompt: Any, schema: Any, tracer: Any = None, **kwargs: Any) -> Any:
@@ -151,7 +151,12 @@ def _llm_class() -> Any:
             return found
 
         async def async_generate_classification(
-            self, prompt: Any, labels: Any, include_explanation: bool = True, description: Any = None, **kwargs: Any
+            self,
+            prompt: object,
+            labels: object,
+            include_explanation: bool = True,
+            description: object = None,
+            **kwargs: Any,
         ) -> Any:
             schema = wrapper.generate_classification_schema(labels, include_explanation, description)
             found = await self.async_generate_object(prompt, schema, **kwargs)

@@ -129,16 +129,16 @@ def _llm_class() -> Any:
         def __init__(self, judge: BridgeJudge) -> None:
             self._judge = judge
 
-        async def agenerate(self, prompt: str, response_model: Any) -> Any:
+        async def agenerate(self, prompt: str, response_model: object) -> object:
             return await self._judge.record(prompt, response_model, temperature=0.01)
 
-        def generate(self, prompt: str, response_model: Any) -> Any:
+        def generate(self, prompt: str, response_model: object) -> object:
             return asyncio.run(self.agenerate(prompt, response_model))
 
     return Asking
 
 
-def _embeddings_class() -> Any:
+def _embeddings_class() -> object:
     """An embedding model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = RAGAS.imported("ragas.embeddings.base").BaseRagasEmbedding
 

@@ -71,7 +71,7 @@ def make_fence(judged: Mapping[str, Any], *around: object, most: int = _MOST) ->
         tried += 1
 
 
-def as_texts(value: Any) -> tuple[str, ...]:
+def as_texts(value: object) -> tuple[str, ...]:
     """A field's value as texts: a list's entries, a conversation's messages with their roles, the rest as JSON."""
     if isinstance(value, str):
         return (value,)

@@ -52,7 +52,7 @@ class Scale:
         return {"0": 0.0, "1": 1.0} | tenths | parts
 
 
-def parse_scale(given: Any) -> Scale:
+def parse_scale(given: object) -> Scale:
     """The scale that a configuration names.
 
     Raises:

@@ -128,7 +128,7 @@ def replace_unstorable(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
-def _check_object(value: Any, schema: Schema, where: str) -> dict[str, Any]:
+def _check_object(value: object, schema: Schema, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong_type(where, value, "an object")
     wanted: Mapping[str, Schema] = schema["properties"]
@@ -143,7 +143,7 @@ def _check_object(value: Any, schema: Schema, where: str) -> dict[str, Any]:
     return {name: check_value(value[name], inner, f"{where}.{name}") for name, inner in wanted.items()}
 
 
-def _check_array(value: Any, schema: Schema, where: str) -> list[Any]:
+def _check_array(value: object, schema: Schema, where: str) -> list[Any]:
     if not isinstance(value, list):
         raise _wrong_type(where, value, "an array")
     least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
@@ -152,7 +152,7 @@ def _check_array(value: Any, schema: Schema, where: str) -> list[Any]:
     return [check_value(each, schema["items"], f"{where}[{number}]") for number, each in enumerate(value)]
 
 
-def _check_number(value: Any, kind: str, where: str) -> int | float:
+def _check_number(value: object, kind: str, where: str) -> int | float:
     if isinstance(value, str) and _NO_NUMBER.match(value.strip()):
         raise JudgeNotFinite(f"{_describe_place(where)} is {quote_excerpt(value)}; expected a number")
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -173,7 +173,7 @@ def _check_bounds(value: int | float, schema: Schema, where: str) -> int | float
     return value
 
 
-def _wrong_type(where: str, value: Any, expected: str) -> JudgeError:
+def _wrong_type(where: str, value: object, expected: str) -> JudgeError:
     return JudgeMalformed(
         f"{_describe_place(where)} is {type(value).__name__} {quote_excerpt(value)}; expected {expected}"
     )

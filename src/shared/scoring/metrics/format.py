@@ -31,11 +31,11 @@ def _parse_json(text: str, fenced: bool) -> Any:
         raise _NotJson(str(error)) from None
 
 
-def _refuse_constant(name: str) -> Any:
+def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON")
 
 
-def _json_kind(value: Any) -> str:
+def _json_kind(value: object) -> str:
     names = {dict: "object", list: "array", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "number")
 

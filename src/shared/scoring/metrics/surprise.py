@@ -107,7 +107,7 @@ class DeltaSurprise:
         base = self._baseline(said)
         return None if base is None else self._score(answer, base, "the previous answer")
 
-    def _baseline(self, said: Any) -> float | None:
+    def _baseline(self, said: object) -> float | None:
         """The surprise of what stands at the path: logprobs, their mean as a number, or a mapping that holds them."""
         value: Any = said.get("token_logprobs") if isinstance(said, Mapping) else said
         if _is_finite(value) and value <= 0 and self._over == "token":
@@ -124,5 +124,5 @@ class DeltaSurprise:
         return Score(base - answer, why, {"surprise": answer, "baseline": base}, model=model)
 
 
-def _is_finite(value: Any) -> bool:
+def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

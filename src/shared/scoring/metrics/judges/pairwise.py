@@ -77,7 +77,7 @@ class PairwiseJudge:
         front, back = (each for each in found if isinstance(each, JudgeResponse))
         return _combine_orders(front, back)
 
-    def _question(self, judged: Mapping[str, Any], first: Any, second: Any) -> JudgeQuestion:
+    def _question(self, judged: Mapping[str, Any], first: object, second: object) -> JudgeQuestion:
         shown = {name: judged[name] for name in self._context} | {"first_answer": first, "second_answer": second}
         return make_question(self._prompt, _SHAPE, shown, {"rubric": self._rubric}, self._manner)
 
