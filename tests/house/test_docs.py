@@ -11,7 +11,7 @@ import pytest
 from shared.core.records import FIELDS
 from shared.langfuse.api.connection import Connection
 from shared.llm.budget.prices import Price
-from shared.wiring.build.build_models import ModelCommon
+from shared.llm.models.model_settings import ModelCommon
 from shared.wiring.build.build_monitor import build_monitor
 from shared.wiring.build.json_schema import config_schema
 from shared.wiring.build.sink_langfuse import LangfusePublishing

@@ -12,9 +12,8 @@ import pytest
 
 from shared.core.clock import utc_now
 from shared.core.ports import CatchesUp
+from shared.llm.models.model_settings import EmbeddingCommon, ModelCommon
 from shared.scoring.metric import user_parameters
-from shared.wiring.build.build_embeddings import EmbeddingCommon
-from shared.wiring.build.build_models import ModelCommon
 from shared.wiring.build.build_monitor import build_monitor
 from shared.wiring.build.construct_part import parameters_model
 from shared.wiring.config.checker import params_model

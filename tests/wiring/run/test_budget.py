@@ -199,7 +199,7 @@ def test_a_dry_run_and_check_tell_the_cost_beforehand(project: Project, server: 
     dry = notes(ran(project, 0, "--dry-run"))
     assert "cost: at most about $0.17" in dry
     assert "by counting what would be asked about 8" in dry
-    assert "would be scored, drawn by chance (on_over: thin)" in dry
+    assert "would be scored, sampled at random (on_over: thin)" in dry
     told = project.run("check", "m.yaml").stdout
     assert "small: $100 input, $10 cached input, $1000 output, a million tokens" in told
     assert "budget      $0.10 a run, then thin" in told
@@ -209,8 +209,8 @@ def test_a_dry_run_and_check_tell_the_cost_beforehand(project: Project, server: 
     project.items(16)
     dry = notes(ran(project, 0, "--dry-run"))
     assert f"cost: about ${8 * EACH:.3f}" in dry
-    assert "by 1 past runs with 8 items" in dry
-    assert "by 1 past runs" in project.run("check", "m.yaml").stdout
+    assert "from 1 past runs with 8 items" in dry
+    assert "from 1 past runs" in project.run("check", "m.yaml").stdout
 
 
 def test_the_cost_is_shown_on_the_terminal_and_the_page(project: Project, server: StandIn) -> None:

@@ -13,11 +13,12 @@ from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
+from shared.llm.models.model_handle import ModelHandle
 from shared.scoring.metric import BoundMetric, MetricOptions, bind, user_parameters
 from shared.scoring.parameter_types import ProjectFile
 from shared.scoring.tree import Child, Node, order_nodes
-from shared.wiring.build.build_embeddings import Embeddings
-from shared.wiring.build.build_models import ModelHandle, Models
+from shared.wiring.build.build_embeddings import EmbedderBuilder
+from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.config.checker import Checker, GivenByName, describe_value, params_model
 from shared.wiring.config.monitor_config import Evaluation, MetricCommon
 from shared.wiring.config.yaml_file import Where
@@ -32,8 +33,8 @@ class MetricParts:
     """What metrics are made of besides their own parameters: known names, models, and where files are looked for."""
 
     registry: Registry
-    models: Models
-    embeddings: Embeddings
+    models: ModelBuilder
+    embedders: EmbedderBuilder
     root: Path
 
 
@@ -101,7 +102,7 @@ def _given(
         elif named.kind is LMAdapter:
             given[name] = parts.models.handle(given[name], label, place)
         else:
-            given[name] = parts.embeddings.handle(given[name], label, place)
+            given[name] = parts.embedders.handle(given[name], label, place)
     complete = all(given[name] is not None or getattr(params, name) is None for name in given)
     return given if complete else None
 

@@ -18,6 +18,7 @@ from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.registry import hint
 from shared.core.results import Stream
 from shared.core.state.outbox import Outlet
+from shared.llm.models.model_costs import ModelCosts
 from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.plan import MonitorPlan, RunConfig, RunLimits
 from shared.monitoring.sampling.strategies import Stratified
@@ -26,12 +27,12 @@ from shared.privacy.secret_gate import SecretGate, TextCleaner
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
-from shared.wiring.build.build_budget import ModelCosts, build_model_costs, price_notes
+from shared.wiring.build.build_budget import build_model_costs
 from shared.wiring.build.build_context import BuildContext
-from shared.wiring.build.build_embeddings import Embeddings
+from shared.wiring.build.build_embeddings import EmbedderBuilder
 from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
-from shared.wiring.build.build_models import Models
+from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation
@@ -184,11 +185,11 @@ class _MonitorBuilder:
     def _metrics(self) -> tuple[list[BoundMetric], tuple[Node, ...], ModelCosts]:
         """The metrics, the nodes above them, and the models that they ask with what those cost."""
         config, checker = self.config, self.checker
-        models = Models(config.models, self.registries.models, checker, self.root)
-        embeddings = Embeddings(config.embeddings, self.registries.embeddings, checker, self.root)
-        parts = MetricParts(self.registries.metrics, models, embeddings, self.root)
+        models = ModelBuilder(config.models, self.registries.models, checker, self.root)
+        embedders = EmbedderBuilder(config.embeddings, self.registries.embeddings, checker, self.root)
+        parts = MetricParts(self.registries.metrics, models, embedders, self.root)
         metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
-        costs = build_model_costs(config, models, embeddings, checker, self.root)
+        costs = build_model_costs(config, models.models, embedders.embedders, checker, self.root)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         return metrics, nodes, costs
 
@@ -197,9 +198,9 @@ class _MonitorBuilder:
         evaluation = self.config.evaluation
         return (
             *_notes_on_unused_keys(self.config),
-            *price_notes(costs),
-            *costs.models.notes(evaluation.max_concurrent, evaluation.timeout),
-            *(costs.models.recordings() if redactor.hides_people else ()),
+            *costs.notes(),
+            *costs.models.batch_notes(evaluation.max_concurrent, evaluation.timeout),
+            *(costs.models.recording_notes() if redactor.hides_people else ()),
         )
 
     def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:

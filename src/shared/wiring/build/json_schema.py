@@ -10,11 +10,10 @@ from pydantic import BaseModel
 
 from shared.core.registry import Registry
 from shared.llm.budget.prices import Price
+from shared.llm.models.model_settings import EmbeddingCommon, ModelCommon
 from shared.monitoring.source_window import window_params_model, window_support_of
 from shared.scoring.metric import BoundMetric, spec_of, user_parameters
 from shared.wiring.build.build_context import SinkBuilder, SinkCommon
-from shared.wiring.build.build_embeddings import EmbeddingCommon
-from shared.wiring.build.build_models import ModelCommon
 from shared.wiring.build.construct_part import parameters_model
 from shared.wiring.config.checker import GivenByName, params_model
 from shared.wiring.config.labels_config import LabelsCommon

@@ -17,16 +17,16 @@ from shared.wiring.build.redacting_sinks import RedactingMessages, RedactingSink
 from shared.wiring.build.sink_langfuse import Connecting
 from shared.wiring.commands.check_text import check_json, check_text
 from shared.wiring.commands.open_monitor import open_monitor
+from shared.wiring.run.dry_run import forecast_item_cost
 from shared.wiring.run.interruption import run_until_done
 from shared.wiring.run.progress_bar import metrics_print_to_stderr
-from shared.wiring.run.session import forecast_lines
 
 
 def main(options: Namespace) -> int:
     """Validate a configuration and explain what it would do; 1 when something it connects to does not answer."""
     built = open_monitor(options)
     with metrics_print_to_stderr():
-        costs = run_until_done(forecast_lines(built))
+        costs = run_until_done(forecast_item_cost(built))
     if options.json:
         print(json.dumps(check_json(built, costs), ensure_ascii=False, indent=2))
     else:
@@ -37,7 +37,7 @@ def main(options: Namespace) -> int:
 def _check_connections(built: BuiltMonitor) -> bool:
     """Print how state, models, source and sinks answer; whether all of them do."""
     state = _check_state(built.state)
-    found = built.models.models.connections()
+    found = built.models.models.check_connections()
     for alias, wrong in found.items():
         print(f"model {alias!r}: {wrong or 'answers'}", file=sys.stderr if wrong else sys.stdout)
     servers = run_until_done(_check_servers(built))

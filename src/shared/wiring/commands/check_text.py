@@ -9,10 +9,10 @@ from typing import Any
 from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
+from shared.llm.models.model_costs import ModelCosts
 from shared.privacy.secret_patterns import PLACEHOLDER
 from shared.privacy.secret_settings import is_secret_name
 from shared.scoring.metric import BoundMetric
-from shared.wiring.build.build_budget import ModelCosts
 from shared.wiring.build.build_monitor import BuiltMonitor
 
 
@@ -57,9 +57,9 @@ def _verdicts(built: BuiltMonitor) -> list[str]:
 def _models(built: BuiltMonitor, costs: Sequence[str]) -> list[str]:
     """The models that metrics ask, with their prices, the budget, and what it will cost."""
     money = built.models
-    if not money.asked:
+    if not money.models.asked:
         return []
-    lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.asked)]
+    lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.models.asked)]
     if money.allowance is not None:
         lines.append(f"budget      {money.allowance}, then {money.allowance.on_over}")
     return [*lines, *costs]
@@ -96,7 +96,7 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
             }
             for metric in built.metrics
         ],
-        "models": {alias: _priced(built.models, alias) for alias in built.models.asked},
+        "models": {alias: _priced(built.models, alias) for alias in built.models.models.asked},
         "budget": None if built.models.allowance is None else to_plain(built.models.allowance),
         "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],

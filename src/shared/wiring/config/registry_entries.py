@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
@@ -22,14 +22,14 @@ class SplitEntry(Generic[Common]):
     """An entry whose common keys are in order; `own` are the others, which belong to the type that it names."""
 
     common: Common
-    own: Mapping[str, Any]
+    own: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class PartRecipe:
     """What makes the part that an entry asks for."""
 
-    target: Any
+    target: Callable[..., object]
     params: BaseModel
 
     def with_root(self, root: Path) -> PartRecipe:
@@ -37,7 +37,7 @@ class PartRecipe:
         paths = {name: str(root / value) for name, value in self.params if _is_path(name, value)}
         return replace(self, params=self.params.model_copy(update=paths))
 
-    def made(self) -> Any:
+    def construct(self) -> object:
         """The part."""
         if getattr(self.target, "Params", None) is type(self.params):
             return self.target(self.params)
@@ -45,7 +45,7 @@ class PartRecipe:
 
 
 def split_entry(
-    checker: Checker, common: type[Common], entry: Mapping[str, Any], where: Where
+    checker: Checker, common: type[Common], entry: Mapping[str, object], where: Where
 ) -> SplitEntry[Common] | None:
     """An entry of a block, or None after noting what is wrong with its common keys."""
     shared = checker.model(common, {key: each for key, each in entry.items() if key in common.model_fields}, where)
@@ -55,7 +55,7 @@ def split_entry(
 
 
 def find_recipe(
-    checker: Checker, registry: Registry, kind: str, own: Mapping[str, Any], where: Where
+    checker: Checker, registry: Registry, kind: str, own: Mapping[str, object], where: Where
 ) -> PartRecipe | None:
     """What makes a part of that `type` with those parameters, or None after noting what is wrong with them."""
     target = checker.resolve(registry, kind, (*where, "type"))
