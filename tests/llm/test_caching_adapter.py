@@ -109,6 +109,19 @@ def test_whatever_changes_the_question_changes_the_key() -> None:
     assert len(base) == 64
 
 
+def test_an_answer_that_an_earlier_version_has_cached_is_found() -> None:
+    """The key stands in people's databases: another one would pay for every answer anew."""
+    key = "228c1fa826d070a6bc15c446f4c7bc3b3cfa3df792550f7fcdb7990647c4a3aa"
+    messages = [{"role": "system", "content": "You judge answers."}, {"role": "user", "content": "Is „ja“ polite?"}]
+    schema = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": {"type": "object"}}}
+    params = {"temperature": 0.0, "seed": 7, "top_logprobs": 5, "response_format": schema, "input_data": {"vote": 1}}
+    adapter, inner, memory = cached()
+    adapter.name = "small"
+    memory.put({key: GOOD})
+    assert adapter.complete_with_logprobs(messages, 256, **params).cached and not inner.asked
+    assert request_key("small", "q", 10, {}) == "ac6fe1f1779f53b8782bed447b8f07015e81d2ac39537deb0914c16f6350556a"
+
+
 def test_votes_differ_by_their_number() -> None:
     """Input data makes two questions of one prompt, and is not sent to the model."""
     adapter, inner, _ = cached()
