@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Protocol
 
 import httpx
 
@@ -24,15 +24,12 @@ class ResponseTooLarge(Exception):
     """An answer is larger than allowed; it was not read on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A server, and what every request to it carries. `total_timeout` ends an answer that comes byte by byte."""
+class ConnectionSettings(Protocol):
+    """What a transport needs of an edge's settings."""
 
     base_url: str
-    headers: Mapping[str, str] = field(repr=False)
     timeout: float
     connect_timeout: float
-    total_timeout: float
     max_response_mb: float
 
 
@@ -68,12 +65,22 @@ class HttpReply:
 
 
 class HttpTransport:
-    """The connections of one client to one server."""
+    """The connections of one client to one server. `headers` go with every request; `total_timeout` ends an answer that
+    comes byte by byte.
+    """
 
-    def __init__(self, endpoint: Endpoint, clock: Callable[[], float]) -> None:
-        self._endpoint = endpoint
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        headers: Mapping[str, str],
+        total_timeout: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._headers = {"user-agent": "trueline", **headers}
+        self._total_timeout = total_timeout
         self._clock = clock
-        self._max_bytes = int(endpoint.max_response_mb * 1_000_000)
+        self._max_bytes = int(settings.max_response_mb * 1_000_000)
         self._idle: PerLoop[list[httpx.AsyncClient]] = PerLoop(list)
         self._tls: ssl.SSLContext | None = None
 
@@ -99,7 +106,7 @@ class HttpTransport:
         try:
             async with client.stream(
                 request.method,
-                self._endpoint.base_url + request.path,
+                self._settings.base_url + request.path,
                 params=request.params,
                 json=request.json,
                 content=request.content,
@@ -129,13 +136,13 @@ class HttpTransport:
             return
         declared = response.headers.get("content-length", "")
         self._check_size(int(declared) if declared.isdecimal() else 0)
-        until = self._clock() + self._endpoint.total_timeout
+        until = self._clock() + self._total_timeout
         size = 0
         async for part in response.aiter_bytes():
             size += len(part)
             self._check_size(size)
             if self._clock() > until:  # a server that drips never meets the timeout between two bytes
-                raise TimeoutError(f"no end after {self._endpoint.total_timeout:g} s")
+                raise TimeoutError(f"no end after {self._total_timeout:g} s")
             yield part
 
     async def aclose(self) -> None:
@@ -148,12 +155,11 @@ class HttpTransport:
             raise ResponseTooLarge(f"the answer is larger than {self._max_bytes / 1e6:g} MB")
 
     def _create_client(self) -> httpx.AsyncClient:
-        own = self._endpoint
         if self._tls is None:
             self._tls = httpx.create_ssl_context()  # read once: it holds every certificate that is trusted
         return httpx.AsyncClient(
-            headers={"user-agent": "trueline", **own.headers},
-            timeout=httpx.Timeout(own.timeout, connect=own.connect_timeout, pool=None),
+            headers=self._headers,
+            timeout=httpx.Timeout(self._settings.timeout, connect=self._settings.connect_timeout, pool=None),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._tls,
         )

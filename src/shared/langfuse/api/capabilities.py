@@ -9,8 +9,9 @@ from typing import Literal
 
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer, ConfigError
+from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import EndpointMissing
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
+from shared.langfuse.api.langfuse_transport import LangfuseTransport
 
 Reads = Literal["v2", "legacy"]
 Dialect = Literal["array", "single", "ingestion"]

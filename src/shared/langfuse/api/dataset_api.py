@@ -12,7 +12,8 @@ from pydantic_core import to_json
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer
 from shared.langfuse.api.connection import Bucket
-from shared.langfuse.api.langfuse_transport import Call, JsonReply, LangfuseTransport, quote_segment
+from shared.langfuse.api.langfuse_call import Call
+from shared.langfuse.api.langfuse_transport import JsonReply, LangfuseTransport, quote_segment
 from shared.langfuse.api.pagination import read_cursor_pages, read_numbered_pages
 from shared.langfuse.api.read_queries import Row
 

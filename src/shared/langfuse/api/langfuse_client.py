@@ -19,9 +19,10 @@ from shared.http.client_runtime import ClientRuntime
 from shared.langfuse.api.capabilities import Dialect, Health, Probe, Reads
 from shared.langfuse.api.connection import LangfuseSettings
 from shared.langfuse.api.dataset_api import Datasets
+from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import EndpointMissing
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
+from shared.langfuse.api.langfuse_transport import LangfuseTransport, quote_segment
 from shared.langfuse.api.legacy_api import LegacyReads
 from shared.langfuse.api.observation_pages import PagePosition, fetch_v2_page, read_pages
 from shared.langfuse.api.otlp_spans import Spans

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
 import httpx
@@ -14,6 +13,7 @@ from shared.http.error_translation import ErrorTranslator
 from shared.http.retries import RETRIED_STATUSES, Retryable
 from shared.http.transport import HttpReply, ResponseTooLarge
 from shared.langfuse.api.connection import LangfuseSettings
+from shared.langfuse.api.langfuse_call import Call
 
 _RETRIED = RETRIED_STATUSES - {501, 505}
 _TOO_MUCH = (413, 504, 524)
@@ -40,18 +40,6 @@ class QueryTooBroad(Unavailable):
     """The server gave up on the query: a smaller window or fewer fields may succeed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKind:
-    """What the failure of a request depends on: `named` asks for one thing by its name or id, `broad` for as much as a
-    window holds.
-    """
-
-    method: str
-    path: str
-    named: bool = False
-    broad: bool = False
-
-
 class LangfuseErrorTranslator(ErrorTranslator):
     """The errors of one server."""
 
@@ -62,17 +50,17 @@ class LangfuseErrorTranslator(ErrorTranslator):
         public, secret = settings.public_key.get_secret_value(), settings.secret_key.get_secret_value()
         super().__init__(settings.base_url, [public, secret, basic_auth(settings)])
 
-    def refusal(self, reply: HttpReply, request: RequestKind, now: datetime) -> Exception:
+    def refusal(self, reply: HttpReply, call: Call, now: datetime) -> Exception:
         """The error of an answer that is no success."""
         message, status = self.message(reply.body), reply.status
-        where = f"{self._url}: {request.method} {request.path} answered {status}"
-        if request.broad and (status in _TOO_MUCH or (status in (400, 408, 422, 500) and _BROAD.search(message))):
+        where = f"{self._url}: {call.method} {call.path} answered {status}"
+        if call.broad and (status in _TOO_MUCH or (status in (400, 408, 422, 500) and _BROAD.search(message))):
             return QueryTooBroad(f"{where}: {message}; the query is too broad")
         if status in _RETRIED:
             return self.retryable_refusal(reply, where, now)
-        return self._permanent_refusal(reply, request, where)
+        return self._permanent_refusal(reply, call, where)
 
-    def _permanent_refusal(self, reply: HttpReply, request: RequestKind, where: str) -> Exception:
+    def _permanent_refusal(self, reply: HttpReply, call: Call, where: str) -> Exception:
         message, status = self.message(reply.body), reply.status
         if status == 401:
             return ConfigError(
@@ -83,7 +71,7 @@ class LangfuseErrorTranslator(ErrorTranslator):
             return ConfigError(f"{where}: {message}; these keys may not do that")
         if status == 402:
             return FatalError(f"{where}: {message}; the plan of this organisation does not allow it")
-        if status == 404 and request.named and not message.startswith("an HTML page"):
+        if status == 404 and call.named and not message.startswith("an HTML page"):
             return NotFound(f"{where}: {message}")
         if status in (404, 405, 410, 501):
             return EndpointMissing(
@@ -96,20 +84,20 @@ class LangfuseErrorTranslator(ErrorTranslator):
             return self.redirect_error(reply, where, "Langfuse")
         return Refused(f"{where}: {message}")
 
-    def no_json(self, body: bytes, request: RequestKind) -> BadAnswer:
+    def no_json(self, body: bytes, call: Call) -> BadAnswer:
         """The error of a success that is no JSON."""
         return BadAnswer(
-            f"{self._url}: {request.method} {request.path} answered {self.message(body)} instead of JSON;"
+            f"{self._url}: {call.method} {call.path} answered {self.message(body)} instead of JSON;"
             " check that base_url is Langfuse itself and no login page stands before it"
         )
 
-    def failed_request(self, error: Exception, request: RequestKind) -> Retryable | TruelineError:
+    def failed_request(self, error: Exception, call: Call) -> Retryable | TruelineError:
         """The error of a request that got no whole answer."""
-        found = self.no_answer(error, f"{request.method} {request.path} ")
+        found = self.no_answer(error, f"{call.method} {call.path} ")
         slow = isinstance(error, httpx.TimeoutException | TimeoutError) and not isinstance(error, httpx.ConnectTimeout)
-        if request.broad and slow:
+        if call.broad and slow:
             return QueryTooBroad(f"{found}; the query is too broad, or the server too slow")
-        return QueryTooBroad(str(found)) if request.broad and isinstance(error, ResponseTooLarge) else found
+        return QueryTooBroad(str(found)) if call.broad and isinstance(error, ResponseTooLarge) else found
 
 
 def basic_auth(settings: LangfuseSettings) -> str:

@@ -14,9 +14,10 @@ from shared.core.event_loops import PerLoop
 from shared.http.client_runtime import ClientRuntime
 from shared.http.error_translation import TRANSPORT_ERRORS
 from shared.http.retries import Retryable, RetryLimits, retry_call
-from shared.http.transport import Endpoint, HttpReply, HttpRequest, HttpTransport, QueryParams
-from shared.langfuse.api.connection import Bucket, LangfuseSettings
-from shared.langfuse.api.langfuse_errors import LangfuseErrorTranslator, RequestKind, basic_auth
+from shared.http.transport import HttpReply, HttpRequest, HttpTransport
+from shared.langfuse.api.connection import LangfuseSettings
+from shared.langfuse.api.langfuse_call import Call
+from shared.langfuse.api.langfuse_errors import LangfuseErrorTranslator, basic_auth
 from shared.langfuse.api.langfuse_rate_limits import LangfuseRateLimits
 
 _RATE_LIMITED_ATTEMPTS = 8
@@ -39,28 +40,6 @@ class JsonReply:
     data: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request. `once` must not be sent again where it may have taken effect already; `body` is JSON in bytes; what
-    `ingests` brings spans.
-    """
-
-    method: str
-    path: str
-    bucket: Bucket | None = None
-    params: QueryParams | None = None
-    body: bytes | None = None
-    named: bool = False
-    broad: bool = False
-    once: bool = False
-    ingests: bool = False
-
-    @property
-    def kind(self) -> RequestKind:
-        """What a failure's message shows of it: the path without its parameters."""
-        return RequestKind(self.method, self.path, self.named, self.broad)
-
-
 class LangfuseTransport:
     """The HTTP of one client."""
 
@@ -70,15 +49,8 @@ class LangfuseTransport:
         self._translator = LangfuseErrorTranslator(settings)
         self._rate_limits = LangfuseRateLimits(settings, runtime)
         self._total_timeout = _TOTAL_TIMEOUTS * settings.timeout
-        endpoint = Endpoint(
-            base_url=settings.base_url,
-            headers={"accept-encoding": "gzip", "authorization": f"Basic {basic_auth(settings)}"},
-            timeout=settings.timeout,
-            connect_timeout=settings.connect_timeout,
-            total_timeout=self._total_timeout,
-            max_response_mb=settings.max_response_mb,
-        )
-        self._transport = HttpTransport(endpoint, runtime.clock)
+        headers = {"accept-encoding": "gzip", "authorization": f"Basic {basic_auth(settings)}"}
+        self._transport = HttpTransport(settings, headers, self._total_timeout, runtime.clock)
         self._places: PerLoop[asyncio.Semaphore] = PerLoop(lambda: asyncio.Semaphore(settings.max_concurrent))
 
     async def ask(self, call: Call) -> JsonReply:
@@ -115,7 +87,7 @@ class LangfuseTransport:
             self._rate_limits.record_answer(permit)
         if 200 <= reply.status < 300:
             return JsonReply(reply.status, self._parse(call, reply.body) if reply.body else None)
-        error = self._translator.refusal(reply, call.kind, self.runtime.wall())
+        error = self._translator.refusal(reply, call, self.runtime.wall())
         if reply.status == 429 and isinstance(error, Retryable) and call.bucket is not None:
             limit = reply.headers.get("x-ratelimit-limit", "")
             self._rate_limits.learn(call.bucket, int(limit) if limit.isdecimal() else None, error.after)
@@ -136,10 +108,10 @@ class LangfuseTransport:
             async with self._places.get(), asyncio.timeout(self._total_timeout):
                 return await self._transport.send(request)
         except TRANSPORT_ERRORS as error:
-            raise self._translator.failed_request(error, call.kind) from error
+            raise self._translator.failed_request(error, call) from error
 
     def _parse(self, call: Call, body: bytes) -> Any:
         try:
             return from_json(body)
         except ValueError:
-            raise self._translator.no_json(body, call.kind) from None
+            raise self._translator.no_json(body, call) from None

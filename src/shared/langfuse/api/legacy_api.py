@@ -14,8 +14,9 @@ from typing import Any
 
 from shared.core.clock import iso
 from shared.core.errors import ConfigError
+from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import NotFound
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
+from shared.langfuse.api.langfuse_transport import LangfuseTransport, quote_segment
 from shared.langfuse.api.observation_pages import REQUIRED_FIELDS, PagePosition, parse_bound
 from shared.langfuse.api.pagination import parse_page, read_numbered_pages, total_pages
 from shared.langfuse.api.read_queries import ObservationQuery, Row, ScoreQuery

@@ -20,8 +20,9 @@ from typing import Any, Protocol
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, ConfigError
 from shared.http.client_runtime import ClientRuntime
+from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import QueryTooBroad
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
+from shared.langfuse.api.langfuse_transport import LangfuseTransport
 from shared.langfuse.api.pagination import parse_page
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 

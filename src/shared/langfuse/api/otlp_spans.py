@@ -16,9 +16,10 @@ from pydantic_core import to_json
 from shared.core.clock import as_utc
 from shared.core.digests import to_plain
 from shared.core.errors import TransientError, requested_wait
+from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import Refused
 from shared.langfuse.api.langfuse_score import SendOutcome
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
+from shared.langfuse.api.langfuse_transport import LangfuseTransport
 
 MAX_REQUEST_BYTES = 4_000_000
 """Bytes of one request. The server takes 4.5 MB."""

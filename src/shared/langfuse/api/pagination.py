@@ -8,7 +8,8 @@ from typing import Any
 
 from shared.core.errors import BadAnswer
 from shared.langfuse.api.connection import Bucket
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
+from shared.langfuse.api.langfuse_call import Call
+from shared.langfuse.api.langfuse_transport import LangfuseTransport
 from shared.langfuse.api.read_queries import Row
 
 _PAGE = 100

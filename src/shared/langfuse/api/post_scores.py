@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from shared.core.errors import TransientError, requested_wait
 from shared.langfuse.api.capabilities import Probe
 from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
+from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import Refused, TooLarge
 from shared.langfuse.api.langfuse_score import (
     MAX_REQUEST_BYTES,
@@ -24,7 +25,7 @@ from shared.langfuse.api.langfuse_score import (
     find_score_problem,
     score_id,
 )
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport
+from shared.langfuse.api.langfuse_transport import LangfuseTransport
 from shared.langfuse.api.read_queries import Row, ScoreQuery
 
 _IDS_PER_READ = 100

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from pydantic_core import to_json
 
 from shared.core.errors import BadAnswer, ConfigError
-from shared.langfuse.api.langfuse_transport import Call, LangfuseTransport, quote_segment
+from shared.langfuse.api.langfuse_call import Call
+from shared.langfuse.api.langfuse_transport import LangfuseTransport, quote_segment
 from shared.langfuse.api.pagination import read_numbered_pages
 
 _PATH = "/api/public/v2/prompts"

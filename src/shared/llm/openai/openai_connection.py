@@ -17,7 +17,7 @@ from shared.http.minute_limits import MinuteLimits
 from shared.http.rate_limit_store import FileRateLimitStore
 from shared.http.retries import RetryLimits, retry_call
 from shared.http.traffic_control import TrafficControl
-from shared.http.transport import Endpoint, FileUpload, HttpReply, HttpRequest, HttpTransport
+from shared.http.transport import FileUpload, HttpReply, HttpRequest, HttpTransport
 from shared.llm.openai.openai_errors import OpenAIErrorTranslator
 from shared.llm.openai.server_settings import ServerSettings
 
@@ -29,7 +29,7 @@ class OpenAIConnection:
 
     def __init__(self, settings: ServerSettings, runtime: ClientRuntime) -> None:
         self._runtime = runtime
-        self._transport = HttpTransport(_endpoint(settings), runtime.clock)
+        self._transport = HttpTransport(settings, _headers(settings), settings.total_timeout, runtime.clock)
         secrets = [each for each in (settings.api_key, *settings.headers.values()) if each is not None]
         self.translator = OpenAIErrorTranslator(settings.base_url, [each.get_secret_value() for each in secrets])
         store = FileRateLimitStore(Path(settings.limits_file)) if settings.limits_file else None
@@ -87,16 +87,9 @@ class OpenAIConnection:
         await self._transport.aclose()
 
 
-def _endpoint(settings: ServerSettings) -> Endpoint:
-    headers = {"accept-encoding": "identity"}
-    headers |= {name: value.get_secret_value() for name, value in settings.headers.items()}
+def _headers(settings: ServerSettings) -> dict[str, str]:
+    found = {"accept-encoding": "identity"}
+    found |= {name: value.get_secret_value() for name, value in settings.headers.items()}
     if settings.api_key is not None:
-        headers["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-    return Endpoint(
-        base_url=settings.base_url,
-        headers=headers,
-        timeout=settings.timeout,
-        connect_timeout=settings.connect_timeout,
-        total_timeout=settings.total_timeout,
-        max_response_mb=settings.max_response_mb,
-    )
+        found["authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
+    return found
