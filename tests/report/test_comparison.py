@@ -76,7 +76,7 @@ def test_what_one_run_could_not_score_is_counted_and_no_number_left_out() -> Non
     assert (found.paired, found.not_numbers) == (3, 1)
     assert (found.labels[0].only_before, found.labels[0].only_after) == (0, 1)
     text = comparison_text(found)
-    assert "1 pair of scores left out" in text and "exact: of these items 0 have a score by A only, 1 by B only" in text
+    assert "1 pair of scores skipped" in text and "exact: of these items 0 have a score by A only, 1 by B only" in text
 
 
 def test_different_items_are_said_and_estimated_apart() -> None:

@@ -30,16 +30,19 @@ FAILING = DRAWN._replace(state="failed", attempts=2, scores=(SCORED,), failures=
 @pytest.mark.parametrize(
     ("story", "words"),
     [
-        (UNDRAWN, "Not scored: the draw left it out (probability 0.25)."),
-        (UNDRAWN._replace(decision=Decision("i1", False, None, "most_recent")), "(not drawn by chance)."),
-        (UNDRAWN._replace(decision=Decision("i1", False, 0.1, "random, thinned")), "to keep a budget (probability 0.1"),
-        (DRAWN, "Waits: drawn, and not scored yet. The next run scores it."),
+        (UNDRAWN, "Not scored: it was not sampled (inclusion probability 0.25)."),
+        (UNDRAWN._replace(decision=Decision("i1", False, None, "most_recent")), "(not a random sample)."),
+        (
+            UNDRAWN._replace(decision=Decision("i1", False, 0.1, "random, thinned")),
+            "to stay within a budget (inclusion probability 0.1",
+        ),
+        (DRAWN, "Waiting: sampled, not scored yet. The next run scores it."),
         (FAILING, "Failing: 2 of 5 tries are used; the next run asks again"),
         (FAILING._replace(attempts=5), "Failing: 5 of 5 tries are used up"),
         (FAILING._replace(state="published", attempts=5), "Given up after 5 tries and published: 1 score, 1 without"),
         (DRAWN._replace(state="published", scores=(SCORED,)), "Scored and published: 1 score."),
         (DRAWN._replace(state="scored", scores=(SCORED,)), "Scored; publishing it is not finished: 1 score."),
-        (DRAWN._replace(state="published", run_id=""), "Marked as scored from outside"),
+        (DRAWN._replace(state="published", run_id=""), "Marked as processed by another tool"),
     ],
 )  # fmt: skip
 def test_how_far_an_item_came_is_one_sentence(story: ItemStory, words: str) -> None:
@@ -47,7 +50,7 @@ def test_how_far_an_item_came_is_one_sentence(story: ItemStory, words: str) -> N
 
 
 def test_a_postponed_item_is_told_of_only_where_something_was_postponed() -> None:
-    assert "answers that come later" in explain_outcome(DRAWN, replace(OPTIONS, postponing=True))
+    assert "postponed items whose answers come later" in explain_outcome(DRAWN, replace(OPTIONS, postponing=True))
     assert "answers that come later" not in explain_outcome(DRAWN, OPTIONS)
 
 

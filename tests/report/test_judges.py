@@ -138,11 +138,11 @@ def test_versions_of_a_judge_are_never_mixed() -> None:
 
 
 def test_an_inspection_queue_gives_agreement_and_no_rate() -> None:
-    """Items that were not drawn by chance say nothing of the traffic."""
+    """Items that were not a random sample say nothing of the traffic."""
     results = [stored(n, n % 3 > 0, None) for n in range(60)]
     view = only(results, {f"i{n}": n % 2 > 0 for n in range(60)})
     assert view.agreement is not None and view.passes is None and view.trusted is None and view.needs == ()
-    assert "not drawn by chance" in view.why
+    assert "not a random sample" in view.why
 
 
 def test_a_metric_without_a_threshold_is_told_to_have_one() -> None:
@@ -232,7 +232,7 @@ def test_the_judges_drift_is_told_from_the_applications() -> None:
     assert found.points[0].agreement is not None and found.points[0].agreement.value == 1.0
     assert found.votes is not None and found.votes.flip == 0.0
     text = judges_text((view,))
-    assert "the judge moved by +15.0 points" in text and "so the application moved by about +0.0 points" in text
+    assert "the judge changed by +15.0 points" in text and "so the application changed by about +0.0 points" in text
 
 
 def test_a_changed_anchor_file_begins_anew() -> None:
@@ -247,10 +247,10 @@ def test_terminal_and_page_show_judges() -> None:
     results, truth = traffic(300)
     judges = Judges(views(results, some(truth, 100), passes=[anchored(2, 30), anchored(3, 33)]), ("a note",))
     text, page = summary(run_of(ordinary(20)), 100, judges=judges), render(data_of(ordinary(20)), judges)
-    assert "against people" in text and "Judge: 100 labels, kappa" in text and "! a note" in text
-    assert 'id="judges"' in page and "PPI++" in page and "The judge moved by" in page
+    assert "judges against human labels" in text and "Judge: 100 labels, kappa" in text and "! a note" in text
+    assert 'id="judges"' in page and "PPI++" in page and "The judge changed by" in page
     assert 'id="judges"' not in render(data_of(ordinary(20)))
-    assert "against people" not in summary(run_of(ordinary(20)))
+    assert "judges against human labels" not in summary(run_of(ordinary(20)))
 
 
 def test_people_who_differ_are_the_ceiling() -> None:
@@ -266,7 +266,10 @@ def test_people_who_differ_are_the_ceiling() -> None:
     assert (view.labelled, view.undecided, view.several) == (90, 10, 100)
     assert view.people_kappa is not None and 0.5 < view.people_kappa.value < 0.9
     text = judges_text((view,))
-    assert "people among themselves: kappa 0." in text and "on 100 items that several judged, split on 10" in text
+    assert (
+        "human annotators among themselves: kappa 0." in text
+        and "on 100 items that several labelled, split on 10" in " ".join(text.split())
+    )
 
 
 def test_the_report_reads_well_where_little_is_known() -> None:
@@ -274,7 +277,7 @@ def test_the_report_reads_well_where_little_is_known() -> None:
     results, truth = traffic(400)
     one_kind = only(results, {item: True for item in list(truth)[:100] if truth[item]})
     text = judges_text((one_kind,))
-    assert "people's labels all say pass" in text and "specificity" not in text.partition("pass rate")[0]
+    assert "all human labels are pass" in text and "specificity" not in text.partition("pass rate")[0]
     (unlabelled,) = views(results, {}, passes=[anchored(2, 30)])
     assert "anchors judged 1 time" in judge_line(unlabelled) and "2 votes on each anchor" in judge_line(unlabelled)
     assert judge_line(only(results, {"elsewhere": True})) == "Judge: no labels on judged items"

@@ -126,7 +126,7 @@ def test_charts_hold_finite_numbers_inside_their_frames(name: str) -> None:
 def test_an_empty_run_says_so() -> None:
     """A run that found nothing has a page without empty tables or charts."""
     page = render(data_of([], run_of([], "nothing_new", counts=RunCounts(read=40, already_scored=40))))
-    assert "Nothing new: of 40 records read, 40 had been seen before." in page
+    assert "Nothing new: of 40 records read, 40 were processed before." in page
     assert "Nothing was sampled in this run" in page
     assert "<svg" not in page and "<table" not in page
 
@@ -149,10 +149,10 @@ def test_all_failed_is_loud() -> None:
 
 
 def test_an_inspection_queue_shows_no_aggregate() -> None:
-    """What was not drawn by chance has no mean, pass rate or history of means, and the page says why."""
+    """What was not a random sample has no mean, pass rate or history of means, and the page says why."""
     results = [result(n, [score("overlap", n / 30)], probability=None) for n in range(30)]
     page = render(data_of(results))
-    assert "30 shown, no estimate: not drawn by chance" in page
+    assert "30 shown, no estimate: not a random sample" in page
     assert "an inspection queue" in page
     assert 'id="rates"' not in page and 'id="time"' not in page
     assert "item-0" in page  # what a queue is for: its items
@@ -233,7 +233,7 @@ def test_many_labels_are_bounded_and_said() -> None:
     """Sub-metrics with made-up names cannot make the page endless."""
     results = [result(n, [score(f"part-{n}-{k}", 0.5) for k in range(30)]) for n in range(10)]
     page = render(data_of(results, options=ReportOptions(labels=20)))
-    assert "280 more labels are not shown" in page
+    assert "280 more metrics are not shown" in page
     assert page.count('<span class="label">') == 20
 
 
@@ -246,7 +246,7 @@ def test_what_models_cost_is_on_the_page() -> None:
     run = run_of(ordinary(), usage=rows, budget=(BudgetUse("usd", "day", 1.0, 0.25, 0.25),))
     page = Page(render(data_of(ordinary(), run)))
     text = " ".join(page.text.split())
-    assert "$0.25 for 100 calls of models; 20 answers came from memory. Where a model has no price" in text
+    assert "$0.25 for 100 calls to models; 20 answers came from the cache. Models without a price" in text
     assert "50.0\u00a0% of the budget of $1.00 a day is used ($0.25 by this run)." in text.replace(
         "50.0 %", "50.0\u00a0%"
     )

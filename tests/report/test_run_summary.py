@@ -89,15 +89,15 @@ def test_a_stream_without_unicode_gets_ascii() -> None:
 def test_nothing_new_is_one_line() -> None:
     """A run that found nothing says so and no more."""
     run = run_of([], "nothing_new", counts=RunCounts(read=40, already_scored=40))
-    assert summary(run, 120) == "✓ Nothing new  desk answers: of 40 records read, 40 had been seen before.\n"
+    assert summary(run, 120) == "✓ Nothing new  desk answers: of 40 records read, 40 were processed before.\n"
 
 
 def test_an_inspection_queue_has_no_numbers() -> None:
-    """What was not drawn by chance shows its n and why nothing is estimated, wide and narrow."""
+    """What was not a random sample shows its n and why nothing is estimated, wide and narrow."""
     run = run_of([result(n, [score("overlap", n / 30)], probability=None) for n in range(30)])
     for width in (50, 80, 120):
         text = " ".join(summary(run, width).split())
-        assert "no estimate: not drawn by chance" in text and "30" in text and "%" not in text
+        assert "no estimate: not a random sample" in text and "30" in text and "%" not in text
 
 
 @pytest.mark.parametrize("run", [run_of([]), run_of([result(1, [score("overlap", 0.8)])]), run_of([], "interrupted")])
@@ -147,4 +147,4 @@ def test_what_models_cost_is_told(width: int) -> None:
 def test_items_of_another_runs_draw_are_not_called_old() -> None:
     """The other run may be at work right now."""
     run = replace(run_of(ordinary()), counts=RunCounts(read=9, drawn=4, pool=4, resumed=3, scored=7, scores=7))
-    assert "7 items scored (4 drawn from a pool of 4, 3 drawn by another run); 7 scores" in summary(run, 140)
+    assert "7 items scored (4 sampled from 4 candidates, 3 sampled by another run); 7 scores" in summary(run, 140)

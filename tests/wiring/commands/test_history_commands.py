@@ -130,7 +130,7 @@ def test_the_story_of_an_item_that_was_not_drawn(project: Project) -> None:
     told(project, "m.yaml")
     drawn = project.scores()[0][0]
     other = "i0" if drawn != "i0" else "i1"
-    assert "Not scored: the draw left it out (probability 0.125)" in told(project, "explain", "m.yaml", other)
+    assert "Not scored: it was not sampled (inclusion probability 0.125)" in told(project, "explain", "m.yaml", other)
 
 
 def test_the_story_of_an_item_that_fails_until_it_is_given_up(project: Project) -> None:

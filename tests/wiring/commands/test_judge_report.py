@@ -17,7 +17,7 @@ METRIC = "def short(item, *, most: int = 3):\n    return float(len(item.actual_o
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """120 answers, of which the judge `Short` passes those of up to three characters; people passed every second."""
+    """120 answers, of which the judge `Short` passes those of up to three characters; humans passed every second."""
     made = Project(tmp_path)
     made.items(120)
     made.write("mine.py", METRIC)
@@ -55,12 +55,12 @@ def test_the_report_says_how_far_the_judge_can_be_trusted(project: Project) -> N
     add(project, LABELS + ANCHORS)
     run = project.run("m.yaml")
     assert run.returncode == 0, run.stderr
-    assert "against people" in run.stdout and "Short: 60 labels" in run.stdout
+    assert "judges against human labels" in run.stdout and "Short: 60 labels" in run.stdout
     assert "anchors: Short judged 8 anchors 2 times (first)" in run.stdout
-    assert "Judges against people" in (project.folder / "data" / "reports" / "cli.html").read_text()
+    assert "Judges against human labels" in (project.folder / "data" / "reports" / "cli.html").read_text()
     done = project.run("judge-report", "m.yaml")
     assert done.returncode == 0, done.stderr
-    assert all(words in done.stdout for words in ("people pass", "Rogan-Gladen", "where they differ", "anchors"))
+    assert all(words in done.stdout for words in ("humans pass", "Rogan-Gladen", "where they differ", "anchors"))
     (view,) = json.loads(project.run("judge-report", "m.yaml", "--json").stdout)["views"]
     assert (view["label"], view["judged"], view["labelled"]) == ("Short", 120, 60)
     assert view["anchors"]["points"][0]["reason"] == "first"
@@ -74,7 +74,7 @@ def test_a_changed_judge_is_held_to_its_anchors_again(project: Project) -> None:
     run = project.run("m.yaml", "--set", "metrics_config.Short.most=6")
     assert "anchors: Short judged 8 anchors 2 times (judge changed)" in " ".join(run.stdout.split())
     told = project.run("judge-report", "m.yaml", "--set", "metrics_config.Short.most=6").stdout
-    assert "the judge moved by +37.5 points" in told
+    assert "the judge changed by +37.5 points" in told
     assert "the version that is configured now has judged no item yet" in told
 
 

@@ -49,10 +49,10 @@ def test_a_required_sink_that_is_down_fails_the_run_and_is_drained_later(project
     assert "Not all published" in text and "8 items scored" in text
     assert "1 batch(es) wait for file:out" in text and "trueline publish CONFIG --pending" in text
     listed = told(project, 1, "publish", "m.yaml", "--list")
-    assert "file:out (batches): 1 waiting" in listed and "cannot be written" in listed
+    assert "file:out (batches): 1 pending" in listed and "cannot be written" in listed
     assert listed.startswith("file:cli / cli\n") and "marked\n" not in listed
     assert "1 batch(es) wait" in told(project, 1, "publish", "m.yaml", "--pending")
-    assert "waiting" in told(project, 0, "runs", "m.yaml", "show")
+    assert "pending" in told(project, 0, "runs", "m.yaml", "show")
     story = told(project, 0, "explain", "m.yaml", "i1")
     assert "publishing it is not finished" in story and "file:out: pending, 2 tries" in story
     mend(project)
@@ -68,7 +68,7 @@ def test_a_best_effort_sink_fails_no_run(project: Project) -> None:
     """The items are marked; the next run brings the sink what it missed."""
     configured(project, "directory: out, required: false")
     text = told(project, 0, "m.yaml")
-    assert "file:out (batches, best effort): 1 waiting" in text and "Done" in text
+    assert "file:out (batches, best effort): 1 pending" in text and "Done" in text
     assert "(best effort)" in told(project, 0, "check", "m.yaml")
     mend(project)
     told(project, 0, "m.yaml")

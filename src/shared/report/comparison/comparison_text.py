@@ -13,8 +13,8 @@ from shared.scoring.statistics.agreement import Interval
 
 _HOW = (
     "A run scores what earlier runs have not, so two runs of one monitor share no item. To compare on the same items, "
-    "run twice with --no-dedup and the same draw (a fixed seed, or hash_rate), or let `scored_store: {policy: metric}` "
-    "score items again when a metric changes."
+    "run twice with --no-dedup and the same sample (a fixed seed, or hash_rate), or let "
+    "`scored_store: {policy: metric}` score items again when a metric changes."
 )
 Name = Callable[[str], str]
 """An item's id as it may be shown."""
@@ -48,7 +48,7 @@ def _notes(found: Comparison) -> list[str]:
             who = " -> ".join(" and ".join(map(_maker, side)) for side in pair.makers)
             notes.append(f"{line(pair.label, 40)} was made differently: {who}")
     if found.not_numbers:
-        notes.append(f"{count_words(found.not_numbers, 'pair')} of scores left out: not a number.")
+        notes.append(f"{count_words(found.not_numbers, 'pair')} of scores skipped: not a number.")
     return [each for note in notes for each in wrap_text(note, "! ")]
 
 
@@ -82,7 +82,7 @@ def _paired_lines(found: Comparison, name: Name) -> list[str]:
 
 def _significance_note(tests: int) -> str:
     return (
-        "p: the chance of a difference this large if the change did nothing (values: flipped signs; pass rates: exact "
+        "p: the probability of a difference this large if nothing changed (values: sign-flip test; pass rates: exact "
         f"McNemar). adjusted: the same by Holm for {count_words(tests, 'test')}; below 0.05 is a finding."
     )
 
@@ -132,12 +132,12 @@ def _largest_change_lines(found: Comparison, name: Name) -> list[str]:
         ]
         if words:
             lines += wrap_text("; ".join(words), f"  {line(pair.label, 40)}: ")
-    return ["", "moved most", *lines] if lines else []
+    return ["", "largest changes", *lines] if lines else []
 
 
 def _unpaired_lines(found: Comparison) -> list[str]:
     lines = wrap_text(f"No item was scored by both ({found.only_before:,} by A, {found.only_after:,} by B). {_HOW}")
-    lines += ["", *wrap_text("The runs' own estimates, each of its own items and weighted for its draw:")]
+    lines += ["", *wrap_text("The runs' own estimates, each of its own items and weighted by inclusion probability:")]
     head = ("metric", "n A", "n B", "A", "B", "B - A", "95 %")
     rows = [row for each in found.apart for row in _estimates(each)]
     return [*lines, "", *(align_columns(head, rows) if rows else ["no metric is in both runs"])]

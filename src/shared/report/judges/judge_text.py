@@ -28,7 +28,7 @@ def judge_line(view: JudgeView) -> str:
     kappa = f"kappa {bounds(view.agreement.kappa)}" if view.agreement.kappa else "no kappa: one verdict throughout"
     rate = ""
     if view.passes is not None:
-        corrected = f", by {view.trusted} {rates(view.best)}" if view.best else ", no correction to go by"
+        corrected = f", by {view.trusted} {rates(view.best)}" if view.best else ", no corrected rate"
         rate = f"; passes {rates(view.passes)} as judged{corrected}"
     return f"{name}: {count_words(view.labelled, 'label')}, {kappa}{rate}"
 
@@ -88,7 +88,8 @@ def people_words(view: JudgeView) -> str:
         return ""
     undecided = f", split on {view.undecided:,}" if view.undecided else ""
     kappa = f"kappa {bounds(view.people_kappa)}" if view.people_kappa else "one verdict throughout"
-    return f"people among themselves: {kappa} on {count_words(view.several, 'item')} that several judged{undecided}"
+    items = count_words(view.several, "item")
+    return f"human annotators among themselves: {kappa} on {items} that several labelled{undecided}"
 
 
 def anchor_change_lines(found: AnchorView) -> Iterator[str]:
@@ -96,22 +97,22 @@ def anchor_change_lines(found: AnchorView) -> Iterator[str]:
     if found.set_changed:
         yield "the anchor file was changed before the last pass: it begins a new history"
     if found.judge is not None:
-        turned = f"{found.judge.to_pass} verdicts turned to pass, {found.judge.to_fail} to fail"
-        yield f"the judge moved by {points(found.judge.moved)} on the same {found.judge.n:,} anchors ({turned})"
+        turned = f"{found.judge.to_pass} verdicts changed to pass, {found.judge.to_fail} to fail"
+        yield f"the judge changed by {points(found.judge.moved)} on the same {found.judge.n:,} anchors ({turned})"
     if found.traffic is not None and found.application is not None:
-        yield f"the traffic as judged moved by {points(found.traffic)}"
-        yield f"so the application moved by about {points(found.application)}, the judge's move taken away"
+        yield f"the traffic as judged changed by {points(found.traffic)}"
+        yield f"so the application changed by about {points(found.application)}, the judge's change subtracted"
     if found.votes is not None:
         at = found.votes
         yield (
             f"{at.votes} votes on each anchor: they differ on {rates(at.split)} of {at.n:,} anchors, two votes differ "
-            f"with a chance of {format_percent(at.flip)}, standard deviation of the score {format_number(at.deviation)}"
+            f"with probability {format_percent(at.flip)}, standard deviation of the score {format_number(at.deviation)}"
         )
 
 
 def point_words(at: AnchorPoint) -> str:
     """One pass over the anchors."""
-    agreement = f", agrees with people on {rates(at.agreement)} of {at.labelled:,}" if at.agreement else ""
+    agreement = f", agrees with human labels on {rates(at.agreement)} of {at.labelled:,}" if at.agreement else ""
     failed = f", {count_words(at.failed, 'vote')} failed" if at.failed else ""
     who = f"{format_time(at.at)}  {version_words(at)} ({at.reason})"
     return f"{who}: passes {rates(at.passes)} of {at.n:,}{agreement}{failed}"
@@ -127,19 +128,19 @@ def _judge_lines(view: JudgeView, width: int) -> Iterator[str]:
         return textwrap.wrap(words, width, initial_indent=indent, subsequent_indent=indent + "  ")
 
     yield f"{line(view.label, 60)}  ({version_words(view)})"
-    yield f"  {count_words(view.judged, 'item')} judged, {view.labelled:,} of them labelled by people"
+    yield f"  {count_words(view.judged, 'item')} judged, {view.labelled:,} of them with human labels"
     if not view.current:
         yield "  the version that is configured now has judged no item yet; this is the newest that has"
     for each in view.others:
         yield f"  an earlier version, not mixed in: {version_words(each)}, {count_words(each.n, 'item')}"
     if view.unscored:
-        yield from wrapped(f"{count_words(view.unscored, 'label')} on items that this version has not judged: left out")
+        yield from wrapped(f"{count_words(view.unscored, 'label')} on items that this version has not judged: skipped")
     if view.agreement is not None:
         yield from _agreement_lines(view)
     if people_words(view):
         yield from wrapped(people_words(view))
     yield from _rate_lines(view)
-    yield from wrapped(f"go by {view.trusted}: {view.why}" if view.trusted else f"no rate to go by: {view.why}")
+    yield from wrapped(f"use {view.trusted}: {view.why}" if view.trusted else f"no rate to use: {view.why}")
     if view.needs:
         yield from wrapped(f"to narrow it: {need_words(view)}")
     yield from _disagreement_lines(view, width)
@@ -153,13 +154,13 @@ def _agreement_lines(view: JudgeView) -> Iterator[str]:
     cells = at.confusion
     kappa = f"{bounds(at.kappa)} (0: chance, 1: never differ)" if at.kappa else "none, both gave one verdict throughout"
     yield f"  agreement   {rates(at.agreement)}; kappa {kappa}"
-    yield f"  {'':22}{'people pass':>12}{'people fail':>12}"
+    yield f"  {'':22}{'humans pass':>12}{'humans fail':>12}"
     yield f"  {'judge passes':>22}{cells.both_pass:>12,}{cells.judge_only:>12,}"
     yield f"  {'judge fails':>22}{cells.people_only:>12,}{cells.both_fail:>12,}"
     if at.sensitivity is not None:
-        yield f"  of what people pass it passes {rates(at.sensitivity)} (sensitivity)"
+        yield f"  of what humans pass it passes {rates(at.sensitivity)} (sensitivity)"
     if at.specificity is not None:
-        yield f"  of what people fail it fails  {rates(at.specificity)} (specificity)"
+        yield f"  of what humans fail it fails  {rates(at.specificity)} (specificity)"
 
 
 def _rate_lines(view: JudgeView) -> Iterator[str]:
@@ -176,7 +177,7 @@ def _disagreement_lines(view: JudgeView, width: int) -> Iterator[str]:
     yield "  where they differ"
     for each in view.disagreements[:_SHOWN]:
         judge, people = ("pass" if said else "fail" for said in (each.judge, each.people))
-        said = f"judge {judge} ({format_number(each.value)}), people {people}"
+        said = f"judge {judge} ({format_number(each.value)}), humans {people}"
         why = f": {line(each.explanation.text, 120)}" if each.explanation.text else ""
         yield from textwrap.wrap(
             f"{each.item_id}  {said}{why}", width, initial_indent=" " * 4, subsequent_indent=" " * 6

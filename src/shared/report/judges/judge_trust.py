@@ -54,7 +54,7 @@ def corrections(evidence: Evidence) -> tuple[Correction, ...]:
     if agreement is None:
         return ()
     if not evidence.by_chance:
-        why = "the items were not drawn by chance"
+        why = "the items are not a random sample"
         return tuple(Correction(name, None, why) for name in ("people alone", "PPI++", "by verdict", "Rogan-Gladen"))
     labelled, rest = evidence.labelled, evidence.rest
     alone = uncorrected_rate(labelled.people, labelled.probabilities)
@@ -64,7 +64,7 @@ def corrections(evidence: Evidence) -> tuple[Correction, ...]:
     return (
         Correction("people alone", CorrectedRate(alone.value, alone.low, alone.high, None, 0.0)),
         Correction("PPI++", ppi_rate(labelled, rest)),
-        Correction("by verdict", stratified, "" if stratified else "nothing is labelled of one of its verdicts"),
+        Correction("by verdict", stratified, "" if stratified else "one of its verdicts has no labelled item"),
         Correction("Rogan-Gladen", corrected, "" if corrected else _no_correction(agreement)),
     )
 
@@ -80,7 +80,7 @@ def _together(labelled: JudgedSample, rest: JudgedSample) -> JudgedSample:
 def _no_correction(agreement: Agreement) -> str:
     if agreement.sensitivity is None or agreement.specificity is None:
         only = "fail" if agreement.sensitivity is None else "pass"
-        return f"people's labels all say {only}, so only one kind of the judge's errors can be seen"
+        return f"all human labels are {only}, so only one kind of the judge's errors can be seen"
     both = f"{format_percent(agreement.sensitivity.value)} and {format_percent(agreement.specificity.value)}"
     return f"sensitivity and specificity ({both}) add up to no more than 1: the judge is no better than chance"
 
@@ -96,7 +96,7 @@ def choose_method(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Me
     if evidence.labels < FEW:
         return (
             None,
-            f"{count_words(evidence.labels, 'label')} cannot carry a correction: have at least {FEW}, better 100.",
+            f"{count_words(evidence.labels, 'label')} cannot carry a correction: label at least {FEW}, better 100.",
         )
     if evidence.chosen == "at_random":
         return _at_random(evidence, rates)
@@ -112,8 +112,8 @@ def choose_method(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Me
             "items were chosen for labelling by the judge's verdict: each verdict is weighed by its own labels.",
         )
     return method, (
-        "the labelled items have a mix of their own: it holds as long as the judge errs as often on good and on bad "
-        "items here as there."
+        "the labelled items are not a sample of this traffic: the rate is valid as long as the judge errs as often on "
+        "good and on bad items here as there."
     )
 
 
@@ -123,9 +123,7 @@ def _nothing_to_say(evidence: Evidence) -> str:
             return "the metric has no threshold, so it gives no verdict to compare: set `threshold`."
         return "no judged item has a label."
     if not evidence.by_chance:
-        return (
-            "the items were not drawn by chance, so agreement is that of the labelled items and no rate is estimated."
-        )
+        return "the items are not a random sample, so agreement is that of the labelled items and no rate is estimated."
     return ""
 
 
@@ -139,10 +137,11 @@ def _at_random(evidence: Evidence, rates: dict[Method, Correction]) -> tuple[Met
         )
     weight = rates["PPI++"].found.weight if rates["PPI++"].found else 0.0
     if abs(weight) < 1e-9:
-        return "people alone", "the judge's verdict tells nothing of people's, so the labels stand alone."
+        return "people alone", "the judge's verdicts do not predict the human labels, so the labels are used alone."
     return "PPI++", (
         "the labelled items look like a random part of the judged ones (the judge passes about as many of them as of "
-        "the others): the labels take the judge's bias away, and its verdicts on the rest narrow the interval."
+        "the others): the labels take the judge's bias away, and its verdicts on the rest narrow the confidence "
+        "interval."
     )
 
 

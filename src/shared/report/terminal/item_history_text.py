@@ -46,9 +46,9 @@ def explain_outcome(story: ItemStory, options: HistoryOptions) -> str:
         if spent is not None:
             times = f" ({count_words(spent.times, 'run')} so far)" if spent.times > 1 else ""
             broke = f"run {line(spent.run_id, 60)} had no budget left for it{times}"
-            return f"Waits: drawn, but {broke}. A later run scores it."
-        late = " Its newest run left items waiting for answers that come later; this may be one of them."
-        return "Waits: drawn, and not scored yet. The next run scores it." + late * options.postponing
+            return f"Waiting: sampled, but {broke}. A later run scores it."
+        late = " Its newest run postponed items whose answers come later; this may be one of them."
+        return "Waiting: sampled, not scored yet. The next run scores it." + late * options.postponing
     if story.state == "failed":
         tries = f"{story.attempts} of {options.max_attempts} tries"
         if story.attempts >= options.max_attempts:
@@ -60,27 +60,27 @@ def explain_outcome(story: ItemStory, options: HistoryOptions) -> str:
 def _explain_not_sampled(story: ItemStory) -> str:
     chance = _probability_words(story)
     if is_thinned(story.decision.strategy):
-        why = f"drawn, then left out by chance to keep a budget ({chance} for both steps)"
-        return f"Not scored: {why}. It never enters a later pool."
-    return f"Not scored: the draw left it out ({chance}). An undrawn item never enters a later pool."
+        why = f"sampled, then dropped at random to stay within a budget ({chance} for both steps)"
+        return f"Not scored: {why}. It is never a candidate again."
+    return f"Not scored: it was not sampled ({chance}). An item that was not sampled is never a candidate again."
 
 
 def _probability_words(story: ItemStory) -> str:
     found = story.decision.probability
-    return "not drawn by chance" if found is None else f"probability {format_probability(found)}"
+    return "not a random sample" if found is None else f"inclusion probability {format_probability(found)}"
 
 
 def _explain_finished(story: ItemStory) -> str:
     if not story.run_id:
-        return "Marked as scored from outside; nothing else is stored of it."
+        return "Marked as processed by another tool; nothing else is stored about it."
     if any(each.reason == "elsewhere" for each in story.passed):
-        return "Not scored here: drawn, then found marked as scored by a run with another state database."
+        return "Not scored here: sampled, then found to be processed by a run with another state database."
     if story.not_applicable and not (story.scores or story.missing):
         return "Not applicable: none of the metrics applies to it, so it has no score."
     step = "Scored and published" if story.state == "published" else "Scored; publishing it is not finished"
     failed = sum(each.state == "failed" for each in story.delivered)
     if failed and story.state != "published":
-        step = f"Scored; {count_words(failed, 'message')} failed at a sink, so it is not marked, and not scored again"
+        step = f"Scored; {count_words(failed, 'message')} failed at a sink, so it is not processed or rescored"
     if story.missing:
         step = step.replace("Scored", f"Given up after {count_words(story.attempts, 'try', 'tries')}", 1)
     gone = f", {len(story.missing):,} without one" if story.missing else ""
@@ -118,8 +118,8 @@ def _never_asked(story: ItemStory, options: HistoryOptions) -> str:
 def skipped_text(item_id: str, passed: Sequence[PassedOver]) -> str:
     """Why an item without a decision was left out, for a terminal; empty when nothing is known."""
     words = {
-        "later": "Not scored yet: when a run saw it first, it was left to a later one",
-        "filtered": "Left out: none of the monitor's, by its extractor or source",
+        "later": "Not scored yet: the run that saw it first left it to a later one",
+        "filtered": "Skipped by the extractor or the source",
     }
     told = [each for reason in words for each in passed if each.reason == reason]
     if not told:
@@ -130,7 +130,7 @@ def skipped_text(item_id: str, passed: Sequence[PassedOver]) -> str:
 
 
 def history_text(story: ItemStory, options: HistoryOptions) -> str:
-    """The item's story for a terminal."""
+    """The item's history for a terminal."""
     lines = [f"{line(story.decision.item_id, 200)}  {line(str(story.stream), 200)}"]
     lines += wrap_text(explain_outcome(story, options))
     lines += ["", *_facts(story)]
@@ -161,7 +161,7 @@ def _facts(story: ItemStory) -> list[str]:
     facts = []
     if story.run_id:
         stratum = f", stratum {line(at.stratum, 60)}" if at.stratum else ""
-        drawn = "drawn" if at.drawn else "not drawn"
+        drawn = "sampled" if at.drawn else "not sampled"
         facts += [
             ("seen", f"{format_time(story.decided_at)}, run {line(story.run_id, 60)}"),
             ("decision", f"{drawn} by {line(at.strategy, 60)}, {_probability_words(story)}{stratum}"),

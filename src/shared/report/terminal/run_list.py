@@ -29,11 +29,11 @@ _LISTED = (
 
 def runs_text(runs: Sequence[RunReport], stream: Stream) -> str:
     """The runs as a table, those outside `stream` marked: they had no memory and left no mark."""
-    head = ("run", "began", "status", "took", "cost", "read", "drawn", "scored", "scores", "failures")
+    head = ("run", "started", "status", "took", "cost", "read", "sampled", "scored", "scores", "failures")
     rows = [_row(run, stream) for run in runs]
     lines = align_columns(head, rows, left=3)
     if any(run.stream != stream for run in runs):
-        lines += ["", "*: without memory (--no-dedup): scored for itself, nothing marked"]
+        lines += ["", "*: without deduplication (--no-dedup): scored on its own, nothing marked as processed"]
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
 
 

@@ -226,7 +226,7 @@ def _estimate_lines(estimates: Sequence[Estimate]) -> list[Styled]:
 
 def _counts(report: RunReport, width: int) -> list[Styled]:
     """The counts in as few lines as they need, none torn apart."""
-    always = {"read", "pool", "drawn", "scored"}
+    always = {"read", "candidates", "sampled", "scored"}
     lines = [""]
     for each in (f"{name} {n:,}" for name, n, _ in counts_of(report) if n or name in always):
         if lines[-1] and len(lines[-1]) + len(each) + 2 >= width:
@@ -239,7 +239,7 @@ def _judges(judges: Judges) -> list[Styled]:
     """A line for each judge that people have judged too."""
     parts = [_text(f"! {line(note, 600)}", "yellow") for note in judges.notes]
     lines = [_text(judge_line(view)) for view in judges.views]
-    return [*parts, _text("against people", "bold"), *lines, _text("")] if lines else parts
+    return [*parts, _text("judges against human labels", "bold"), *lines, _text("")] if lines else parts
 
 
 def _delivery_lines(report: RunReport) -> list[Styled]:

@@ -9,7 +9,7 @@ from shared.core.counts import DeliveryStatus
 from shared.core.state.item_history import Delivered
 from shared.report.text.formatting import line
 
-_NAMES = ("verified", "skipped", "failed", "failed before", "waiting", "not readable yet")
+_NAMES = ("verified", "skipped", "failed", "failed before", "pending", "not verified yet")
 
 
 def counts_at(each: DeliveryStatus) -> tuple[tuple[str, int, bool], ...]:

@@ -22,7 +22,7 @@ STATUS: Mapping[Status, tuple[str, str, str]] = {
 
 KIND_WORDS: Mapping[Kind, str] = {"metric": "", "sub_metric": "part", "aggregate": "combined"}
 
-NO_ESTIMATE = "no estimate: not drawn by chance"
+NO_ESTIMATE = "no estimate: not a random sample"
 """Why an inspection queue has no mean."""
 
 
@@ -36,9 +36,9 @@ def result_sentence(run: RunReport) -> str:
     at = run.counts
     if run.status == "nothing_new":
         return f"Nothing new: {_nothing_new_reason(at)}."
-    origin = [f"{at.drawn:,} drawn from a pool of {at.pool:,}"] if at.drawn or at.pool else []
-    origin += [f"{at.resumed:,} drawn by another run"] if at.resumed else []
-    failed = f", {count_words(at.failed_items, 'item')} failed some metric" if at.failed_items else ""
+    origin = [f"{at.drawn:,} sampled from {count_words(at.pool, 'candidate')}"] if at.drawn or at.pool else []
+    origin += [f"{at.resumed:,} sampled by another run"] if at.resumed else []
+    failed = f", {count_words(at.failed_items, 'item')} with failed metrics" if at.failed_items else ""
     scored = f"{count_words(at.scored, 'item')} scored{failed}" + (f" ({', '.join(origin)})" if origin else "")
     if not at.failures:
         return f"{scored}; {count_words(at.scores, 'score')}, no failures."
@@ -50,7 +50,7 @@ def _nothing_new_reason(at: RunCounts) -> str:
     if not at.read:
         return "the source had no records in its window"
     if at.already_scored:
-        return f"of {count_words(at.read, 'record')} read, {at.already_scored:,} had been seen before"
+        return f"of {count_words(at.read, 'record')} read, {at.already_scored:,} were processed before"
     return f"of {count_words(at.read, 'record')} read, none was new"
 
 
@@ -60,12 +60,12 @@ def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
     return (
         ("read", at.read, False),
         ("broken", at.broken, at.broken > 0),
-        *((("left out", at.filtered, False),) if at.filtered else ()),
+        *((("skipped", at.filtered, False),) if at.filtered else ()),
         ("duplicates", at.duplicates, False),
         ("already scored", at.already_scored, False),
-        ("pool", at.pool, False),
-        ("drawn", at.drawn, False),
-        *((("thinned out", at.thinned, False),) if at.thinned else ()),
+        ("candidates", at.pool, False),
+        ("sampled", at.drawn, False),
+        *((("thinned", at.thinned, False),) if at.thinned else ()),
         ("resumed", at.resumed, False),
         ("scored", at.scored, False),
         ("failed items", at.failed_items, at.failed_items > 0),
@@ -73,7 +73,7 @@ def counts_of(run: RunReport) -> tuple[tuple[str, int, bool], ...]:
         ("failures", at.failures, at.failures > 0),
         ("not applicable", at.not_applicable, False),
         *((("no metric applies", at.no_metric, False),) if at.no_metric else ()),
-        ("marked", at.marked, False),
+        ("processed", at.marked, False),
     )
 
 
