@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from shared.core.errors import ConfigError
 from shared.wiring.build.build_monitor import build_monitor
 from shared.wiring.config.monitor_config import MonitorConfig
-from tests.house.doc_blocks import Block, blocks_of, yaml_blocks
+from tests.house.doc_blocks import Block, blocks_of, python_blocks, yaml_blocks
 
 MODEL = {"type": "openai_compatible", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
 VALUES = {"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/db", "JUDGE_MODEL": "m"}
@@ -44,6 +45,13 @@ def named_metrics(block: dict[str, Any]) -> list[str]:
     return leaves(block.get("evaluation", {}).get("model", {}))
 
 
+def files_of_page(block: Block) -> list[tuple[str, str]]:
+    """The files that the block's page asks its reader to write: Python blocks that begin with `# name.py`."""
+    page = block.where.partition(":")[0]
+    found = [(re.match(r"# (\w+\.py)\n", each.text), each) for each in python_blocks()]
+    return [(name[1], each.text) for name, each in found if name and each.where.partition(":")[0] == page]
+
+
 def problems(text: str, folder: Path) -> list[str]:
     """What is wrong with a block; that a package of an extra is absent here is not."""
     block = yaml.safe_load(text)
@@ -67,6 +75,10 @@ def test_a_configuration_of_the_docs_is_accepted(block: Block, tmp_path: Path, m
     for name in re.findall(r"\$\{(\w+)\}", block.text):
         monkeypatch.setenv(name, VALUES.get(name, "http://127.0.0.1:1"))
     (tmp_path / "pyproject.toml").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, text in files_of_page(block):
+        (tmp_path / name).write_text(text)
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
     assert problems(block.text, tmp_path) == []
 
 
