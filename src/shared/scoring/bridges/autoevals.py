@@ -134,7 +134,7 @@ def _parse_value(text: object, name: str) -> object:
 def _client_class(base: Any) -> Any:
     """A client of autoevals' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
 
-    class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
+    class AutoevalsClient(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their client over our judge. The one tool that they force a model to call is asked for as JSON."""
 
         def __init__(self, judge: BridgeJudge) -> None:
@@ -143,7 +143,7 @@ def _client_class(base: Any) -> Any:
         def __post_init__(self) -> None:
             """Theirs imports `openai` and wraps its client; there is none."""
 
-    return Asking
+    return AutoevalsClient
 
 
 class _NeverRaised(Exception):

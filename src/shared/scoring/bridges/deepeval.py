@@ -168,7 +168,7 @@ def _llm_class() -> Any:
     """A model of deepeval's kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = DEEPEVAL.imported("deepeval.models").DeepEvalBaseLLM
 
-    class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
+    class DeepevalModel(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model interface over our judge. Temperature 0, as their own models are asked."""
 
         def __init__(self, judge: BridgeJudge) -> None:
@@ -188,7 +188,7 @@ def _llm_class() -> Any:
         def generate(self, prompt: str, schema: object = None) -> object:
             return asyncio.run(self.a_generate(prompt, schema))
 
-    return Asking
+    return DeepevalModel
 
 
 def _read_answer(text: str, schema: Any) -> object:

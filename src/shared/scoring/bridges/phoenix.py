@@ -133,7 +133,7 @@ def _llm_class() -> Any:
     wrapper = PHOENIX.imported("phoenix.evals.llm.wrapper")
     base: Any = wrapper.LLM
 
-    class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
+    class PhoenixModel(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model over our judge; everything that they ask of it awaits."""
 
         def __init__(self, judge: BridgeJudge) -> None:
@@ -164,7 +164,7 @@ def _llm_class() -> Any:
                 raise self._judge.bad(f"the judge's JSON has no 'label': {str(found)[:80]}")
             return found
 
-    return Asking
+    return PhoenixModel
 
 
 def _convert_messages(prompt: Any) -> str | Sequence[dict[str, Any]]:

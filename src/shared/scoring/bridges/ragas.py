@@ -123,7 +123,7 @@ def _llm_class() -> Any:
     """A model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = RAGAS.imported("ragas.llms.base").InstructorBaseRagasLLM
 
-    class Asking(base):  # type: ignore[misc]  # a vendor's class, known at run time only
+    class RagasModel(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model interface over our judge. Temperature 0.01, as their own models are asked."""
 
         def __init__(self, judge: BridgeJudge) -> None:
@@ -135,14 +135,14 @@ def _llm_class() -> Any:
         def generate(self, prompt: str, response_model: object) -> object:
             return asyncio.run(self.agenerate(prompt, response_model))
 
-    return Asking
+    return RagasModel
 
 
 def _embeddings_class() -> object:
     """An embedding model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
     base: Any = RAGAS.imported("ragas.embeddings.base").BaseRagasEmbedding
 
-    class Embedding(base):  # type: ignore[misc]  # a vendor's class, known at run time only
+    class RagasEmbeddings(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their embedding interface over our embedder."""
 
         def __init__(self, judge: BridgeJudge) -> None:
@@ -158,4 +158,4 @@ def _embeddings_class() -> object:
         def embed_text(self, text: str, **_: Any) -> list[float]:
             return asyncio.run(self.aembed_text(text))
 
-    return Embedding
+    return RagasEmbeddings
