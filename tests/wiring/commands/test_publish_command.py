@@ -111,7 +111,7 @@ def test_publish_says_what_it_needs(project: Project) -> None:
     [
         (
             "directory: out, required: maybe",
-            "files.required: found 'maybe' (a text); expected true or false",
+            "files.required: found 'maybe' (a string); expected a boolean",
         ),
         ("directory: out, requird: false", "Did you mean 'required'?"),
     ],

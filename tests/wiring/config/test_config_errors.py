@@ -65,12 +65,12 @@ def test_the_good_one_is_good(tmp_path: Path) -> None:
         (
             "max_chars: 100",
             "max_chars: lots",
-            r"m.yaml:14  .*max_chars: found 'lots' \(a text\); expected a whole number",
+            r"m.yaml:14  .*max_chars: found 'lots' \(a string\); expected an integer",
         ),
         ("  n: 10\n", "", r"m.yaml:6  sampling.*n.*rate"),
-        ("n: 10", "n: ten", r"m.yaml:8  sampling.n: found 'ten' \(a text\); expected a whole number"),
+        ("n: 10", "n: ten", r"m.yaml:8  sampling.n: found 'ten' \(a string\); expected an integer"),
         ("n: 10", "n: 0", r"m.yaml:8  sampling.n: found 0"),
-        ("n: 10", "n: true", r"m.yaml:8  sampling.n: found True \(a yes/no\); expected a whole number"),
+        ("n: 10", "n: true", r"m.yaml:8  sampling.n: found True \(a boolean\); expected an integer"),
         (
             "strategy: random",
             "strategy: randm",

@@ -18,7 +18,7 @@ metrics_config:
 
 WRONG = [
     ("regex_match", "pattern: '(['", r"It.pattern: found '\(\[', which is no regular expression"),
-    ("regex_match", "ignore_case: true", r"'pattern' is missing; expected a text"),
+    ("regex_match", "ignore_case: true", r"'pattern' is missing; expected a string"),
     ("regex_match", "pattern: a, max_seconds: 0", "greater than 0"),
     ("keyword_presence", "keywords: []", r"at least one word or phrase"),
     ("keyword_presence", "keywords: [a, ' ']", "none of them blank"),

@@ -228,7 +228,7 @@ def test_the_cost_is_shown_on_the_terminal_and_the_page(project: Project, server
     ("more", "told"),
     [
         ("budget: {}", "expected usd, tokens or both, found neither"),
-        ("budget: {usd: 0}", "budget.usd: found 0 (a whole number); expected greater than 0"),
+        ("budget: {usd: 0}", "budget.usd: found 0 (an integer); expected greater than 0"),
         ("budget: {usd: 1, on_over: halt}", "expected 'thin', 'stop' or 'warn'"),
         ("budget: {usd: 1, on_ovr: stop}", "unknown key 'on_ovr'"),
         ("budget: {usd: 1, per: week}", "expected 'run', 'day' or 'month'"),

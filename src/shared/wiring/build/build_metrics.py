@@ -241,6 +241,6 @@ def _settings_are_right(settings: Mapping[str, Any], checker: Checker, where: Wh
         checker.problem((*where, "_threshold"), f"found {describe_value(threshold)}; expected a number")
     if not isinstance(settings.get("_exclude_failed", False), bool):
         checker.problem(
-            (*where, "_exclude_failed"), f"found {describe_value(settings['_exclude_failed'])}; expected true or false"
+            (*where, "_exclude_failed"), f"found {describe_value(settings['_exclude_failed'])}; expected a boolean"
         )
     return len(checker.problems) == before

@@ -150,7 +150,7 @@ def _hoisted(schema: Schema) -> Schema:
 
 
 def _with_variables(schema: Schema) -> Schema:
-    """The schema in which a number or yes/no may also be a `${VARIABLE}`."""
+    """The schema in which a number or boolean may also be a `${VARIABLE}`."""
 
     def widen(value: Any) -> Any:
         if isinstance(value, list):

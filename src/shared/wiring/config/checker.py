@@ -40,7 +40,7 @@ class GivenByName:
 
 
 class Checker:
-    """Collects every mistake of one document, so that they are all told at once."""
+    """Collects every mistake of one document, so that they are all reported together."""
 
     def __init__(self, document: Document, secrets: SecretGate | None = None) -> None:
         self.document = document
@@ -110,7 +110,7 @@ class Checker:
 
 
 def describe_value(value: Any) -> str:
-    """A value as an error shows it, with what it is: `'ten' (a text)`."""
+    """A value as an error shows it, with what it is: `'ten' (a string)`."""
     if value is None:
         return "nothing"
     text = repr(value)
@@ -119,9 +119,9 @@ def describe_value(value: Any) -> str:
 
 def _kind(value: Any) -> str:
     names = {
-        str: "a text",
-        bool: "a yes/no",
-        int: "a whole number",
+        str: "a string",
+        bool: "a boolean",
+        int: "an integer",
         float: "a number",
         dict: "a mapping",
         list: "a list",
@@ -131,10 +131,10 @@ def _kind(value: Any) -> str:
 
 
 _WANTED = {
-    "int": "a whole number",
+    "int": "an integer",
     "float": "a number",
-    "bool": "true or false",
-    "string": "a text",
+    "bool": "a boolean",
+    "string": "a string",
     "list": "a list",
     "dict": "a mapping",
     "model": "a mapping",
@@ -198,8 +198,8 @@ def _expected(model: type[BaseModel], key: str) -> str:
 
 
 def type_name(annotation: Any) -> str:
-    """An annotation in the words of errors and `check`: `whole number`, `text or nothing`, `one of 'a', 'b'`."""
-    plain = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
+    """An annotation in the words of errors and `check`: `an integer`, `a string or nothing`, `one of 'a', 'b'`."""
+    plain = {int: "an integer", float: "a number", str: "a string", bool: "a boolean", type(None): "nothing"}
     if annotation in plain:
         return plain[annotation]
     origin = get_origin(annotation)
@@ -236,7 +236,7 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
 
 
 def _by_name(hint: Any) -> Any:
-    """The annotation, with a text in place of what the YAML can only name (a language model, an embedding model), and
+    """The annotation, with a string in place of what the YAML can only name (a language model, an embedding model), and
     a mapping in place of a metric that is part of another.
     """
     if hint is BoundMetric:

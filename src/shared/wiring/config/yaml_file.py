@@ -1,7 +1,7 @@
 """One YAML file, read strictly: every value knows its line, variables keep their types, overrides come last.
 
 `${VAR}` and `${VAR:-default}` are replaced inside values. In an unquoted value the outcome is read as YAML again, so
-`n: ${N:-10}` is a whole number; in a quoted one it stays text. `$${` stands for a literal `${`.
+`n: ${N:-10}` is an integer; in a quoted one it stays a string. `$${` stands for a literal `${`.
 """
 
 from __future__ import annotations
