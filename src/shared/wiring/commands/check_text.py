@@ -1,10 +1,9 @@
-"""`check`: what a configuration would do, in words."""
+"""What `trueline check` prints: what a configuration would do."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
@@ -17,21 +16,22 @@ from shared.wiring.build.build_monitor import BuiltMonitor
 
 
 def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
-    """Lines that say what would be read, drawn, scored, paid, remembered and published."""
+    """Lines about what would be read, sampled, scored, paid, stored and published."""
     config, plan = built.config.values, built.plan
     lines = [
         f"{built.config.document.name} is valid.",
         f"monitor     {config.name}{f', version {config.version}' if config.version else ''}"
         f"{f', environment {plan.config.environment}' if plan.config.environment else ''}",
-        f"source      {plan.stream.source_key}: {_words(config.source)}",
-        f"sampling    {_words(config.sampling)}; {_aggregates(built)}",
+        f"source      {plan.stream.source_key}: {_describe_part(config.source)}",
+        f"sampling    {_describe_part(config.sampling)}; {_describe_aggregates(built)}",
         "metrics",
         *(f"  {_metric(metric)}" for metric in built.metrics),
         *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
         *_models(built, costs),
-        f"memory      {_words(config.scored_store)}; state in {built.state}; scored again: {built.plan.again.policy}",
+        f"state       {_describe_part(config.scored_store)}; stored in {built.state}; "
+        f"scored again: {built.plan.again.policy}",
         f"publishing  {', '.join(map(_sink, built.sinks)) or 'state database only'}",
-        *_verdicts(built),
+        *_label_lines(built),
         f"report      {config.report.path or 'none'}",
         f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
         f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
@@ -42,8 +42,8 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
 
 
-def _verdicts(built: BuiltMonitor) -> list[str]:
-    """Where people's verdicts come from, if anywhere."""
+def _label_lines(built: BuiltMonitor) -> list[str]:
+    """Where human labels come from, if anywhere."""
     found, anchors = built.labels, built.config.values.anchors
     sources = ", ".join(source.name for source in found.sources)
     lines = [f"labels      {sources}, chosen {found.chosen.replace('_', ' ')}"] if sources else []
@@ -76,7 +76,7 @@ def _model(money: ModelCosts, alias: str) -> str:
     return f"{name}: {words}, a million tokens"
 
 
-def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]:
+def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, object]:
     """The same as plain values."""
     plan = built.plan
     return {
@@ -92,11 +92,11 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
                 "digest": metric.ref.digest,
                 "threshold": metric.threshold,
                 "inverse": metric.inverse,
-                "params": _params(metric),
+                "params": _params_json(metric),
             }
             for metric in built.metrics
         ],
-        "models": {alias: _priced(built.models, alias) for alias in built.models.models.asked},
+        "models": {alias: _price_json(built.models, alias) for alias in built.models.models.asked},
         "budget": None if built.models.allowance is None else to_plain(built.models.allowance),
         "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],
@@ -107,21 +107,22 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, Any]
     }
 
 
-def _params(metric: BoundMetric) -> Any:
+def _params_json(metric: BoundMetric) -> dict[str, object]:
     """A metric's parameters as plain values, a metric that is one of them by its class and parameters."""
     inner = {
-        name: {"class": value.spec.name, **_params(value)} if isinstance(value, BoundMetric) else value
+        name: {"class": value.spec.name, **_params_json(value)} if isinstance(value, BoundMetric) else value
         for name, value in metric.params.items()
     }
-    return to_plain(inner)
+    found: dict[str, object] = to_plain(inner)
+    return found
 
 
-def _priced(money: ModelCosts, alias: str) -> dict[str, Any]:
+def _price_json(money: ModelCosts, alias: str) -> dict[str, object]:
     price = money.price(alias)
     return {"name": money.models.names(alias)[0], "price": None if price is None else price.model_dump()}
 
 
-def _words(part: dict[str, Any]) -> str:
+def _describe_part(part: dict[str, object]) -> str:
     """A part's parameters on one line."""
     words = ", ".join(f"{key} {value}" for key, value in part.items() if not is_secret_name(key))
     return re.sub(r"://[^/@\s]*@", f"://{PLACEHOLDER}@", words)
@@ -138,9 +139,9 @@ def _metric(metric: BoundMetric) -> str:
     return f"{metric.label:24} {metric.spec.name} v{metric.ref.version}: {passes}, {kind}"
 
 
-def _aggregates(built: BuiltMonitor) -> str:
+def _describe_aggregates(built: BuiltMonitor) -> str:
     if built.plan.aggregates:
-        return "means and pass rates with 95 % intervals"
+        return "means and pass rates with 95 % confidence intervals"
     if not built.plan.strategy.unbiased:
-        return "an inspection queue: scores are shown, no means or rates (the draw is not by chance)"
+        return "an inspection queue: scores are listed without means or rates (the sample is not random)"
     return "no means or rates: with the CSV store alone only uniform sampling gives them"
