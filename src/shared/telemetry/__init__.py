@@ -1,1 +1,1 @@
-"""What Trueline tells other people's observability: best effort, never a reason for a run to fail."""
+"""Events and metrics for other observability systems: best effort, never a reason for a run to fail."""

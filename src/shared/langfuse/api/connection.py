@@ -22,10 +22,12 @@ class Connection(BaseModel):
     public_key: ApiKey = Field(min_length=1, description="The project's public key (pk-lf-...).")
     secret_key: ApiKey = Field(min_length=1, description="The project's secret key (sk-lf-...).")
     timeout: PositiveSeconds = Field(default=30.0, description="Seconds without a byte of the answer.")
-    connect_timeout: PositiveSeconds = Field(default=5.0, description="Seconds for the connection to stand.")
-    tries: Count = Field(default=4, description="Of one request: 408, 409, 5xx and lost connections are tried again.")
+    connect_timeout: PositiveSeconds = Field(default=5.0, description="Seconds to establish the connection.")
+    tries: Count = Field(
+        default=4, description="Attempts of one request: 408, 409, 5xx and lost connections are retried."
+    )
     max_wait: PositiveSeconds = Field(default=120.0, description="The longest wait for a rate limit or a Retry-After.")
-    max_concurrent: Count = Field(default=8, description="Requests at once.")
+    max_concurrent: Count = Field(default=8, description="Concurrent requests.")
     limits: dict[Bucket, Count] = Field(
         default={}, description="Requests a minute of the plan, where known; else they are learnt from the first 429."
     )

@@ -16,8 +16,8 @@ class FallbackAdapter:
     """Asks one adapter after the other until one answers.
 
     Only an outage (`TransientError`) passes the question on: a wrong key, an unknown model or a question that is
-    refused is a mistake to be told, not to be covered up. `answered_by` and `passed_over` of each result tell who
-    answered and why those before did not.
+    refused is a mistake to report, not to cover up. `answered_by` and `passed_over` of each result say who answered
+    and why those before did not.
     """
 
     def __init__(self, adapters: Sequence[LMAdapter]) -> None:

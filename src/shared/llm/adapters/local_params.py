@@ -18,7 +18,7 @@ class LocalCallParams:
     alternatives to report per token. `stop` texts end the answer and are cut off. With `choices` the answer is the
     one of them with the highest joint logprob; then `top_logprobs` of the result holds one mapping, choice -> joint
     logprob, and the other parameters do not matter. `response_format` is OpenAI's: with a JSON schema only tokens that
-    fit it are drawn, as far as `max_tokens` goes. `input_data` tells draws apart that are alike in all else, such as
+    fit it are drawn, as far as `max_tokens` goes. `input_data` distinguishes draws that are alike in all else, such as
     the votes of a judge: it goes into the seed.
     """
 

@@ -22,11 +22,11 @@ PARAMS = (
     *("temperature", "top_p", "seed", "stop", "top_logprobs", "frequency_penalty", "presence_penalty", "logit_bias"),
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "extra_body"),
 )
-"""What a call may say besides prompt and length; what else a server knows goes into `extra_body`."""
+"""Parameters of a call besides prompt and length; any others that a server knows go into `extra_body`."""
 
 
 class RequestFormat:
-    """How one server likes to be asked; learnt from its refusals."""
+    """The request format that one server accepts; learnt from its refusals."""
 
     def __init__(self, model: str, chat_only: bool, logprobs: bool) -> None:
         self.model = model
@@ -98,8 +98,8 @@ def read_answer(found: Mapping[str, Any], where: str) -> LMResult:
     """
     choices = found.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        said = found.get("error")
-        raise BadAnswer(f"{where}: the answer has no choices" + (f": {str(said)[:200]}" if said else ""))
+        error = found.get("error")
+        raise BadAnswer(f"{where}: the answer has no choices" + (f": {str(error)[:200]}" if error else ""))
     choice = choices[0]
     message = choice.get("message")
     if not isinstance(message, dict):

@@ -2,7 +2,7 @@
 
 A question is queued in the store, sent with all that came within `gather` seconds, and answered when its batch has
 ended: in this run, if that is within `wait` seconds, else `complete` raises `Postponed` and a later run gets the
-answer by asking the same question. Equal questions share one answer while they wait; `input_data` tells them apart.
+answer by asking the same question. Equal questions share one answer while they wait; `input_data` distinguishes them.
 
 All of it runs in one event loop of its own, so that a batch does not end with the loop of whoever asked. What a crash
 can cost: see `batch_jobs.py`; besides, an answer that was taken and not yet written to the response cache.
@@ -138,7 +138,7 @@ class BatchAdapter:
     async def _answer(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> LMResult:
         key = request_key(self._lane, prompt, max_tokens, params)
         sent = remove_input_data(params)
-        self._dialect.request(prompt, max_tokens, sent)  # an unknown parameter is told before anything is opened
+        self._dialect.request(prompt, max_tokens, sent)  # an unknown parameter is an error before anything is opened
         await self._open_run()
         for _ in range(_ROUNDS):
             _, body = self._dialect.request(prompt, max_tokens, sent)

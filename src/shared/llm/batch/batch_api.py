@@ -59,7 +59,7 @@ class BatchState:
 
 
 class BatchApi:
-    """One server's batch API; requests pass the same limits and tries as any other."""
+    """One server's batch API; its requests have the same limits and retries as any other."""
 
     def __init__(self, settings: OpenAISettings, runtime: ClientRuntime) -> None:
         self._settings = settings
@@ -208,8 +208,8 @@ class BatchApi:
         except UnknownModel as error:
             if missing:
                 raise
-            cure = "this server has no batch API; leave out `lane: batch`, so that each question is asked directly"
-            raise ConfigError(f"{error}; {cure}") from error
+            remedy = "this server has no batch API; leave out `lane: batch`, so that each question is asked directly"
+            raise ConfigError(f"{error}; {remedy}") from error
 
     def _parse_state(self, found: Mapping[str, Any]) -> BatchState:
         errors, counts, metadata = found.get("errors"), found.get("request_counts"), found.get("metadata")

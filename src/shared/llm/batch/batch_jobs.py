@@ -28,7 +28,7 @@ _STATUS = {"model_not_found": 404, "billing_hard_limit_reached": 402, "insuffici
 
 
 class BatchJobs:
-    """What one process does for the batches of a lane; others may do the same on the same store at once.
+    """What one process does for the batches of a lane; others may do the same on the same store concurrently.
 
     `unknown_lines` counts lines of answers that belong to no question of their batch, or cannot be read.
     """
@@ -169,7 +169,7 @@ class BatchJobs:
         return False
 
     async def _handle_failure(self, job: BatchJob, state: BatchState) -> bool:
-        """The provider took nothing of it. Lines that it names are refused and the others free; else all are told."""
+        """The provider refused it. Lines that it names are refused and the others free; else all are refused."""
         lines = {each["line"]: each for each in state.errors if isinstance(each.get("line"), int)}
         first: Mapping[str, Any] = state.errors[0] if state.errors else {}
         said = f"batch {state.id} failed: {first.get('message') or 'the provider does not say why'}"
@@ -185,15 +185,15 @@ class BatchJobs:
         return False
 
     def _refuse(self, job: BatchJob, lines: Mapping[int, Mapping[str, Any]]) -> None:
-        told = {
+        refusals = {
             key: {"status": 400, "body": {"error": {"message": str(lines[place + 1].get("message"))}}}
             for place, key, _ in self._store.bodies(job.intent)
             if place + 1 in lines
         }
-        self._store.settle(job.intent, told)
+        self._store.settle(job.intent, refusals)
 
     async def _shrink(self, job: BatchJob, alone: Mapping[str, Any]) -> bool:
-        """Queue the questions again for batches of half the number; one that is alone is told instead."""
+        """Queue the questions again for batches of half the number; a single one is refused instead."""
         if job.questions == 1:
             await self._finish(job, alone)
             return False

@@ -1,5 +1,5 @@
 """Where questions of the batch lane wait: what is new is queued and sent off together, what is sent is looked at until
-it is answered, and who has waited long enough is told to come again.
+it is answered, and a question that has waited long enough is postponed to the next run.
 
 Everything here runs in the one event loop of the adapter.
 """
@@ -107,41 +107,41 @@ class BatchQueue:
         await self._send()
 
     async def _send(self) -> None:
-        trouble: TruelineError | None = None
+        last_error: TruelineError | None = None
         try:
             again = True
             while again and await self._jobs.submit() and self._waiting:
                 _, again = await self._jobs.poll()
         except TruelineError as error:
-            trouble = error
-        await self._deliver(trouble)
+            last_error = error
+        await self._deliver(last_error)
 
     async def _watch(self) -> None:
         """Look at the batches, ever less often, as long as somebody waits and the run has time."""
         pause, factor, longest = _PAUSES
-        trouble: TruelineError | None = None
+        last_error: TruelineError | None = None
         try:
             while self._waiting and (left := self._time_left()) > 0:
                 await self._runtime.sleep(min(pause, left))
                 pause = min(pause * factor, longest)
                 try:
-                    trouble = None
+                    last_error = None
                     if (await self._jobs.poll())[1]:
                         await self._jobs.submit()
                 except TransientError as error:
-                    trouble = error  # it may pass; the batches go on without us
+                    last_error = error  # it may pass; the batches go on without us
                     continue
                 except TruelineError as error:
-                    trouble = error
-                await self._deliver(trouble)
+                    last_error = error
+                await self._deliver(last_error)
         finally:
             self._watcher = None
-            self._postpone(trouble)
+            self._postpone(last_error)
 
-    async def _deliver(self, trouble: TruelineError | None) -> None:
-        """Tell those who wait what has come; in trouble, also those whose question was not sent."""
-        if isinstance(trouble, ConfigError):
-            self.final = trouble
+    async def _deliver(self, last_error: TruelineError | None) -> None:
+        """Deliver the outcomes to those who wait; after an error, also to those whose question was not sent."""
+        if isinstance(last_error, ConfigError):
+            self.final = last_error
         keys = list(self._waiting)
         try:
             found = await asyncio.to_thread(self._store.take, self._jobs.lane, keys, self._runtime.wall())
@@ -154,8 +154,8 @@ class BatchQueue:
             unsent = stands is not None and stands.state == "queued"
             if stands is None or stands.outcome is not None:
                 self._settle(key, stands.outcome if stands else None)
-            elif trouble is not None and (unsent or self.final is not None):
-                self._settle(key, trouble)
+            elif last_error is not None and (unsent or self.final is not None):
+                self._settle(key, last_error)
 
     def _settle(self, key: str, what: Outcome | TruelineError | None) -> None:
         future = self._waiting.pop(key, None)
@@ -167,12 +167,12 @@ class BatchQueue:
         else:
             future.set_result(what)
 
-    def _postpone(self, trouble: TruelineError | None = None) -> None:
+    def _postpone(self, last_error: TruelineError | None = None) -> None:
         for key in list(self._waiting):
-            self._settle(key, self._postponed_error(trouble))
+            self._settle(key, self._postponed_error(last_error))
 
-    def _postponed_error(self, trouble: TruelineError | None = None) -> Postponed:
+    def _postponed_error(self, last_error: TruelineError | None = None) -> Postponed:
         stand = "; ".join(sorted(set(self._jobs.progress.values()))) or "it is queued"
-        why = f"; the last look failed: {trouble}" if trouble else ""
-        said = f"{self._jobs.lane} is asked by batch and has not answered yet"
-        return Postponed(f"{said} ({stand}{why}); the next run goes on")
+        why = f"; the last look failed: {last_error}" if last_error else ""
+        waiting = f"{self._jobs.lane} is asked by batch and has not answered yet"
+        return Postponed(f"{waiting} ({stand}{why}); the next run goes on")

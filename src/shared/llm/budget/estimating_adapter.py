@@ -1,4 +1,4 @@
-"""An adapter that asks nobody: it counts the tokens of what it is asked, to tell beforehand what a run will cost."""
+"""An adapter without a model: it counts the tokens of its questions, to estimate what a run will cost."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ class Reservation:
 class Ledger:
     """Keeps one budget, for any number of threads and event loops. `before` was spent by earlier runs of its period.
 
-    A call that does not fit while others are under way waits, in the order of asking, until they are settled. With
-    nothing under way it is refused, or with `warn` let through.
+    A call that does not fit while others are in progress waits, in the order of asking, until they are settled. With
+    none in progress it is refused, or with `warn` let through.
     """
 
     def __init__(self, allowance: Allowance = Allowance(), before: Amount = Amount()) -> None:
@@ -96,7 +96,7 @@ class Ledger:
         """Wait for room for a call that costs `most`; `whose` call it is goes into the error.
 
         Raises:
-            OverBudget: when there is no room and no call under way that could leave some.
+            OverBudget: when there is no room and no call in progress that could leave some.
         """
         reservation = self._request(most, whose)
         if not reservation.granted.done():
@@ -141,7 +141,7 @@ class Ledger:
 
     @property
     def reserved(self) -> Amount:
-        """What calls under way and those of a later run may cost at most."""
+        """What calls in progress and those of a later run may cost at most."""
         return self._reserved + self._held
 
     @property
@@ -203,7 +203,7 @@ class Ledger:
         return self._grant_waiting()
 
     def _grant_waiting(self) -> list[tuple[Reservation, OverBudget | None]]:
-        """Grant those that fit, first come first served; refuse when nothing under way could make room."""
+        """Grant those that fit, first come first served; refuse when no call in progress could make room."""
         decided: list[tuple[Reservation, OverBudget | None]] = []
         while self._waiting:
             first = self._waiting[0]

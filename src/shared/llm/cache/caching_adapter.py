@@ -57,7 +57,7 @@ class CachingAdapter:
     `pending` make one call of concurrent equal questions, whichever of them is asked.
 
     The parameter `input_data` is part of what makes two questions equal and is not sent on: votes that must be drawn
-    anew differ by it. An inner adapter with `takes_input_data` gets it, because it too tells questions apart.
+    anew differ by it. An inner adapter with `takes_input_data` gets it, because it distinguishes questions too.
     """
 
     def __init__(self, inner: LMAdapter, cache: ResponseCache, pending: PendingCalls | None = None) -> None:

@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 
 class CallBatcher(Generic[A, R]):
-    """Collects arguments of one event loop and does the work for up to `most` of them at once, in a thread."""
+    """Collects arguments of one event loop and does the work for up to `most` of them together, in a thread."""
 
     def __init__(self, work: Callable[[list[A]], R], most: int = 100) -> None:
         self._work = work

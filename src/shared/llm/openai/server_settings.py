@@ -22,20 +22,24 @@ class ServerSettings(BaseModel):
     headers: Headers = Field(default={}, description="Further headers of every request.")
     name: str | None = Field(default=None, min_length=1, description="What results are recorded under (the model).")
     timeout: PositiveSeconds = Field(default=60.0, description="Seconds without a byte of the answer.")
-    connect_timeout: PositiveSeconds = Field(default=5.0, description="Seconds for the connection to stand.")
+    connect_timeout: PositiveSeconds = Field(default=5.0, description="Seconds to establish the connection.")
     total_timeout: PositiveSeconds = Field(
         default=600.0, description="Seconds for one answer, from first to last byte."
     )
-    max_concurrent: Count = Field(default=16, description="Requests at once; fewer after the server answers 429.")
+    max_concurrent: Count = Field(default=16, description="Concurrent requests; fewer after the server answers 429.")
     requests_per_minute: Count | None = Field(default=None, description="Never more in any 60 seconds.")
     tokens_per_minute: Count | None = Field(default=None, description="Input and output together, to within a request.")
     limits_file: str | None = Field(default=None, description="A file by which several processes share the limits.")
-    tries: Count = Field(default=3, description="Of one call: 408, 409, 429, 5xx and lost connections are tried again.")
-    max_wait: PositiveSeconds = Field(default=60.0, description="The longest Retry-After that is waited for.")
+    tries: Count = Field(
+        default=3, description="Attempts of one call: 408, 409, 429, 5xx and lost connections are retried."
+    )
+    max_wait: PositiveSeconds = Field(default=60.0, description="The longest Retry-After that is honoured, in seconds.")
     breaker_failures: Count = Field(default=12, description="Failures in a row after which the server is left alone.")
-    breaker_seconds: PositiveSeconds = Field(default=30.0, description="For so long; then one request tries it.")
+    breaker_seconds: PositiveSeconds = Field(
+        default=30.0, description="Seconds that it is left alone; then one request tests it."
+    )
     patience: PositiveSeconds = Field(
-        default=600.0, description="Without any answer for so long, it is left alone too."
+        default=600.0, description="Seconds without any answer after which it is left alone too."
     )
     max_response_mb: PositiveSeconds = Field(default=20.0, description="A longer answer is refused while it is read.")
 
