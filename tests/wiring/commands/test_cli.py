@@ -84,7 +84,7 @@ def test_a_run_in_which_one_metric_always_fails_says_so_above_its_table(project:
     """No item has all its scores, and the table shows those of the other metrics: both are said."""
     project.write("mine.py", "def nan(item):\n    return float('nan')\n")
     project.write("m.yaml", CONFIG + "  Bad: {class: 'mine:nan'}\n")
-    assert "0 items scored, 8 items failed some metric (8 drawn" in project.run("m.yaml").stdout
+    assert "0 items scored, 8 items with failed metrics (8 sampled" in project.run("m.yaml").stdout
 
 
 def test_no_dedup_scores_anew_and_leaves_no_mark(project: Project) -> None:
