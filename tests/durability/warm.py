@@ -29,7 +29,7 @@ STACKS, SAID = "stacks-{}.txt", "said-{}.txt"
 _MODULES = (
     "shared.wiring.commands.run_command",
     "shared.wiring.run.session",
-    "shared.wiring.build.redacting_sinks",
+    "shared.privacy.redacting_sinks",
     "shared.files.file_source",
     "shared.files.file_sink",
     "shared.langfuse.source.trace_source",

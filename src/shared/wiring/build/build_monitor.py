@@ -23,6 +23,7 @@ from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.plan import MonitorPlan, RunConfig, RunLimits
 from shared.monitoring.sampling.strategies import Stratified
 from shared.privacy.configured_secrets import secrets_of_config, secrets_of_variables
+from shared.privacy.redacting_sinks import redact_outlet
 from shared.privacy.secret_gate import SecretGate, TextCleaner
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
@@ -36,11 +37,11 @@ from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation
-from shared.wiring.build.redacting_sinks import build_redactor, redact_outlet
 from shared.wiring.config.checker import Checker, params_model
 from shared.wiring.config.find_config import display_path
 from shared.wiring.config.loaded_config import LoadedConfig
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
+from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.registries import Registries, build_registries
 from shared.wiring.config.settings import RunEnvironment, read_environment
 from shared.wiring.config.yaml_file import read_document

@@ -11,15 +11,15 @@ from shared.core.errors import StoreError
 from shared.core.state.outbox import MessageSink
 from shared.database.engine.database import state_at
 from shared.monitoring.source_window import SourceInWindow
+from shared.privacy.redacting_sinks import RedactingMessages, RedactingSink
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import StateLocation
-from shared.wiring.build.redacting_sinks import RedactingMessages, RedactingSink
 from shared.wiring.build.sink_langfuse import Connecting
 from shared.wiring.commands.check_text import check_json, check_text
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.run.dry_run import forecast_item_cost
 from shared.wiring.run.interruption import run_until_done
-from shared.wiring.run.progress_bar import metrics_print_to_stderr
+from shared.wiring.run.metric_output import metrics_print_to_stderr
 
 
 def main(options: Namespace) -> int:

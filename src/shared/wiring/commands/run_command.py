@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+from shared.report.terminal.progress_display import choose_progress_display
 from shared.report.terminal.run_summary import print_summary, report_json
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS
@@ -17,7 +18,7 @@ from shared.wiring.config.find_config import display_path
 from shared.wiring.run.exit_codes import EXIT_CODES
 from shared.wiring.run.interruption import run_until_done
 from shared.wiring.run.judge_drift import try_judge_views
-from shared.wiring.run.progress_bar import choose_progress_display, metrics_print_to_stderr
+from shared.wiring.run.metric_output import metrics_print_to_stderr
 from shared.wiring.run.session import run_once
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
 from shared.privacy.redaction import Redactor
+from shared.privacy.secret_gate import SecretGate, TextCleaner
 from shared.wiring.config.checker import StrictModel
+from shared.wiring.config.settings import Settings
 
 PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key"]
 
@@ -57,3 +60,10 @@ class Privacy(StrictModel):
         if key:
             more = more | {"key": key}
         return Redactor(kinds, entities, tuple(self.allow), tuple(self.regions), **more)
+
+
+def build_redactor(privacy: Privacy, settings: Settings, secrets: SecretGate) -> TextCleaner:
+    """What all that leaves the process passes: secrets are hidden always, personal data where it is asked for."""
+    if not (settings.safe_mode or privacy.always):
+        return secrets
+    return replace(privacy.redactor(settings.privacy_key.get_secret_value().encode()), secrets=secrets)

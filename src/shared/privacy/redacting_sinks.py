@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport
 from shared.core.state.outbox import Message, MessageSink, Outlet, Packed, Receipt, RunSink
 from shared.privacy.redact_records import redact_report, redact_result
-from shared.privacy.secret_gate import SecretGate, TextCleaner
-from shared.wiring.config.settings import Settings
-
-if TYPE_CHECKING:
-    from shared.wiring.config.privacy_config import Privacy
-
-
-def build_redactor(privacy: Privacy, settings: Settings, secrets: SecretGate) -> TextCleaner:
-    """What all that leaves the process passes: secrets are hidden always, personal data where it is asked for."""
-    if not (settings.safe_mode or privacy.always):
-        return secrets
-    return replace(privacy.redactor(settings.privacy_key.get_secret_value().encode()), secrets=secrets)
+from shared.privacy.secret_gate import TextCleaner
 
 
 def redact_outlet(outlet: Outlet, cleaner: TextCleaner) -> Outlet:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol, Self
-
-from shared.monitoring.progress import NoProgress
 
 _EVERY = 10.0  # seconds between lines in a log
 
@@ -29,15 +24,15 @@ class ProgressDisplay(Protocol):
         ...
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """See `monitoring.pipeline.Progress`."""
+        """A new stage begins; `total` steps are expected where that is known."""
         ...
 
     def advance(self, steps: int = 1) -> None:
-        """See `monitoring.pipeline.Progress`."""
+        """So many more steps are done."""
         ...
 
 
-class HiddenProgress(NoProgress):
+class HiddenProgress:
     """Shows nothing."""
 
     def __enter__(self) -> Self:
@@ -48,25 +43,31 @@ class HiddenProgress(NoProgress):
     ) -> None:
         """Nothing to stop."""
 
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Show nothing."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Show nothing."""
+
 
 class ProgressLines(HiddenProgress):
     """A line per stage, and one every ten seconds within it."""
 
     def __init__(self) -> None:
-        self._name, self._total, self._done, self._said = "", None, 0, 0.0  # type: str, int | None, int, float
+        self._name, self._total, self._done, self._printed_at = "", None, 0, 0.0  # type: str, int | None, int, float
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Say that a stage begins."""
-        self._name, self._total, self._done, self._said = name, total, 0, time.monotonic()
+        """Print that a stage begins."""
+        self._name, self._total, self._done, self._printed_at = name, total, 0, time.monotonic()
         of = "" if total is None else f" {total:,} items"
         print(f"{name}{of} ...", file=sys.stderr, flush=True)
 
     def advance(self, steps: int = 1) -> None:
-        """Say how far it is, now and then."""
+        """Print how far it is, now and then."""
         self._done += steps
         now = time.monotonic()
-        if now - self._said >= _EVERY:
-            self._said = now
+        if now - self._printed_at >= _EVERY:
+            self._printed_at = now
             of = "" if self._total is None else f" of {self._total:,}"
             print(f"{self._name}: {self._done:,}{of}", file=sys.stderr, flush=True)
 
@@ -92,7 +93,7 @@ class ProgressBar(HiddenProgress):
         self._bar.stop()
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Begin the bar anew."""
+        """Start the bar again."""
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._task = self._bar.add_task(name, total=total)
@@ -100,20 +101,6 @@ class ProgressBar(HiddenProgress):
     def advance(self, steps: int = 1) -> None:
         """Move the bar."""
         self._bar.advance(self._task, steps)
-
-
-@contextmanager
-def metrics_print_to_stderr() -> Iterator[None]:
-    """Send what users' code prints, here and in its processes, to standard error: standard output is the report's."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        yield
-    finally:
-        sys.stdout.flush()
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def choose_progress_display(quiet: bool) -> ProgressDisplay:
