@@ -23,7 +23,7 @@ from random import Random
 
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.core.usage import RemainingBudget
 from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page
 from shared.scoring.statistics.estimates import EstimateBuilder
@@ -87,17 +87,17 @@ def traffic(count: int, rng: Random, long_last: bool) -> list[Case]:
     return [Case(cost, float(rng.random() < 1 / (1 + cost)), "long" if cost > 1 else "short") for cost in costs]
 
 
-def drawn_items(cases: Sequence[Case], share: float, rng: Random, stratified: bool) -> list[DrawnItem]:
+def drawn_items(cases: Sequence[Case], share: float, rng: Random, stratified: bool) -> list[SampledItem]:
     """A draw of the cases: a simple random sample, or one from each stratum, the long ones twice as likely."""
     groups: dict[str, list[int]] = {}
     for place, case in enumerate(cases):
         groups.setdefault(case.stratum if stratified else "", []).append(place)
-    found: dict[int, DrawnItem] = {}
+    found: dict[int, SampledItem] = {}
     for stratum, places in sorted(groups.items()):
         n = max(2, round(len(places) * min(1.0, share * (1.5 if stratum == "long" else 1.0))))
         for place in rng.sample(places, n):
             decision = Decision(str(place), True, n / len(places), "stratified" if stratified else "random", stratum)
-            found[place] = DrawnItem(DatasetItem(id=str(place)), decision)
+            found[place] = SampledItem(DatasetItem(id=str(place)), decision)
     return [found[place] for place in sorted(found)]
 
 
@@ -106,11 +106,11 @@ class Run:
 
     def __init__(self, cases: Sequence[Case], budget: float, foreseen: float, at_most: bool) -> None:
         self.cases, self.budget, self.foreseen, self.at_most = cases, budget, foreseen, at_most
-        self.done: list[DrawnItem] = []
-        self.flying: list[DrawnItem] = []
+        self.done: list[SampledItem] = []
+        self.flying: list[SampledItem] = []
         self.spent = self.squares = self.largest = 0.0
 
-    def score(self, items: Sequence[DrawnItem], rng: Random) -> list[DrawnItem] | None:
+    def score(self, items: Sequence[SampledItem], rng: Random) -> list[SampledItem] | None:
         """The items that it scores, with their chances; None when the money ran out all the same."""
         waiting = list(items)
         rng.shuffle(waiting)
@@ -140,7 +140,7 @@ class Run:
     def reserved(self) -> float:
         return sum(LONGEST * self.cost(each) for each in self.flying)
 
-    def cost(self, drawn: DrawnItem) -> float:
+    def cost(self, drawn: SampledItem) -> float:
         return self.cases[int(drawn.item.id)].cost
 
     def purse(self) -> RemainingBudget:
@@ -150,7 +150,7 @@ class Run:
             left, self.reserved, self.largest, self.spent, self.squares, calls, self.foreseen, guessed
         )
 
-    def begin(self, drawn: DrawnItem) -> bool:
+    def begin(self, drawn: SampledItem) -> bool:
         """Reserve and begin a call; it waits for others to settle, and is refused when none is left to wait for."""
         most = LONGEST * self.cost(drawn)
         self.largest = max(self.largest, most)
@@ -167,9 +167,9 @@ class Run:
         self.squares += self.cost(first) ** 2
 
 
-def affordable(cases: Sequence[Case], items: Sequence[DrawnItem], budget: float) -> list[DrawnItem]:
+def affordable(cases: Sequence[Case], items: Sequence[SampledItem], budget: float) -> list[SampledItem]:
     """The items that are scored before the money runs out."""
-    found: list[DrawnItem] = []
+    found: list[SampledItem] = []
     for each in items:
         budget -= cases[int(each.item.id)].cost
         if budget < 0:
@@ -178,7 +178,7 @@ def affordable(cases: Sequence[Case], items: Sequence[DrawnItem], budget: float)
     return found
 
 
-def record(outcome: Outcome, scored: Sequence[DrawnItem], cases: Sequence[Case], weighted: bool) -> None:
+def record(outcome: Outcome, scored: Sequence[SampledItem], cases: Sequence[Case], weighted: bool) -> None:
     """Compare one run's estimate with the truth of its traffic."""
     builder = EstimateBuilder({"passes": (0.0, 1.0)}, population="traffic" if weighted else "process")
     for each in scored:

@@ -29,8 +29,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import text
 
 from shared.database.engine.database import Database, open_as_it_is
-from shared.database.evaluation.table_setup import create
-from shared.database.upload.upload_result import Upload
+from shared.database.evaluation.table_setup import create_tables
+from shared.database.upload.upload_result import UploadOptions
 from shared.database.upload.upload_rows import upload_rows
 
 GOALS = {"executemany": 1.7, "single statements": 3.5}
@@ -86,7 +86,7 @@ def packed(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def by_upload(database: Database, url: str, rows: list[dict[str, Any]]) -> None:
     """Our way."""
     with database.write() as connection:
-        upload_rows(connection, Upload("evaluation_results", "upsert"), rows)
+        upload_rows(connection, UploadOptions("evaluation_results", "upsert"), rows)
 
 
 def by_executemany(database: Database, url: str, rows: list[dict[str, Any]], threshold: int | None = None) -> None:
@@ -144,7 +144,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="trueline-upload-") as folder:
         url = str(get_server(folder, cleanup_mode="stop").get_uri())
         database = open_as_it_is(url)
-        create(database)
+        create_tables(database)
         rows = score_rows(options.rows)
         best = {way: 1e9 for way in WAYS}
         for _ in range(options.times):

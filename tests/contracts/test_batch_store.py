@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shared.core.state.batch_store import BatchStore, Claim
+from shared.core.state.batch_store import BatchClaim, BatchStore
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_batches import SqlBatches
 from shared.llm.batch.memory_batches import MemoryBatches
@@ -59,8 +59,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BatchStore
         yield opened
 
 
-def claim(intent: str = "i", owner: str = "me", most: int = 100, most_bytes: int = 10**6) -> Claim:
-    return Claim(intent, owner, NOW, NOW + timedelta(minutes=5), most, most_bytes)
+def claim(intent: str = "i", owner: str = "me", most: int = 100, most_bytes: int = 10**6) -> BatchClaim:
+    return BatchClaim(intent, owner, NOW, NOW + timedelta(minutes=5), most, most_bytes)
 
 
 def sent(store: BatchStore, intent: str) -> dict[str, Any]:

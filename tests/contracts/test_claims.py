@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport
-from shared.core.state.claims import Claims, DrawnItem
+from shared.core.state.claims import Claims, SampledItem
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
@@ -62,7 +62,7 @@ def bad(each: str, ref: MetricRef = OTHER) -> ItemResult:
     return ItemResult(DatasetItem(id=each), (), (MetricFailure(ref, each, "TimeoutError", "30 s"),))
 
 
-def ids(page: Sequence[DrawnItem]) -> list[str]:
+def ids(page: Sequence[SampledItem]) -> list[str]:
     return [each.item.id for each in page]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.results import MetricFailure
-from shared.core.state.item_history import FailureMade, ScoreMade
+from shared.core.state.item_history import FailureRecord, ScoreRecord
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
@@ -46,11 +46,11 @@ def test_the_story_holds_every_step_with_its_run_and_time(store: RunState, reade
     (story,) = reader.histories.read_histories(STREAM, "a")
     assert (story.run_id, story.decided_at, story.decision) == ("run-1", NOW + timedelta(minutes=1), decision("a"))
     assert (story.state, story.attempts, story.marked_at, story.item) == ("failed", 2, None, item("a"))
-    assert story.scores == (ScoreMade(half.scores[0], "run-2", NOW + timedelta(minutes=2)),)
+    assert story.scores == (ScoreRecord(half.scores[0], "run-2", NOW + timedelta(minutes=2)),)
     failure = MetricFailure(LENGTH, "a", "TimeoutError", "judge took 30.0s")
     assert story.failures == (
-        FailureMade(failure, 1, "run-2", NOW + timedelta(minutes=2)),
-        FailureMade(failure, 2, "run-3", NOW + timedelta(minutes=3)),
+        FailureRecord(failure, 1, "run-2", NOW + timedelta(minutes=2)),
+        FailureRecord(failure, 2, "run-3", NOW + timedelta(minutes=3)),
     )
     assert story.missing == story.failures[1:]
     store.results.give_up(STREAM, 2)

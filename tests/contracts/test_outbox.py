@@ -11,7 +11,14 @@ import pytest
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-from shared.core.state.outbox import Message, Outgoing, Packed, Parcel, Settled, Skipped
+from shared.core.state.outbox import (
+    ClaimedMessage,
+    MessageOutcome,
+    PackedMessages,
+    SinkMessage,
+    SinkMessages,
+    SkippedScore,
+)
 from shared.core.state.run_stores import RunState
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state
@@ -52,27 +59,29 @@ def finished(store: RunState, ids: Sequence[str], stream: Stream = STREAM) -> No
     store.results.save_results("run-1", stream, results)
 
 
-def messages(batch: Batch) -> Packed:
+def messages(batch: Batch) -> PackedMessages:
     """One message for each score."""
     rows = ((result.item.id, row) for result in batch.results for row in result.scores)
-    return Packed(tuple(Message(f"key-{each}", each, {"value": row.value}, row.label) for each, row in rows))
+    return PackedMessages(
+        tuple(SinkMessage(f"key-{each}", each, {"value": row.value}, row.label) for each, row in rows)
+    )
 
 
 def post(store: RunState, *sinks: str, size: int = 100, run: RunReport = RUN) -> int:
     """Pack what is finished as messages for these sinks."""
-    return store.outbox.pack(run, size, lambda batch: [Outgoing(each, messages(batch)) for each in sinks], NOW)
+    return store.outbox.pack(run, size, lambda batch: [SinkMessages(each, messages(batch)) for each in sinks], NOW)
 
 
-def taken(store: RunState, sink: str = "a", **how: object) -> list[Parcel]:
+def taken(store: RunState, sink: str = "a", **how: object) -> list[ClaimedMessage]:
     return store.outbox.claim(STREAM, sink, "pending", claim(**how))  # type: ignore[arg-type]  # a shorthand
 
 
-def settle(store: RunState, parcels: Sequence[Parcel], state: str, sink: str = "a", reason: str = "") -> None:
-    made = [Settled(each, state, each.attempts + 1, LATER, NOW, reason) for each in parcels]  # type: ignore[arg-type]  # a shorthand
+def settle(store: RunState, parcels: Sequence[ClaimedMessage], state: str, sink: str = "a", reason: str = "") -> None:
+    made = [MessageOutcome(each, state, each.attempts + 1, LATER, NOW, reason) for each in parcels]  # type: ignore[arg-type]  # a shorthand
     store.outbox.settle(STREAM, sink, made, NOW)
 
 
-def keys(parcels: Sequence[Parcel]) -> list[str]:
+def keys(parcels: Sequence[ClaimedMessage]) -> list[str]:
     return sorted(each.message.key for each in parcels)
 
 
@@ -80,10 +89,10 @@ def test_packing_is_whole_or_not_at_all(store: RunState) -> None:
     """A sink that cannot pack leaves everything as it was: the next try packs the same items."""
     finished(store, ["1", "2", "3"])
 
-    def half(batch: Batch) -> list[Outgoing]:
-        return [Outgoing("a", messages(batch)), Outgoing("b", broken(batch))]
+    def half(batch: Batch) -> list[SinkMessages]:
+        return [SinkMessages("a", messages(batch)), SinkMessages("b", broken(batch))]
 
-    def broken(batch: Batch) -> Packed:
+    def broken(batch: Batch) -> PackedMessages:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
@@ -96,8 +105,10 @@ def test_packing_is_whole_or_not_at_all(store: RunState) -> None:
 def test_what_is_sent_is_what_was_stored(store: RunState) -> None:
     """A message comes back whole, and the first of a key stands."""
     finished(store, ["1"])
-    twice = Packed((Message("k", "1", {"v": 1, "t": "東京"}, "Exact"), Message("k", "1", {"v": 2}, "Exact")))
-    store.outbox.pack(RUN, 10, lambda batch: [Outgoing("a", twice)], NOW)
+    twice = PackedMessages(
+        (SinkMessage("k", "1", {"v": 1, "t": "東京"}, "Exact"), SinkMessage("k", "1", {"v": 2}, "Exact"))
+    )
+    store.outbox.pack(RUN, 10, lambda batch: [SinkMessages("a", twice)], NOW)
     (parcel,) = taken(store)
     assert parcel.message == twice.messages[0]
     assert (parcel.state, parcel.attempts, parcel.run_id, parcel.stored_at) == ("pending", 0, "run-1", NOW)
@@ -115,7 +126,7 @@ def test_nobody_takes_what_another_has(database: Database, store: RunState) -> N
     assert keys(over) == ["key-1", "key-2", "key-3"]
     settle(store, mine, "failed")
     assert {each.state for each in store.outbox.standing(STREAM, NOW)} == {"pending"}
-    other.outbox.settle(STREAM, "a", [Settled(each, "verified", 1, late) for each in over], late)
+    other.outbox.settle(STREAM, "a", [MessageOutcome(each, "verified", 1, late) for each in over], late)
     assert store.outbox.standing(STREAM, NOW) == []
 
 
@@ -167,9 +178,9 @@ def test_an_item_is_confirmed_when_nothing_required_waits(store: RunState) -> No
     finished(store, ["1", "2"])
     assert (store.outbox.confirmed(STREAM, [], 9), store.outbox.confirmed(STREAM, None, 9)) == ([], ["1", "2"])
 
-    def pack(batch: Batch) -> list[Outgoing]:
-        skipped = Packed(messages(batch).messages[:1], (Skipped("2", "Exact", "no trace"),))
-        return [Outgoing("a", skipped), Outgoing("files", None), Outgoing("c", messages(batch))]
+    def pack(batch: Batch) -> list[SinkMessages]:
+        skipped = PackedMessages(messages(batch).messages[:1], (SkippedScore("2", "Exact", "no trace"),))
+        return [SinkMessages("a", skipped), SinkMessages("files", None), SinkMessages("c", messages(batch))]
 
     store.outbox.pack(RUN, 10, pack, NOW)
     assert store.outbox.confirmed(STREAM, [], 9) == ["1", "2"]

@@ -20,7 +20,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
 from shared.database.engine.database import Database, open_as_it_is
 from shared.database.evaluation.database_sink import DatabaseSink
-from shared.database.evaluation.table_setup import create
+from shared.database.evaluation.table_setup import create_tables
 from shared.database.upload.upload_result import EvaluationUploadError, OnConflict
 from tests.contracts.adapters.stores import NOW, OTHER_MONITOR, OTHER_SOURCE, STREAM
 from tests.database.targets import KINDS, address_of, ran, rows_of
@@ -196,7 +196,7 @@ def test_another_batch_with_the_same_score_is_refused_under_error(address: str, 
 
 def test_a_batch_that_fails_leaves_nothing(address: str, database: Database) -> None:
     """Neither its items nor its earlier chunks."""
-    create(database)
+    create_tables(database)
     results = [ItemResult(DatasetItem(id=f"i{n}", query="q"), (score(),)) for n in range(9)]
     broken = ItemResult(DatasetItem(id="i9", query="q"), (score(metric=replace(FAITHFUL, label="no\0key")),))
     good = batch(*results)
@@ -218,7 +218,7 @@ def test_older_tables_are_refused_with_the_command(address: str, database: Datab
     one = batch(ItemResult(DatasetItem(id="i1", query="q"), (score(),)))
     with pytest.raises(StoreError, match="trueline tables create"):
         publish(address, one)
-    create(database)
+    create_tables(database)
     publish(address, one)
     assert count(database) == 1
 

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from shared.core.errors import StoreError
 from shared.database.engine.database import Database, open_as_it_is
-from shared.database.evaluation.table_setup import create, look, require, view_columns
+from shared.database.evaluation.table_setup import create_tables, inspect_tables, require_tables, view_columns
 from shared.database.upload.evaluation_tables import dataset, results
-from shared.database.upload.upload_result import EvaluationUploadError, Upload
+from shared.database.upload.upload_result import EvaluationUploadError, UploadOptions
 from shared.database.upload.upload_rows import upload_rows
 from tests.database.targets import KINDS, opened, ran, rows_of
 
@@ -80,10 +80,10 @@ def kept(database: Database) -> list[list[dict[str, Any]]]:
 
 
 def test_a_fresh_database_gets_tables_view_and_indexes(database: Database) -> None:
-    assert look(database).state == "absent"
-    assert "were made" in create(database)
-    assert look(database).state == "ready"
-    assert "nothing to do" in create(database)
+    assert inspect_tables(database).state == "absent"
+    assert "were made" in create_tables(database)
+    assert inspect_tables(database).state == "ready"
+    assert "nothing to do" in create_tables(database)
     inspector = sa.inspect(database.engine)
     assert [column["name"] for column in inspector.get_columns("evaluation_view")] == view_columns()
     names = {
@@ -102,17 +102,17 @@ def test_a_fresh_database_gets_tables_view_and_indexes(database: Database) -> No
 def test_several_make_them_at_once(tmp_path: Path) -> None:
     database = opened("postgres", tmp_path)
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(require, [database] * 4))
-    assert look(database).state == "ready"
+        list(threads.map(require_tables, [database] * 4))
+    assert inspect_tables(database).state == "ready"
     database.close()
 
 
 def test_older_tables_are_refused_with_the_command_and_left_alone(database: Database) -> None:
     older(database)
     before = kept(database)
-    assert look(database).state == "older"
+    assert inspect_tables(database).state == "older"
     with pytest.raises(StoreError, match=r"layout of the earlier system.*Nothing was written.*trueline tables create"):
-        require(database)
+        require_tables(database)
     assert kept(database) == before
 
 
@@ -124,9 +124,9 @@ def test_older_tables_are_brought_over_with_every_row_and_column(database: Datab
         database, "SELECT dataset_id, query, metric_name, metric_score FROM evaluation_view ORDER BY 1, 3, 4"
     )
     tables = sa.inspect(database.engine).get_table_names()
-    assert "with every row and column" in create(database)
+    assert "with every row and column" in create_tables(database)
     assert sa.inspect(database.engine).get_table_names() == tables  # nothing is left of the way there
-    assert look(database).state == "ready"
+    assert inspect_tables(database).state == "ready"
     assert kept(database) == before
     after = rows_of(
         database, "SELECT dataset_id, query, metric_name, metric_score FROM evaluation_view ORDER BY 1, 3, 4"
@@ -143,21 +143,21 @@ def test_older_tables_are_brought_over_with_every_row_and_column(database: Datab
     assert "mine" in {index["name"] for index in sa.inspect(database.engine).get_indexes("evaluation_results")}
     ran(database, "INSERT INTO evaluation_dataset (dataset_key, dataset_id) VALUES ('k', 'a')")  # the id again
     assert rows_of(database, "SELECT team FROM evaluation_dataset WHERE dataset_key = 'k'") == [{"team": "none"}]
-    assert "nothing to do" in create(database)
+    assert "nothing to do" in create_tables(database)
 
 
 def test_rows_as_the_earlier_system_had_them_find_their_own(database: Database) -> None:
     """Dataframes without our keys replace the rows that were brought over, and add new ones."""
     older(database)
-    create(database)
+    create_tables(database)
     items = [{"id": "a", "query": "newer"}, {"id": "new", "query": "n"}]
     scores = [
         {"run_id": "r", "dataset_id": each, "metric_name": "M", "metric_score": 0.25} for each in ("a", "b/c", "new")
     ]
     for _ in range(2):
         with database.write() as connection:
-            upload_rows(connection, Upload("evaluation_dataset", "upsert"), items)
-            upload_rows(connection, Upload("evaluation_results", "upsert"), scores)
+            upload_rows(connection, UploadOptions("evaluation_dataset", "upsert"), items)
+            upload_rows(connection, UploadOptions("evaluation_results", "upsert"), scores)
     assert rows_of(database, "SELECT dataset_id, query FROM evaluation_dataset ORDER BY 1") == [
         {"dataset_id": "a", "query": "newer"},
         {"dataset_id": "b/c", "query": "r"},
@@ -170,7 +170,9 @@ def test_rows_as_the_earlier_system_had_them_find_their_own(database: Database) 
         database.write() as connection,
         pytest.raises(EvaluationUploadError, match=r"result_key, row 0: .*can be a key"),
     ):
-        upload_rows(connection, Upload("evaluation_results"), [{"run_id": None, "dataset_id": "a", "metric_name": "M"}])
+        upload_rows(
+            connection, UploadOptions("evaluation_results"), [{"run_id": None, "dataset_id": "a", "metric_name": "M"}]
+        )
 
 
 def test_what_refers_to_the_older_key_must_go_first(tmp_path: Path) -> None:
@@ -179,10 +181,10 @@ def test_what_refers_to_the_older_key_must_go_first(tmp_path: Path) -> None:
     ran(database, "CREATE TABLE marks (dataset_id TEXT CONSTRAINT mine REFERENCES evaluation_dataset (dataset_id))")
     before = kept(database)
     with pytest.raises(StoreError, match="ALTER TABLE marks DROP CONSTRAINT mine;"):
-        create(database)
+        create_tables(database)
     assert kept(database) == before
     ran(database, "ALTER TABLE marks DROP CONSTRAINT mine")
-    create(database)
+    create_tables(database)
     assert kept(database) == before
     database.close()
 
@@ -196,7 +198,7 @@ def test_rows_without_their_item_are_kept(tmp_path: Path) -> None:
         "ALTER TABLE evaluation_results DROP CONSTRAINT evaluation_results_dataset_id_fkey",
         "INSERT INTO evaluation_results (run_id, dataset_id, metric_name) VALUES ('r', 'gone', 'M')",
     )
-    create(database)
+    create_tables(database)
     assert len(rows_of(database, "SELECT * FROM evaluation_results")) == 5
     assert rows_of(database, REFERENCE) == [{"convalidated": False}]
     database.close()
@@ -206,7 +208,7 @@ def test_rows_that_have_their_items_are_held_to_it(tmp_path: Path) -> None:
     """On Postgres the foreign key is checked for old rows too, and a result without an item is refused from then on."""
     database = opened("postgres", tmp_path)
     older(database)
-    create(database)
+    create_tables(database)
     assert rows_of(database, REFERENCE) == [{"convalidated": True}]
     for values in ("('r', 'a', 'M', 'k', NULL)", "('r', 'a', 'M', 'k', 'gone')"):
         with pytest.raises(StoreError):
@@ -219,11 +221,11 @@ def test_rows_that_have_their_items_are_held_to_it(tmp_path: Path) -> None:
 
 
 def test_a_table_that_lacks_a_column_gets_it(database: Database) -> None:
-    create(database)
+    create_tables(database)
     ran(database, "DROP VIEW evaluation_view", "ALTER TABLE evaluation_results DROP COLUMN failure_kind")
-    assert look(database).why == "evaluation_results lacks failure_kind"
-    create(database)
-    assert look(database).state == "ready"
+    assert inspect_tables(database).why == "evaluation_results lacks failure_kind"
+    create_tables(database)
+    assert inspect_tables(database).state == "ready"
 
 
 @pytest.mark.parametrize(
@@ -232,23 +234,23 @@ def test_a_table_that_lacks_a_column_gets_it(database: Database) -> None:
 )
 def test_tables_that_are_not_ours_are_left_alone(database: Database, statement: str) -> None:
     ran(database, statement)
-    for work in (create, require):
+    for work in (create_tables, require_tables):
         with pytest.raises(
             StoreError, match=r"nothing was changed.*ALTER TABLE evaluation_\w+ RENAME TO my_evaluation"
         ):
             work(database)
-    assert look(database).state == "foreign"
+    assert inspect_tables(database).state == "foreign"
 
 
 def test_a_view_of_the_users_own_is_left_alone(database: Database) -> None:
     ran(database, "CREATE VIEW evaluation_view AS SELECT 1 AS mine")
     with pytest.raises(StoreError, match="ALTER VIEW evaluation_view RENAME TO my_evaluation_view"):
-        create(database)
-    assert look(database).state == "absent"
+        create_tables(database)
+    assert inspect_tables(database).state == "absent"
 
 
 def test_a_server_that_is_down_is_one_message() -> None:
     database = open_as_it_is("postgresql://me:pass-word-1@127.0.0.1:9/db")
     with pytest.raises(StoreError, match="no server answers there") as caught:
-        require(database)
+        require_tables(database)
     assert "pass-word-1" not in str(caught.value)

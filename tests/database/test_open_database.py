@@ -14,14 +14,14 @@ from alembic.script import ScriptDirectory
 
 from shared.core.errors import StoreError
 from shared.core.results import Decision, RunReport
-from shared.core.state.outbox import Claim
+from shared.core.state.outbox import MessageClaim
 from shared.database.engine.database import Database, open_database
 from shared.database.engine.migrate import FOLDER, upgrade
 from shared.database.runs.result_reader import page_of_ids, scores_since
 from shared.database.runs.run_reader import SqlRunReader
 from shared.database.runs.run_state import build_run_state
 from shared.database.runs.sql_claims import claimable_items
-from shared.database.runs.sql_outbox import due, holding, packed, unpacked
+from shared.database.runs.sql_outbox import claimable_messages, packed_items, unconfirmed_ids, unpacked_items
 from shared.database.runs.sql_results import finish_exhausted
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.runs.unfinished_items import ORDER
@@ -226,15 +226,15 @@ def test_open_work_is_found_without_reading_what_is_done(tmp_path: Path) -> None
     assert "TEMP B-TREE" not in after
     assert waiting in plan(database, finish_exhausted(STREAM, 3))
     found = f"INDEX ix_decisions_finished ({key} AND state=? AND batch_id"
-    free = unpacked(STREAM, 9)
+    free = unpacked_items(STREAM, 9)
     assert found in plan(database, free)
     assert "TEMP B-TREE" not in plan(database, free)
-    done = plan(database, packed(STREAM, ("a", "b")))
+    done = plan(database, packed_items(STREAM, ("a", "b")))
     assert "INDEX ix_decisions_finished" in done and "TEMP B-TREE" not in done
     with database.read() as connection:
-        held = holding(connection, STREAM, ["files"], [])
+        held = unconfirmed_ids(connection, STREAM, ["files"], [])
     assert f"INDEX sqlite_autoindex_outbox_1 ({key} AND item_id=? AND sink=?)" in plan(database, held)
-    late = plan(database, due(STREAM, "files", "sent", Claim(NOW, NOW, 9)))
+    late = plan(database, claimable_messages(STREAM, "files", "sent", MessageClaim(NOW, NOW, 9)))
     assert f"INDEX ix_outbox_open ({key} AND sink=? AND state=? AND next_try_at<?)" in late
     assert "TEMP B-TREE" not in late
     database.close()

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 from shared.core.errors import BusyError
 from shared.core.results import Decision
 from shared.database.engine.database import open_as_it_is, open_database
-from shared.database.evaluation.table_setup import require
+from shared.database.evaluation.table_setup import require_tables
 from shared.database.neon import NeonConnection
 from shared.database.runs.run_state import build_run_state
 from tests.contracts.adapters.served import postgres_at
@@ -106,6 +106,6 @@ def test_uploads_at_once_keep_their_temporary_tables_apart(pooled: str) -> None:
 
 def test_the_normalised_tables_are_made_through_it(pooled: str) -> None:
     database = open_as_it_is(pooled)
-    require(database)
-    require(database)
+    require_tables(database)
+    require_tables(database)
     database.close()

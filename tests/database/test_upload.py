@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from shared.core.clock import as_utc, parse_time
 from shared.core.errors import StoreError
 from shared.database.engine.database import Database
-from shared.database.evaluation.table_setup import create
+from shared.database.evaluation.table_setup import create_tables
 from shared.database.upload.dataframes import columns_of
 from shared.database.upload.json_values import shown_text
-from shared.database.upload.upload_result import EvaluationUploadError, OnConflict, Upload
+from shared.database.upload.upload_result import EvaluationUploadError, OnConflict, UploadOptions
 from shared.database.upload.upload_rows import upload_columns, upload_rows
 from tests.database.targets import KINDS, opened, ran, rows_of
 
@@ -41,7 +41,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 def put(database: Database, rows: list[dict[str, Any]], on_conflict: OnConflict = "error", **more: Any) -> int:
     with database.write() as connection:
-        return upload_rows(connection, Upload("notes", on_conflict, **more), rows).rows
+        return upload_rows(connection, UploadOptions("notes", on_conflict, **more), rows).rows
 
 
 def numbers(database: Database) -> dict[str, int]:
@@ -77,7 +77,7 @@ def test_rows_without_a_key_are_not_one_row(database: Database, on_conflict: OnC
     rows: list[dict[str, Any]] = [{"key": None, "n": 1}, {"key": 7, "n": 2}, {"key": None, "n": 3}, {"key": 7, "n": 4}]
     for _ in range(2):
         with database.write() as connection:
-            upload_rows(connection, Upload("loose", on_conflict, ("key",)), rows)
+            upload_rows(connection, UploadOptions("loose", on_conflict, ("key",)), rows)
     kept = {"do_nothing": 2, "upsert": 4}[on_conflict]
     found = [(row["key"], row["n"]) for row in rows_of(database, "SELECT key, n FROM loose ORDER BY n")]
     assert found == sorted([(None, 1), (None, 1), (None, 3), (None, 3), (7, kept)], key=lambda row: row[1])
@@ -135,36 +135,40 @@ def test_an_upsert_needs_a_key(database: Database) -> None:
         put(database, [{"n": 1}], "upsert")
     ran(database, "CREATE TABLE loose (a TEXT, b TEXT)", "CREATE UNIQUE INDEX u ON loose (a)")
     with database.write() as connection, pytest.raises(EvaluationUploadError, match=r"has no primary key.*give `keys`"):
-        upload_rows(connection, Upload("loose", "upsert"), [{"a": "x", "b": "1"}])
+        upload_rows(connection, UploadOptions("loose", "upsert"), [{"a": "x", "b": "1"}])
     with database.write() as connection, pytest.raises(EvaluationUploadError, match=r"do_nothing .*the rows lack a"):
-        upload_rows(connection, Upload("loose", "do_nothing", ("a",)), [{"b": "1"}])
+        upload_rows(connection, UploadOptions("loose", "do_nothing", ("a",)), [{"b": "1"}])
     for text in ("1", "2"):
         with database.write() as connection:
-            upload_rows(connection, Upload("loose", "upsert", ("a",)), [{"a": "x", "b": text}])
+            upload_rows(connection, UploadOptions("loose", "upsert", ("a",)), [{"a": "x", "b": text}])
     assert rows_of(database, "SELECT * FROM loose") == [{"a": "x", "b": "2"}]
 
 
 def test_unknown_columns_are_left_out_or_made(database: Database) -> None:
     with database.write() as connection:
-        assert upload_rows(connection, Upload("notes"), [{"id": "a", "no": 1}, {"id": "b", "nor": 2}]).left_out == (
+        assert upload_rows(
+            connection, UploadOptions("notes"), [{"id": "a", "no": 1}, {"id": "b", "nor": 2}]
+        ).left_out == (
             "no",
             "nor",
         )
-        upload_rows(connection, Upload("notes", "upsert", add_missing=True), [{"id": "a", 'od"d %s': 1.5, "l": [1]}])
+        upload_rows(
+            connection, UploadOptions("notes", "upsert", add_missing=True), [{"id": "a", 'od"d %s': 1.5, "l": [1]}]
+        )
     row = rows_of(database, "SELECT * FROM notes WHERE id = 'a'")[0]
     assert row['od"d %s'] == 1.5
     assert row["l"] in ([1], "[1]")
     with database.write() as connection, pytest.raises(EvaluationUploadError, match="no column of the rows is in"):
-        upload_rows(connection, Upload("notes"), [{"no": 1}])
+        upload_rows(connection, UploadOptions("notes"), [{"no": 1}])
 
 
 def test_mistakes_in_the_call_are_said(database: Database) -> None:
     with pytest.raises(StoreError, match="expected error, do_nothing or upsert, found 'replace'"):
-        Upload("notes", "replace")  # type: ignore[arg-type]  # what a user may write
+        UploadOptions("notes", "replace")  # type: ignore[arg-type]  # what a user may write
     with pytest.raises(StoreError, match="chunk_size"):
-        Upload("notes", chunk_size=0)
+        UploadOptions("notes", chunk_size=0)
     with database.write() as connection, pytest.raises(StoreError, match=r"no table 'note'.*'notes'"):
-        upload_rows(connection, Upload("note"), [{"id": "a"}])
+        upload_rows(connection, UploadOptions("note"), [{"id": "a"}])
     assert put(database, []) == 0
 
 
@@ -249,7 +253,7 @@ def same(found: Any, wanted: Any) -> bool:
 @pytest.fixture(scope="module", params=KINDS)
 def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     made = opened(request.param, tmp_path_factory.mktemp("lasting"))
-    create(made)
+    create_tables(made)
     ran(made, "ALTER TABLE evaluation_dataset ADD COLUMN n BIGINT")
     yield made
     made.close()
@@ -272,7 +276,7 @@ def test_any_value_comes_back_or_is_refused_by_name(
     ran(lasting, "DELETE FROM evaluation_dataset")
     try:
         with lasting.write() as connection:
-            upload_columns(connection, Upload("evaluation_dataset"), columns_of(frame))
+            upload_columns(connection, UploadOptions("evaluation_dataset"), columns_of(frame))
     except EvaluationUploadError as error:
         assert "evaluation_dataset.n, row 0" in str(error)
         assert rows_of(lasting, "SELECT dataset_id FROM evaluation_dataset") == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.core.state.outbox import Message, MessageSink, MessageState, Packed, Skipped
+from shared.core.state.outbox import MessageSink, MessageState, PackedMessages, SinkMessage, SkippedScore
 from tests.langfuse.fake_server.wire import START, MovableClock
 
 _LOST = timedelta(hours=1)
@@ -17,7 +17,7 @@ _LOST = timedelta(hours=1)
 class Row:
     """A message and how far it has come."""
 
-    message: Message
+    message: SinkMessage
     due: datetime
     state: MessageState = "pending"
     reason: str = ""
@@ -33,9 +33,9 @@ class MemoryOutbox:
     def __init__(self, make: Callable[[], MessageSink], clock: MovableClock, size: int = 200) -> None:
         self._make, self._clock, self._size = make, clock, size
         self.rows: dict[str, Row] = {}
-        self.skipped: list[Skipped] = []
+        self.skipped: list[SkippedScore] = []
 
-    def store(self, packed: Packed) -> None:
+    def store(self, packed: PackedMessages) -> None:
         """A message that is there already stays as it is."""
         for message in packed.messages:
             self.rows.setdefault(message.key, Row(message, self._clock()))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch
-from shared.core.state.outbox import Message, Packed, Receipt, Skipped
+from shared.core.state.outbox import PackedMessages, Receipt, SinkMessage, SkippedScore
 
 Fault = Callable[[str], str]
 """What happens to a message by its key: "" it is taken, else `refused`, `lost_answer`, `lost`, `rejected`, `slow`."""
@@ -28,19 +28,19 @@ class Folder:
         self.closed = False
         folder.mkdir(parents=True, exist_ok=True)
 
-    def pack(self, batch: Batch) -> Packed:
+    def pack(self, batch: Batch) -> PackedMessages:
         rows = [(result.item.id, row) for result in batch.results for row in result.scores]
         kept = [(each, row) for each, row in rows if not each.startswith("x")]
-        return Packed(
-            tuple(Message(f"{each}.{row.label}", each, {"value": row.value}, row.label) for each, row in kept),
-            tuple(Skipped(each, row.label, "no trace") for each, row in rows if each.startswith("x")),
+        return PackedMessages(
+            tuple(SinkMessage(f"{each}.{row.label}", each, {"value": row.value}, row.label) for each, row in kept),
+            tuple(SkippedScore(each, row.label, "no trace") for each, row in rows if each.startswith("x")),
         )
 
-    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         self._answering()
         return [self._taken(each) for each in messages]
 
-    def _taken(self, message: Message) -> Receipt:
+    def _taken(self, message: SinkMessage) -> Receipt:
         self.sent.append(message.key)
         fault = self.fault(message.key)
         if fault == "rejected":
@@ -55,11 +55,11 @@ class Folder:
             message.key, "pending" if fault == "lost_answer" else "sent", "no answer" * (fault == "lost_answer")
         )
 
-    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         self._answering()
         return [self._seen(each) for each in messages]
 
-    def _seen(self, message: Message) -> Receipt:
+    def _seen(self, message: SinkMessage) -> Receipt:
         if self.slow.get(message.key, 0):
             self.slow[message.key] -= 1
             return Receipt(message.key, "sent")

@@ -11,7 +11,7 @@ from shared.core.errors import Skip
 from shared.core.extraction import SkippedRecord, extract_item
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
-from shared.core.state.item_history import PassedOver
+from shared.core.state.item_history import SkippedItem
 from shared.database.engine.database import open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
@@ -144,6 +144,6 @@ def test_what_another_database_has_marked_is_finished(tmp_path: Path) -> None:
 def test_a_left_out_item_is_not_told_of_another_stream(tmp_path: Path) -> None:
     """Two monitors on one source leave out different things."""
     house = House(tmp_path, ListSource([]))
-    house.state.skipped.save_skipped("r", STREAM, [PassedOver("x", "filtered", detail="theirs")])
+    house.state.skipped.save_skipped("r", STREAM, [SkippedItem("x", "filtered", detail="theirs")])
     other = replace(STREAM, monitor_key="other")
     assert (house.reader.histories.read_skipped(other, "x"), skipped_text("x", [])) == ([], "")

@@ -24,7 +24,17 @@ from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch, Sink
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-from shared.core.state.outbox import Claim, Message, MessageSink, Outgoing, Outlet, Packed, Parcel, Receipt, Standing
+from shared.core.state.outbox import (
+    ClaimedMessage,
+    MessageClaim,
+    MessageSink,
+    OpenDeliveries,
+    Outlet,
+    PackedMessages,
+    Receipt,
+    SinkMessage,
+    SinkMessages,
+)
 from shared.core.state.run_stores import RunState
 from shared.database.engine.database import open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
@@ -45,7 +55,7 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
 AT_ONCE = DeliveryLimits(verify=0.0, settle=0.0)
 OTHER = RunReport("other", "monitor", STREAM, "config", "running", NOW)
-PARCEL = Parcel(Message("k", "i", {}), "pending", "b", "r", 0, NOW)
+PARCEL = ClaimedMessage(SinkMessage("k", "i", {}), "pending", "b", "r", 0, NOW)
 
 
 class Shelf:
@@ -172,7 +182,7 @@ def test_a_run_waits_no_longer_because_every_try_takes_long(tmp_path: Path) -> N
     """A sink that hangs for a while at each try has the same `verify` seconds as one that answers at once."""
 
     class Hanging(Folder):
-        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
             self.sent += [each.key for each in messages]
             await asyncio.sleep(0.5)
             raise Unavailable("no answer")
@@ -217,7 +227,7 @@ def test_a_best_effort_sink_that_never_answers_holds_up_nothing(tmp_path: Path) 
     """The run marks its items and ends; a later run brings the sink what it missed."""
 
     class Stuck(Folder):
-        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
             await asyncio.Event().wait()
             raise AssertionError("it never answers")
 
@@ -234,13 +244,13 @@ def test_a_best_effort_sink_is_not_begun_with_anew_at_the_very_end(tmp_path: Pat
     """What waits for it while a required sink gets its last try is told as waiting, and not cut off half sent."""
 
     class Slow(Folder):
-        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
             self.sent += [each.key for each in messages]
             await asyncio.sleep(1.5)
             raise Unavailable("no answer")
 
     class Hasty(Folder):
-        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
             self.sent += [each.key for each in messages]
             if len(self.sent) > 10:
                 await asyncio.Event().wait()
@@ -463,8 +473,10 @@ class _Guarded:
 class Whole(Folder):
     """A sink that is told of runs too, by a message of no item with what was estimated."""
 
-    def pack_run(self, run: RunReport) -> Packed:
-        return Packed(tuple(Message(f"{run.run_id} {each.label}", "", {"n": each.n}) for each in run.estimates))
+    def pack_run(self, run: RunReport) -> PackedMessages:
+        return PackedMessages(
+            tuple(SinkMessage(f"{run.run_id} {each.label}", "", {"n": each.n}) for each in run.estimates)
+        )
 
     def runs(self) -> list[int]:
         return [json.loads(path.read_text())["n"] for path in self.folder.glob("monitor-*")]
@@ -473,7 +485,7 @@ class Whole(Folder):
 class Cancelling(Whole):
     """A run that is stopped by Ctrl-C while it publishes."""
 
-    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         raise asyncio.CancelledError
 
 
@@ -584,7 +596,7 @@ def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path:
             self.pack_another()
             return found
 
-        def standing(self, stream: Stream, now: datetime) -> list[Standing]:
+        def standing(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
             self.pack_another()
             return super().standing(stream, now)
 
@@ -595,7 +607,7 @@ def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path:
                 state.samples.save_sample("other", STREAM, [Decision(item.id, True, 1.0, "all")], [item])
                 score = MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
                 state.results.save_results("other", STREAM, [ItemResult(item, (score,))])
-                self.pack(OTHER, 10, lambda batch: [Outgoing(house.sink.name, house.sink.pack(batch))], house.now)
+                self.pack(OTHER, 10, lambda batch: [SinkMessages(house.sink.name, house.sink.pack(batch))], house.now)
 
     house = House(tmp_path)
     state = build_run_state(house.database, lambda: house.now)
@@ -610,13 +622,13 @@ def test_a_sending_that_takes_longer_than_a_claim_stays_this_runs_own(tmp_path: 
     house = House(tmp_path, 2)
     run = house.run(mode="hold")
     outbox, other = SqlOutbox(house.database), SqlOutbox(house.database)
-    outbox.pack(run, 10, lambda batch: [Outgoing("folder", house.sink.pack(batch))], utc_now())
+    outbox.pack(run, 10, lambda batch: [SinkMessages("folder", house.sink.pack(batch))], utc_now())
 
     class Slow(Folder):
-        async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+        async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
             await asyncio.sleep(4.0)
             now = utc_now()
-            self.taken = other.claim(STREAM, self.name, "pending", Claim(now, now + timedelta(minutes=1), 9))
+            self.taken = other.claim(STREAM, self.name, "pending", MessageClaim(now, now + timedelta(minutes=1), 9))
             return await super().send(messages)
 
     sink = Slow(tmp_path / "rows")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shared.core.errors import FatalError, OverBudget
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, RunReport, is_thinned
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.core.state.outbox import Outlet
 from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.pipeline import run_monitor
@@ -79,9 +79,9 @@ def test_a_few_items_are_scored_whole_to_find_out_what_they_cost() -> None:
     assert pilot_size([RemainingBudget(100.0, reserved=50.0)], 10, 0) == 0
 
 
-def page(count: int, probability: float | None = 0.5) -> list[DrawnItem]:
+def page(count: int, probability: float | None = 0.5) -> list[SampledItem]:
     return [
-        DrawnItem(DatasetItem(id=str(n)), Decision(str(n), True, probability, "random", "web")) for n in range(count)
+        SampledItem(DatasetItem(id=str(n)), Decision(str(n), True, probability, "random", "web")) for n in range(count)
     ]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
-from shared.core.state.item_history import ItemStory, PassedOver, ScoreMade
+from shared.core.state.item_history import ItemHistory, ScoreRecord, SkippedItem
 from shared.core.state.run_stores import StateReader
 from shared.core.usage import ModelUsage
 
@@ -70,13 +70,13 @@ class MemoryReader:
     def last_read(self, stream: Stream) -> datetime | None:
         return max((run.started_at for run in self.stored if run.stream == stream), default=None)
 
-    def read_skipped(self, stream: Stream, item_id: str) -> list[PassedOver]:
+    def read_skipped(self, stream: Stream, item_id: str) -> list[SkippedItem]:
         return []
 
-    def read_histories(self, stream: Stream, item_id: str) -> list[ItemStory]:
+    def read_histories(self, stream: Stream, item_id: str) -> list[ItemHistory]:
         found = [row for row in self.rows if row.result.item.id == item_id]
         return [
-            ItemStory(
+            ItemHistory(
                 stream,
                 row.result.decision,
                 row.run_id,
@@ -84,7 +84,7 @@ class MemoryReader:
                 "scored",
                 0,
                 item=row.result.item,
-                scores=tuple(ScoreMade(each, row.run_id, row.result.scored_at) for each in row.result.scores),
+                scores=tuple(ScoreRecord(each, row.run_id, row.result.scored_at) for each in row.result.scores),
             )
             for row in found
         ]

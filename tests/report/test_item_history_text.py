@@ -8,20 +8,20 @@ from datetime import timedelta
 import pytest
 
 from shared.core.results import Decision, MetricFailure, MetricScore
-from shared.core.state.item_history import FailureMade, ItemStory, ScoreMade, own_id
+from shared.core.state.item_history import FailureRecord, ItemHistory, ScoreRecord, own_id
 from shared.report.terminal.item_history_text import HistoryOptions, explain_outcome, history_text, missing_scores
 from tests.report.memory import ref
 from tests.report.samples import START, STREAM, score
 
-DRAWN = ItemStory(STREAM, Decision("i1", True, 0.25, "random"), "run-1", START, "drawn", 0)
+DRAWN = ItemHistory(STREAM, Decision("i1", True, 0.25, "random"), "run-1", START, "drawn", 0)
 UNDRAWN = DRAWN._replace(decision=replace(DRAWN.decision, drawn=False), state="undrawn")
 OPTIONS = HistoryOptions(digests={"exact": "d" * 64, "judge": "d" * 64})
-SCORED = ScoreMade(score("exact", 1.0, "it is the same"), "run-1", START)
+SCORED = ScoreRecord(score("exact", 1.0, "it is the same"), "run-1", START)
 
 
-def failed(attempt: int, kind: str = "TimeoutError") -> FailureMade:
+def failed(attempt: int, kind: str = "TimeoutError") -> FailureRecord:
     failure = MetricFailure(ref("judge"), "i1", kind, "judge took 30 s")
-    return FailureMade(failure, attempt, f"run-{attempt}", START + timedelta(hours=attempt))
+    return FailureRecord(failure, attempt, f"run-{attempt}", START + timedelta(hours=attempt))
 
 
 FAILING = DRAWN._replace(state="failed", attempts=2, scores=(SCORED,), failures=(failed(1), failed(2, "RateLimited")))
@@ -45,7 +45,7 @@ FAILING = DRAWN._replace(state="failed", attempts=2, scores=(SCORED,), failures=
         (DRAWN._replace(state="published", run_id=""), "Marked as processed by another tool"),
     ],
 )  # fmt: skip
-def test_how_far_an_item_came_is_one_sentence(story: ItemStory, words: str) -> None:
+def test_how_far_an_item_came_is_one_sentence(story: ItemHistory, words: str) -> None:
     assert words in explain_outcome(story, OPTIONS)
 
 
@@ -92,7 +92,7 @@ def test_what_metrics_said_in_words_can_be_left_out() -> None:
 def test_hostile_text_is_made_visible() -> None:
     evil = "\x1b[31m\u202ered\n\nline"
     bad = MetricScore(ref(evil), 1.0, None, None, evil)
-    made = FAILING._replace(scores=(ScoreMade(bad, evil, START),), decision=Decision(evil, True, None, evil, evil))
+    made = FAILING._replace(scores=(ScoreRecord(bad, evil, START),), decision=Decision(evil, True, None, evil, evil))
     text = history_text(made, OPTIONS)
     assert "\x1b" not in text and "\u202e" not in text
 

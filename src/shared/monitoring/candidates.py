@@ -20,7 +20,7 @@ from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem, is_storable
 from shared.core.results import Candidate, Decision, RunCounts, Stream
-from shared.core.state.item_history import VERSION_DIGITS, PassedOver, Reason
+from shared.core.state.item_history import VERSION_DIGITS, Reason, SkippedItem
 from shared.privacy.secret_gate import SecretGate
 
 KnownFilter = Callable[[Stream, Sequence[str]], list[str]]
@@ -120,7 +120,7 @@ class ReadPlan:
     stream: Stream
     again: RescorePolicy
     known: tuple[KnownFilter, ...]
-    pass_over: Callable[[Sequence[PassedOver]], None] = lambda passed: None
+    pass_over: Callable[[Sequence[SkippedItem]], None] = lambda passed: None
     secrets: SecretGate = field(default_factory=SecretGate)
 
 
@@ -152,7 +152,7 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
             tick(len(items))
         if again:  # of items that are known already nothing is written each time that they are read again
             twice = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
-            reading.pass_over([PassedOver(each, "duplicate", again[each]) for each in twice])
+            reading.pass_over([SkippedItem(each, "duplicate", again[each]) for each in twice])
     except BaseException:
         intake.pool.close()
         raise
@@ -178,9 +178,9 @@ async def _read_chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched
         await asyncio.sleep(0)
 
 
-def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> tuple[list[DatasetItem], list[PassedOver]]:
+def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> tuple[list[DatasetItem], list[SkippedItem]]:
     items: list[DatasetItem] = []
-    left_out: list[PassedOver] = []
+    left_out: list[SkippedItem] = []
     for record in chunk:
         if isinstance(record, DatasetItem):
             if _is_too_long(record.id):
@@ -192,7 +192,7 @@ def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> tuple[list[Da
             _add_broken(record, intake)
         elif isinstance(record, SkippedRecord):
             reason: Reason = "later" if record.later else "filtered"
-            left_out.append(PassedOver(record.item_id, reason, detail=record.why))
+            left_out.append(SkippedItem(record.item_id, reason, detail=record.why))
         else:
             intake.notes.append(record.text)
             counts = intake.counts

@@ -20,7 +20,15 @@ from shared.core.best_effort import attempt, attempt_async
 from shared.core.counts import DeliveryStatus
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.core.state.outbox import MessageSink, Outgoing, Outlet, Packed, RunSink, Skipped, Standing
+from shared.core.state.outbox import (
+    MessageSink,
+    OpenDeliveries,
+    Outlet,
+    PackedMessages,
+    RunSink,
+    SinkMessages,
+    SkippedScore,
+)
 from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
@@ -68,7 +76,7 @@ class Publisher:
         self._required = [each.name for each in self.deliveries if each.outlet.required] if self.deliveries else None
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
-        self._standing: list[Standing] = []
+        self._standing: list[OpenDeliveries] = []
         self._finished = False
         self._packed = 0
         self._known: int | None = None
@@ -142,7 +150,7 @@ class Publisher:
         found = [(each, each.outlet.sink) for each in self.deliveries]
         packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
         for each, made in packed:
-            self._store.add(run, Outgoing(each.name, made), self._ports.clock())
+            self._store.add(run, SinkMessages(each.name, made), self._ports.clock())
 
     async def _wait(self, end: float) -> None:
         """Serve required sinks until nothing is due, or until `end` by the loop's clock for what is under way: the time
@@ -179,7 +187,7 @@ class Publisher:
             self._standing = self._read_standing(self._ports.clock())
         return tuple(make_delivery_status(each, self._standing) for each in self.deliveries)
 
-    def _read_standing(self, now: datetime) -> list[Standing]:
+    def _read_standing(self, now: datetime) -> list[OpenDeliveries]:
         return self._store.standing(self._plan.stream, now) if self.deliveries else []
 
     def notes(self, published: Sequence[DeliveryStatus]) -> list[str]:
@@ -207,12 +215,12 @@ class Publisher:
                     await self._woken.wait()
 
     def _pack(self) -> int:
-        left: dict[str, tuple[Skipped, ...]] = {}
+        left: dict[str, tuple[SkippedScore, ...]] = {}
 
-        def pack(batch: Batch) -> list[Outgoing]:
+        def pack(batch: Batch) -> list[SinkMessages]:
             chosen = self._keep_published_labels(batch)
             self._context.packed = chosen
-            outgoing = [Outgoing(each.name, _pack_batch(each.outlet, chosen)) for each in self.deliveries]
+            outgoing = [SinkMessages(each.name, _pack_batch(each.outlet, chosen)) for each in self.deliveries]
             left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
             return outgoing
 
@@ -278,7 +286,7 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
         return publisher.result()
 
 
-def _pack_batch(outlet: Outlet, batch: Batch) -> Packed | None:
+def _pack_batch(outlet: Outlet, batch: Batch) -> PackedMessages | None:
     """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it."""
     sink = outlet.sink
     if not isinstance(sink, MessageSink):
@@ -288,7 +296,7 @@ def _pack_batch(outlet: Outlet, batch: Batch) -> Packed | None:
     found = attempt(sink.pack, batch)
     if isinstance(found, Exception):
         why = f"it could not be packed: {type(found).__name__}: {found}"
-        return Packed(skipped=tuple(Skipped(result.item.id, "", why) for result in batch.results))
+        return PackedMessages(skipped=tuple(SkippedScore(result.item.id, "", why) for result in batch.results))
     return found
 
 

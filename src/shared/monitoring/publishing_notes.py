@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from shared.core.counts import DeliveryStatus
-from shared.core.state.outbox import Standing
+from shared.core.state.outbox import OpenDeliveries
 from shared.monitoring.sink_delivery import SinkDelivery
 
 _REASONS = 10
 
 
-def make_delivery_status(delivery: SinkDelivery, standing: Sequence[Standing]) -> DeliveryStatus:
+def make_delivery_status(delivery: SinkDelivery, standing: Sequence[OpenDeliveries]) -> DeliveryStatus:
     """What became of one sink's messages in this run, and what stands."""
     mine = {each.state: each for each in standing if each.sink == delivery.name}
     waits, sent, failed = mine.get("pending"), mine.get("sent"), mine.get("failed")

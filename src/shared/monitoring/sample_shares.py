@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.tally import RunTally
 
@@ -28,7 +28,7 @@ class SampleShares:
         """The run has a draw of its own."""
         self._mine[run_id] += 0
 
-    def add_scored(self, drawn: DrawnItem) -> None:
+    def add_scored(self, drawn: SampledItem) -> None:
         """The run has scored an item; tries after the first belong to no draw, theirs has been reported."""
         if drawn.attempts == 0:
             self._mine[drawn.draw] += 1

@@ -17,16 +17,16 @@ from shared.core.errors import StoreError, TransientError
 from shared.core.ports import Batch, Sink
 from shared.core.results import Stream
 from shared.core.state.outbox import (
-    Claim,
-    Message,
+    ClaimedMessage,
+    MessageClaim,
+    MessageOutcome,
     MessageSink,
     MessageState,
     OutboxStore,
     Outlet,
-    Parcel,
     Receipt,
-    Settled,
-    Skipped,
+    SinkMessage,
+    SkippedScore,
 )
 from shared.privacy.secret_gate import SecretGate
 
@@ -58,7 +58,9 @@ class DeliveryLimits:
     leave: float = 20.0
 
 
-def settle_message(parcel: Parcel, receipt: Receipt, now: datetime, patience: DeliveryLimits, rng: Random) -> Settled:
+def settle_message(
+    parcel: ClaimedMessage, receipt: Receipt, now: datetime, patience: DeliveryLimits, rng: Random
+) -> MessageOutcome:
     """What a claimed row becomes by what the sink says of it. Pure but for `rng`, which spreads tries over time.
 
     Tries are 1, 2, 4, ... seconds apart, up to 15 minutes, times a factor from [0.5, 1); or as far as the sink asks
@@ -68,28 +70,28 @@ def settle_message(parcel: Parcel, receipt: Receipt, now: datetime, patience: De
     attempts = parcel.attempts + sending
     if receipt.state in ("verified", "failed"):
         sent_at = now if sending else parcel.sent_at
-        return Settled(parcel, receipt.state, attempts, now, sent_at, receipt.reason)
+        return MessageOutcome(parcel, receipt.state, attempts, now, sent_at, receipt.reason)
     if receipt.state == "sent":
         sent_at = now if sending or parcel.sent_at is None else parcel.sent_at
         under_way = (now - sent_at).total_seconds()
         if under_way < _LOST:
             wait = patience.settle if sending else min(max(under_way, patience.settle), _LONGEST)
             wait = max(wait if receipt.wait is None else receipt.wait, 0.0 if sending else _SOONEST)
-            return Settled(parcel, "sent", attempts, now + timedelta(seconds=wait), sent_at, receipt.reason)
+            return MessageOutcome(parcel, "sent", attempts, now + timedelta(seconds=wait), sent_at, receipt.reason)
         receipt = Receipt(receipt.key, "pending", "it was taken, and could not be read back within an hour")
     return _schedule_retry(parcel, receipt, attempts, now, patience, rng)
 
 
 def _schedule_retry(
-    parcel: Parcel, receipt: Receipt, attempts: int, now: datetime, patience: DeliveryLimits, rng: Random
-) -> Settled:
+    parcel: ClaimedMessage, receipt: Receipt, attempts: int, now: datetime, patience: DeliveryLimits, rng: Random
+) -> MessageOutcome:
     hours = (now - parcel.stored_at).total_seconds() / 3600
     if attempts >= patience.tries and hours >= patience.hours:
         why = f"given up after {attempts} tries in {hours:.0f} h: {receipt.reason or 'no answer'}"
-        return Settled(parcel, "failed", attempts, now, parcel.sent_at, why)
+        return MessageOutcome(parcel, "failed", attempts, now, parcel.sent_at, why)
     wait = min(2.0 ** min(attempts - 1, 20), _LONGEST) * rng.uniform(0.5, 1.0)
     wait = max(wait, receipt.wait or 0.0)
-    return Settled(parcel, "pending", attempts, now + timedelta(seconds=wait), None, receipt.reason)
+    return MessageOutcome(parcel, "pending", attempts, now + timedelta(seconds=wait), None, receipt.reason)
 
 
 @dataclass(slots=True)
@@ -118,7 +120,7 @@ class DeliveryContext:
     lease: float = LEASE
     secrets: SecretGate = field(default_factory=SecretGate)
 
-    def batch(self, parcel: Parcel) -> Batch | None:
+    def batch(self, parcel: ClaimedMessage) -> Batch | None:
         """A whole batch, from memory when it was packed a moment ago, else read again; None when its items were
         forgotten since."""
         if self.packed is not None and self.packed.id == parcel.batch_id:
@@ -142,7 +144,7 @@ class SinkDelivery:
         """Whether the sink takes whole batches."""
         return not isinstance(self.outlet.sink, MessageSink)
 
-    def count_skipped(self, skipped: Sequence[Skipped]) -> None:
+    def count_skipped(self, skipped: Sequence[SkippedScore]) -> None:
         """Count what the sink has no place for."""
         self.done.skipped += len(skipped)
         self.done.reasons.update(each.reason for each in skipped)
@@ -204,12 +206,14 @@ class SinkDelivery:
         self._update_rest([receipt])
         return True
 
-    def _claim(self, state: MessageState, most: int) -> list[Parcel]:
+    def _claim(self, state: MessageState, most: int) -> list[ClaimedMessage]:
         context, now = self._context, self._context.clock()
         until = now + timedelta(seconds=context.lease)
-        return context.store.claim(context.stream, self.name, state, Claim(now, until, most))
+        return context.store.claim(context.stream, self.name, state, MessageClaim(now, until, most))
 
-    async def _keep_claimed(self, parcels: Sequence[Parcel], work: Coroutine[object, object, T]) -> T | Exception:
+    async def _keep_claimed(
+        self, parcels: Sequence[ClaimedMessage], work: Coroutine[object, object, T]
+    ) -> T | Exception:
         """Await what the sink does with claimed rows; their claim is renewed meanwhile, for a sink may take longer than
         a claim lasts, and nobody else may send the same while it does."""
         renewal = asyncio.ensure_future(self._renew(parcels))
@@ -219,7 +223,7 @@ class SinkDelivery:
             renewal.cancel()
             await asyncio.wait([renewal])
 
-    async def _renew(self, parcels: Sequence[Parcel]) -> None:
+    async def _renew(self, parcels: Sequence[ClaimedMessage]) -> None:
         context = self._context
         while True:
             await asyncio.sleep(context.lease / 3)
@@ -227,7 +231,7 @@ class SinkDelivery:
             with suppress(StoreError):  # settling meets the error
                 context.store.renew(context.stream, self.name, parcels, until)
 
-    def _settle(self, parcels: Sequence[Parcel], receipts: Sequence[Receipt]) -> None:
+    def _settle(self, parcels: Sequence[ClaimedMessage], receipts: Sequence[Receipt]) -> None:
         context, now = self._context, self._context.clock()
         made = [
             settle_message(parcel, receipt, now, context.patience, context.rng)
@@ -258,7 +262,7 @@ class SinkDelivery:
         self.rest_until = self._context.clock() + timedelta(seconds=wait)
 
 
-def _match_receipts(messages: Sequence[Message], found: Sequence[Receipt], state: MessageState) -> list[Receipt]:
+def _match_receipts(messages: Sequence[SinkMessage], found: Sequence[Receipt], state: MessageState) -> list[Receipt]:
     """A receipt for each message; one that the sink has forgotten stays as it is."""
     if [each.key for each in found] == [each.key for each in messages]:
         return list(found)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.core.results import Decision, Estimate, ItemResult, MetricScore, RunCounts
-from shared.core.state.claims import DrawnItem, DrawResult
+from shared.core.state.claims import SampledItem, SampleResult
 from shared.core.usage import ModelUsage
 from shared.monitoring.plan import MonitorPlan
 from shared.scoring.statistics.estimates import EstimateBuilder
@@ -15,7 +15,7 @@ from shared.scoring.tree import CHILD_FAILED, value_ranges
 
 _EXAMPLES = 5
 
-Rows = ItemResult | DrawResult
+Rows = ItemResult | SampleResult
 
 
 class RunTally:
@@ -76,7 +76,7 @@ class RunTally:
         """Raise counts by their names."""
         self._counts.update(steps)
 
-    def count(self, result: ItemResult, drawn: DrawnItem, of_this_run: bool) -> None:
+    def count(self, result: ItemResult, drawn: SampledItem, of_this_run: bool) -> None:
         """Take the result of one item."""
         made: Sequence[MetricScore] = result.scores
         if drawn.have:

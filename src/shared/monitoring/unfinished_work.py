@@ -12,7 +12,7 @@ from shared.core.digests import digest
 from shared.core.errors import OverBudget
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
-from shared.core.state.claims import Claims, DrawnItem
+from shared.core.state.claims import Claims, SampledItem
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page
 
@@ -28,7 +28,7 @@ class UnfinishedWork:
         self._plan, self._ports, self._run_id, self._claims = plan, ports, run_id, claims
         self._begun = self._done = 0
         self._rates: list[float] = []
-        self.underway: dict[str, DrawnItem] = {}
+        self.underway: dict[str, SampledItem] = {}
         self.thinned: Counter[str] = Counter()
 
     def items(self) -> Iterator[DatasetItem] | AsyncIterator[DatasetItem]:
@@ -100,7 +100,7 @@ class UnfinishedWork:
                 return size or 0
             await asyncio.sleep(_BREATH)
 
-    def _begin(self, drawn: DrawnItem) -> DatasetItem:
+    def _begin(self, drawn: SampledItem) -> DatasetItem:
         self._begun += 1
         self.underway[drawn.item.id] = drawn
         return drawn.item
@@ -110,7 +110,7 @@ class UnfinishedWork:
         Random(self._seed("order")).shuffle(ids)
         return ids
 
-    def _drop_marked(self, page: Sequence[DrawnItem]) -> Sequence[DrawnItem]:
+    def _drop_marked(self, page: Sequence[SampledItem]) -> Sequence[SampledItem]:
         """What another database's run has marked meanwhile (in a shared CSV) is not scored once more."""
         if self._ports.shared:
             return page
@@ -120,7 +120,7 @@ class UnfinishedWork:
             self._ports.state.skipped.finish_elsewhere(self._run_id, self._plan.stream, marked)
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
-    def _thin(self, page: Sequence[DrawnItem], waiting: int) -> Sequence[DrawnItem]:
+    def _thin(self, page: Sequence[SampledItem], waiting: int) -> Sequence[SampledItem]:
         purses = self._ports.money.purses()
         if any(purse.left <= 0 for purse in purses):
             raise OverBudget(f"the budget is spent, and {waiting:,} drawn item(s) wait")

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport
-from shared.core.state.outbox import Message, MessageSink, Outlet, Packed, Receipt, RunSink
+from shared.core.state.outbox import MessageSink, Outlet, PackedMessages, Receipt, RunSink, SinkMessage
 from shared.privacy.redact_records import redact_report, redact_result
 from shared.privacy.secret_gate import TextCleaner
 
@@ -48,26 +48,30 @@ class RedactingMessages:
         """The sink behind."""
         return self._sink
 
-    def pack(self, batch: Batch) -> Packed:
+    def pack(self, batch: Batch) -> PackedMessages:
         """The redacted batch as messages, which name their items as the state does."""
         clean = _redacted(batch, self._cleaner)
         pairs = zip(clean.results, batch.results, strict=True)
         names = {redacted.item.id: raw.item.id for redacted, raw in pairs}
         packed = self._sink.pack(clean)
-        return Packed(
+        return PackedMessages(
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.messages),
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.skipped),
         )
 
-    def pack_run(self, run: RunReport) -> Packed:
+    def pack_run(self, run: RunReport) -> PackedMessages:
         """What the sink makes of a run as a whole, redacted too."""
-        return self._sink.pack_run(redact_report(run, self._cleaner)) if isinstance(self._sink, RunSink) else Packed()
+        return (
+            self._sink.pack_run(redact_report(run, self._cleaner))
+            if isinstance(self._sink, RunSink)
+            else PackedMessages()
+        )
 
-    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver some."""
         return self._clean(await self._sink.send(messages))
 
-    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Read back some."""
         return self._clean(await self._sink.verify(messages))
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
-from shared.core.state.outbox import Claim, Settled
+from shared.core.state.outbox import MessageClaim, MessageOutcome
 from shared.core.state.webhook_deliveries import Delivery
 from shared.database.engine.database import open_database
 from shared.database.runs.run_state import build_run_state
@@ -130,7 +130,8 @@ def take(path: str, sink: str, count: str) -> None:
     """Claim rows of the outbox, say how many, and live on with them."""
     store = build_run_state(open_database(path))
     print(
-        len(store.outbox.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), int(count)))), flush=True
+        len(store.outbox.claim(STREAM, sink, "pending", MessageClaim(NOW, NOW + timedelta(hours=1), int(count)))),
+        flush=True,
     )
     time.sleep(60)
 
@@ -138,9 +139,9 @@ def take(path: str, sink: str, count: str) -> None:
 def take_all(path: str, sink: str) -> None:
     """Claim rows a few at a time and confirm them, until none is left; say the key of each."""
     store = build_run_state(open_database(path))
-    while parcels := store.outbox.claim(STREAM, sink, "pending", Claim(NOW, NOW + timedelta(hours=1), 7)):
+    while parcels := store.outbox.claim(STREAM, sink, "pending", MessageClaim(NOW, NOW + timedelta(hours=1), 7)):
         print(*(each.message.key for each in parcels), flush=True)
-        store.outbox.settle(STREAM, sink, [Settled(each, "verified", 1, NOW) for each in parcels], NOW)
+        store.outbox.settle(STREAM, sink, [MessageOutcome(each, "verified", 1, NOW) for each in parcels], NOW)
 
 
 JOBS: Mapping[str, Callable[..., None]] = {

@@ -7,24 +7,24 @@ from datetime import datetime, timedelta
 
 from shared.core.ports import Batch
 from shared.core.results import RunReport, Stream
-from shared.core.state.outbox import Claim, OutboxStore, Outgoing, Settled
+from shared.core.state.outbox import MessageClaim, MessageOutcome, OutboxStore, SinkMessages
 from tests.contracts.adapters.stores import NOW
 
 SHELF = "shelf"
 
 
-def claim(now: datetime = NOW, most: int = 1000, seconds: float = 60.0) -> Claim:
+def claim(now: datetime = NOW, most: int = 1000, seconds: float = 60.0) -> MessageClaim:
     """A claim of a minute."""
-    return Claim(now, now + timedelta(seconds=seconds), most)
+    return MessageClaim(now, now + timedelta(seconds=seconds), most)
 
 
 def packed(store: OutboxStore, run: RunReport, size: int) -> Batch | None:
     """Up to `size` finished items packed for the shelf; None when there are none."""
     found: list[Batch] = []
 
-    def pack(batch: Batch) -> Sequence[Outgoing]:
+    def pack(batch: Batch) -> Sequence[SinkMessages]:
         found.append(batch)
-        return [Outgoing(SHELF, None)]
+        return [SinkMessages(SHELF, None)]
 
     store.pack(run, size, pack, NOW)
     return found[0] if found else None
@@ -40,7 +40,7 @@ def waiting_batches(store: OutboxStore, stream: Stream) -> list[Batch]:
 def deliver(store: OutboxStore, stream: Stream, at: datetime = NOW) -> list[str]:
     """Confirm what waits for the shelf and publish the items that are then confirmed; their ids."""
     parcels = store.claim(stream, SHELF, "pending", claim(at))
-    store.settle(stream, SHELF, [Settled(each, "verified", 1, at, at) for each in parcels], at)
+    store.settle(stream, SHELF, [MessageOutcome(each, "verified", 1, at, at) for each in parcels], at)
     ids = store.confirmed(stream, [SHELF], 10_000)
     store.close(stream, ids, at)
     store.close(stream, ids, at + timedelta(days=1))

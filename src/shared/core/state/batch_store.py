@@ -46,7 +46,7 @@ class BatchJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class BatchClaim:
     """Who takes queued questions for a new batch: at most so many, and so many bytes; until when it is theirs."""
 
     intent: str
@@ -66,7 +66,7 @@ class BatchStore(Protocol):
         One that was taken is queued anew. The states of those that were new are `queued`.
         """
 
-    def claim(self, lane: str, claim: Claim) -> BatchJob | None:
+    def claim(self, lane: str, claim: BatchClaim) -> BatchJob | None:
         """Make an intended batch of the queued questions, oldest first; None when none is queued.
 
         One question is always taken, whatever its size.

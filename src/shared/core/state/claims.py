@@ -16,7 +16,7 @@ from shared.core.results import Decision, MetricFailure, MetricScore
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnItem:
+class SampledItem:
     """A drawn item that waits to be scored, as it was stored with its draw.
 
     `have` are the scores it has already from earlier tries; `attempts` counts those. `draw` is the run that drew it.
@@ -29,7 +29,7 @@ class DrawnItem:
     draw: str = ""
 
 
-class DrawResult(NamedTuple):
+class SampleResult(NamedTuple):
     """What is stored of one item of a draw that was tried: its scores, the failures that stand, what does not apply."""
 
     draw: str
@@ -48,11 +48,11 @@ class Claims(Protocol):
     def worker(self) -> str:
         """Who takes them."""
 
-    def take_next(self, size: int) -> list[DrawnItem]:
+    def take_next(self, size: int) -> list[SampledItem]:
         """Up to `size` waiting items that nobody has, oldest draw first; empty when there is none."""
 
     def free_ids(self) -> list[str]:
         """The ids of all waiting items that nobody has."""
 
-    def take(self, item_ids: Sequence[str]) -> list[DrawnItem]:
+    def take(self, item_ids: Sequence[str]) -> list[SampledItem]:
         """Those of these items that wait and that nobody has, in the order of the ids."""

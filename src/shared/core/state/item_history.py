@@ -12,7 +12,7 @@ VERSION_DIGITS = 16
 """Hexadecimal digits that a stored id has behind an `@` where items come again when they or a metric change."""
 
 
-class ScoreMade(NamedTuple):
+class ScoreRecord(NamedTuple):
     """A stored score, the run that made it, and when."""
 
     score: MetricScore
@@ -20,7 +20,7 @@ class ScoreMade(NamedTuple):
     at: datetime
 
 
-class FailureMade(NamedTuple):
+class FailureRecord(NamedTuple):
     """One failed try of a metric (`attempt` from 1), the run that made it, and when."""
 
     failure: MetricFailure
@@ -29,7 +29,7 @@ class FailureMade(NamedTuple):
     at: datetime
 
 
-class Delivered(NamedTuple):
+class DeliveryRecord(NamedTuple):
     """How far one message of an item is at a sink (`core/state/outbox.py`; without a label the item's whole batch):
     `state` is `pending`, `sent`, `verified`, `failed` or `skipped`, `at` when that was found, None before the first
     try.
@@ -51,7 +51,7 @@ before it was scored, or a run with another database has marked it.
 """
 
 
-class PassedOver(NamedTuple):
+class SkippedItem(NamedTuple):
     """Something that was left out: so many `times` in that reading, or by so many runs without budget; `run_id` and
     `at` are those of the run that noted it last.
     """
@@ -64,7 +64,7 @@ class PassedOver(NamedTuple):
     at: datetime | None = None
 
 
-class ItemStory(NamedTuple):
+class ItemHistory(NamedTuple):
     """One item in stored state. `run_id` and `decided_at` are those of its decision; both ids are empty for an item
     that was marked without a draw. `item` is None unless it was drawn. `state` is one of `undrawn`, `drawn`, `failed`,
     `scored`, `published` (`database/schema/tables.py`); scores and failures are in the order in which they were made.
@@ -80,13 +80,13 @@ class ItemStory(NamedTuple):
     batch_id: str = ""
     marked_at: datetime | None = None
     item: DatasetItem | None = None
-    scores: tuple[ScoreMade, ...] = ()
-    failures: tuple[FailureMade, ...] = ()
-    delivered: tuple[Delivered, ...] = ()
-    passed: tuple[PassedOver, ...] = ()
+    scores: tuple[ScoreRecord, ...] = ()
+    failures: tuple[FailureRecord, ...] = ()
+    delivered: tuple[DeliveryRecord, ...] = ()
+    passed: tuple[SkippedItem, ...] = ()
 
     @property
-    def missing(self) -> tuple[FailureMade, ...]:
+    def missing(self) -> tuple[FailureRecord, ...]:
         """The last failure of each label that has no score, by whatever version of its metric."""
         have = {each.score.label for each in self.scores}
         last = {each.failure.metric.label: each for each in sorted(self.failures, key=lambda each: each.attempt)}

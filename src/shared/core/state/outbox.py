@@ -26,7 +26,7 @@ MessageState = Literal["pending", "sent", "verified", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SinkMessage:
     """One thing for a sink, such as a score. `key` is what the sink knows it by, `body` a JSON object that holds all
     that is sent, so that a later run sends exactly the same.
     """
@@ -38,7 +38,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
+class SkippedScore:
     """A score that a sink has no place for, such as one of an item without a trace; it holds up nothing."""
 
     item_id: str
@@ -47,11 +47,11 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class PackedMessages:
     """A batch as messages. Packing the same batch again gives the same keys."""
 
-    messages: tuple[Message, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
+    messages: tuple[SinkMessage, ...] = ()
+    skipped: tuple[SkippedScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ class MessageSink(Protocol):
 
     name: str
 
-    def pack(self, batch: Batch) -> Packed:
+    def pack(self, batch: Batch) -> PackedMessages:
         """The batch as messages. Pure: no network. Each message names the item that it is of, by the batch's id of it;
         the same item and key again is the same message.
         """
 
-    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver some; one receipt each, in their order. An answer that was lost is `pending`: sent again, the same
         key leaves one copy. `verified` at once is allowed where taking it means that it is there.
 
@@ -86,7 +86,7 @@ class MessageSink(Protocol):
                 run sends no more to this sink.
         """
 
-    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Read back some that were sent: `verified` when there as sent, `sent` when not to be seen yet (some sinks are
         slow), `pending` when lost and to be sent again, `failed` when they will never be there.
         """
@@ -99,7 +99,7 @@ class MessageSink(Protocol):
 class RunSink(Protocol):
     """A sink of messages that is also told of a run as a whole, once it has scored."""
 
-    def pack_run(self, run: RunReport) -> Packed:
+    def pack_run(self, run: RunReport) -> PackedMessages:
         """What is known of the run, such as its estimates, as messages of no item. Pure; the same run again gives the
         same keys.
         """
@@ -121,15 +121,15 @@ class Outlet:
         return self.given_name or self.sink.name
 
 
-class Outgoing(NamedTuple):
+class SinkMessages(NamedTuple):
     """What one sink gets of a batch; `packed` None: the batch as a whole."""
 
     sink: str
-    packed: Packed | None
+    packed: PackedMessages | None
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class MessageClaim:
     """How many rows are taken at most, and until when they are the taker's: later they are anybody's."""
 
     now: datetime
@@ -138,10 +138,10 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class ClaimedMessage:
     """A row that was claimed. Of a whole batch the message has the batch's id as key and as item, and no label."""
 
-    message: Message
+    message: SinkMessage
     state: MessageState
     batch_id: str
     run_id: str
@@ -151,10 +151,10 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class MessageOutcome:
     """What a claimed row becomes; it is free again with it."""
 
-    parcel: Parcel
+    parcel: ClaimedMessage
     state: MessageState
     attempts: int
     next_try_at: datetime
@@ -163,7 +163,7 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class OpenDeliveries:
     """How many rows of a sink are in a state that is not the end, or failed; the commonest reasons. `claimed` of them
     are with somebody now, and the first of the others is due at `next_due`: None where there is none, or where they
     have failed.
@@ -182,24 +182,24 @@ class OutboxStore(Protocol):
     process or more: each store claims for itself.
     """
 
-    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[Outgoing]], at: datetime) -> int:
+    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[SinkMessages]], at: datetime) -> int:
         """Give up to `size` finished items to a new batch and store what `pack` makes of it, in one transaction; how
         many items. A message that is stored already stays as it is.
         """
 
-    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
+    def add(self, run: RunReport, outgoing: SinkMessages, at: datetime) -> None:
         """Store messages of no item; those that are stored already stay as they are."""
 
-    def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
+    def claim(self, stream: Stream, sink: str, state: MessageState, claim: MessageClaim) -> list[ClaimedMessage]:
         """Take rows of this state that are due and nobody's, those longest due first."""
 
-    def renew(self, stream: Stream, sink: str, parcels: Sequence[Parcel], until: datetime) -> None:
+    def renew(self, stream: Stream, sink: str, parcels: Sequence[ClaimedMessage], until: datetime) -> None:
         """Lengthen the claim of rows that were claimed here; rows that others took over since stay theirs."""
 
-    def settle(self, stream: Stream, sink: str, settled: Sequence[Settled], at: datetime) -> None:
+    def settle(self, stream: Stream, sink: str, settled: Sequence[MessageOutcome], at: datetime) -> None:
         """Store what became of rows claimed here, in one transaction; rows that others took over since stay."""
 
-    def batch(self, stream: Stream, parcel: Parcel) -> Batch | None:
+    def batch(self, stream: Stream, parcel: ClaimedMessage) -> Batch | None:
         """A whole batch, read again from what is stored; None when its items were forgotten since."""
 
     def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
@@ -213,7 +213,7 @@ class OutboxStore(Protocol):
     def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
         """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""
 
-    def standing(self, stream: Stream, now: datetime) -> list[Standing]:
+    def standing(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
         """What is not verified or skipped, by sink and state."""
 
     def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from shared.core.records import DatasetItem
 from shared.core.results import DailyScore, Decision, ItemResult, RunReport, StoredResult, Stream
-from shared.core.state.claims import Claims, DrawnItem, DrawResult
-from shared.core.state.item_history import ItemStory, PassedOver
+from shared.core.state.claims import Claims, SampledItem, SampleResult
+from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.core.state.outbox import OutboxStore
 from shared.core.usage import ModelUsage
 
@@ -53,7 +53,7 @@ class SampleStore(Protocol):
     def unfinished_ids(self, stream: Stream, max_attempts: int) -> list[str]:
         """The ids of sampled items that are not finished and were tried fewer than `max_attempts` times."""
 
-    def read_unfinished(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
+    def read_unfinished(self, stream: Stream, item_ids: Sequence[str]) -> list[SampledItem]:
         """Those of these items that are not finished, in the order of the ids."""
 
     def count_scores_sampled_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
@@ -63,7 +63,7 @@ class SampleStore(Protocol):
 class SkippedItemsStore(Protocol):
     """Items that were skipped, each with the reason. Durable when a method returns."""
 
-    def save_skipped(self, run_id: str, stream: Stream, skipped: Sequence[PassedOver]) -> None:
+    def save_skipped(self, run_id: str, stream: Stream, skipped: Sequence[SkippedItem]) -> None:
         """Store items that were skipped without a decision, in one transaction; what is stored already stays."""
 
     def skip_over_budget(self, run_id: str, stream: Stream, worker: str) -> None:
@@ -110,7 +110,7 @@ class ReportStore(Protocol):
         """Those of these samples of which every item was tried and that no run has reported, with their sizes. When
         `worker` is the only one, those of all samples: the runs that had the others were killed."""
 
-    def read_sample_results(self, stream: Stream, samples: Iterable[str]) -> Iterator[DrawResult]:
+    def read_sample_results(self, stream: Stream, samples: Iterable[str]) -> Iterator[SampleResult]:
         """All that was tried of these samples, by item id, in bounded memory."""
 
     def report_samples(self, report: RunReport, samples: Iterable[str]) -> bool:
@@ -169,10 +169,10 @@ class ResultReader(Protocol):
 class ItemHistoryReader(Protocol):
     """All that is stored of single items. Changes nothing; a run may write meanwhile."""
 
-    def read_skipped(self, stream: Stream, item_id: str) -> list[PassedOver]:
+    def read_skipped(self, stream: Stream, item_id: str) -> list[SkippedItem]:
         """Why an item was skipped, by its source's id, where no decision was made about it, oldest first."""
 
-    def read_histories(self, stream: Stream, item_id: str) -> list[ItemStory]:
+    def read_histories(self, stream: Stream, item_id: str) -> list[ItemHistory]:
         """All that is stored of an item by its source's id: its versions, oldest decision first; none if never seen."""
 
     def nearby_ids(self, stream: Stream, item_id: str) -> list[str]:

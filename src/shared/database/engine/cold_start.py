@@ -38,7 +38,7 @@ UNREACHED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ColdStartLimits:
     """How long a connection is tried for: `seconds` in all, with growing waits of up to `longest` seconds. `unreached`:
     also where no server answers, which may be a wrong address.
     """
@@ -54,7 +54,7 @@ class Patience:
         return any(sign in said for sign in (*WAKING, *(UNREACHED if self.unreached else ())))
 
 
-def be_patient(engine: sa.Engine, patience: Patience) -> None:
+def be_patient(engine: sa.Engine, patience: ColdStartLimits) -> None:
     """Let every new connection of the engine be tried until the server is awake."""
 
     def connecting(dialect: sa.Dialect, _record: object, positional: list[object], named: dict[str, object]) -> object:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from shared.core.errors import StoreError
-from shared.database.engine.database_errors import reachable, worded
+from shared.database.engine.database_errors import as_store_errors, file_errors_as_store_errors
 from shared.database.schema.tables import HEAD
 
 
@@ -36,7 +36,7 @@ class Database:
         Raises:
             StoreError: when the database cannot be read or written.
         """
-        with worded(self.place), self.engine.connect() as plain:
+        with as_store_errors(self.place), self.engine.connect() as plain:
             connection = plain.execution_options(trueline_write=True)
             with connection.begin():
                 if alone and self.path is None:
@@ -50,7 +50,7 @@ class Database:
         Raises:
             StoreError: when the database cannot be read.
         """
-        with worded(self.place), self.engine.connect() as connection, connection.begin():
+        with as_store_errors(self.place), self.engine.connect() as connection, connection.begin():
             yield connection
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
     from shared.database.engine.sqlite import sqlite_engine
 
     path = Path(url.database or "").absolute()
-    with reachable(path):
+    with file_errors_as_store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     return Database(sqlite_engine(path), str(path), path)
 
@@ -108,7 +108,7 @@ def read_database(path_or_url: str | os.PathLike[str]) -> Database:
     from shared.database.engine.sqlite import reading_engine
 
     database = Database(reading_engine(path), str(path), path)
-    with worded(database.place), reachable(path):
+    with as_store_errors(database.place), file_errors_as_store_errors(path):
         try:
             found = _revision(database.engine)
         except BaseException:
@@ -136,7 +136,7 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
 
     engine = postgres_engine(url)
     try:
-        with worded(place_of(url)), engine.connect() as connection:
+        with as_store_errors(place_of(url)), engine.connect() as connection:
             return sa.inspect(connection).has_table("alembic_version")
     finally:
         engine.dispose()
@@ -159,7 +159,7 @@ def state_at(path_or_url: str | os.PathLike[str]) -> str:
 
         database = Database(reading_engine(path), str(path), path)
     try:
-        with worded(database.place):
+        with as_store_errors(database.place):
             revision = _revision(database.engine)
         return _standing(revision, database.place)
     finally:
@@ -193,7 +193,7 @@ def _opened_file(path: Path) -> Database:
     from shared.database.engine.sqlite import prepared, sqlite_engine  # late: one of the two kinds is needed
 
     database = Database(sqlite_engine(path), str(path), path)
-    with worded(database.place), reachable(path):
+    with as_store_errors(database.place), file_errors_as_store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             prepared(path, database.engine, lambda engine: _prepare(engine, database.place))
@@ -207,7 +207,7 @@ def _opened_server(url: sa.URL) -> Database:
     from shared.database.engine.postgres import place_of, postgres_engine, prepared
 
     database = Database(postgres_engine(url), place_of(url))
-    with worded(database.place):
+    with as_store_errors(database.place):
         try:
             prepared(database.engine, lambda engine: _prepare(engine, database.place))
         except BaseException:

@@ -135,7 +135,7 @@ _POSTGRES = (
 
 
 @contextmanager
-def worded(place: str) -> Iterator[None]:
+def as_store_errors(place: str) -> Iterator[None]:
     """Turn the database's errors into a `StoreError` that names the place, what was found and what to do."""
     try:
         yield
@@ -156,7 +156,7 @@ def worded(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def reachable(path: Path) -> Iterator[None]:
+def file_errors_as_store_errors(path: Path) -> Iterator[None]:
     """Turn the file system's errors around a database's file into a `StoreError` that names it."""
     try:
         yield

@@ -21,8 +21,8 @@ from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
 from shared.core.results import Stream
-from shared.database.engine.cold_start import Patience, be_patient
-from shared.database.engine.database_errors import BUSY_SECONDS, worded
+from shared.database.engine.cold_start import ColdStartLimits, be_patient
+from shared.database.engine.database_errors import BUSY_SECONDS, as_store_errors
 from shared.database.engine.lock_names import lock_name
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
@@ -42,7 +42,7 @@ after the holder's machine has vanished, not after hours.
 
 
 def postgres_engine(
-    url: sa.URL, patience: Patience | None = None, more: Mapping[str, Any] = MappingProxyType({})
+    url: sa.URL, patience: ColdStartLimits | None = None, more: Mapping[str, Any] = MappingProxyType({})
 ) -> sa.Engine:
     """An engine with a small pool; connections that went away while they were idle are replaced unseen, and a server
     that is waking is waited for. `more` are options of SQLAlchemy's that replace ours.
@@ -63,7 +63,7 @@ def postgres_engine(
     except ImportError as error:
         raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
 
-    be_patient(engine, patience or Patience())
+    be_patient(engine, patience or ColdStartLimits())
 
     def begun(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("trueline_write", False)
@@ -98,7 +98,7 @@ def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -
     key = int(lock_name(stream)[:15], 16)
     about = f"process {os.getpid()} on {socket.gethostname()[:20]} since {iso(clock())[:19]}Z"
     with ExitStack() as stack:
-        with worded(place):
+        with as_store_errors(place):
             plain = stack.enter_context(engine.connect())
             connection = plain.execution_options(trueline_write=True)
             stack.enter_context(connection.begin())
@@ -119,7 +119,7 @@ def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -
 def life_lock(engine: sa.Engine, place: str, name: str) -> Iterator[None]:
     """Hold a worker's own lock until the block ends or its process does."""
     with ExitStack() as stack:
-        with worded(place):
+        with as_store_errors(place):
             plain = stack.enter_context(engine.connect())
             connection = plain.execution_options(trueline_write=True)
             stack.enter_context(connection.begin())

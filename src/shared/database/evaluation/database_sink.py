@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from shared.core.ports import Batch
 from shared.database.engine.database import Database
 from shared.database.evaluation.evaluation_rows import dataset_rows, result_rows
-from shared.database.evaluation.table_setup import look, require
+from shared.database.evaluation.table_setup import inspect_tables, require_tables
 from shared.database.upload.evaluation_tables import dataset, results
-from shared.database.upload.upload_result import EvaluationUploadError, OnConflict, Upload
+from shared.database.upload.upload_result import EvaluationUploadError, OnConflict, UploadOptions
 from shared.database.upload.upload_rows import upload_rows
 
 
@@ -27,8 +27,10 @@ class DatabaseSink:
     def __init__(self, name: str, opening: Callable[[], Database], on_conflict: OnConflict, chunk_size: int) -> None:
         self.name = name
         self._opening, self._ready = opening, False
-        self._datasets = Upload(dataset.name, "upsert" if on_conflict == "upsert" else "do_nothing", (), chunk_size)
-        self._results = Upload(results.name, on_conflict, (), chunk_size)
+        self._datasets = UploadOptions(
+            dataset.name, "upsert" if on_conflict == "upsert" else "do_nothing", (), chunk_size
+        )
+        self._results = UploadOptions(results.name, on_conflict, (), chunk_size)
 
     async def publish(self, batch: Batch) -> None:
         """Store the batch's rows; on return they are in the database. Tables that are not there are made.
@@ -50,9 +52,9 @@ class DatabaseSink:
     def _look(self) -> str:
         database = self._opening()
         try:
-            if look(database).state == "absent":
+            if inspect_tables(database).state == "absent":
                 return f"{database.place} answers; the first run makes the tables"
-            require(database)
+            require_tables(database)
             return f"{database.place} answers; its tables are as they should be"
         finally:
             database.close()
@@ -61,7 +63,7 @@ class DatabaseSink:
         database = self._opening()
         try:
             if not self._ready:
-                require(database)
+                require_tables(database)
                 self._ready = True
             with database.write() as connection:
                 upload_rows(connection, self._datasets, list(dataset_rows(batch)))

@@ -107,7 +107,9 @@ def _add_missing(connection: sa.Connection, table: sa.Table) -> None:
     for column in table.columns:
         if column.name not in have:
             kind = column.type.compile(connection.dialect)
-            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {_quoted(connection, column.name)} {kind}")
+            connection.exec_driver_sql(
+                f"ALTER TABLE {table.name} ADD COLUMN {_quote_name(connection, column.name)} {kind}"
+            )
 
 
 def upgrade_on_sqlite(connection: sa.Connection, place: str) -> None:
@@ -119,25 +121,25 @@ def upgrade_on_sqlite(connection: sa.Connection, place: str) -> None:
     run("PRAGMA legacy_alter_table = ON")  # what names the table shall go on naming it, also while it is away
     run(f"DROP VIEW IF EXISTS {VIEW}")
     for table in (dataset, results):
-        _rebuild(connection, table)
+        _rebuild_table(connection, table)
     run("PRAGMA legacy_alter_table = OFF")
 
 
-def _rebuild(connection: sa.Connection, table: sa.Table) -> None:
+def _rebuild_table(connection: sa.Connection, table: sa.Table) -> None:
     run, away = connection.exec_driver_sql, f"{table.name}__older"
     _add_missing(connection, table)
     _fill(connection, table)
     kept = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger')"
     about = [row for row in run(kept, (table.name,)).all() if row.sql]
     for row in about:
-        run(f"DROP {row.type} {_quoted(connection, row.name)}")
+        run(f"DROP {row.type} {_quote_name(connection, row.name)}")
     run(f"ALTER TABLE {table.name} RENAME TO {away}")
     table.create(connection)
     added = _columns_of_users(connection, away, table)
     for name, declared in added:
-        run(f"ALTER TABLE {table.name} ADD COLUMN {_quoted(connection, name)} {declared}")
+        run(f"ALTER TABLE {table.name} ADD COLUMN {_quote_name(connection, name)} {declared}")
     names = [column.name for column in table.columns] + [name for name, _ in added]
-    columns = ", ".join(_quoted(connection, name) for name in names)
+    columns = ", ".join(_quote_name(connection, name) for name in names)
     run(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {away}")
     run(f"DROP TABLE {away}")
     ours = {index.name for index in table.indexes}
@@ -156,5 +158,5 @@ def _columns_of_users(connection: sa.Connection, away: str, table: sa.Table) -> 
     ]
 
 
-def _quoted(connection: sa.Connection, name: str) -> str:
+def _quote_name(connection: sa.Connection, name: str) -> str:
     return connection.dialect.identifier_preparer.quote(name)

@@ -19,31 +19,31 @@ _TABLES = (dataset, results)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TableStatus:
     """What a database has under the tables' names: the worse of the two. `why` tells what is not as it should be."""
 
     state: State
     why: str = ""
 
 
-def look(database: Database) -> Found:
+def inspect_tables(database: Database) -> TableStatus:
     """What is there; changes nothing.
 
     Raises:
         StoreError: when the database cannot be read.
     """
     with database.read() as connection:
-        return _found(connection)
+        return _inspect_all(connection)
 
 
-def create(database: Database) -> str:
+def create_tables(database: Database) -> str:
     """Make what is missing and bring what is older to the present layout, whole or not at all; what was done, in words.
 
     Raises:
         StoreError: when the tables are somebody else's, or the database cannot be written; nothing is changed then.
     """
     with database.write("evaluation tables") as connection:
-        found = _found(connection)
+        found = _inspect_all(connection)
         if found.state == "foreign":
             raise StoreError(f"{database.place}: {found.why}")
         if found.state == "older":
@@ -61,15 +61,15 @@ def create(database: Database) -> str:
     return done.get(found.state, "nothing to do: the tables are there as they should be")
 
 
-def require(database: Database) -> None:
+def require_tables(database: Database) -> None:
     """Make the tables where there are none; return when they can be written to.
 
     Raises:
         StoreError: when they have an older layout or are somebody else's, with the command to run.
     """
-    found = look(database)
+    found = inspect_tables(database)
     if found.state == "absent":
-        create(database)
+        create_tables(database)
     elif found.state == "older":
         raise StoreError(
             f"{database.place}: {found.why}. Nothing was written. Bring the tables to the present layout, which keeps"
@@ -79,33 +79,33 @@ def require(database: Database) -> None:
         raise StoreError(f"{database.place}: {found.why}")
 
 
-def _found(connection: sa.Connection) -> Found:
+def _inspect_all(connection: sa.Connection) -> TableStatus:
     there = [table for table in _TABLES if sa.inspect(connection).has_table(table.name)]
     if not there:
-        return Found("absent")
+        return TableStatus("absent")
     if len(there) == 1:
         return _foreign(there[0].name, "stands alone, without the other table")
-    states = [_state(connection, table) for table in there]
+    states = [_inspect_table(connection, table) for table in there]
     worst = next((each for each in states if each.state == "foreign"), None)
-    return worst or next((each for each in states if each.state == "older"), Found("ready"))
+    return worst or next((each for each in states if each.state == "older"), TableStatus("ready"))
 
 
-def _state(connection: sa.Connection, table: sa.Table) -> Found:
+def _inspect_table(connection: sa.Connection, table: sa.Table) -> TableStatus:
     inspector = sa.inspect(connection)
     names = {column["name"] for column in inspector.get_columns(table.name)}
     key = set(inspector.get_pk_constraint(table.name)["constrained_columns"])
     missing = [column.name for column in table.columns if column.name not in names]
     if key == {column.name for column in table.primary_key.columns}:
-        return Found("older", f"{table.name} lacks {', '.join(missing)}") if missing else Found("ready")
+        return TableStatus("older", f"{table.name} lacks {', '.join(missing)}") if missing else TableStatus("ready")
     if key == OLDER_KEYS[table.name]:
-        return Found(
+        return TableStatus(
             "older", f"{table.name} has the layout of the earlier system (its key is {', '.join(sorted(key))})"
         )
     return _foreign(table.name, f"has the key {', '.join(sorted(key)) or '(none)'}, which no version of it had")
 
 
-def _foreign(table: str, what: str) -> Found:
-    return Found(
+def _foreign(table: str, what: str) -> TableStatus:
+    return TableStatus(
         "foreign",
         f"{table} {what}; nothing was changed. Move it away, then run again: ALTER TABLE {table} RENAME TO my_{table};",
     )

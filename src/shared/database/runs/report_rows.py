@@ -45,7 +45,7 @@ def run_row(report: RunReport) -> dict[str, Any]:
     }
 
 
-def run_of(row: sa.Row[Any]) -> RunReport:
+def read_run_row(row: sa.Row[Any]) -> RunReport:
     """The run of a row of `runs`."""
     return RunReport(
         **{name: getattr(row, name) for name in _SAME},
@@ -54,13 +54,13 @@ def run_of(row: sa.Row[Any]) -> RunReport:
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
         notes=tuple(row.notes),
         broken=tuple(row.broken),
-        usage=usage_of(row.usage),
+        usage=read_usage_rows(row.usage),
         budget=tuple(BudgetUse(**_fields(BudgetUse, each)) for each in row.budget or ()),
         published=tuple(DeliveryStatus(**_fields(DeliveryStatus, each)) for each in row.published or ()),
     )
 
 
-def usage_of(found: Sequence[Mapping[str, Any]] | None) -> tuple[ModelUsage, ...]:
+def read_usage_rows(found: Sequence[Mapping[str, Any]] | None) -> tuple[ModelUsage, ...]:
     """The rows of a stored `usage`."""
     return tuple(ModelUsage(**_fields(ModelUsage, each)) for each in found or ())
 

@@ -11,7 +11,7 @@ from shared.core.results import RunReport, Stream
 from shared.core.usage import ModelUsage
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import in_stream
-from shared.database.runs.report_rows import run_of, usage_of
+from shared.database.runs.report_rows import read_run_row, read_usage_rows
 from shared.database.schema.tables import runs
 
 _ENDED = ("done", "nothing_new", "unpublished", "over_budget", "too_many_failures")
@@ -31,19 +31,19 @@ class SqlRunReader:
         elif of is not None:
             query = query.where(runs.c.monitor == of)
         with self._database.read() as connection:
-            return [run_of(row) for row in connection.execute(query)]
+            return [read_run_row(row) for row in connection.execute(query)]
 
     def read_run(self, run_id: str) -> RunReport | None:
         """One run, None when there is none of that id."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
-        return None if row is None else run_of(row)
+        return None if row is None else read_run_row(row)
 
     def read_usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         """The model usage of a monitor's runs that began since then; of killed runs, what was last stored."""
         query = sa.select(runs.c.usage).where(runs.c.monitor == monitor, runs.c.started_at >= since)
         with self._database.read() as connection:
-            return [each for found in connection.scalars(query) for each in usage_of(found)]
+            return [each for found in connection.scalars(query) for each in read_usage_rows(found)]
 
     def last_read(self, stream: Stream) -> datetime | None:
         """When the newest run began that read its whole window and stored the sample, less the seconds it was behind.

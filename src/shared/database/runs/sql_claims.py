@@ -11,11 +11,11 @@ import sqlalchemy as sa
 
 from shared.core.clock import Clock
 from shared.core.results import Stream
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, rows_by_item
 from shared.database.runs.conditions import hint_open_index
-from shared.database.runs.stream_lock import hold_stream
+from shared.database.runs.stream_lock import lock_stream
 from shared.database.runs.unfinished_items import ORDER, sampled_item, waiting_rows
 from shared.database.runs.worker_leases import Worker, free_dead_claims, join_stream, renew_lease
 from shared.database.schema.tables import WAITING, decisions, scores
@@ -39,7 +39,7 @@ class SqlClaimStore:
         Raises:
             BusyError: when another run holds it for longer, naming its process and since when.
         """
-        return hold_stream(self._database, stream, wait, self._clock)
+        return lock_stream(self._database, stream, wait, self._clock)
 
 
 class SqlClaims:
@@ -56,7 +56,7 @@ class SqlClaims:
         """Who takes them."""
         return self._worker.name
 
-    def take_next(self, size: int) -> list[DrawnItem]:
+    def take_next(self, size: int) -> list[SampledItem]:
         """Up to `size` items, oldest draw first. Behind the last one it looks from the beginning once more, for what
         dead workers have left."""
         page = self._page(size)
@@ -73,9 +73,9 @@ class SqlClaims:
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
-    def take(self, item_ids: Sequence[str]) -> list[DrawnItem]:
+    def take(self, item_ids: Sequence[str]) -> list[SampledItem]:
         """Those of these items that wait and that nobody has, in the order of the ids."""
-        found: dict[str, DrawnItem] = {}
+        found: dict[str, SampledItem] = {}
         with self._database.write() as connection:
             renew_lease(connection, self._worker)
             for part in chunks(item_ids):
@@ -84,7 +84,7 @@ class SqlClaims:
                 found |= {each.item.id: each for each in self._write_owner(connection, rows)}
         return [found[each] for each in item_ids if each in found]
 
-    def _page(self, size: int) -> list[DrawnItem]:
+    def _page(self, size: int) -> list[SampledItem]:
         query = claimable_items(self._worker, self._most, self._after).order_by(*ORDER).limit(size)
         with self._database.write() as connection:
             renew_lease(connection, self._worker)
@@ -93,7 +93,7 @@ class SqlClaims:
                 self._after = (rows[-1].decided_at, rows[-1].item_id)
             return self._write_owner(connection, rows)
 
-    def _write_owner(self, connection: sa.Connection, rows: Sequence[Row]) -> list[DrawnItem]:
+    def _write_owner(self, connection: sa.Connection, rows: Sequence[Row]) -> list[SampledItem]:
         """Write the worker's name on these rows."""
         stream = self._worker.stream
         for part in chunks(row.item_id for row in rows):

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from shared.core.results import Stream
 from shared.core.state.item_history import (
     VERSION_DIGITS,
-    Delivered,
-    FailureMade,
-    ItemStory,
-    PassedOver,
-    ScoreMade,
+    DeliveryRecord,
+    FailureRecord,
+    ItemHistory,
+    ScoreRecord,
+    SkippedItem,
     own_id,
 )
 from shared.database.engine.database import Database
@@ -40,7 +40,7 @@ class SqlItemHistoryReader:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def read_histories(self, stream: Stream, item_id: str) -> list[ItemStory]:
+    def read_histories(self, stream: Stream, item_id: str) -> list[ItemHistory]:
         """All that is stored of an item by its source's id, its versions oldest decision first."""
         with self._database.read() as connection:
             ids = list(connection.scalars(_version_ids(stream, item_id)))
@@ -63,7 +63,7 @@ class SqlItemHistoryReader:
         ]
         return sorted(histories, key=lambda history: (history.decided_at, history.decision.item_id))
 
-    def read_skipped(self, stream: Stream, item_id: str) -> list[PassedOver]:
+    def read_skipped(self, stream: Stream, item_id: str) -> list[SkippedItem]:
         """Why an item was skipped where no decision was made about it, oldest first."""
         with self._database.read() as connection:
             rows = rows_by_item(connection, passed_over, stream, [item_id]).get(item_id, [])
@@ -88,16 +88,16 @@ def _version_ids(stream: Stream, item_id: str) -> sa.Select[Any]:
     return sa.select(known).where(in_stream(decisions, stream), sa.or_(known == item_id, versions))
 
 
-def _delivery(row: Row) -> Delivered:
-    return Delivered(row.sink, row.label, row.state, row.attempts, row.reason, row.next_try_at, row.settled_at)
+def _delivery(row: Row) -> DeliveryRecord:
+    return DeliveryRecord(row.sink, row.label, row.state, row.attempts, row.reason, row.next_try_at, row.settled_at)
 
 
-def _skipped_item(row: Row) -> PassedOver:
-    return PassedOver(row.item_id, row.reason, row.times, row.detail, row.run_id, row.at)
+def _skipped_item(row: Row) -> SkippedItem:
+    return SkippedItem(row.item_id, row.reason, row.times, row.detail, row.run_id, row.at)
 
 
-def _history(stream: Stream, decided: Row, item: Row | None) -> ItemStory:
-    return ItemStory(
+def _history(stream: Stream, decided: Row, item: Row | None) -> ItemHistory:
+    return ItemHistory(
         stream=stream,
         decision=read_decision(decided),
         run_id=decided.run_id,
@@ -111,11 +111,11 @@ def _history(stream: Stream, decided: Row, item: Row | None) -> ItemStory:
     )
 
 
-def _score_records(rows: list[Row]) -> tuple[ScoreMade, ...]:
+def _score_records(rows: list[Row]) -> tuple[ScoreRecord, ...]:
     ordered = sorted(rows, key=lambda row: (row.scored_at, row.label))
-    return tuple(ScoreMade(read_score(row), row.run_id, row.scored_at) for row in ordered)
+    return tuple(ScoreRecord(read_score(row), row.run_id, row.scored_at) for row in ordered)
 
 
-def _failure_records(rows: list[Row]) -> tuple[FailureMade, ...]:
+def _failure_records(rows: list[Row]) -> tuple[FailureRecord, ...]:
     ordered = sorted(rows, key=lambda row: (row.attempt, row.label))
-    return tuple(FailureMade(read_failure(row), row.attempt, row.run_id, row.failed_at) for row in ordered)
+    return tuple(FailureRecord(read_failure(row), row.attempt, row.run_id, row.failed_at) for row in ordered)

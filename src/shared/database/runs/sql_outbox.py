@@ -11,7 +11,15 @@ import sqlalchemy as sa
 from shared.core.digests import stable_id
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.core.state.outbox import Claim, Message, MessageState, Outgoing, Parcel, Settled, Standing
+from shared.core.state.outbox import (
+    ClaimedMessage,
+    MessageClaim,
+    MessageOutcome,
+    MessageState,
+    OpenDeliveries,
+    SinkMessage,
+    SinkMessages,
+)
 from shared.database.engine.database import Database
 from shared.database.engine.lease_owner import is_gone, new_owner
 from shared.database.engine.row_mapping import (
@@ -27,7 +35,7 @@ from shared.database.engine.row_mapping import (
     rows_by_item,
 )
 from shared.database.runs.conditions import newest_scores, standing_failures
-from shared.database.runs.report_rows import run_of
+from shared.database.runs.report_rows import read_run_row
 from shared.database.schema.column_types import Id
 from shared.database.schema.outbox_tables import OPEN, outbox
 from shared.database.schema.tables import FINISHED, decisions, failures, items, runs, scores
@@ -47,13 +55,13 @@ class SqlOutbox:
     def __init__(self, database: Database) -> None:
         self._database, self.owner = database, new_owner()
 
-    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[Outgoing]], at: datetime) -> int:
+    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[SinkMessages]], at: datetime) -> int:
         """Give up to `size` finished items, in the order of their ids, to a new batch, and store what `pack` makes of
         it, in one transaction; how many items. On SQLite other writers wait for `pack`.
         """
         stream = run.stream
         with self._database.write() as connection:
-            ids = list(connection.scalars(unpacked(stream, size).with_for_update(skip_locked=True)))
+            ids = list(connection.scalars(unpacked_items(stream, size).with_for_update(skip_locked=True)))
             if not ids:
                 return 0
             batch = Batch(stable_id("batch", stream, run.run_id, ids), stream, _results(connection, stream, ids), run)
@@ -65,23 +73,25 @@ class SqlOutbox:
                 connection.execute(sa.update(decisions).where(mine).values(batch_id=batch.id))
         return len(ids)
 
-    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
+    def add(self, run: RunReport, outgoing: SinkMessages, at: datetime) -> None:
         """Store messages of no item, in one transaction; those that are stored already stay as they are."""
         with self._database.write() as connection:
             for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
                 insert_new(connection, outbox, part)
 
-    def claim(self, stream: Stream, sink: str, state: MessageState, claim: Claim) -> list[Parcel]:
+    def claim(self, stream: Stream, sink: str, state: MessageState, claim: MessageClaim) -> list[ClaimedMessage]:
         """Take rows of this state that are due and nobody's, those longest due first."""
         with self._database.write() as connection:
-            rows = connection.execute(due(stream, sink, state, claim).with_for_update(skip_locked=True)).all()
+            rows = connection.execute(
+                claimable_messages(stream, sink, state, claim).with_for_update(skip_locked=True)
+            ).all()
             if rows:
                 mine = sa.update(outbox).where(_this(stream, sink))
                 mine = mine.values(owner=self.owner, leased_until=claim.until)
                 connection.execute(mine, [{"of_item": row.item_id, "of_key": row.key} for row in rows])
         return [_parcel(row) for row in rows]
 
-    def renew(self, stream: Stream, sink: str, parcels: Sequence[Parcel], until: datetime) -> None:
+    def renew(self, stream: Stream, sink: str, parcels: Sequence[ClaimedMessage], until: datetime) -> None:
         """Lengthen the claim of rows that were claimed here; rows that others took over since stay theirs."""
         mine = sa.update(outbox).where(_this(stream, sink), _O.owner == self.owner).values(leased_until=until)
         rows = ({"of_item": each.message.item_id, "of_key": each.message.key} for each in parcels)
@@ -89,7 +99,7 @@ class SqlOutbox:
             for part in chunks(rows):
                 connection.execute(mine, part)
 
-    def settle(self, stream: Stream, sink: str, settled: Sequence[Settled], at: datetime) -> None:
+    def settle(self, stream: Stream, sink: str, settled: Sequence[MessageOutcome], at: datetime) -> None:
         """Store what became of rows claimed here, in one transaction; rows that others took over since stay."""
         names = ("state", "attempts", "next_try_at", "sent_at", "reason")
         mine = sa.update(outbox).where(_this(stream, sink), _O.owner == self.owner)
@@ -107,7 +117,7 @@ class SqlOutbox:
                 for part in chunks(rows):
                     connection.execute(update, part)
 
-    def batch(self, stream: Stream, parcel: Parcel) -> Batch | None:
+    def batch(self, stream: Stream, parcel: ClaimedMessage) -> Batch | None:
         """A whole batch, read again from what is stored; None when its items were forgotten since."""
         ids = list(parcel.message.body["items"])
         with self._database.read() as connection:
@@ -115,7 +125,7 @@ class SqlOutbox:
             row = connection.execute(sa.select(runs).where(runs.c.run_id == parcel.run_id)).first()
         if not results or row is None:
             return None
-        return Batch(parcel.batch_id, stream, results, run_of(row))
+        return Batch(parcel.batch_id, stream, results, read_run_row(row))
 
     def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
         """Up to `size` packed items, not published yet, for which every row of these sinks is verified or skipped.
@@ -127,9 +137,9 @@ class SqlOutbox:
             if sinks is None:
                 every = sa.select(decisions.c.item_id).where(in_stream(decisions, stream), FINISHED)
                 return list(connection.scalars(every.limit(size)))
-            while len(found) < size and (page := connection.execute(packed(stream, last)).all()):
+            while len(found) < size and (page := connection.execute(packed_items(stream, last)).all()):
                 # A page, then its rows: in one statement Postgres, while it has no statistics, compares all with all.
-                held = set(connection.scalars(holding(connection, stream, sinks, page)))
+                held = set(connection.scalars(unconfirmed_ids(connection, stream, sinks, page)))
                 found += [row.item_id for row in page if row.item_id not in held and row.batch_id not in held]
                 last = (page[-1].batch_id, page[-1].item_id)
         return found[:size]
@@ -151,7 +161,7 @@ class SqlOutbox:
             found: datetime | None = connection.scalar(sa.select(sa.func.min(_O.next_try_at)).where(waiting))
         return found
 
-    def standing(self, stream: Stream, now: datetime) -> list[Standing]:
+    def standing(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
         """What is not verified or skipped, by sink and state."""
         count = sa.func.count()
         claimed = sa.func.sum(sa.case((_free(now), 0), else_=1))
@@ -162,7 +172,7 @@ class SqlOutbox:
         told = told.order_by(count.desc(), _O.reason).limit(_REASONS)
         with self._database.read() as connection:
             return [
-                Standing(
+                OpenDeliveries(
                     sink,
                     state,
                     n,
@@ -197,20 +207,20 @@ class SqlOutbox:
                 connection.execute(free.values(owner=None, leased_until=None))
 
 
-def unpacked(stream: Stream, size: int) -> sa.Select[Any]:
+def unpacked_items(stream: Stream, size: int) -> sa.Select[Any]:
     """The ids of finished items that are in no batch."""
     d = decisions.c
     free = sa.select(d.item_id).where(in_stream(decisions, stream), FINISHED, d.batch_id.is_(None))
     return free.order_by(d.item_id).limit(size)
 
 
-def due(stream: Stream, sink: str, state: MessageState, claim: Claim) -> sa.Select[Any]:
+def claimable_messages(stream: Stream, sink: str, state: MessageState, claim: MessageClaim) -> sa.Select[Any]:
     """Rows that may be claimed."""
     free = sa.and_(_of_sink(stream, sink), OPEN, _O.state == state, _O.next_try_at <= claim.now, _free(claim.now))
     return sa.select(outbox).where(free).order_by(_O.next_try_at).limit(claim.most)
 
 
-def packed(stream: Stream, last: tuple[str, str]) -> sa.Select[Any]:
+def packed_items(stream: Stream, last: tuple[str, str]) -> sa.Select[Any]:
     """The next page of finished items that are in a batch, after this batch and item."""
     order = (decisions.c.batch_id, decisions.c.item_id)
     after = sa.tuple_(*order) > sa.tuple_(*(sa.literal(each, Id) for each in last))
@@ -218,7 +228,9 @@ def packed(stream: Stream, last: tuple[str, str]) -> sa.Select[Any]:
     return query.order_by(*order).limit(_PAGE)
 
 
-def holding(connection: sa.Connection, stream: Stream, sinks: Sequence[str], page: Sequence[Row]) -> sa.Select[Any]:
+def unconfirmed_ids(
+    connection: sa.Connection, stream: Stream, sinks: Sequence[str], page: Sequence[Row]
+) -> sa.Select[Any]:
     """Which of these items, or of their batches, have something at these sinks that waits or has failed."""
     ids = sorted({each for row in page for each in (row.item_id, row.batch_id)})
     open_ones = _O.state.not_in(["verified", "skipped"])  # not the index's own words: each is looked up by the key
@@ -239,7 +251,7 @@ def _free(now: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(_O.leased_until.is_(None), _O.leased_until <= now)
 
 
-def _rows(batch: Batch, outgoing: Outgoing, at: datetime) -> Iterator[dict[str, Any]]:
+def _rows(batch: Batch, outgoing: SinkMessages, at: datetime) -> Iterator[dict[str, Any]]:
     """The rows of what one sink gets."""
     common = {"sink": outgoing.sink, "batch_id": batch.id, "run_id": batch.run.run_id, "label": "", "whole": False}
     common |= {"state": "pending", "attempts": 0, "next_try_at": at, "stored_at": at, "reason": "", "body": None}
@@ -255,9 +267,9 @@ def _rows(batch: Batch, outgoing: Outgoing, at: datetime) -> Iterator[dict[str, 
         yield {**common, **key(batch.stream, left.item_id), **own}
 
 
-def _parcel(row: Row) -> Parcel:
-    message = Message(row.key, row.item_id, row.body, row.label)
-    return Parcel(message, row.state, row.batch_id, row.run_id, row.attempts, row.stored_at, row.sent_at)
+def _parcel(row: Row) -> ClaimedMessage:
+    message = SinkMessage(row.key, row.item_id, row.body, row.label)
+    return ClaimedMessage(message, row.state, row.batch_id, row.run_id, row.attempts, row.stored_at, row.sent_at)
 
 
 def _results(connection: sa.Connection, stream: Stream, ids: Sequence[str]) -> tuple[ItemResult, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import sqlalchemy as sa
 
 from shared.core.results import RunReport, Stream
-from shared.core.state.claims import DrawResult
+from shared.core.state.claims import SampleResult
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import (
     Row,
@@ -49,7 +49,7 @@ class SqlReports:
             unfinished = set(connection.scalars(untried))
             return {name: size for name, size in connection.execute(query) if name not in unfinished}
 
-    def read_sample_results(self, stream: Stream, samples: Iterable[str]) -> Iterator[DrawResult]:
+    def read_sample_results(self, stream: Stream, samples: Iterable[str]) -> Iterator[SampleResult]:
         """All that was tried of these samples, by item id, in bounded memory. Reads every decision of the stream."""
         names = list(samples)
         tried = sa.and_(
@@ -90,8 +90,8 @@ def _write_run(connection: sa.Connection, report: RunReport) -> None:
     connection.execute(insert.on_conflict_do_update(index_elements=[runs.c.run_id], set_=row), row)
 
 
-def _sample_result(decided: Row, scored: list[Row], failed: list[Row]) -> DrawResult:
-    return DrawResult(
+def _sample_result(decided: Row, scored: list[Row], failed: list[Row]) -> SampleResult:
+    return SampleResult(
         decided.run_id,
         read_decision(decided),
         tuple(read_score(row) for row in newest_scores(scored)),

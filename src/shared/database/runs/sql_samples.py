@@ -12,7 +12,7 @@ from shared.core.clock import Clock
 from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, Stream
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import chunks, in_stream, insert_new, item_row, known_ids, rows_by_item
 from shared.database.runs.conditions import hint_open_index, is_same_item
@@ -73,7 +73,7 @@ class SqlSamples:
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
-    def read_unfinished(self, stream: Stream, item_ids: Sequence[str]) -> list[DrawnItem]:
+    def read_unfinished(self, stream: Stream, item_ids: Sequence[str]) -> list[SampledItem]:
         """Those of these items that are not finished, in the order of the ids, each with the scores it has."""
         with self._database.read() as connection:
             unfinished = known_ids(connection, decisions, stream, item_ids, WAITING)

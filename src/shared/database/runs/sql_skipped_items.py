@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from shared.core.clock import Clock
 from shared.core.results import Stream
-from shared.core.state.item_history import PassedOver
+from shared.core.state.item_history import SkippedItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, in_stream, insert_new, key
 from shared.database.runs.conditions import is_untried
@@ -25,7 +25,7 @@ class SqlSkippedItems:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def save_skipped(self, run_id: str, stream: Stream, skipped: Sequence[PassedOver]) -> None:
+    def save_skipped(self, run_id: str, stream: Stream, skipped: Sequence[SkippedItem]) -> None:
         """Store items that were skipped without a decision, in one transaction; what is stored already stays: a window
         that is read again writes nothing."""
         with self._database.write() as connection:
@@ -58,11 +58,11 @@ class SqlSkippedItems:
             for part in chunks(item_ids):
                 waiting = sa.and_(in_stream(decisions, stream), WAITING, decisions.c.item_id.in_(part))
                 connection.execute(sa.update(decisions).where(waiting).values(state="published", marked_at=at))
-            _insert_skipped(connection, run_id, stream, [PassedOver(each, "elsewhere") for each in item_ids], at)
+            _insert_skipped(connection, run_id, stream, [SkippedItem(each, "elsewhere") for each in item_ids], at)
 
 
 def _insert_skipped(
-    connection: sa.Connection, run_id: str, stream: Stream, skipped: Sequence[PassedOver], at: datetime
+    connection: sa.Connection, run_id: str, stream: Stream, skipped: Sequence[SkippedItem], at: datetime
 ) -> None:
     rows = (
         {**key(stream, each.item_id), "reason": each.reason, "run_id": run_id, "times": each.times}

@@ -15,12 +15,12 @@ from shared.core.clock import Clock, iso
 from shared.core.errors import BusyError
 from shared.core.results import Stream
 from shared.database.engine.database import Database
-from shared.database.engine.database_errors import reachable
+from shared.database.engine.database_errors import file_errors_as_store_errors
 from shared.database.engine.lock_names import lock_name
 
 
 @contextmanager
-def hold_stream(database: Database, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+def lock_stream(database: Database, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
     """Hold a stream. Of a file, waiting up to `wait` seconds, by a lock whose files stand beside it; of a server, by a
     lock of the server, without waiting.
 
@@ -43,7 +43,7 @@ def _file_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Ite
     name = f"{database}.{lock_name(stream)[:16]}"
     holder = Path(f"{name}.holder")
     lock = FileLock(f"{name}.lock", timeout=max(0.0, wait))
-    with reachable(database):
+    with file_errors_as_store_errors(database):
         try:
             lock.acquire()
         except Timeout as error:
@@ -52,7 +52,7 @@ def _file_lock(database: Path, stream: Stream, wait: float, clock: Clock) -> Ite
                 " finish, or end that process: its lock is freed with it."
             ) from error
     try:
-        with reachable(database):
+        with file_errors_as_store_errors(database):
             about = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(clock())}
             holder.write_text(json.dumps(about), encoding="utf-8")
         yield

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.results import Decision, Stream
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.database.engine.row_mapping import Row, in_stream, key, read_decision, read_item, read_score
 from shared.database.runs.conditions import is_same_item
 from shared.database.schema.tables import WAITING, decisions, items
@@ -44,7 +44,7 @@ def waiting_rows(stream: Stream) -> sa.Select[Any]:
     )
 
 
-def sampled_item(item: Row, decided: Row, scored: Iterable[Row]) -> DrawnItem:
+def sampled_item(item: Row, decided: Row, scored: Iterable[Row]) -> SampledItem:
     """One unfinished item, with the scores that it has."""
     have = tuple(read_score(row) for row in scored)
-    return DrawnItem(read_item(item), read_decision(decided), have, decided.attempts, decided.run_id)
+    return SampledItem(read_item(item), read_decision(decided), have, decided.attempts, decided.run_id)

@@ -18,7 +18,7 @@ from shared.core.clock import utc_now
 from shared.core.errors import StoreError
 from shared.core.results import Stream
 from shared.database.engine.database import Database
-from shared.database.engine.database_errors import reachable
+from shared.database.engine.database_errors import file_errors_as_store_errors
 from shared.database.engine.row_mapping import in_stream, insert_new
 from shared.database.runs.conditions import hint_open_index
 from shared.database.schema.tables import WAITING, decisions
@@ -145,7 +145,7 @@ def _hold_life_lock(database: Database, name: str) -> Iterator[None]:
             yield
         return
     path = _lock_path(database.path, name)
-    with reachable(database.path):
+    with file_errors_as_store_errors(database.path):
         lock = FileLock(path)
         lock.acquire()
     try:

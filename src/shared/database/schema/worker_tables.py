@@ -45,6 +45,6 @@ passed_over = sa.Table(
     sa.Column("detail", Prose, nullable=False),
     sa.Column("at", Moment, nullable=False),
 )
-"""Why something was left out that no decision tells of (`core/state/item_history.py`, `PassedOver`), and by which run
+"""Why something was left out that no decision tells of (`core/state/item_history.py`, `SkippedItem`), and by which run
 last.
 """

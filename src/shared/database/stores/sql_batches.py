@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.state.batch_store import BatchJob, BatchQuestion, Claim
+from shared.core.state.batch_store import BatchClaim, BatchJob, BatchQuestion
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, insert_new
 from shared.database.schema.tables import batch_features, batch_jobs, batch_questions
@@ -51,7 +51,7 @@ class SqlBatches:
                 connection.execute(upsert, part)
             return _stand(connection, lane, list(questions))
 
-    def claim(self, lane: str, claim: Claim) -> BatchJob | None:
+    def claim(self, lane: str, claim: BatchClaim) -> BatchJob | None:
         """Make an intended batch of the oldest queued questions."""
         queued = sa.select(_Q.key, _Q.bytes).where(_Q.lane == lane, _Q.state == "queued")
         with self._database.write("batches") as connection:

@@ -11,7 +11,7 @@ from typing import Any
 from shared.database.upload.evaluation_tables import dataset, results
 
 
-def keyed(table: str, columns: Mapping[str, Sequence[Any]], on_file: bool) -> Mapping[str, Sequence[Any]]:
+def with_keys(table: str, columns: Mapping[str, Sequence[Any]], on_file: bool) -> Mapping[str, Sequence[Any]]:
     """The columns of rows for one of the normalised tables, with the keys they lack: `dataset_id` is their `id`,
     `dataset_key` their `dataset_id`, `result_key` the JSON list of run, id and metric. Other tables' are as they were.
     """
@@ -27,11 +27,11 @@ def keyed(table: str, columns: Mapping[str, Sequence[Any]], on_file: bool) -> Ma
     if name == results.name and "result_key" not in made and all(part in made for part in parts):
         separators = (",", ":") if on_file else (", ", ": ")
         rows = zip(*(made[part] for part in parts), strict=True)
-        made["result_key"] = [_listed(row, separators) for row in rows]
+        made["result_key"] = [_join_parts(row, separators) for row in rows]
     return made
 
 
-def _listed(row: tuple[Any, ...], separators: tuple[str, str]) -> str | None:
+def _join_parts(row: tuple[Any, ...], separators: tuple[str, str]) -> str | None:
     """The list as the database itself writes it; None where a part is missing, which the upload then refuses."""
     if not all(isinstance(part, str) for part in row):
         return None

@@ -18,11 +18,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.core.errors import StoreError
-from shared.database.engine.cold_start import Patience
+from shared.database.engine.cold_start import ColdStartLimits
 from shared.database.engine.database import address
-from shared.database.engine.database_errors import worded
+from shared.database.engine.database_errors import as_store_errors
 from shared.database.upload.dataframes import columns_of, frame_of
-from shared.database.upload.upload_result import CHUNK, OnConflict, Upload, Uploaded
+from shared.database.upload.upload_result import CHUNK, OnConflict, Uploaded, UploadOptions
 from shared.database.upload.upload_rows import upload_columns
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class NeonConnection:
         if made.db_application_name:
             arguments["application_name"] = made.db_application_name
         options = {"pool_size": 1, "max_overflow": made.db_pool_max_size - 1, "connect_args": arguments}
-        patience = Patience(made.db_wake_seconds, unreached=True)
+        patience = ColdStartLimits(made.db_wake_seconds, unreached=True)
         self._engine = postgres_engine(url, patience, {**options, "json_serializer": None})
 
     def fetch_all(self, query: str, params: Params = None, timeout: float | None = None) -> list[Row]:
@@ -92,7 +92,7 @@ class NeonConnection:
         Raises:
             StoreError: when it cannot be answered, or the connection is lost between two chunks.
         """
-        with worded(self._place), self._alive() as (connection, raw):
+        with as_store_errors(self._place), self._alive() as (connection, raw):
             self._limit(raw, timeout)
             with _sqlalchemys(), raw.cursor(name="trueline_chunks", row_factory=_dict_row()) as cursor:
                 cursor.execute(query, params)
@@ -155,7 +155,7 @@ class NeonConnection:
             EvaluationUploadError: naming table, column and row of what cannot be stored.
             StoreError: when the server cannot be reached or written.
         """
-        upload = Upload(table_name, on_conflict, tuple(keys), self._settings.db_upload_chunk_size, add_missing)
+        upload = UploadOptions(table_name, on_conflict, tuple(keys), self._settings.db_upload_chunk_size, add_missing)
         columns = columns_of(df)
         return self._within(lambda connection, raw: upload_columns(connection, upload, columns), None)
 
@@ -169,7 +169,7 @@ class NeonConnection:
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
         """A connection of psycopg's from the pool; what is not committed when the block ends is rolled back."""
-        with worded(self._place):
+        with as_store_errors(self._place):
             pooled = self._engine.raw_connection()
             try:
                 yield pooled.driver_connection
@@ -191,7 +191,7 @@ class NeonConnection:
 
     def _within(self, work: Callable[[sa.Connection, Any], T], timeout: float | None) -> T:
         """The work in a transaction; once more when its connection dies before it is committed."""
-        with worded(self._place):
+        with as_store_errors(self._place):
             try:
                 return self._once(work, timeout)
             except _Dead:

@@ -43,7 +43,7 @@ _LONGEST = 63
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TableLayout:
     """A table: its full name, quoted for SQL and as it is said, the kinds of its columns, its primary key, and the
     columns that the server alone may number."""
 
@@ -59,7 +59,7 @@ class Shape:
         return ["id" if name in strict and self.kinds[name] == "text" else self.kinds[name] for name in names]
 
 
-def shape_of(connection: sa.Connection, table: str) -> Shape:
+def read_layout(connection: sa.Connection, table: str) -> TableLayout:
     """The shape of a table, given as `name` or `schema.name`.
 
     Raises:
@@ -77,17 +77,17 @@ def shape_of(connection: sa.Connection, table: str) -> Shape:
     kinds = {column["name"]: _kind(column["type"], on_file) for column in columns}
     if on_file:
         kinds |= {each: kind for each, kind in kinds_of(name).items() if each in kinds}
-    sql = f"{quoted(schema)}.{quoted(name)}" if schema else quoted(name)
+    sql = f"{quote_name(schema)}.{quote_name(name)}" if schema else quote_name(name)
     numbered = frozenset(column["name"] for column in columns if column.get("identity", {}).get("always"))
-    return Shape(sql, table, kinds, tuple(key), numbered)
+    return TableLayout(sql, table, kinds, tuple(key), numbered)
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """A name as SQL's identifier, exactly as it is."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def add_columns(connection: sa.Connection, shape: Shape, columns: Mapping[str, Iterable[Any]]) -> Shape:
+def add_columns(connection: sa.Connection, shape: TableLayout, columns: Mapping[str, Iterable[Any]]) -> TableLayout:
     """Add columns to the table, of types that hold the given values; the shape afterwards.
 
     Raises:
@@ -101,10 +101,10 @@ def add_columns(connection: sa.Connection, shape: Shape, columns: Mapping[str, I
             f"{shape.said}: expected names of columns of at most {_LONGEST} bytes, found {long[0]!r}; rename it"
         )
     for name, values in columns.items():
-        declared = _declared(values)
+        declared = _narrowest_type(values)
         declared = "JSON" if on_file and declared == "JSONB" else declared
-        raw.execute(f"ALTER TABLE {shape.sql} ADD COLUMN {quoted(name)} {declared}")
-    return shape_of(connection, shape.said)
+        raw.execute(f"ALTER TABLE {shape.sql} ADD COLUMN {quote_name(name)} {declared}")
+    return read_layout(connection, shape.said)
 
 
 def _kind(type_: sa.types.TypeEngine[Any], on_file: bool) -> Kind:
@@ -114,7 +114,7 @@ def _kind(type_: sa.types.TypeEngine[Any], on_file: bool) -> Kind:
     return "big" if on_file and found == "int" else found
 
 
-def _declared(values: Iterable[Any]) -> str:
+def _narrowest_type(values: Iterable[Any]) -> str:
     """The narrowest type that holds all of the values."""
     found = {type(value) for value in map(native, values) if value is not None and value == value}
     if not found:

@@ -10,8 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.database.upload.table_layout import quoted
-from shared.database.upload.upload_result import EvaluationUploadError, Work, conflict, cure
+from shared.database.upload.table_layout import quote_name
+from shared.database.upload.upload_result import EvaluationUploadError, UploadProgress, conflict_clause, suggest_remedy
 
 _STAGE = "trueline_upload"
 _COPY_PLACE = re.compile(r"^COPY .*?, line (\d+)(?:, column ([^:\n]+))?", re.MULTILINE)
@@ -23,12 +23,12 @@ _NO_TABLE = ("0A000", "42809")  # a view, or row-level security: INSERT may know
 class Copy:
     """Stores chunks, one a call."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: UploadProgress) -> None:
         self._work = work
         self._raw: Any = work.connection.connection.driver_connection
-        columns = ", ".join(map(quoted, work.names))
+        columns = ", ".join(map(quote_name, work.names))
         # Without ORDER BY: they come as they were copied, in the order of everybody who copies straight.
-        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}{conflict(work)}"
+        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) SELECT {columns} FROM {_STAGE}{conflict_clause(work)}"
         self._fresh = (
             f"CREATE TEMPORARY TABLE {_STAGE} ON COMMIT DROP AS SELECT {columns} FROM {work.shape.sql} LIMIT 0"
         )
@@ -95,10 +95,12 @@ class Copy:
             place = f"{place}{column}, row {self._work.done + order[int(found[1]) - 1]}"
         keyed = diagnosis.sqlstate in ("23503", _THERE_ALREADY)  # the details of others show the whole row
         detail = f" ({diagnosis.message_detail})" if keyed and diagnosis.message_detail else ""
-        return EvaluationUploadError(f"{place}: {said}{detail}; nothing of this upload was stored{cure(said)}")
+        return EvaluationUploadError(
+            f"{place}: {said}{detail}; nothing of this upload was stored{suggest_remedy(said)}"
+        )
 
 
-def _order(work: Work, columns: list[list[Any]]) -> list[int]:
+def _order(work: UploadProgress, columns: list[list[Any]]) -> list[int]:
     """The places of a chunk's rows by their keys, so that two who upload the same rows wait for one another and never
     cross. Of rows with one key only the one that is to stay: one statement may not replace what it has stored itself.
     """

@@ -8,7 +8,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from shared.core.errors import StoreError
-from shared.database.upload.table_layout import Shape, quoted
+from shared.database.upload.table_layout import TableLayout, quote_name
 from shared.database.upload.value_conversion import Kind
 
 OnConflict = Literal["error", "do_nothing", "upsert"]
@@ -25,7 +25,7 @@ class EvaluationUploadError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class UploadOptions:
     """How rows go into a table. `keys` tell rows apart, by default the primary key. A column that the table does not
     have is left out, or with `add_missing` made.
     """
@@ -54,31 +54,31 @@ class Uploaded:
 
 
 @dataclass(slots=True)
-class Work:
+class UploadProgress:
     """One upload under way."""
 
     connection: sa.Connection
-    upload: Upload
-    shape: Shape
+    upload: UploadOptions
+    shape: TableLayout
     names: list[str]
     keys: tuple[str, ...]
     kinds: list[Kind] = field(default_factory=list)
     done: int = 0
 
 
-def conflict(work: Work) -> str:
+def conflict_clause(work: UploadProgress) -> str:
     """The end of the INSERT."""
     if work.upload.on_conflict == "error":
         return ""
-    keys = ", ".join(map(quoted, work.keys))
-    rest = [quoted(name) for name in work.names if name not in work.keys]
+    keys = ", ".join(map(quote_name, work.keys))
+    rest = [quote_name(name) for name in work.names if name not in work.keys]
     if work.upload.on_conflict == "do_nothing" or not rest:
         return f" ON CONFLICT ({keys}) DO NOTHING" if work.upload.keys else " ON CONFLICT DO NOTHING"
     changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
     return f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
 
 
-def cure(said: str) -> str:
+def suggest_remedy(said: str) -> str:
     """What helps against a row that is there already; empty for another error."""
     if "unique" not in said.lower():
         return ""

@@ -17,17 +17,24 @@ import sqlalchemy as sa
 
 from shared.core.clock import iso
 from shared.core.registry import hint
-from shared.database.upload.evaluation_keys import keyed
-from shared.database.upload.table_layout import Shape, add_columns, quoted, shape_of
+from shared.database.upload.evaluation_keys import with_keys
+from shared.database.upload.table_layout import TableLayout, add_columns, quote_name, read_layout
 from shared.database.upload.upload_by_copy import Copy
-from shared.database.upload.upload_result import EvaluationUploadError, Upload, Uploaded, Work, conflict, cure
+from shared.database.upload.upload_result import (
+    EvaluationUploadError,
+    Uploaded,
+    UploadOptions,
+    UploadProgress,
+    conflict_clause,
+    suggest_remedy,
+)
 from shared.database.upload.value_conversion import cell_of, fits
 
 Columns = Mapping[str, Sequence[Any]]
 """Rows as columns: every list has one value for each row."""
 
 
-def upload_rows(connection: sa.Connection, upload: Upload, rows: Iterable[Mapping[str, Any]]) -> Uploaded:
+def upload_rows(connection: sa.Connection, upload: UploadOptions, rows: Iterable[Mapping[str, Any]]) -> Uploaded:
     """Store rows in the caller's transaction; a key that some rows lack is NULL in them.
 
     Raises:
@@ -38,15 +45,15 @@ def upload_rows(connection: sa.Connection, upload: Upload, rows: Iterable[Mappin
     return upload_columns(connection, upload, {name: [row.get(name) for row in given] for name in names})
 
 
-def upload_columns(connection: sa.Connection, upload: Upload, columns: Columns) -> Uploaded:
+def upload_columns(connection: sa.Connection, upload: UploadOptions, columns: Columns) -> Uploaded:
     """Store rows that are given as columns, in the caller's transaction.
 
     Raises:
         EvaluationUploadError: when a value cannot be stored, or a row is there already.
         StoreError: when there is no such table, or the database cannot be written.
     """
-    shape = shape_of(connection, upload.table)
-    columns = keyed(upload.table, columns, connection.dialect.name == "sqlite")
+    shape = read_layout(connection, upload.table)
+    columns = with_keys(upload.table, columns, connection.dialect.name == "sqlite")
     unknown = tuple(name for name in columns if name not in shape.kinds)
     if unknown and upload.add_missing:
         shape = add_columns(connection, shape, {name: columns[name] for name in unknown})
@@ -55,7 +62,7 @@ def upload_columns(connection: sa.Connection, upload: Upload, columns: Columns) 
     size = len(next(iter(columns.values()), ()))
     if size == 0:
         return Uploaded(0, unknown)
-    work = Work(connection, upload, shape, names, _keys(upload, shape, names))
+    work = UploadProgress(connection, upload, shape, names, _keys(upload, shape, names))
     work.kinds = shape.kinds_of(names, work.keys)
     store = Copy(work) if connection.dialect.name == "postgresql" else _Many(work)
     stored = 0
@@ -65,7 +72,7 @@ def upload_columns(connection: sa.Connection, upload: Upload, columns: Columns) 
     return Uploaded(stored, unknown)
 
 
-def _ahead(work: Work, columns: Columns, size: int) -> Iterator[tuple[int, list[list[Any]]]]:
+def _ahead(work: UploadProgress, columns: Columns, size: int) -> Iterator[tuple[int, list[list[Any]]]]:
     """The chunks, each made while the database is at work on the one before."""
     step = work.upload.chunk_size
 
@@ -84,7 +91,7 @@ def _ahead(work: Work, columns: Columns, size: int) -> Iterator[tuple[int, list[
             yield start, chunk
 
 
-def _keys(upload: Upload, shape: Shape, names: Sequence[str]) -> tuple[str, ...]:
+def _keys(upload: UploadOptions, shape: TableLayout, names: Sequence[str]) -> tuple[str, ...]:
     """What rows are told apart by; checked where the upload needs it."""
     if not names:
         raise EvaluationUploadError(f"{shape.said}: no column of the rows is in the table. {hint('', shape.kinds)}")
@@ -99,7 +106,7 @@ def _keys(upload: Upload, shape: Shape, names: Sequence[str]) -> tuple[str, ...]
     return tuple(keys)
 
 
-def _column(work: Work, place: int, values: Sequence[Any], start: int, stop: int) -> list[Any]:
+def _column(work: UploadProgress, place: int, values: Sequence[Any], start: int, stop: int) -> list[Any]:
     """One column of a chunk, every value fit for it."""
     part, kind = values[start:stop], work.kinds[place]
     if fits(kind, part):
@@ -117,10 +124,10 @@ def _column(work: Work, place: int, values: Sequence[Any], start: int, stop: int
 class _Many:
     """Chunks into SQLite."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: UploadProgress) -> None:
         self._work = work
-        columns, marks = ", ".join(map(quoted, work.names)), ", ".join("?" * len(work.names))
-        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) VALUES ({marks})" + conflict(work)
+        columns, marks = ", ".join(map(quote_name, work.names)), ", ".join("?" * len(work.names))
+        self._insert = f"INSERT INTO {work.shape.sql} ({columns}) VALUES ({marks})" + conflict_clause(work)
 
     def __call__(self, columns: list[list[Any]]) -> int:
         raw: Any = self._work.connection.connection.driver_connection
@@ -130,7 +137,7 @@ class _Many:
             raw.executemany(self._insert, rows)
         except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError) as error:
             raise EvaluationUploadError(
-                f"{self._work.shape.said}: {error}; nothing of this upload was stored{cure(str(error))}"
+                f"{self._work.shape.said}: {error}; nothing of this upload was stored{suggest_remedy(str(error))}"
             ) from error
         return int(raw.total_changes - before)
 

@@ -22,7 +22,7 @@ from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
-from shared.core.state.outbox import Message, Packed
+from shared.core.state.outbox import PackedMessages, SinkMessage
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
 from shared.langfuse.sink.build_scores import (
     MessageBuilder,
@@ -68,14 +68,14 @@ class ExperimentBuilder:
         """The name of the experiment's run."""
         return self.plan.run_name or f"{self.plan.dataset}-{run.run_id}"
 
-    def pack(self, batch: Batch) -> Packed:
+    def pack(self, batch: Batch) -> PackedMessages:
         """The items and scores of a batch."""
         builder = MessageBuilder(batch, self.context)
         for result in batch.results:
             self._add_item(builder, result)
         return builder.build()
 
-    def pack_run(self, run: RunReport) -> Packed:
+    def pack_run(self, run: RunReport) -> PackedMessages:
         """The estimates of a run that has ended, as scores of the experiment."""
         found = []
         for each in run.estimates:
@@ -85,8 +85,8 @@ class ExperimentBuilder:
                 key = score_id(self.context.project, "experiment run", self.plan.dataset, run.run_id, name)
                 score = LangfuseScore(key, name, value, run.started_at, experiment_id="-", comment=comment)
                 score = replace(score, metadata=_run_metadata(run, each), environment=self.context.environment)
-                found.append(Message(key, "", self._body("run", run) | {"score": score.body()}, each.label))
-        return Packed(tuple(found))
+                found.append(SinkMessage(key, "", self._body("run", run) | {"score": score.body()}, each.label))
+        return PackedMessages(tuple(found))
 
     def _add_item(self, builder: MessageBuilder, result: ItemResult) -> None:
         item, batch = result.item, builder.batch
@@ -114,7 +114,7 @@ class ExperimentBuilder:
             **{"tags": list(self.context.tags), "monitor": batch.run.monitor, "run_id": batch.run.run_id},
             "evaluations": [_evaluation_body(each) for each in scores] if self.plan.trace_metrics else [],
         }
-        builder.messages.append(Message(key, item.id, replace_lone_surrogates(body)))
+        builder.messages.append(SinkMessage(key, item.id, replace_lone_surrogates(body)))
         for made in scores:
             if not math.isfinite(made.value):
                 builder.skip(item, made.label, f"the score is not a finite number ({made.value})")

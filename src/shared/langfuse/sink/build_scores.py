@@ -18,7 +18,7 @@ from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
-from shared.core.state.outbox import Message, Packed, Skipped
+from shared.core.state.outbox import PackedMessages, SinkMessage, SkippedScore
 from shared.langfuse.api.langfuse_score import LangfuseScore, find_score_problem, score_id
 
 MAX_COMMENT_LENGTH = 60_000
@@ -51,8 +51,8 @@ class MessageBuilder:
 
     batch: Batch
     context: ScoreContext
-    messages: list[Message] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
+    messages: list[SinkMessage] = field(default_factory=list)
+    skipped: list[SkippedScore] = field(default_factory=list)
 
     def add(self, score: LangfuseScore, item: DatasetItem, label: str, **more: str) -> None:
         """Add a message for the score, or skip it where every server would reject it."""
@@ -62,11 +62,11 @@ class MessageBuilder:
             self.skip(item, label, why)
             return
         content = {"project": self.context.project, "score": body, **more}
-        self.messages.append(Message(score.id, item.id, content, label))
+        self.messages.append(SinkMessage(score.id, item.id, content, label))
 
     def skip(self, item: DatasetItem, label: str, why: str) -> None:
         """Record why there is no message for a metric of an item."""
-        self.skipped.append(Skipped(item.id, label, why))
+        self.skipped.append(SkippedScore(item.id, label, why))
 
     def build_score(self, item: DatasetItem, made: MetricScore, subject: ScoreSubject, *scope: str) -> LangfuseScore:
         """Build Langfuse's score from a metric's. `scope` separates several scores of one metric on one item."""
@@ -85,9 +85,9 @@ class MessageBuilder:
             environment=context.environment,
         )
 
-    def build(self) -> Packed:
+    def build(self) -> PackedMessages:
         """Everything that was added."""
-        return Packed(tuple(self.messages), tuple(self.skipped))
+        return PackedMessages(tuple(self.messages), tuple(self.skipped))
 
     def _metadata(self, item: DatasetItem, made: MetricScore) -> Mapping[str, object]:
         ref, run = made.metric, self.batch.run

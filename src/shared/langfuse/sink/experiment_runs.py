@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, TransientError
-from shared.core.state.outbox import Message, Receipt
+from shared.core.state.outbox import Receipt, SinkMessage
 from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_errors import NotFound, Refused
@@ -34,11 +34,13 @@ span that is sent twice may be shown twice.
 class RunRecorder(Protocol):
     """One way of recording items in runs."""
 
-    async def find_recorded(self, run: ExperimentRun, messages: Sequence[Message]) -> set[str]:
+    async def find_recorded(self, run: ExperimentRun, messages: Sequence[SinkMessage]) -> set[str]:
         """The keys of the items that can be read back in the run."""
         ...
 
-    async def record(self, run: ExperimentRun, items: Mapping[str, str], messages: Sequence[Message]) -> list[Receipt]:
+    async def record(
+        self, run: ExperimentRun, items: Mapping[str, str], messages: Sequence[SinkMessage]
+    ) -> list[Receipt]:
         """Record items that are not in the run yet; `items` are the dataset items' ids by key."""
         ...
 
@@ -57,7 +59,7 @@ class SpanRecorder:
         """Known before anything is recorded."""
         return run.experiment_id
 
-    async def find_recorded(self, run: ExperimentRun, messages: Sequence[Message]) -> set[str]:
+    async def find_recorded(self, run: ExperimentRun, messages: Sequence[SinkMessage]) -> set[str]:
         """Those whose span is among the run's items, read within the time that they cover."""
         starts = [parse_time(message.body["start"]) for message in messages]
         since, until = min(starts) - timedelta(seconds=1), max(starts) + timedelta(seconds=1)
@@ -65,7 +67,9 @@ class SpanRecorder:
         found = {(row.get("traceId"), row.get("id")) async for row in rows}
         return {each.key for each in messages if (each.body["trace"], each.body["span"]) in found}
 
-    async def record(self, run: ExperimentRun, items: Mapping[str, str], messages: Sequence[Message]) -> list[Receipt]:
+    async def record(
+        self, run: ExperimentRun, items: Mapping[str, str], messages: Sequence[SinkMessage]
+    ) -> list[Receipt]:
         """Send a span for each item, and one below it for each evaluation."""
         roots = await self._find_roots(messages)
         receipts: dict[str, Receipt] = {}
@@ -87,7 +91,7 @@ class SpanRecorder:
                 receipts[key] = Receipt(key, STATES[outcome.status], outcome.reason, wait)
         return [receipts[message.key] for message in messages]
 
-    async def _find_roots(self, messages: Sequence[Message]) -> dict[str, Row]:
+    async def _find_roots(self, messages: Sequence[SinkMessage]) -> dict[str, Row]:
         """Root observations by trace, for items that are linked to a trace and name no observation."""
         linked = [each for each in messages if each.body["linked"] and not each.body["parent"]]
         valid = (each for each in linked if _TRACE_ID.fullmatch(each.body["trace"]))
@@ -100,7 +104,7 @@ class SpanRecorder:
                     found.setdefault(row["traceId"], row)
         return found
 
-    async def _read_roots(self, messages: Sequence[Message]) -> list[Row]:
+    async def _read_roots(self, messages: Sequence[SinkMessage]) -> list[Row]:
         """The roots of some messages' traces; trace by trace where the server refuses a query for several."""
         try:
             return [row async for row in self._client.observations(_roots_query(messages))]
@@ -121,13 +125,15 @@ class LinkRecorder:
         """The one that the run's links name."""
         return next((str(row["datasetRunId"]) for row in await self._links(run) if row.get("datasetRunId")), None)
 
-    async def find_recorded(self, run: ExperimentRun, messages: Sequence[Message]) -> set[str]:
+    async def find_recorded(self, run: ExperimentRun, messages: Sequence[SinkMessage]) -> set[str]:
         """Those whose trace is linked to their own item in the run: several items may share a trace."""
         linked = {(row.get("traceId"), row.get("datasetItemId")) for row in await self._links(run)}
         named = ((each, each.body["item"][name]) for each in messages for name in ("id", "own"))
         return {each.key for each, item_id in named if (each.body["trace"], item_id) in linked}
 
-    async def record(self, run: ExperimentRun, items: Mapping[str, str], messages: Sequence[Message]) -> list[Receipt]:
+    async def record(
+        self, run: ExperimentRun, items: Mapping[str, str], messages: Sequence[SinkMessage]
+    ) -> list[Receipt]:
         """Send new traces, and link every item to its trace."""
         new = [message for message in messages if not message.body["linked"]]
         spans = [span for message in new for span in build_spans(message.body, {}, {})]
@@ -145,7 +151,9 @@ class LinkRecorder:
             receipts[receipt.key] = receipt
         return [receipts[message.key] for message in messages]
 
-    async def _record_link(self, limit: FailFastLimit, run: ExperimentRun, item_id: str, message: Message) -> Receipt:
+    async def _record_link(
+        self, limit: FailFastLimit, run: ExperimentRun, item_id: str, message: SinkMessage
+    ) -> Receipt:
         try:
             await limit.run(partial(self._link, run, item_id), message.body)
         except TransientError as error:
@@ -165,7 +173,7 @@ class LinkRecorder:
             return []
 
 
-def _roots_query(messages: Sequence[Message]) -> ObservationQuery:
+def _roots_query(messages: Sequence[SinkMessage]) -> ObservationQuery:
     """A query for the roots of the messages' traces; the messages are sorted by start."""
     since, until = (parse_time(messages[index].body["start"]) for index in (0, -1))
     traces = list(dict.fromkeys(each.body["trace"] for each in messages))
@@ -183,9 +191,9 @@ def _parent_observation(body: Mapping[str, Any], roots: Mapping[str, Row]) -> Ro
     return {"id": body["parent"]} if body["parent"] else roots.get(body["trace"], {})
 
 
-def group_by_run(messages: Iterable[Message]) -> dict[tuple[str, str], list[Message]]:
+def group_by_run(messages: Iterable[SinkMessage]) -> dict[tuple[str, str], list[SinkMessage]]:
     """Messages by dataset and run."""
-    found: dict[tuple[str, str], list[Message]] = {}
+    found: dict[tuple[str, str], list[SinkMessage]] = {}
     for message in messages:
         found.setdefault((message.body["dataset"], message.body["run"]), []).append(message)
     return found

@@ -17,7 +17,7 @@ from typing import Any
 from shared.core.errors import ItemError, TransientError, requested_wait
 from shared.core.ports import Batch
 from shared.core.results import RunReport
-from shared.core.state.outbox import Message, MessageState, Packed, Receipt
+from shared.core.state.outbox import MessageState, PackedMessages, Receipt, SinkMessage
 from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
@@ -43,7 +43,7 @@ _SEND_FOR = timedelta(seconds=100)
 slowed them until the claim on the messages had expired, another process would send the same spans again.
 """
 
-DeliverMessages = Callable[[Sequence[Message]], Coroutine[Any, Any, list[Receipt]]]
+DeliverMessages = Callable[[Sequence[SinkMessage]], Coroutine[Any, Any, list[Receipt]]]
 
 
 class LangfuseExperimentSink:
@@ -59,15 +59,15 @@ class LangfuseExperimentSink:
         self._datasets = DatasetItems(client)
         self._runs: RunRecorder | None = None
 
-    def pack(self, batch: Batch) -> Packed:
+    def pack(self, batch: Batch) -> PackedMessages:
         """A message for each item, and one for each of its scores that is put on a trace of the experiment."""
         return self._builder.pack(batch)
 
-    def pack_run(self, run: RunReport) -> Packed:
+    def pack_run(self, run: RunReport) -> PackedMessages:
         """The estimates of a run that has ended: mean and pass rate of each metric, as scores of the experiment."""
         return self._builder.pack_run(run)
 
-    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver messages.
 
         Raises:
@@ -76,7 +76,7 @@ class LangfuseExperimentSink:
         until = self._client.now() + _SEND_FOR
         return await self._deliver(messages, "pending", partial(self._send_items, until), self._scores.send)
 
-    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Read messages back: items among those of their run, scores by id.
 
         Raises:
@@ -98,7 +98,11 @@ class LangfuseExperimentSink:
         await self._client.aclose()
 
     async def _deliver(
-        self, messages: Sequence[Message], otherwise: MessageState, items: DeliverMessages, scores: Callable[..., Any]
+        self,
+        messages: Sequence[SinkMessage],
+        otherwise: MessageState,
+        items: DeliverMessages,
+        scores: Callable[..., Any],
     ) -> list[Receipt]:
         """Deliver items by `items` and scores by `scores`; when the server is unreachable, all stay as they are."""
         with config_errors_as_fatal():
@@ -111,7 +115,7 @@ class LangfuseExperimentSink:
                 found |= {each.key: each for each in await self._attempt(items, group, otherwise)}
             rest = [each for each in own if each.body["kind"] != "item"]
 
-            async def deliver(some: Sequence[Message]) -> list[Receipt]:
+            async def deliver(some: Sequence[SinkMessage]) -> list[Receipt]:
                 made = await self._scores_of(some)
                 ready = [(message, score) for message, score in zip(some, made, strict=True) if score is not None]
                 receipts = await scores([each for each, _ in ready], [each for _, each in ready]) if ready else []
@@ -121,7 +125,7 @@ class LangfuseExperimentSink:
         return [found[message.key] for message in messages]
 
     async def _attempt(
-        self, work: DeliverMessages, messages: Sequence[Message], otherwise: MessageState
+        self, work: DeliverMessages, messages: Sequence[SinkMessage], otherwise: MessageState
     ) -> list[Receipt]:
         if not messages:
             return []
@@ -130,7 +134,7 @@ class LangfuseExperimentSink:
         except TransientError as error:
             return retry_receipts(messages, otherwise, error)
 
-    async def _send_items(self, until: datetime, messages: Sequence[Message]) -> list[Receipt]:
+    async def _send_items(self, until: datetime, messages: Sequence[SinkMessage]) -> list[Receipt]:
         run, runs = await self._experiment_run(messages[0]), await self._recorder()
         send = partial(self._send_part, run, runs, await runs.find_recorded(run, messages))
         found: list[Receipt] = []
@@ -143,7 +147,7 @@ class LangfuseExperimentSink:
         return found
 
     async def _send_part(
-        self, run: ExperimentRun, runs: RunRecorder, recorded: AbstractSet[str], messages: Sequence[Message]
+        self, run: ExperimentRun, runs: RunRecorder, recorded: AbstractSet[str], messages: Sequence[SinkMessage]
     ) -> list[Receipt]:
         items = await self._datasets.put_items(messages)
         found = {key: receipt for key, receipt in items.items() if isinstance(receipt, Receipt)}
@@ -154,14 +158,14 @@ class LangfuseExperimentSink:
             found |= {receipt.key: receipt for receipt in await runs.record(run, ids, left)}
         return [found[message.key] for message in messages]
 
-    async def _verify_items(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def _verify_items(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         recorded = await (await self._recorder()).find_recorded(await self._experiment_run(messages[0]), messages)
         return [
             self._tracker.record_found(each) if each.key in recorded else self._tracker.record_missing(each)
             for each in messages
         ]
 
-    async def _scores_of(self, messages: Sequence[Message]) -> list[LangfuseScore | None]:
+    async def _scores_of(self, messages: Sequence[SinkMessage]) -> list[LangfuseScore | None]:
         """The score of each message; None while its run does not exist yet."""
         whole: dict[tuple[str, str], str | None] = {}
         for names, some in group_by_run(each for each in messages if each.body["kind"] == "run").items():
@@ -176,7 +180,7 @@ class LangfuseExperimentSink:
                 made.append(score)
         return made
 
-    async def _experiment_run(self, message: Message) -> ExperimentRun:
+    async def _experiment_run(self, message: SinkMessage) -> ExperimentRun:
         dataset = await self._datasets.ensure_dataset(message.body["dataset"])
         return ExperimentRun(dataset, await self._project.project_id(), message.body["run"])
 
@@ -205,7 +209,7 @@ class DatasetItems:
             self._ids[name] = str(row["id"])
         return self._ids[name]
 
-    async def put_items(self, messages: Sequence[Message]) -> dict[str, str | Receipt]:
+    async def put_items(self, messages: Sequence[SinkMessage]) -> dict[str, str | Receipt]:
         """By key the id of each message's dataset item, which exists now, or a failed receipt. All of one dataset."""
         name = messages[0].body["dataset"]
         await self.ensure_dataset(name)
@@ -215,7 +219,7 @@ class DatasetItems:
         made = await gather_or_cancel(self._put_item(limit, name, message) for message in messages)
         return {message.key: each for message, each in zip(messages, made, strict=True)}
 
-    async def _put_item(self, limit: FailFastLimit, dataset: str, message: Message) -> str | Receipt:
+    async def _put_item(self, limit: FailFastLimit, dataset: str, message: SinkMessage) -> str | Receipt:
         item, known = message.body["item"], self._known[dataset]
         if item["own"] in known:  # the monitor has read it from this very dataset
             return str(item["own"])
@@ -234,7 +238,7 @@ class DatasetItems:
 
 
 def _receipts_without_run(
-    messages: Sequence[Message], made: Sequence[LangfuseScore | None], otherwise: MessageState
+    messages: Sequence[SinkMessage], made: Sequence[LangfuseScore | None], otherwise: MessageState
 ) -> list[Receipt]:
     """Scores of a run that has no item yet stay as they are."""
     why = "the run has no item yet"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from shared.core.errors import ConfigError, FatalError, TransientError, requested_wait
-from shared.core.state.outbox import Message, MessageState, Receipt
+from shared.core.state.outbox import MessageState, Receipt, SinkMessage
 from shared.langfuse.api.concurrent_requests import gather_or_cancel
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
@@ -27,12 +27,12 @@ class ReadBackTracker:
         self._client, self._seconds = client, seconds
         self._first_looks: dict[str, float] = {}
 
-    def record_found(self, message: Message) -> Receipt:
+    def record_found(self, message: SinkMessage) -> Receipt:
         """The message's score was read back."""
         self._first_looks.pop(message.key, None)
         return Receipt(message.key, "verified")
 
-    def record_missing(self, message: Message) -> Receipt:
+    def record_missing(self, message: SinkMessage) -> Receipt:
         """The message's score is not readable yet, or it is lost."""
         now = self._client.now().timestamp()
         waited = max(0.0, now - self._first_looks.setdefault(message.key, now))
@@ -50,7 +50,7 @@ class ScoreDelivery:
         self._client, self._tracker = client, tracker
         self._reads_immediately = True
 
-    async def send(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         """Deliver a score for each message.
 
         Raises:
@@ -60,7 +60,7 @@ class ScoreDelivery:
         parts = [(messages[start : start + _BATCH_SIZE], scores[start : start + _BATCH_SIZE]) for start in starts]
         return [receipt for made in await gather_or_cancel(self._send(*part) for part in parts) for receipt in made]
 
-    async def _send(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
+    async def _send(self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         outcomes = await self._client.post_scores(scores)
         accepted = [score for score, outcome in zip(scores, outcomes, strict=True) if outcome.status == "accepted"]
         there = await self._find_readable(accepted) if accepted and self._reads_immediately else set()
@@ -78,7 +78,7 @@ class ScoreDelivery:
         self._reads_immediately = 2 * len(there) >= len(scores)
         return there
 
-    async def verify(self, messages: Sequence[Message], scores: Sequence[LangfuseScore]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         """Look for each message's score.
 
         Raises:
@@ -118,7 +118,7 @@ class ProjectCheck:
             self._found = found
         return self._found
 
-    async def reject_foreign(self, messages: Sequence[Message]) -> dict[str, Receipt]:
+    async def reject_foreign(self, messages: Sequence[SinkMessage]) -> dict[str, Receipt]:
         """Failed receipts, by key, of messages that were packed for another project. Messages that name none belong to
         the project of the keys, as when they were packed.
 
@@ -165,10 +165,10 @@ def config_errors_as_fatal() -> Iterator[None]:
         raise FatalError(str(error)) from error
 
 
-def retry_receipts(messages: Sequence[Message], state: MessageState, error: TransientError) -> list[Receipt]:
+def retry_receipts(messages: Sequence[SinkMessage], state: MessageState, error: TransientError) -> list[Receipt]:
     """Receipts that leave all messages in `state`, to be tried again."""
     return [Receipt(each.key, state, str(error), requested_wait(error)) for each in messages]
 
 
-def _to_receipt(message: Message, outcome: SendOutcome) -> Receipt:
+def _to_receipt(message: SinkMessage, outcome: SendOutcome) -> Receipt:
     return Receipt(message.key, STATES[outcome.status], outcome.reason, outcome.wait)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from shared.core.errors import TransientError
 from shared.core.ports import Batch
-from shared.core.state.outbox import Message, MessageState, Packed, Receipt
+from shared.core.state.outbox import MessageState, PackedMessages, Receipt, SinkMessage
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore
 from shared.langfuse.sink.build_scores import MessageBuilder, ScoreContext, find_subject
@@ -20,7 +20,7 @@ from shared.langfuse.sink.score_delivery import (
     retry_receipts,
 )
 
-DeliverScores = Callable[[Sequence[Message], Sequence[LangfuseScore]], Awaitable[list[Receipt]]]
+DeliverScores = Callable[[Sequence[SinkMessage], Sequence[LangfuseScore]], Awaitable[list[Receipt]]]
 
 LOST_AFTER = 900.0
 """Seconds after which an accepted score that cannot be read back is sent again; Langfuse may need 10 minutes."""
@@ -42,7 +42,7 @@ class LangfuseSink:
         self._project = ProjectCheck(client, self._context.project)
         self._delivery = ScoreDelivery(client, ReadBackTracker(client, lost_after))
 
-    def pack(self, batch: Batch) -> Packed:
+    def pack(self, batch: Batch) -> PackedMessages:
         """One message for each score of the batch."""
         builder = MessageBuilder(batch, self._context)
         for result in batch.results:
@@ -56,7 +56,7 @@ class LangfuseSink:
                     builder.add(builder.build_score(result.item, made, about), result.item, made.label)
         return builder.build()
 
-    async def send(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver messages: `verified` when the score was read back, `sent` when the server accepted it, `failed` when
         it rejected it, `pending` when the outcome is unknown.
 
@@ -65,7 +65,7 @@ class LangfuseSink:
         """
         return await self._deliver(messages, self._delivery.send, "pending")
 
-    async def verify(self, messages: Sequence[Message]) -> list[Receipt]:
+    async def verify(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Read scores back by their ids and compare value and name.
 
         Raises:
@@ -86,7 +86,7 @@ class LangfuseSink:
         await self._client.aclose()
 
     async def _deliver(
-        self, messages: Sequence[Message], work: DeliverScores, otherwise: MessageState
+        self, messages: Sequence[SinkMessage], work: DeliverScores, otherwise: MessageState
     ) -> list[Receipt]:
         with config_errors_as_fatal():
             try:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from shared.core.errors import TransientError, TruelineError
 from shared.core.event_loops import PerLoop
-from shared.core.state.batch_store import BatchJob, BatchStore, Claim
+from shared.core.state.batch_store import BatchClaim, BatchJob, BatchStore
 from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_api import ENDED, BatchApi, BatchFileTooLarge, BatchState, Outcome, write_line
 from shared.llm.openai.server_settings import BatchSettings
@@ -96,7 +96,7 @@ class BatchJobs:
 
     def _claim(self) -> BatchJob | None:
         now = self._runtime.wall()
-        claim = Claim(uuid4().hex, self._owner, now, now + LEASE, self._max_requests, self._max_bytes)
+        claim = BatchClaim(uuid4().hex, self._owner, now, now + LEASE, self._max_requests, self._max_bytes)
         return self._store.claim(self.lane, claim)
 
     async def _send(self, job: BatchJob) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from shared.core.state.batch_store import BatchJob, BatchQuestion, Claim
+from shared.core.state.batch_store import BatchClaim, BatchJob, BatchQuestion
 
 
 @dataclass
@@ -46,7 +46,7 @@ class MemoryBatches:
                     kept[key] = _QueuedQuestion(BatchQuestion("queued"), body)
             return {key: kept[key].stands for key in questions}
 
-    def claim(self, lane: str, claim: Claim) -> BatchJob | None:
+    def claim(self, lane: str, claim: BatchClaim) -> BatchJob | None:
         """Make an intended batch of the oldest queued questions."""
         with self._lock:
             taken, size = 0, 0

@@ -24,7 +24,7 @@ from dataclasses import replace
 from random import Random
 
 from shared.core.results import THINNED, Decision, is_thinned
-from shared.core.state.claims import DrawnItem
+from shared.core.state.claims import SampledItem
 from shared.core.usage import RemainingBudget
 
 ENOUGH = 10
@@ -123,12 +123,12 @@ def _cost_bound(purse: RemainingBudget, begun: int, done: int) -> float:
     return known if done < 2 else min(known, purse.spent / done * (1.0 + 2.0 / math.sqrt(done)))
 
 
-def thin_page(page: Sequence[DrawnItem], share: float, rng: Random) -> tuple[list[DrawnItem], list[DrawnItem]]:
+def thin_page(page: Sequence[SampledItem], share: float, rng: Random) -> tuple[list[SampledItem], list[SampledItem]]:
     """The page's items that are kept, and those that are not, each with its new decision. Items that were tried before
     are kept as they are: they have scores that count.
     """
-    kept: list[DrawnItem] = []
-    dropped: list[DrawnItem] = []
+    kept: list[SampledItem] = []
+    dropped: list[SampledItem] = []
     for drawn in page:
         if drawn.attempts or drawn.have:
             kept.append(drawn)
@@ -138,7 +138,7 @@ def thin_page(page: Sequence[DrawnItem], share: float, rng: Random) -> tuple[lis
     return kept, dropped
 
 
-def _thin_decision(drawn: DrawnItem, share: float, stays: bool) -> Decision:
+def _thin_decision(drawn: SampledItem, share: float, stays: bool) -> Decision:
     was = drawn.decision
     chance = None if was.probability is None else was.probability * share
     strategy = was.strategy if is_thinned(was.strategy) else was.strategy + THINNED

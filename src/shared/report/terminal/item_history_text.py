@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from shared.core.results import MetricScore, is_thinned
-from shared.core.state.item_history import ItemStory, PassedOver
+from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.report.terminal.text_columns import wrap_text
 from shared.report.text.delivery_words import delivered_words
 from shared.report.text.formatting import format_number, format_probability, format_time, line
@@ -37,7 +37,7 @@ class MissingScore(NamedTuple):
     why: str
 
 
-def explain_outcome(story: ItemStory, options: HistoryOptions) -> str:
+def explain_outcome(story: ItemHistory, options: HistoryOptions) -> str:
     """One sentence: how far the item came, and what comes next."""
     if story.state == "undrawn":
         return _explain_not_sampled(story)
@@ -57,7 +57,7 @@ def explain_outcome(story: ItemStory, options: HistoryOptions) -> str:
     return _explain_finished(story)
 
 
-def _explain_not_sampled(story: ItemStory) -> str:
+def _explain_not_sampled(story: ItemHistory) -> str:
     chance = _probability_words(story)
     if is_thinned(story.decision.strategy):
         why = f"sampled, then dropped at random to stay within a budget ({chance} for both steps)"
@@ -65,12 +65,12 @@ def _explain_not_sampled(story: ItemStory) -> str:
     return f"Not scored: it was not sampled ({chance}). An item that was not sampled is never a candidate again."
 
 
-def _probability_words(story: ItemStory) -> str:
+def _probability_words(story: ItemHistory) -> str:
     found = story.decision.probability
     return "not a random sample" if found is None else f"inclusion probability {format_probability(found)}"
 
 
-def _explain_finished(story: ItemStory) -> str:
+def _explain_finished(story: ItemHistory) -> str:
     if not story.run_id:
         return "Marked as processed by another tool; nothing else is stored about it."
     if any(each.reason == "elsewhere" for each in story.passed):
@@ -87,7 +87,7 @@ def _explain_finished(story: ItemStory) -> str:
     return f"{step}: {count_words(len(story.scores), 'score')}{gone}."
 
 
-def missing_scores(story: ItemStory, options: HistoryOptions) -> list[MissingScore]:
+def missing_scores(story: ItemHistory, options: HistoryOptions) -> list[MissingScore]:
     """Why labels that are configured, or failed, have no score; none for an item that was not drawn."""
     if story.state == "undrawn":
         return []
@@ -106,7 +106,7 @@ def missing_scores(story: ItemStory, options: HistoryOptions) -> list[MissingSco
     return found
 
 
-def _never_asked(story: ItemStory, options: HistoryOptions) -> str:
+def _never_asked(story: ItemHistory, options: HistoryOptions) -> str:
     if story.state in _FINISHED:
         again = "" if options.policy in ("metric", "content_or_metric") else (
             f" An item is not scored again for a new metric (scored_store.policy: {options.policy})."
@@ -115,11 +115,11 @@ def _never_asked(story: ItemStory, options: HistoryOptions) -> str:
     return "not asked yet" if story.state == "drawn" else "comes with the next try"
 
 
-def skipped_text(item_id: str, passed: Sequence[PassedOver]) -> str:
+def skipped_text(item_id: str, passed: Sequence[SkippedItem]) -> str:
     """Why an item without a decision was left out, for a terminal; empty when nothing is known."""
     words = {
         "later": "Not scored yet: the run that saw it first left it to a later one",
-        "filtered": "Skipped by the extractor or the source",
+        "filtered": "SkippedScore by the extractor or the source",
     }
     told = [each for reason in words for each in passed if each.reason == reason]
     if not told:
@@ -129,7 +129,7 @@ def skipped_text(item_id: str, passed: Sequence[PassedOver]) -> str:
     return "\n".join([line(item_id, 200), *wrap_text(why), "", seen]).replace("\u00a0", " ") + "\n"
 
 
-def history_text(story: ItemStory, options: HistoryOptions) -> str:
+def history_text(story: ItemHistory, options: HistoryOptions) -> str:
     """The item's history for a terminal."""
     lines = [f"{line(story.decision.item_id, 200)}  {line(str(story.stream), 200)}"]
     lines += wrap_text(explain_outcome(story, options))
@@ -156,7 +156,7 @@ def history_text(story: ItemStory, options: HistoryOptions) -> str:
     return "\n".join(lines).replace("\u00a0", " ") + "\n"
 
 
-def _facts(story: ItemStory) -> list[str]:
+def _facts(story: ItemHistory) -> list[str]:
     at, item = story.decision, story.item
     facts = []
     if story.run_id:

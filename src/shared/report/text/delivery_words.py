@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shared.core.clock import iso
 from shared.core.counts import DeliveryStatus
-from shared.core.state.item_history import Delivered
+from shared.core.state.item_history import DeliveryRecord
 from shared.report.text.formatting import line
 
 _NAMES = ("verified", "skipped", "failed", "failed before", "pending", "not verified yet")
@@ -30,7 +30,7 @@ def published_lines(published: Sequence[DeliveryStatus]) -> list[str]:
     return lines
 
 
-def delivered_words(each: Delivered) -> str:
+def delivered_words(each: DeliveryRecord) -> str:
     """How far one row of an item is: `langfuse, Exact: verified, 1 try, 2026-11-20 08:00:12Z`."""
     what = f"{line(each.sink, 60)}, {line(each.label, 40)}" if each.label else line(each.sink, 60)
     tries = f", {each.attempts:,} {'try' if each.attempts == 1 else 'tries'}" if each.attempts else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from shared.core.registry import nearest_name
 from shared.core.results import RunReport, Stream
-from shared.core.state.item_history import ItemStory, PassedOver
+from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.core.state.run_stores import ItemHistoryReader
 from shared.privacy.redact_records import redact_failure, redact_item, redact_score
 from shared.privacy.secret_gate import TextCleaner
@@ -40,8 +40,8 @@ class _FoundItem:
     """
 
     item_id: str
-    stories: Sequence[ItemStory]
-    passed: Sequence[PassedOver]
+    stories: Sequence[ItemHistory]
+    passed: Sequence[SkippedItem]
     words: Sequence[str] = ()
     known: bool = True
 
@@ -123,7 +123,7 @@ def _similar_ids(reader: ItemHistoryReader, streams: Sequence[Stream], item_id: 
     return list(dict.fromkeys(each for stream in streams[:5] for each in reader.nearby_ids(stream, item_id)))
 
 
-def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemStory) -> HistoryOptions:
+def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemHistory) -> HistoryOptions:
     newest = next((run for run in runs if run.stream == story.stream), None)
     digests = {metric.label: metric.ref.digest for metric in built.metrics}
     return HistoryOptions(
@@ -135,13 +135,13 @@ def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemSt
     )
 
 
-def _redact_skipped(skipped: PassedOver, redactor: TextCleaner) -> PassedOver:
+def _redact_skipped(skipped: SkippedItem, redactor: TextCleaner) -> SkippedItem:
     """A record that was skipped; the reason may quote it, so that it is left out where personal data is hidden."""
     detail = "" if redactor.hides_people else redactor.redact_message(skipped.detail)
     return skipped._replace(item_id=redactor.name(skipped.item_id), detail=detail)
 
 
-def _redact_story(story: ItemStory, redactor: TextCleaner) -> ItemStory:
+def _redact_story(story: ItemHistory, redactor: TextCleaner) -> ItemHistory:
     """The history as it may be shown."""
     name = redactor.name(story.decision.item_id)
     return story._replace(
@@ -153,7 +153,7 @@ def _redact_story(story: ItemStory, redactor: TextCleaner) -> ItemStory:
     )
 
 
-def _story_json(story: ItemStory, options: HistoryOptions) -> dict[str, object]:
+def _story_json(story: ItemHistory, options: HistoryOptions) -> dict[str, object]:
     """The history as values; of the item its trace and time, not its texts."""
     item = story.item
     scores = story.scores

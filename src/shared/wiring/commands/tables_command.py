@@ -8,7 +8,7 @@ from argparse import Namespace
 
 from shared.core.errors import UsageError
 from shared.database.engine.database import open_as_it_is
-from shared.database.evaluation.table_setup import create, look
+from shared.database.evaluation.table_setup import create_tables, inspect_tables
 from shared.wiring.build.sink_database import database_target, target_address
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.config.checker import Checker
@@ -27,8 +27,8 @@ def main(options: Namespace) -> int:
     config = None if options.config is None else open_monitor(options).config
     database = open_as_it_is(_find_address(config, options.url))
     try:
-        done = create(database) if options.action == "create" else ""
-        found = look(database)
+        done = create_tables(database) if options.action == "create" else ""
+        found = inspect_tables(database)
     finally:
         database.close()
     if options.json:
