@@ -14,9 +14,9 @@ from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, Ru
 from shared.core.state.outbox import (
     ClaimedMessage,
     MessageOutcome,
+    Outgoing,
     PackedMessages,
     SinkMessage,
-    SinkMessages,
     SkippedScore,
 )
 from shared.core.state.run_stores import RunState
@@ -69,7 +69,7 @@ def messages(batch: Batch) -> PackedMessages:
 
 def post(store: RunState, *sinks: str, size: int = 100, run: RunReport = RUN) -> int:
     """Pack what is finished as messages for these sinks."""
-    return store.outbox.pack(run, size, lambda batch: [SinkMessages(each, messages(batch)) for each in sinks], NOW)
+    return store.outbox.pack(run, size, lambda batch: [Outgoing(each, messages(batch)) for each in sinks], NOW)
 
 
 def taken(store: RunState, sink: str = "a", **how: object) -> list[ClaimedMessage]:
@@ -89,8 +89,8 @@ def test_packing_is_whole_or_not_at_all(store: RunState) -> None:
     """A sink that cannot pack leaves everything as it was: the next try packs the same items."""
     finished(store, ["1", "2", "3"])
 
-    def half(batch: Batch) -> list[SinkMessages]:
-        return [SinkMessages("a", messages(batch)), SinkMessages("b", broken(batch))]
+    def half(batch: Batch) -> list[Outgoing]:
+        return [Outgoing("a", messages(batch)), Outgoing("b", broken(batch))]
 
     def broken(batch: Batch) -> PackedMessages:
         raise ValueError("no")
@@ -108,7 +108,7 @@ def test_what_is_sent_is_what_was_stored(store: RunState) -> None:
     twice = PackedMessages(
         (SinkMessage("k", "1", {"v": 1, "t": "東京"}, "Exact"), SinkMessage("k", "1", {"v": 2}, "Exact"))
     )
-    store.outbox.pack(RUN, 10, lambda batch: [SinkMessages("a", twice)], NOW)
+    store.outbox.pack(RUN, 10, lambda batch: [Outgoing("a", twice)], NOW)
     (parcel,) = taken(store)
     assert parcel.message == twice.messages[0]
     assert (parcel.state, parcel.attempts, parcel.run_id, parcel.stored_at) == ("pending", 0, "run-1", NOW)
@@ -178,9 +178,9 @@ def test_an_item_is_confirmed_when_nothing_required_waits(store: RunState) -> No
     finished(store, ["1", "2"])
     assert (store.outbox.confirmed(STREAM, [], 9), store.outbox.confirmed(STREAM, None, 9)) == ([], ["1", "2"])
 
-    def pack(batch: Batch) -> list[SinkMessages]:
+    def pack(batch: Batch) -> list[Outgoing]:
         skipped = PackedMessages(messages(batch).messages[:1], (SkippedScore("2", "Exact", "no trace"),))
-        return [SinkMessages("a", skipped), SinkMessages("files", None), SinkMessages("c", messages(batch))]
+        return [Outgoing("a", skipped), Outgoing("files", None), Outgoing("c", messages(batch))]
 
     store.outbox.pack(RUN, 10, pack, NOW)
     assert store.outbox.confirmed(STREAM, [], 9) == ["1", "2"]

@@ -29,11 +29,11 @@ from shared.core.state.outbox import (
     MessageClaim,
     MessageSink,
     OpenDeliveries,
+    Outgoing,
     Outlet,
     PackedMessages,
     Receipt,
     SinkMessage,
-    SinkMessages,
 )
 from shared.core.state.run_stores import RunState
 from shared.database.engine.database import open_database
@@ -607,7 +607,7 @@ def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path:
                 state.samples.save_sample("other", STREAM, [Decision(item.id, True, 1.0, "all")], [item])
                 score = MetricScore(MetricRef("Odd", "odd", "1", "digest"), 0.5, None, None)
                 state.results.save_results("other", STREAM, [ItemResult(item, (score,))])
-                self.pack(OTHER, 10, lambda batch: [SinkMessages(house.sink.name, house.sink.pack(batch))], house.now)
+                self.pack(OTHER, 10, lambda batch: [Outgoing(house.sink.name, house.sink.pack(batch))], house.now)
 
     house = House(tmp_path)
     state = build_run_state(house.database, lambda: house.now)
@@ -622,7 +622,7 @@ def test_a_sending_that_takes_longer_than_a_claim_stays_this_runs_own(tmp_path: 
     house = House(tmp_path, 2)
     run = house.run(mode="hold")
     outbox, other = SqlOutbox(house.database), SqlOutbox(house.database)
-    outbox.pack(run, 10, lambda batch: [SinkMessages("folder", house.sink.pack(batch))], utc_now())
+    outbox.pack(run, 10, lambda batch: [Outgoing("folder", house.sink.pack(batch))], utc_now())
 
     class Slow(Folder):
         async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:

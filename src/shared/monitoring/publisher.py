@@ -23,10 +23,10 @@ from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import (
     MessageSink,
     OpenDeliveries,
+    Outgoing,
     Outlet,
     PackedMessages,
     RunSink,
-    SinkMessages,
     SkippedScore,
 )
 from shared.monitoring.delivery_tasks import DeliveryTasks
@@ -150,7 +150,7 @@ class Publisher:
         found = [(each, each.outlet.sink) for each in self.deliveries]
         packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
         for each, made in packed:
-            self._store.add(run, SinkMessages(each.name, made), self._ports.clock())
+            self._store.add(run, Outgoing(each.name, made), self._ports.clock())
 
     async def _wait(self, end: float) -> None:
         """Serve required sinks until nothing is due, or until `end` by the loop's clock for what is under way: the time
@@ -217,10 +217,10 @@ class Publisher:
     def _pack(self) -> int:
         left: dict[str, tuple[SkippedScore, ...]] = {}
 
-        def pack(batch: Batch) -> list[SinkMessages]:
+        def pack(batch: Batch) -> list[Outgoing]:
             chosen = self._keep_published_labels(batch)
             self._context.packed = chosen
-            outgoing = [SinkMessages(each.name, _pack_batch(each.outlet, chosen)) for each in self.deliveries]
+            outgoing = [Outgoing(each.name, _pack_batch(each.outlet, chosen)) for each in self.deliveries]
             left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
             return outgoing
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from shared.core.ports import Batch
 from shared.core.results import RunReport, Stream
-from shared.core.state.outbox import MessageClaim, MessageOutcome, OutboxStore, SinkMessages
+from shared.core.state.outbox import MessageClaim, MessageOutcome, OutboxStore, Outgoing
 from tests.contracts.adapters.stores import NOW
 
 SHELF = "shelf"
@@ -22,9 +22,9 @@ def packed(store: OutboxStore, run: RunReport, size: int) -> Batch | None:
     """Up to `size` finished items packed for the shelf; None when there are none."""
     found: list[Batch] = []
 
-    def pack(batch: Batch) -> Sequence[SinkMessages]:
+    def pack(batch: Batch) -> Sequence[Outgoing]:
         found.append(batch)
-        return [SinkMessages(SHELF, None)]
+        return [Outgoing(SHELF, None)]
 
     store.pack(run, size, pack, NOW)
     return found[0] if found else None

@@ -121,7 +121,7 @@ class Outlet:
         return self.given_name or self.sink.name
 
 
-class SinkMessages(NamedTuple):
+class Outgoing(NamedTuple):
     """What one sink gets of a batch; `packed` None: the batch as a whole."""
 
     sink: str
@@ -182,12 +182,12 @@ class OutboxStore(Protocol):
     process or more: each store claims for itself.
     """
 
-    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[SinkMessages]], at: datetime) -> int:
+    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[Outgoing]], at: datetime) -> int:
         """Give up to `size` finished items to a new batch and store what `pack` makes of it, in one transaction; how
         many items. A message that is stored already stays as it is.
         """
 
-    def add(self, run: RunReport, outgoing: SinkMessages, at: datetime) -> None:
+    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
         """Store messages of no item; those that are stored already stay as they are."""
 
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: MessageClaim) -> list[ClaimedMessage]:

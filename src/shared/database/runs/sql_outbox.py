@@ -17,8 +17,8 @@ from shared.core.state.outbox import (
     MessageOutcome,
     MessageState,
     OpenDeliveries,
+    Outgoing,
     SinkMessage,
-    SinkMessages,
 )
 from shared.database.engine.database import Database
 from shared.database.engine.lease_owner import is_gone, new_owner
@@ -55,7 +55,7 @@ class SqlOutbox:
     def __init__(self, database: Database) -> None:
         self._database, self.owner = database, new_owner()
 
-    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[SinkMessages]], at: datetime) -> int:
+    def pack(self, run: RunReport, size: int, pack: Callable[[Batch], Sequence[Outgoing]], at: datetime) -> int:
         """Give up to `size` finished items, in the order of their ids, to a new batch, and store what `pack` makes of
         it, in one transaction; how many items. On SQLite other writers wait for `pack`.
         """
@@ -73,7 +73,7 @@ class SqlOutbox:
                 connection.execute(sa.update(decisions).where(mine).values(batch_id=batch.id))
         return len(ids)
 
-    def add(self, run: RunReport, outgoing: SinkMessages, at: datetime) -> None:
+    def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
         """Store messages of no item, in one transaction; those that are stored already stay as they are."""
         with self._database.write() as connection:
             for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
@@ -251,7 +251,7 @@ def _free(now: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(_O.leased_until.is_(None), _O.leased_until <= now)
 
 
-def _rows(batch: Batch, outgoing: SinkMessages, at: datetime) -> Iterator[dict[str, Any]]:
+def _rows(batch: Batch, outgoing: Outgoing, at: datetime) -> Iterator[dict[str, Any]]:
     """The rows of what one sink gets."""
     common = {"sink": outgoing.sink, "batch_id": batch.id, "run_id": batch.run.run_id, "label": "", "whole": False}
     common |= {"state": "pending", "attempts": 0, "next_try_at": at, "stored_at": at, "reason": "", "body": None}

@@ -14,7 +14,7 @@ from shared.core.clock import Clock, utc_now
 from shared.core.ports import Batch, DataSource
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
-from shared.core.state.outbox import SinkMessages
+from shared.core.state.outbox import Outgoing
 from shared.llm.budget.ledger import Amount
 from shared.llm.models.cost_forecast import describe_own_costs, forecast_cost
 from shared.llm.models.run_spending import PAST_RUNS, spent_before
@@ -61,7 +61,7 @@ def _scored_items(scratch: OpenStores, report: RunReport, now: datetime) -> list
     """Some of the items that the dry run scored."""
     items: list[DatasetItem] = []
 
-    def collect(batch: Batch) -> Sequence[SinkMessages]:
+    def collect(batch: Batch) -> Sequence[Outgoing]:
         items.extend(result.item for result in batch.results)
         return ()
 
