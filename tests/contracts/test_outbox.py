@@ -15,7 +15,7 @@ from shared.core.state.outbox import (
     ClaimedMessage,
     MessageOutcome,
     Outgoing,
-    PackedMessages,
+    PackedBatch,
     SinkMessage,
     SkippedScore,
 )
@@ -59,12 +59,10 @@ def finished(store: RunState, ids: Sequence[str], stream: Stream = STREAM) -> No
     store.results.save_results("run-1", stream, results)
 
 
-def messages(batch: Batch) -> PackedMessages:
+def messages(batch: Batch) -> PackedBatch:
     """One message for each score."""
     rows = ((result.item.id, row) for result in batch.results for row in result.scores)
-    return PackedMessages(
-        tuple(SinkMessage(f"key-{each}", each, {"value": row.value}, row.label) for each, row in rows)
-    )
+    return PackedBatch(tuple(SinkMessage(f"key-{each}", each, {"value": row.value}, row.label) for each, row in rows))
 
 
 def post(store: RunState, *sinks: str, size: int = 100, run: RunReport = RUN) -> int:
@@ -92,7 +90,7 @@ def test_packing_is_whole_or_not_at_all(store: RunState) -> None:
     def half(batch: Batch) -> list[Outgoing]:
         return [Outgoing("a", messages(batch)), Outgoing("b", broken(batch))]
 
-    def broken(batch: Batch) -> PackedMessages:
+    def broken(batch: Batch) -> PackedBatch:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
@@ -105,7 +103,7 @@ def test_packing_is_whole_or_not_at_all(store: RunState) -> None:
 def test_what_is_sent_is_what_was_stored(store: RunState) -> None:
     """A message comes back whole, and the first of a key stands."""
     finished(store, ["1"])
-    twice = PackedMessages(
+    twice = PackedBatch(
         (SinkMessage("k", "1", {"v": 1, "t": "東京"}, "Exact"), SinkMessage("k", "1", {"v": 2}, "Exact"))
     )
     store.outbox.pack(RUN, 10, lambda batch: [Outgoing("a", twice)], NOW)
@@ -179,7 +177,7 @@ def test_an_item_is_confirmed_when_nothing_required_waits(store: RunState) -> No
     assert (store.outbox.confirmed(STREAM, [], 9), store.outbox.confirmed(STREAM, None, 9)) == ([], ["1", "2"])
 
     def pack(batch: Batch) -> list[Outgoing]:
-        skipped = PackedMessages(messages(batch).messages[:1], (SkippedScore("2", "Exact", "no trace"),))
+        skipped = PackedBatch(messages(batch).messages[:1], (SkippedScore("2", "Exact", "no trace"),))
         return [Outgoing("a", skipped), Outgoing("files", None), Outgoing("c", messages(batch))]
 
     store.outbox.pack(RUN, 10, pack, NOW)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from shared.core.state.outbox import MessageSink, MessageState, PackedMessages, SinkMessage, SkippedScore
+from shared.core.state.outbox import MessageSink, MessageState, PackedBatch, SinkMessage, SkippedScore
 from tests.langfuse.fake_server.wire import START, MovableClock
 
 _LOST = timedelta(hours=1)
@@ -35,7 +35,7 @@ class MemoryOutbox:
         self.rows: dict[str, Row] = {}
         self.skipped: list[SkippedScore] = []
 
-    def store(self, packed: PackedMessages) -> None:
+    def store(self, packed: PackedBatch) -> None:
         """A message that is there already stays as it is."""
         for message in packed.messages:
             self.rows.setdefault(message.key, Row(message, self._clock()))

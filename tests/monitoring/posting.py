@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch
-from shared.core.state.outbox import PackedMessages, Receipt, SinkMessage, SkippedScore
+from shared.core.state.outbox import PackedBatch, Receipt, SinkMessage, SkippedScore
 
 Fault = Callable[[str], str]
 """What happens to a message by its key: "" it is taken, else `refused`, `lost_answer`, `lost`, `rejected`, `slow`."""
@@ -28,10 +28,10 @@ class Folder:
         self.closed = False
         folder.mkdir(parents=True, exist_ok=True)
 
-    def pack(self, batch: Batch) -> PackedMessages:
+    def pack(self, batch: Batch) -> PackedBatch:
         rows = [(result.item.id, row) for result in batch.results for row in result.scores]
         kept = [(each, row) for each, row in rows if not each.startswith("x")]
-        return PackedMessages(
+        return PackedBatch(
             tuple(SinkMessage(f"{each}.{row.label}", each, {"value": row.value}, row.label) for each, row in kept),
             tuple(SkippedScore(each, row.label, "no trace") for each, row in rows if each.startswith("x")),
         )

@@ -31,7 +31,7 @@ from shared.core.state.outbox import (
     OpenDeliveries,
     Outgoing,
     Outlet,
-    PackedMessages,
+    PackedBatch,
     Receipt,
     SinkMessage,
 )
@@ -473,8 +473,8 @@ class _Guarded:
 class Whole(Folder):
     """A sink that is told of runs too, by a message of no item with what was estimated."""
 
-    def pack_run(self, run: RunReport) -> PackedMessages:
-        return PackedMessages(
+    def pack_run(self, run: RunReport) -> PackedBatch:
+        return PackedBatch(
             tuple(SinkMessage(f"{run.run_id} {each.label}", "", {"n": each.n}) for each in run.estimates)
         )
 

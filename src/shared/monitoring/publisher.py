@@ -20,15 +20,7 @@ from shared.core.best_effort import attempt, attempt_async
 from shared.core.counts import DeliveryStatus
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.core.state.outbox import (
-    MessageSink,
-    OpenDeliveries,
-    Outgoing,
-    Outlet,
-    PackedMessages,
-    RunSink,
-    SkippedScore,
-)
+from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, PackedBatch, RunSink, SkippedScore
 from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
@@ -286,7 +278,7 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
         return publisher.result()
 
 
-def _pack_batch(outlet: Outlet, batch: Batch) -> PackedMessages | None:
+def _pack_batch(outlet: Outlet, batch: Batch) -> PackedBatch | None:
     """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it."""
     sink = outlet.sink
     if not isinstance(sink, MessageSink):
@@ -296,7 +288,7 @@ def _pack_batch(outlet: Outlet, batch: Batch) -> PackedMessages | None:
     found = attempt(sink.pack, batch)
     if isinstance(found, Exception):
         why = f"it could not be packed: {type(found).__name__}: {found}"
-        return PackedMessages(skipped=tuple(SkippedScore(result.item.id, "", why) for result in batch.results))
+        return PackedBatch(skipped=tuple(SkippedScore(result.item.id, "", why) for result in batch.results))
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport
-from shared.core.state.outbox import MessageSink, Outlet, PackedMessages, Receipt, RunSink, SinkMessage
+from shared.core.state.outbox import MessageSink, Outlet, PackedBatch, Receipt, RunSink, SinkMessage
 from shared.privacy.redact_records import redact_report, redact_result
 from shared.privacy.secret_gate import TextCleaner
 
@@ -48,23 +48,21 @@ class RedactingMessages:
         """The sink behind."""
         return self._sink
 
-    def pack(self, batch: Batch) -> PackedMessages:
+    def pack(self, batch: Batch) -> PackedBatch:
         """The redacted batch as messages, which name their items as the state does."""
         clean = _redacted(batch, self._cleaner)
         pairs = zip(clean.results, batch.results, strict=True)
         names = {redacted.item.id: raw.item.id for redacted, raw in pairs}
         packed = self._sink.pack(clean)
-        return PackedMessages(
+        return PackedBatch(
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.messages),
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.skipped),
         )
 
-    def pack_run(self, run: RunReport) -> PackedMessages:
+    def pack_run(self, run: RunReport) -> PackedBatch:
         """What the sink makes of a run as a whole, redacted too."""
         return (
-            self._sink.pack_run(redact_report(run, self._cleaner))
-            if isinstance(self._sink, RunSink)
-            else PackedMessages()
+            self._sink.pack_run(redact_report(run, self._cleaner)) if isinstance(self._sink, RunSink) else PackedBatch()
         )
 
     async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:

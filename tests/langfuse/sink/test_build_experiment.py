@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from shared.core.results import ItemResult
-from shared.core.state.outbox import PackedMessages, SinkMessage
+from shared.core.state.outbox import PackedBatch, SinkMessage
 from shared.langfuse.sink.build_experiment import ExperimentBuilder, ExperimentPlan
 from shared.langfuse.sink.build_scores import ScoreContext
 from tests.langfuse.batches import batch, estimate, item, made, run
@@ -18,7 +18,7 @@ ONLY_EXACT = replace(PLAN, metrics=frozenset({"Exact"}))
 ON_RUNTIME = replace(PLAN, score_on_runtime_traces=True)
 
 
-def pack(plan: ExperimentPlan, *results: ItemResult) -> PackedMessages:
+def pack(plan: ExperimentPlan, *results: ItemResult) -> PackedBatch:
     return ExperimentBuilder(plan, ScoreContext()).pack(batch(results))
 
 
@@ -29,7 +29,7 @@ def pack_run(plan: ExperimentPlan, *labels: str) -> list[str]:
     return [message.body["score"]["name"] for message in packed.messages]
 
 
-def scores(packed: PackedMessages) -> list[SinkMessage]:
+def scores(packed: PackedBatch) -> list[SinkMessage]:
     return [each for each in packed.messages if each.body["kind"] == "score"]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from shared.core.errors import FatalError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult
-from shared.core.state.outbox import MessageSink, PackedMessages
+from shared.core.state.outbox import MessageSink, PackedBatch
 from shared.langfuse.sink.build_scores import MAX_COMMENT_LENGTH, ScoreContext
 from shared.langfuse.sink.score_sink import LOST_AFTER, LangfuseSink
 from tests.langfuse.batches import batch, failed, item, made, ref, run, scored
@@ -45,7 +45,7 @@ def sink_of(server: FakeLangfuse, context: ScoreContext | None = None, **given: 
     return LangfuseSink(client_of(server, **given), context)
 
 
-def packed(given: Batch, context: ScoreContext | None = None) -> PackedMessages:
+def packed(given: Batch, context: ScoreContext | None = None) -> PackedBatch:
     with run_fake_langfuse() as server:
         return sink_of(server, context).pack(given)
 

@@ -47,7 +47,7 @@ class SkippedScore:
 
 
 @dataclass(frozen=True, slots=True)
-class PackedMessages:
+class PackedBatch:
     """A batch as messages. Packing the same batch again gives the same keys."""
 
     messages: tuple[SinkMessage, ...] = ()
@@ -72,7 +72,7 @@ class MessageSink(Protocol):
 
     name: str
 
-    def pack(self, batch: Batch) -> PackedMessages:
+    def pack(self, batch: Batch) -> PackedBatch:
         """The batch as messages. Pure: no network. Each message names the item that it is of, by the batch's id of it;
         the same item and key again is the same message.
         """
@@ -99,7 +99,7 @@ class MessageSink(Protocol):
 class RunSink(Protocol):
     """A sink of messages that is also told of a run as a whole, once it has scored."""
 
-    def pack_run(self, run: RunReport) -> PackedMessages:
+    def pack_run(self, run: RunReport) -> PackedBatch:
         """What is known of the run, such as its estimates, as messages of no item. Pure; the same run again gives the
         same keys.
         """
@@ -125,7 +125,7 @@ class Outgoing(NamedTuple):
     """What one sink gets of a batch; `packed` None: the batch as a whole."""
 
     sink: str
-    packed: PackedMessages | None
+    packed: PackedBatch | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
-from shared.core.state.outbox import PackedMessages, SinkMessage
+from shared.core.state.outbox import PackedBatch, SinkMessage
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
 from shared.langfuse.sink.build_scores import (
     MessageBuilder,
@@ -68,14 +68,14 @@ class ExperimentBuilder:
         """The name of the experiment's run."""
         return self.plan.run_name or f"{self.plan.dataset}-{run.run_id}"
 
-    def pack(self, batch: Batch) -> PackedMessages:
+    def pack(self, batch: Batch) -> PackedBatch:
         """The items and scores of a batch."""
         builder = MessageBuilder(batch, self.context)
         for result in batch.results:
             self._add_item(builder, result)
         return builder.build()
 
-    def pack_run(self, run: RunReport) -> PackedMessages:
+    def pack_run(self, run: RunReport) -> PackedBatch:
         """The estimates of a run that has ended, as scores of the experiment."""
         found = []
         for each in run.estimates:
@@ -86,7 +86,7 @@ class ExperimentBuilder:
                 score = LangfuseScore(key, name, value, run.started_at, experiment_id="-", comment=comment)
                 score = replace(score, metadata=_run_metadata(run, each), environment=self.context.environment)
                 found.append(SinkMessage(key, "", self._body("run", run) | {"score": score.body()}, each.label))
-        return PackedMessages(tuple(found))
+        return PackedBatch(tuple(found))
 
     def _add_item(self, builder: MessageBuilder, result: ItemResult) -> None:
         item, batch = result.item, builder.batch

@@ -18,7 +18,7 @@ from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
-from shared.core.state.outbox import PackedMessages, SinkMessage, SkippedScore
+from shared.core.state.outbox import PackedBatch, SinkMessage, SkippedScore
 from shared.langfuse.api.langfuse_score import LangfuseScore, find_score_problem, score_id
 
 MAX_COMMENT_LENGTH = 60_000
@@ -85,9 +85,9 @@ class MessageBuilder:
             environment=context.environment,
         )
 
-    def build(self) -> PackedMessages:
+    def build(self) -> PackedBatch:
         """Everything that was added."""
-        return PackedMessages(tuple(self.messages), tuple(self.skipped))
+        return PackedBatch(tuple(self.messages), tuple(self.skipped))
 
     def _metadata(self, item: DatasetItem, made: MetricScore) -> Mapping[str, object]:
         ref, run = made.metric, self.batch.run

@@ -17,7 +17,7 @@ from typing import Any
 from shared.core.errors import ItemError, TransientError, requested_wait
 from shared.core.ports import Batch
 from shared.core.results import RunReport
-from shared.core.state.outbox import MessageState, PackedMessages, Receipt, SinkMessage
+from shared.core.state.outbox import MessageState, PackedBatch, Receipt, SinkMessage
 from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
@@ -59,11 +59,11 @@ class LangfuseExperimentSink:
         self._datasets = DatasetItems(client)
         self._runs: RunRecorder | None = None
 
-    def pack(self, batch: Batch) -> PackedMessages:
+    def pack(self, batch: Batch) -> PackedBatch:
         """A message for each item, and one for each of its scores that is put on a trace of the experiment."""
         return self._builder.pack(batch)
 
-    def pack_run(self, run: RunReport) -> PackedMessages:
+    def pack_run(self, run: RunReport) -> PackedBatch:
         """The estimates of a run that has ended: mean and pass rate of each metric, as scores of the experiment."""
         return self._builder.pack_run(run)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from shared.core.errors import TransientError
 from shared.core.ports import Batch
-from shared.core.state.outbox import MessageState, PackedMessages, Receipt, SinkMessage
+from shared.core.state.outbox import MessageState, PackedBatch, Receipt, SinkMessage
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore
 from shared.langfuse.sink.build_scores import MessageBuilder, ScoreContext, find_subject
@@ -42,7 +42,7 @@ class LangfuseSink:
         self._project = ProjectCheck(client, self._context.project)
         self._delivery = ScoreDelivery(client, ReadBackTracker(client, lost_after))
 
-    def pack(self, batch: Batch) -> PackedMessages:
+    def pack(self, batch: Batch) -> PackedBatch:
         """One message for each score of the batch."""
         builder = MessageBuilder(batch, self._context)
         for result in batch.results:
