@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
         Sink,
         SourceContext,
     )
+    from shared.core.ports import SinkContext as SinkContext
     from shared.core.records import DatasetItem
     from shared.core.results import (
         Candidate,
@@ -51,7 +52,13 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
         RunReport,
         Score,
     )
+    from shared.core.results import Stream as Stream
+    from shared.core.state.outbox import MessageSink as MessageSink
+    from shared.core.state.run_stores import ScoredItemsStore as ScoredItemsStore
     from shared.core.traces import PromptPatternsBase, Trace, TraceCollection, TraceStep
+    from shared.core.window import Window as Window
+    from shared.core.window import WindowRule as WindowRule
+    from shared.core.window import WindowSupport as WindowSupport
     from shared.database.engine.database import open_database
     from shared.database.neon import AsyncNeonConnection, NeonConnection
     from shared.database.stores.sql_batches import SqlBatches
@@ -111,6 +118,7 @@ _TARGETS = {
     "LangfuseScore": "shared.langfuse.api.langfuse_score:LangfuseScore",
     "LangfuseSettings": "shared.langfuse.api.connection:LangfuseSettings",
     "Message": "shared.core.conversation:Message",
+    "MessageSink": "shared.core.state.outbox:MessageSink",
     "MetricFailure": "shared.core.results:MetricFailure",
     "MetricOptions": "shared.scoring.metric:MetricOptions",
     "MetricScore": "shared.core.results:MetricScore",
@@ -134,7 +142,9 @@ _TARGETS = {
     "RunnerOptions": "shared.scoring.runner:RunnerOptions",
     "SamplingStrategy": "shared.core.ports:SamplingStrategy",
     "Score": "shared.core.results:Score",
+    "ScoredItemsStore": "shared.core.state.run_stores:ScoredItemsStore",
     "Sink": "shared.core.ports:Sink",
+    "SinkContext": "shared.core.ports:SinkContext",
     "Skip": "shared.core.errors:Skip",
     "SkippedRecord": "shared.core.extraction:SkippedRecord",
     "SourceContext": "shared.core.ports:SourceContext",
@@ -142,6 +152,7 @@ _TARGETS = {
     "SourceNotice": "shared.core.extraction:SourceNotice",
     "SqlBatches": "shared.database.stores.sql_batches:SqlBatches",
     "StoreError": "shared.core.errors:StoreError",
+    "Stream": "shared.core.results:Stream",
     "ToolCall": "shared.core.conversation:ToolCall",
     "Trace": "shared.core.traces:Trace",
     "TraceCollection": "shared.core.traces:TraceCollection",
@@ -149,6 +160,9 @@ _TARGETS = {
     "TransientError": "shared.core.errors:TransientError",
     "TruelineError": "shared.core.errors:TruelineError",
     "Unavailable": "shared.core.errors:Unavailable",
+    "Window": "shared.core.window:Window",
+    "WindowRule": "shared.core.window:WindowRule",
+    "WindowSupport": "shared.core.window:WindowSupport",
     "bind": "shared.scoring.metric:bind",
     "evaluate": "shared.scoring.evaluate:evaluate",
     "evaluate_async": "shared.scoring.evaluate:evaluate_async",
@@ -193,6 +207,7 @@ __all__ = [
     "LangfuseScore",
     "LangfuseSettings",
     "Message",
+    "MessageSink",
     "MetricFailure",
     "MetricOptions",
     "MetricScore",
@@ -216,7 +231,9 @@ __all__ = [
     "RunnerOptions",
     "SamplingStrategy",
     "Score",
+    "ScoredItemsStore",
     "Sink",
+    "SinkContext",
     "Skip",
     "SkippedRecord",
     "SourceContext",
@@ -224,6 +241,7 @@ __all__ = [
     "SourceNotice",
     "SqlBatches",
     "StoreError",
+    "Stream",
     "ToolCall",
     "Trace",
     "TraceCollection",
@@ -231,6 +249,9 @@ __all__ = [
     "TransientError",
     "TruelineError",
     "Unavailable",
+    "Window",
+    "WindowRule",
+    "WindowSupport",
     "bind",
     "evaluate",
     "evaluate_async",

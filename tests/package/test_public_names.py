@@ -50,6 +50,7 @@ PUBLIC = [
     "LMAdapter",
     "LMResult",
     "Message",
+    "MessageSink",
     "metric",
     "MetricFailure",
     "MetricOptions",
@@ -77,7 +78,9 @@ PUBLIC = [
     "SamplingStrategy",
     "Score",
     "score_id",
+    "ScoredItemsStore",
     "Sink",
+    "SinkContext",
     "Skip",
     "SkippedRecord",
     "SourceContext",
@@ -85,6 +88,7 @@ PUBLIC = [
     "SourceNotice",
     "SqlBatches",
     "StoreError",
+    "Stream",
     "ToolCall",
     "Trace",
     "TraceCollection",
@@ -93,6 +97,9 @@ PUBLIC = [
     "TruelineError",
     "Unavailable",
     "verify_signature",
+    "Window",
+    "WindowRule",
+    "WindowSupport",
 ]
 
 

@@ -36,7 +36,7 @@ from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_
 from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
-from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation
+from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation, build_store
 from shared.wiring.config.checker import Checker, params_model
 from shared.wiring.config.find_config import display_path
 from shared.wiring.config.loaded_config import LoadedConfig
@@ -116,9 +116,8 @@ class _MonitorBuilder:
         strategy: SamplingStrategy | None
         strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
         metrics, nodes, models = self._metrics()
-        store: ScoredStoreConfig | None
         stored = {"type": "sqlite", **config.scored_store}
-        store = self._component(stored, ("scored_store",), "type", self.registries.stores)
+        store = build_store(stored, self.registries.stores, checker, self.root)
         scored = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = build_sinks(
             BuildContext(config, checker, environment, scored, None if source is None else source.source),

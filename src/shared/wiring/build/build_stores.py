@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
 from shared.core.human_labels import AnchorStore
+from shared.core.registry import Registry
 from shared.core.results import Stream
 from shared.core.state.run_stores import RunState, ScoredItemsStore, StateReader
 from shared.database.engine.database import Database, has_state, open_database, read_database, shown_place
@@ -17,7 +19,8 @@ from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.candidates import RescoreTrigger
 from shared.monitoring.memory_store import NoScoredItems
-from shared.wiring.config.checker import StrictModel
+from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.find_config import display_path
 
 if TYPE_CHECKING:
@@ -228,3 +231,63 @@ class NoStore(ScoredStoreConfig):
     def location(self, root: Path) -> StateLocation:
         """The state database's file."""
         return StateLocation(str(root / self.state_path), remembers=False, shared=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStateLocation(StateLocation):
+    """The same with the processed items in a store of the user's own; the database beside it may be lost."""
+
+    own: ScoredItemsStore = NoScoredItems()  # noqa: RUF009  # it has no state
+
+    def find_missing(self, stream: Stream) -> str:
+        """Whether the store knows no item of the stream."""
+        known = self.own.stats().get(stream, 0)
+        return "" if known else f"{type(self.own).__name__} knows no item of this monitor on {stream.source_key}"
+
+    def scored_items(self, database: Database | None) -> ScoredItemsStore:
+        """What the store names."""
+        return self.own
+
+
+class OwnStore(ScoredStoreConfig):
+    """Processed items in a store of the user's own, named by its dotted path; the rest in SQLite."""
+
+    keeps_undrawn: ClassVar[bool] = False
+
+    state_path: str = Field(default=STATE, description="the database's file; may be lost between runs")
+    _own: ScoredItemsStore = PrivateAttr(default_factory=NoScoredItems)
+
+    def with_store(self, own: ScoredItemsStore) -> OwnStore:
+        """The same settings for a store."""
+        self._own = own
+        return self
+
+    def location(self, root: Path) -> StateLocation:
+        """The store and the state database's file."""
+        return OwnStateLocation(str(root / self.state_path), shared=False, own=self._own)
+
+
+def build_store(
+    block: Mapping[str, object], registry: Registry, checker: Checker, root: Path
+) -> ScoredStoreConfig | None:
+    """The store that the block asks for, or None after noting what is wrong with it."""
+    where = ("scored_store",)
+    target = resolve_part(checker, registry, block, where)
+    given = {key: value for key, value in block.items() if key != "type"}
+    if target is None:
+        return None
+    if isinstance(target, type) and issubclass(target, ScoredStoreConfig):
+        return checker.model(target, given, where)
+    part = check_part(
+        checker, target, {key: each for key, each in given.items() if key not in OwnStore.model_fields}, where
+    )
+    common = checker.model(OwnStore, {key: each for key, each in given.items() if key in OwnStore.model_fields}, where)
+    own = None if part is None else construct_part(checker, part, where, root)
+    if common is None or own is None:
+        return None
+    missing = [name for name in ("unseen", "mark", "clear", "stats") if not callable(getattr(own, name, None))]
+    if missing:
+        text = f"{block['type']!r} makes no ScoredItemsStore: it has no method {', '.join(missing)}"
+        checker.problem((*where, "type"), text)
+        return None
+    return common.with_store(cast(ScoredItemsStore, own))
