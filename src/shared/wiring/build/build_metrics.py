@@ -30,30 +30,25 @@ _STRATEGIES = ("weighted_average", "min", "max")
 
 @dataclass(frozen=True, slots=True)
 class MetricParts:
-    """What metrics are made of besides their own parameters: known names, models, and where files are looked for."""
+    """What metrics are made of besides their own parameters, and where mistakes are noted."""
 
     registry: Registry
     models: ModelBuilder
     embedders: EmbedderBuilder
     root: Path
+    evaluation: Evaluation
+    checker: Checker
 
 
-def build_metrics(
-    entries: Mapping[str, Mapping[str, Any]], evaluation: Evaluation, parts: MetricParts, checker: Checker
-) -> list[BoundMetric]:
+def build_metrics(entries: Mapping[str, Mapping[str, Any]], parts: MetricParts) -> list[BoundMetric]:
     """A bound metric per label; every mistake is noted with the checker."""
-    made = (
-        _metric(("metrics_config", label), label, entry, evaluation, (parts, checker))
-        for label, entry in entries.items()
-    )
+    made = (_metric(("metrics_config", label), label, entry, parts) for label, entry in entries.items())
     return [metric for metric in made if metric is not None]
 
 
-def _metric(
-    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[MetricParts, Checker]
-) -> BoundMetric | None:
+def _metric(where: Where, label: str, entry: Mapping[str, Any], parts: MetricParts) -> BoundMetric | None:
     """The metric of an entry at a place, or None after noting what is wrong with it."""
-    parts, checker = with_
+    checker = parts.checker
     if "class" not in entry:
         checker.problem(where, f"'class' is missing; expected the name of a metric. {_typo(entry)}".rstrip())
         return None
@@ -71,10 +66,10 @@ def _metric(
     options, params = checker.model(MetricCommon, common, where), checker.model(model, own, where)
     if options is None or params is None:
         return None
-    given = _given(params, (where, label), evaluation, parts, checker)
+    given = _resolve_named_parts(params, where, label, parts)
     if given is None:
         return None
-    chosen = _options(label, options, evaluation)
+    chosen = _options(label, options, parts.evaluation)
     found: BoundMetric | None = checker.guard(where, lambda: _bind(target, label, given, chosen))
     if found is not None and _asks_elsewhere(found):
         checker.problem((*where, "blocking"), "a metric that asks a model cannot run in a process of its own")
@@ -82,13 +77,10 @@ def _metric(
     return found
 
 
-def _given(
-    params: BaseModel, at: tuple[Where, str], evaluation: Evaluation, parts: MetricParts, checker: Checker
-) -> dict[str, Any] | None:
+def _resolve_named_parts(params: BaseModel, where: Where, label: str, parts: MetricParts) -> dict[str, Any] | None:
     """The parameters, defaults too (they are part of the digest), with the parts that they name or contain; None after
     noting what is wrong with one.
     """
-    where, label = at
     given = {name: getattr(params, name) for name in type(params).model_fields}
     for name, info in type(params).model_fields.items():
         named = next((mark for mark in info.metadata if isinstance(mark, GivenByName)), None)
@@ -98,7 +90,7 @@ def _given(
             continue
         place: Where = (*where, name)
         if named.kind is BoundMetric:
-            given[name] = _nested(place, f"{label}.{name}", given[name], evaluation, (parts, checker))
+            given[name] = _nested(place, f"{label}.{name}", given[name], parts)
         elif named.kind is LMAdapter:
             given[name] = parts.models.handle(given[name], label, place)
         else:
@@ -107,14 +99,14 @@ def _given(
     return given if complete else None
 
 
-def _nested(
-    where: Where, label: str, entry: Mapping[str, Any], evaluation: Evaluation, with_: tuple[MetricParts, Checker]
-) -> BoundMetric | None:
+def _nested(where: Where, label: str, entry: Mapping[str, Any], parts: MetricParts) -> BoundMetric | None:
     """A metric that is part of another; what only a metric of its own has is a mistake."""
     idle = [key for key in entry if key in MetricCommon.model_fields and key not in _OF_PARTS]
     for key in idle:
-        with_[1].problem((*where, key), f"{key!r} has no effect on a part of a metric; put it beside the outer 'class'")
-    return None if idle else _metric(where, label, entry, evaluation, with_)
+        parts.checker.problem(
+            (*where, key), f"{key!r} has no effect on a part of a metric; put it beside the outer 'class'"
+        )
+    return None if idle else _metric(where, label, entry, parts)
 
 
 def _asks_elsewhere(metric: BoundMetric) -> bool:

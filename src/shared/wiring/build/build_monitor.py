@@ -187,8 +187,8 @@ class _MonitorBuilder:
         config, checker = self.config, self.checker
         models = ModelBuilder(config.models, self.registries.models, checker, self.root)
         embedders = EmbedderBuilder(config.embeddings, self.registries.embeddings, checker, self.root)
-        parts = MetricParts(self.registries.metrics, models, embedders, self.root)
-        metrics = build_metrics(config.metrics_config, config.evaluation, parts, checker)
+        parts = MetricParts(self.registries.metrics, models, embedders, self.root, config.evaluation, checker)
+        metrics = build_metrics(config.metrics_config, parts)
         costs = build_model_costs(config, models.models, embedders.embedders, checker, self.root)
         nodes = build_tree(config.evaluation, metrics, checker) if len(metrics) == len(config.metrics_config) else ()
         return metrics, nodes, costs
