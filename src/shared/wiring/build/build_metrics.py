@@ -166,7 +166,7 @@ def build_tree(evaluation: Evaluation, metrics: list[BoundMetric], checker: Chec
     if evaluation.model is None and evaluation.scoring_strategy == "tree":
         checker.problem(("evaluation",), "scoring_strategy 'tree' needs `model`: node -> its children")
     for label, below in (evaluation.model or {}).items():
-        _node(label, below, evaluation, nodes, (checker, ("evaluation", "model", label)))
+        _add_node(("evaluation", "model", label), below, evaluation, nodes, checker)
     labels = [metric.label for metric in metrics] + [node.label for node in nodes]
     for part in ("thresholds", "weights"):
         for key in getattr(evaluation, part):
@@ -198,9 +198,9 @@ def _one_by_chance(nodes: list[Node], metrics: list[BoundMetric], checker: Check
             )
 
 
-def _node(label: str, below: Any, evaluation: Evaluation, nodes: list[Node], at: tuple[Checker, Where]) -> None:
-    """Note a node and those below it. Its children are a mapping (null or {} for a metric) or a list of labels."""
-    checker, where = at
+def _add_node(where: Where, below: object, evaluation: Evaluation, nodes: list[Node], checker: Checker) -> None:
+    """Add the node at a place and those below it. Its children are a mapping (null or {} for a metric) or a list of labels."""
+    label = str(where[-1])
     if isinstance(below, list) and all(isinstance(each, str) for each in below):
         below = dict.fromkeys(below)
     if not isinstance(below, dict) or not any(not key.startswith("_") for key in below):
@@ -215,7 +215,7 @@ def _node(label: str, below: Any, evaluation: Evaluation, nodes: list[Node], at:
         nodes.append(Node(label, kids, strategy, settings["_threshold"], excluding))
     for child in children:
         if below[child]:
-            _node(child, below[child], evaluation, nodes, (checker, (*where, child)))
+            _add_node((*where, child), below[child], evaluation, nodes, checker)
 
 
 def _settings_are_right(settings: Mapping[str, Any], checker: Checker, where: Where) -> bool:
