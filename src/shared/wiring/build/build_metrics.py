@@ -199,7 +199,7 @@ def _one_by_chance(nodes: list[Node], metrics: list[BoundMetric], checker: Check
 
 
 def _add_node(where: Where, below: object, evaluation: Evaluation, nodes: list[Node], checker: Checker) -> None:
-    """Add the node at a place and those below it. Its children are a mapping (null or {} for a metric) or a list of labels."""
+    """Add the node at a place and those below it: a mapping (null or {} for a metric), or a list of labels."""
     label = str(where[-1])
     if isinstance(below, list) and all(isinstance(each, str) for each in below):
         below = dict.fromkeys(below)
