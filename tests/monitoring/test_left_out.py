@@ -62,7 +62,7 @@ def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path:
     house = House(tmp_path, source)
     report = house.run()
     assert (report.counts.read, report.counts.filtered, report.counts.broken, report.counts.scored) == (3, 1, 0, 2)
-    assert ("left out", 1, False) in counts_of(report)
+    assert ("skipped", 1, False) in counts_of(report)
     (found,) = house.reader.histories.read_skipped(STREAM, "t9")
     assert (found.reason, found.detail, found.run_id) == ("filtered", "a health check", report.run_id)
     house.run()
@@ -138,7 +138,7 @@ def test_what_another_database_has_marked_is_finished(tmp_path: Path) -> None:
     report = house.run()
     assert [each.n for each in report.estimates] == [2]
     assert house.state.samples.unfinished_ids(STREAM, 5) == []
-    assert "marked as scored by a run with another state database" in told(house, "i000")
+    assert "found to be processed by a run with another state database" in told(house, "i000")
 
 
 def test_a_left_out_item_is_not_told_of_another_stream(tmp_path: Path) -> None:
