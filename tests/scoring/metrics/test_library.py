@@ -60,6 +60,12 @@ def test_docs_and_library_name_the_same_metrics() -> None:
     assert sorted(SECTIONS) == sorted(LIBRARY)
 
 
+def test_the_table_by_task_links_every_metric() -> None:
+    """A reader who scans the table at the top misses no metric."""
+    head = DOCS[: DOCS.index("\n## Text\n")]
+    assert sorted(re.findall(r"\[`(\w+)`\]\(#\1\)", head)) == sorted(LIBRARY)
+
+
 WORDS = {"None": "none", "True": "true", "False": "false", repr(inspect.Parameter.empty): "required"}
 
 
