@@ -67,7 +67,7 @@ def test_a_record_that_is_not_the_monitors_is_left_out_with_its_reason(tmp_path:
     assert (found.reason, found.detail, found.run_id) == ("filtered", "a health check", report.run_id)
     house.run()
     assert house.reader.histories.read_skipped(STREAM, "t9") == [found]
-    assert "none of the monitor's, by its extractor or source: a health check" in skipped_text("t9", [found])
+    assert "Skipped by the extractor or the source: a health check" in skipped_text("t9", [found])
 
 
 def test_an_id_that_no_database_holds_costs_nobody_else_a_score(tmp_path: Path) -> None:

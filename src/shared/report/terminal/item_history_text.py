@@ -119,7 +119,7 @@ def skipped_text(item_id: str, passed: Sequence[SkippedItem]) -> str:
     """Why an item without a decision was left out, for a terminal; empty when nothing is known."""
     words = {
         "later": "Not scored yet: the run that saw it first left it to a later one",
-        "filtered": "SkippedScore by the extractor or the source",
+        "filtered": "Skipped by the extractor or the source",
     }
     told = [each for reason in words for each in passed if each.reason == reason]
     if not told:
