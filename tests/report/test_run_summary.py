@@ -58,6 +58,7 @@ def test_each_metric_is_one_row_where_there_is_room() -> None:
         r"^exact +110 +0\.\d\d \[0\.\d\d, 0\.\d\d\] +\d\d\.\d % \[\d\d\.\d, \d\d\.\d\] +≥ 0\.5 +0$", text, re.M
     )
     assert re.search(r"^judge +0 .* 6$", text, re.M)
+    assert text.count("[low, high]: 95 % confidence interval\n") == 1
 
 
 def test_broken_records_are_listed_with_the_rest_counted() -> None:

@@ -33,6 +33,7 @@ _SHOWN = 5
 _STYLES = {"good": "bold green", "bad": "bold red", "warn": "bold yellow", "plain": "bold"}
 _EXTRAS = {"failed": "failed", "not_applicable": "n/a"}
 _NARROW = 72
+_INTERVAL = "[low, high]: 95 % confidence interval"
 _ASCII = str.maketrans(
     {"\u00a0": " ", "–": "-", "−": "-", "≥": ">=", "…": "...", "✓": "+", "✗": "x", "○": "o", "•": "*"}
 )
@@ -111,7 +112,8 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Jud
     parts += [_text(f"! {line(note, 600)}", "yellow") for note in report.notes]
     if report.estimates:
         listed = _estimate_lines(report.estimates) if width < _NARROW else _table(report.estimates, width)
-        parts += [_text(""), *listed, _text("")]
+        has_interval = any(each.mean_low is not None for each in report.estimates)
+        parts += [_text(""), *listed, *([_text(_INTERVAL, "dim")] if has_interval else []), _text("")]
     parts += _judges(judges)
     if report.status != "nothing_new":
         parts += _counts(report, width)
