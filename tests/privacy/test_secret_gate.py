@@ -10,9 +10,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from shared.privacy.configured_secrets import secrets_of_config, secrets_of_variables
 from shared.privacy.redaction import Redactor
 from shared.privacy.secret_gate import SecretGate
+from shared.privacy.secret_settings import secrets_of_config, secrets_of_variables
 
 GATE = SecretGate()
 KEYS = (

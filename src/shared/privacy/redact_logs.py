@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from shared.privacy.secret_gate import TextCleaner
+from shared.privacy.redaction import TextCleaner
 
 _PLAIN = logging.Formatter()
 

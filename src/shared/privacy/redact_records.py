@@ -13,7 +13,7 @@ from typing import Any
 from shared.core.conversation import Conversation, Message, ToolCall
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricScore, RunReport
-from shared.privacy.secret_gate import TextCleaner
+from shared.privacy.redaction import TextCleaner
 
 _TEXTS = ("query", "actual_output", "expected_output", "document_text", "critique")
 _LISTS = ("retrieved_content", "negatives", "acceptance_criteria", "user_tags")

@@ -9,7 +9,7 @@ from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport
 from shared.core.state.outbox import MessageSink, Outlet, PackedBatch, Receipt, RunSink, SinkMessage
 from shared.privacy.redact_records import redact_report, redact_result
-from shared.privacy.secret_gate import TextCleaner
+from shared.privacy.redaction import TextCleaner
 
 
 def redact_outlet(outlet: Outlet, cleaner: TextCleaner) -> Outlet:

@@ -7,7 +7,7 @@ Every repetition is bounded: hostile text must not make a pattern slow.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 from shared.privacy.addresses import Span
@@ -34,40 +34,49 @@ _IDENTIFIER = re.compile(
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
+def replace_spans(text: str, spans: Iterable[Span], word: str = PLACEHOLDER) -> str:
+    """The text with the word in place of each span; spans that overlap are one."""
+    parts: list[str] = []
+    done = 0
+    for start, end in sorted(spans):
+        if start >= done:
+            parts += [text[done:start], word]
+        done = max(done, end)
+    return "".join((*parts, text[done:]))
+
+
 def find_keys(text: str) -> Iterator[Span]:
-    """Everything that opens a door: PEM blocks, tokens, values after names such as `api_key` or `password`."""
-    yield from _find_pem(text)
+    """Everything that opens a door: PEM blocks, tokens, values after names such as `api_key`, and what looks random."""
+    yield from _find_by_form(text)
     for token in _TOKEN.finditer(text):
-        yield from _find_in_token(token[0], token.start())
         for mixed in _MIXED.finditer(token[0]):
             if looks_random(mixed[0]):
                 yield token.start() + mixed.start(), token.start() + mixed.end()
-    yield from _find_by_name(text)
 
 
 def find_certain_keys(text: str) -> Iterator[Span]:
     """The same without what is only known by its entropy, for an item's id may look as random as a key; and passwords
     inside URLs.
     """
-    yield from _find_pem(text)
-    for token in _TOKEN.finditer(text):
-        yield from _find_in_token(token[0], token.start())
-    yield from _find_by_name(text)
+    yield from _find_by_form(text)
     if "://" in text:
         yield from (found.span("word") for found in _USERINFO.finditer(text) if found["word"] != PLACEHOLDER)
-
-
-def _find_by_name(text: str) -> Iterator[Span]:
-    lower = text.lower()
-    if any(word in lower for word in _WORDS):
-        yield from _find_named(text)
-        yield from _find_in_sentences(text)
 
 
 def find_vendor_keys(text: str) -> Iterator[Span]:
     """Only what a vendor's prefix gives away."""
     for token in _TOKEN.finditer(text):
-        yield from _find_in_token(token[0], token.start())
+        for known in _PREFIXED.finditer(token[0]):
+            yield token.start() + known.start(), token.start() + known.end()
+
+
+def _find_by_form(text: str) -> Iterator[Span]:
+    yield from _find_pem(text)
+    yield from find_vendor_keys(text)
+    lower = text.lower()
+    if any(word in lower for word in _WORDS):
+        yield from _find_named(text)
+        yield from _find_in_sentences(text)
 
 
 def _find_pem(text: str) -> Iterator[Span]:
@@ -83,11 +92,6 @@ def _find_pem(text: str) -> Iterator[Span]:
         end = len(text) if close < 0 else close + 5
         yield at, end
         at = text.find("-----BEGIN", end)
-
-
-def _find_in_token(token: str, start: int) -> Iterator[Span]:
-    for known in _PREFIXED.finditer(token):
-        yield start + known.start(), start + known.end()
 
 
 def looks_random(token: str) -> bool:

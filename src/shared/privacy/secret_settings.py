@@ -1,4 +1,5 @@
-"""Values of settings whose name says that they are secret: in the message of a program, in YAML and in JSON.
+"""Settings whose name says that they are secret: which values of a configuration and an environment they hold, and
+hiding them in messages, YAML and JSON.
 
 Stricter than `secret_patterns`, which must leave ordinary sentences alone: here `token: abc` is a secret.
 """
@@ -6,8 +7,13 @@ Stricter than `secret_patterns`, which must leave ordinary sentences alone: here
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
 
-from shared.privacy.secret_patterns import PLACEHOLDER
+from pydantic import BaseModel, SecretStr
+
+from shared.privacy.addresses import Span
+from shared.privacy.secret_patterns import PLACEHOLDER, replace_spans
 
 # Starts and lengths are bounded throughout: hostile text must not make a pattern slow.
 _NAME = r"[\w.-]{0,80}(?:key|secret|token|passw(?:or)?d|pwd|credential|authorization|dsn|connection_string)s?"
@@ -22,15 +28,70 @@ _HEADERS = re.compile(r"""(?P<name>(?<![\w.-])["']?headers["']?\s*:\s*)\{[^{}]{1
 _YAML_LINE = re.compile(
     rf"""(?ix)^(?P<indent>\s*(?:-\s+)*)["']?(?P<name>{_NAME}|headers)["']?(?P<sep>\s*:(?:\s+|$))(?P<rest>.*)$"""
 )
+_URL_PASSWORD = re.compile(r"://(?P<user>[^\s/@:]{0,200}):(?P<password>[^\s/]{1,500})@")
+_DSN_PASSWORD = re.compile(r"(?:password|pwd)\s{0,3}=\s{0,3}'?(?P<password>[^\s;']{1,500})", re.IGNORECASE)
+_CERTAIN_NAME = re.compile(
+    r"(?:api|secret|access|auth|private|bot|client|signing|webhook|encryption)[_-]?(?:key|token)s?$"
+    r"|secret|passw|pwd|credential|authorization",
+    re.IGNORECASE,
+)
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a setting of this name holds a secret: `api_key`, `password`, and not `monitor_key` or `max_tokens`."""
-    return (
-        _NAME_ALONE.fullmatch(name) is not None
-        and _COUNTED.fullmatch(name.lower()) is None
-        and _HARMLESS.fullmatch(name.lower()) is None
-    )
+    harmless = _COUNTED.fullmatch(name.lower()) or _HARMLESS.fullmatch(name.lower())
+    return _NAME_ALONE.fullmatch(name) is not None and not harmless
+
+
+def secrets_of_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    """Values of environment variables with a secret's name, and passwords inside all others."""
+    for name, value in variables.items():
+        ordinary = value.islower() and value.isalpha()
+        if is_secret_name(name) and "://" not in value and not ordinary:
+            yield value
+        yield from _find_passwords(value)
+
+
+def secrets_of_config(value: object, name: str = "") -> Iterator[str]:
+    """Values of secret names and of `headers`, passwords inside URLs, and secret fields of models."""
+    if isinstance(value, str):
+        yield from _secrets_of_setting(name, value)
+    elif isinstance(value, SecretStr):
+        yield value.get_secret_value()
+        yield from _find_passwords(value.get_secret_value())
+    elif isinstance(value, Mapping | BaseModel):
+        for key, inner in value.items() if isinstance(value, Mapping) else value:
+            yield from secrets_of_config(inner, name if name == "headers" else str(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from secrets_of_config(inner, name)
+
+
+def _secrets_of_setting(name: str, value: str) -> Iterator[str]:
+    yield from _find_passwords(value)
+    if name == "headers":
+        yield value.rpartition(" ")[2]  # without the scheme: "Bearer ..."
+    elif "://" not in value and is_secret_setting(name, value):
+        yield value
+
+
+def is_secret_setting(name: object, value: object) -> bool:
+    """Whether a setting is secret by its name; `key: total` and `stop_token: END` are none, as their values show."""
+    if not (isinstance(name, str) and isinstance(value, str) and value and is_secret_name(name)):
+        return False
+    looks_secret = len(value) >= 12 and sum(map(str.isdigit, value)) >= 2 and " " not in value
+    return looks_secret or _CERTAIN_NAME.search(name) is not None
+
+
+def _find_passwords(value: str) -> Iterator[str]:
+    """Passwords inside a URL or a connection string. One that is the user's name, as in examples, is no secret."""
+    if "://" in value:
+        found = [each["password"] for each in _URL_PASSWORD.finditer(value) if each["password"] != each["user"]]
+    else:
+        found = [each["password"] for each in _DSN_PASSWORD.finditer(value)] if "=" in value else []
+    for password in found:
+        yield password
+        yield unquote(password)
 
 
 def hide_named_values(text: str) -> str:
@@ -39,16 +100,18 @@ def hide_named_values(text: str) -> str:
     For single lines; `hide_yaml_values` knows values that go on below.
     """
     text = _HEADERS.sub(rf"\g<name>{PLACEHOLDER}", _BEARER.sub(PLACEHOLDER, text))
-    parts: list[str] = []
+    return replace_spans(text, _find_named_values(text))
+
+
+def _find_named_values(text: str) -> Iterator[Span]:
     done = 0
     for named in _NAMED.finditer(text):
         if named.start() < done or _is_harmless(named["name"], ""):
             continue
         value = _VALUE.match(text, named.end())
         if value and not _is_harmless(named["name"], value[1]):
-            parts += [text[done : value.start(1)], PLACEHOLDER]
+            yield value.span(1)
             done = value.end(1)
-    return "".join((*parts, text[done:]))
 
 
 def hide_yaml_values(text: str) -> str:

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from shared.core.human_labels import AnchorReason
-from shared.privacy.secret_gate import SecretGate, TextCleaner
+from shared.privacy.redaction import TextCleaner
+from shared.privacy.secret_gate import SecretGate
 from shared.report.text.formatting import Text
 from shared.scoring.statistics.agreement import Agreement, Interval
 from shared.scoring.statistics.corrected_rates import CorrectedRate

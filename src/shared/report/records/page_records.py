@@ -8,7 +8,8 @@ from datetime import date, datetime
 from typing import Literal
 
 from shared.core.results import Estimate, Kind, RunReport
-from shared.privacy.secret_gate import SecretGate, TextCleaner
+from shared.privacy.redaction import TextCleaner
+from shared.privacy.secret_gate import SecretGate
 from shared.report.records.histogram import Distribution
 from shared.report.text.formatting import Text
 

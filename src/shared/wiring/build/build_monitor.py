@@ -22,9 +22,10 @@ from shared.llm.models.model_costs import ModelCosts
 from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.plan import MonitorPlan, RunConfig, RunLimits
 from shared.monitoring.sampling.strategies import Stratified
-from shared.privacy.configured_secrets import secrets_of_config, secrets_of_variables
 from shared.privacy.redacting_sinks import redact_outlet
-from shared.privacy.secret_gate import SecretGate, TextCleaner
+from shared.privacy.redaction import TextCleaner
+from shared.privacy.secret_gate import SecretGate
+from shared.privacy.secret_settings import secrets_of_config, secrets_of_variables
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node

@@ -11,7 +11,7 @@ from shared.core.results import RunReport, Stream
 from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.core.state.run_stores import ItemHistoryReader
 from shared.privacy.redact_records import redact_failure, redact_item, redact_score
-from shared.privacy.secret_gate import TextCleaner
+from shared.privacy.redaction import TextCleaner
 from shared.report.terminal.item_history_text import (
     HistoryOptions,
     explain_outcome,

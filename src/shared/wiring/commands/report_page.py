@@ -10,7 +10,7 @@ from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader, StateReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
-from shared.privacy.secret_gate import TextCleaner
+from shared.privacy.redaction import TextCleaner
 from shared.report.records.judge_records import Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
 

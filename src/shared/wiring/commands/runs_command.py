@@ -10,7 +10,7 @@ from itertools import islice
 from shared.core.results import RunReport
 from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_failure
-from shared.privacy.secret_gate import TextCleaner
+from shared.privacy.redaction import TextCleaner
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
 from shared.report.terminal.run_summary import print_summary, report_json
 from shared.wiring.build.build_monitor import BuiltMonitor

@@ -16,8 +16,8 @@ from shared.core.errors import ConfigError
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import Registry, hint
-from shared.privacy.configured_secrets import secrets_of_config
 from shared.privacy.secret_gate import SecretGate
+from shared.privacy.secret_settings import secrets_of_config
 from shared.scoring.metric import BoundMetric
 from shared.wiring.config.yaml_file import Document, Where
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from shared.privacy.redaction import Redactor
-from shared.privacy.secret_gate import SecretGate, TextCleaner
+from shared.privacy.redaction import Redactor, TextCleaner
+from shared.privacy.secret_gate import SecretGate
 from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.settings import Settings
 

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self, TextIO
 
-from shared.privacy.configured_secrets import secrets_of_variables
 from shared.privacy.redact_logs import redacted_logs
-from shared.privacy.secret_gate import SecretGate, TextCleaner
+from shared.privacy.redaction import TextCleaner
+from shared.privacy.secret_gate import SecretGate
+from shared.privacy.secret_settings import secrets_of_variables
 
 
 class GuardedOutput:

@@ -25,9 +25,9 @@ from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, Chan
 from shared.langfuse.receiver.delivery_queue import DeliveryQueue
 from shared.langfuse.receiver.notify_url import NotifyUrl
 from shared.langfuse.receiver.webhook_receiver import CutOff, IncomingRequest, ReceiverSettings, WebhookReceiver
-from shared.privacy.configured_secrets import secrets_of_config
 from shared.privacy.redact_logs import redacted_logs
 from shared.privacy.secret_gate import SecretGate
+from shared.privacy.secret_settings import secrets_of_config
 from shared.slack.notify import SlackNotifier, SlackSettings
 from shared.telemetry.webhook_metrics import CONTENT_TYPE, WebhookMeters
 from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
