@@ -111,6 +111,19 @@ def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
     assert printed == shown
 
 
+def test_the_readmes_own_data_example_runs(tmp_path: Path) -> None:
+    """A newcomer who copies the README's records, configuration and commands gets scores, without any other file."""
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "answers.jsonl").write_text(blocks("json")[0])
+    (tmp_path / "answers.yaml").write_text(blocks("yaml")[1])
+    commands = re.findall(r"^\.venv/bin/trueline ([^#\n]*answers\.yaml[^#\n]*)", README, re.M)
+    assert [words.split()[0] for words in commands] == ["check", "run", "explain"]
+    for words in commands:
+        done = ran(tmp_path, *words.split())
+        assert done.returncode == 0, done.stderr
+    assert "Correct: 0, not passed" in done.stdout
+
+
 def test_every_command_of_the_readme_exists() -> None:
     """Make targets and benchmark scripts that the README names are there."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
