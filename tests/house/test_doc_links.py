@@ -1,4 +1,4 @@
-"""Docs that can be found: the index links every page, every link leads somewhere, and long pages have a contents list."""
+"""Docs that can be found: the index links every page, and every link leads to a page and a heading that are there."""
 
 from __future__ import annotations
 
