@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from itertools import product
 from random import Random
 
+from shared.core.counts import RemainingBudget
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, MetricRef, MetricScore
 from shared.core.state.claims import SampledItem
-from shared.core.usage import RemainingBudget
 from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page
 from shared.scoring.statistics.estimates import EstimateBuilder
 

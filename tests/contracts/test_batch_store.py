@@ -83,7 +83,7 @@ def test_a_question_goes_from_the_queue_to_its_answer(store: BatchStore) -> None
     assert (job.questions, job.owner, job.batch_id, job.created_at) == (2, "me", None, NOW)
     assert sent(store, "i") == {"a": BODY, "b": {}}
     assert store.ask(LANE, {"a": {"other": 1}}, NOW)["a"].state == "sent"
-    store.opened("i", "batch_7")
+    store.record_opened("i", "batch_7")
     assert [each.batch_id for each in store.jobs(LANE)] == ["batch_7"]
     assert store.jobs("other lane") == []
     assert store.settle("i", {"a": SAID, "stranger": SAID}) == 1
@@ -161,7 +161,7 @@ def test_only_the_owner_or_an_heir_may_create(store: BatchStore) -> None:
     assert store.renew("i", "first", NOW, NOW + timedelta(minutes=6))
     assert store.renew("i", "second", later, later + timedelta(minutes=5))
     assert not store.renew("i", "first", later, later)
-    store.opened("i", "batch_1")
+    store.record_opened("i", "batch_1")
     assert not store.renew("i", "second", later, later)
     assert not store.renew("unknown", "second", later, later)
 
@@ -179,11 +179,11 @@ def test_a_batch_that_was_not_made_gives_its_questions_back(store: BatchStore) -
 
 def test_refusals_are_remembered_by_lane(store: BatchStore) -> None:
     """What a model refuses is known to the next run."""
-    store.learn(LANE, "logprobs")
-    store.learn(LANE, "logprobs")
-    store.learn(LANE, "max_tokens")
-    assert store.learnt(LANE) == ["logprobs", "max_tokens"]
-    assert store.learnt("other lane") == []
+    store.record_refused(LANE, "logprobs")
+    store.record_refused(LANE, "logprobs")
+    store.record_refused(LANE, "max_tokens")
+    assert store.read_refused(LANE) == ["logprobs", "max_tokens"]
+    assert store.read_refused("other lane") == []
 
 
 def test_taken_questions_are_forgotten_in_time(store: BatchStore) -> None:

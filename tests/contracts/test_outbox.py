@@ -11,14 +11,7 @@ import pytest
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
-from shared.core.state.outbox import (
-    ClaimedMessage,
-    MessageOutcome,
-    Outgoing,
-    PackedBatch,
-    SinkMessage,
-    SkippedScore,
-)
+from shared.core.state.outbox import ClaimedMessage, MessageOutcome, Outgoing, PackedBatch, SinkMessage, SkippedScore
 from shared.core.state.run_stores import RunState
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state
@@ -123,9 +116,9 @@ def test_nobody_takes_what_another_has(database: Database, store: RunState) -> N
     over = other.outbox.claim(STREAM, "a", "pending", claim(late))
     assert keys(over) == ["key-1", "key-2", "key-3"]
     settle(store, mine, "failed")
-    assert {each.state for each in store.outbox.standing(STREAM, NOW)} == {"pending"}
+    assert {each.state for each in store.outbox.count_unfinished(STREAM, NOW)} == {"pending"}
     other.outbox.settle(STREAM, "a", [MessageOutcome(each, "verified", 1, late) for each in over], late)
-    assert store.outbox.standing(STREAM, NOW) == []
+    assert store.outbox.count_unfinished(STREAM, NOW) == []
 
 
 def test_a_row_waits_until_it_is_due(store: RunState) -> None:
@@ -137,7 +130,7 @@ def test_a_row_waits_until_it_is_due(store: RunState) -> None:
     settle(store, [second], "sent")
     assert taken(store) == [] and store.outbox.claim(STREAM, "a", "sent", claim()) == []
     assert store.outbox.next_due(STREAM, "a", NOW) == LATER
-    assert {(each.state, each.next_due) for each in store.outbox.standing(STREAM, NOW)} == {
+    assert {(each.state, each.next_due) for each in store.outbox.count_unfinished(STREAM, NOW)} == {
         ("pending", LATER),
         ("sent", LATER),
     }
@@ -146,11 +139,11 @@ def test_a_row_waits_until_it_is_due(store: RunState) -> None:
     assert (again.message, again.attempts) == (first.message, 1)
     assert (sent.message, sent.sent_at, sent.state) == (second.message, NOW, "sent")
     assert store.outbox.next_due(STREAM, "a", LATER) is None  # they are with somebody
-    assert {(each.claimed, each.next_due) for each in store.outbox.standing(STREAM, LATER)} == {(1, None)}
+    assert {(each.claimed, each.next_due) for each in store.outbox.count_unfinished(STREAM, LATER)} == {(1, None)}
     store.outbox.release(STREAM)
-    assert store.outbox.again(STREAM, "a", False, NOW) == 2
+    assert store.outbox.retry_now(STREAM, "a", False, NOW) == 2
     assert (
-        store.outbox.again(STREAM, "a", False, NOW) == 0
+        store.outbox.retry_now(STREAM, "a", False, NOW) == 0
     )  # of a sink that is down most are due: they are not written again
     assert store.outbox.next_due(STREAM, "a", NOW) == NOW
 
@@ -162,11 +155,11 @@ def test_failed_rows_may_be_tried_again_as_if_they_were_new(store: RunState) -> 
     first, second = taken(store)
     settle(store, [first], "failed", reason="too long")
     settle(store, [second], "verified")
-    (stands,) = store.outbox.standing(STREAM, NOW)
+    (stands,) = store.outbox.count_unfinished(STREAM, NOW)
     assert (stands.sink, stands.state, stands.count, stands.reasons) == ("a", "failed", 1, {"too long": 1})
     assert stands.next_due is None
-    assert (store.outbox.again(STREAM, "a", False, NOW), store.outbox.again(STREAM, "b", True, NOW)) == (0, 0)
-    assert store.outbox.again(STREAM, "a", True, LATER) == 1
+    assert (store.outbox.retry_now(STREAM, "a", False, NOW), store.outbox.retry_now(STREAM, "b", True, NOW)) == (0, 0)
+    assert store.outbox.retry_now(STREAM, "a", True, LATER) == 1
     (again,) = taken(store, now=LATER)
     assert (again.message, again.attempts, again.stored_at) == (first.message, 0, LATER)
 
@@ -174,27 +167,33 @@ def test_failed_rows_may_be_tried_again_as_if_they_were_new(store: RunState) -> 
 def test_an_item_is_confirmed_when_nothing_required_waits(store: RunState) -> None:
     """Every row of the item, and of its whole batch, verified or skipped at each required sink, and at no other."""
     finished(store, ["1", "2"])
-    assert (store.outbox.confirmed(STREAM, [], 9), store.outbox.confirmed(STREAM, None, 9)) == ([], ["1", "2"])
+    assert (store.outbox.find_confirmed(STREAM, [], 9), store.outbox.find_confirmed(STREAM, None, 9)) == (
+        [],
+        ["1", "2"],
+    )
 
     def pack(batch: Batch) -> list[Outgoing]:
         skipped = PackedBatch(messages(batch).messages[:1], (SkippedScore("2", "Exact", "no trace"),))
         return [Outgoing("a", skipped), Outgoing("files", None), Outgoing("c", messages(batch))]
 
     store.outbox.pack(RUN, 10, pack, NOW)
-    assert store.outbox.confirmed(STREAM, [], 9) == ["1", "2"]
-    assert (store.outbox.confirmed(STREAM, ["a"], 9), store.outbox.confirmed(STREAM, ["files"], 9)) == (["2"], [])
+    assert store.outbox.find_confirmed(STREAM, [], 9) == ["1", "2"]
+    assert (store.outbox.find_confirmed(STREAM, ["a"], 9), store.outbox.find_confirmed(STREAM, ["files"], 9)) == (
+        ["2"],
+        [],
+    )
     settle(store, taken(store), "sent")
-    assert store.outbox.confirmed(STREAM, ["a"], 9) == ["2"]
+    assert store.outbox.find_confirmed(STREAM, ["a"], 9) == ["2"]
     settle(store, taken(store, "files"), "verified", "files")
-    assert store.outbox.confirmed(STREAM, ["a", "files"], 9) == ["2"]
+    assert store.outbox.find_confirmed(STREAM, ["a", "files"], 9) == ["2"]
     settle(store, store.outbox.claim(STREAM, "a", "sent", claim(LATER)), "verified")
-    assert sorted(store.outbox.confirmed(STREAM, ["a", "files"], 9)) == ["1", "2"]
-    assert len(store.outbox.confirmed(STREAM, ["a", "files"], 1)) == 1
-    assert store.outbox.confirmed(STREAM, ["a", "files", "c"], 9) == []
+    assert sorted(store.outbox.find_confirmed(STREAM, ["a", "files"], 9)) == ["1", "2"]
+    assert len(store.outbox.find_confirmed(STREAM, ["a", "files"], 1)) == 1
+    assert store.outbox.find_confirmed(STREAM, ["a", "files", "c"], 9) == []
     settle(store, taken(store, "c"), "failed", "c")
-    assert store.outbox.confirmed(STREAM, ["a", "files", "c"], 9) == []
+    assert store.outbox.find_confirmed(STREAM, ["a", "files", "c"], 9) == []
     store.outbox.close(STREAM, ["1", "2"], NOW)
-    assert store.outbox.confirmed(STREAM, [], 9) == []
+    assert store.outbox.find_confirmed(STREAM, [], 9) == []
 
 
 def test_streams_do_not_meet(store: RunState) -> None:
@@ -203,8 +202,11 @@ def test_streams_do_not_meet(store: RunState) -> None:
     finished(store, ["1"], OTHER_MONITOR)
     post(store, "a")
     assert store.outbox.claim(OTHER_MONITOR, "a", "pending", claim()) == []
-    assert store.outbox.confirmed(OTHER_MONITOR, [], 9) == []
-    assert (store.outbox.standing(OTHER_MONITOR, NOW), store.outbox.again(OTHER_MONITOR, "a", True, NOW)) == ([], 0)
+    assert store.outbox.find_confirmed(OTHER_MONITOR, [], 9) == []
+    assert (
+        store.outbox.count_unfinished(OTHER_MONITOR, NOW),
+        store.outbox.retry_now(OTHER_MONITOR, "a", True, NOW),
+    ) == ([], 0)
 
 
 def test_what_a_dead_process_had_is_free(path: str, store: RunState) -> None:
@@ -217,7 +219,7 @@ def test_what_a_dead_process_had_is_free(path: str, store: RunState) -> None:
         dead.wait()
         store.outbox.release(STREAM)
         assert len(taken(store)) == 2
-        (stands,) = store.outbox.standing(STREAM, NOW)
+        (stands,) = store.outbox.count_unfinished(STREAM, NOW)
         assert (stands.count, stands.claimed) == (4, 4)
 
 
@@ -234,7 +236,7 @@ def test_processes_that_claim_at_once_get_each_row_once(path: str, store: RunSta
     ):
         got = [key for child in (one, two, three, four) for key in rest(child)]
     assert sorted(got) == [f"key-{each}" for each in ids]
-    assert sorted(store.outbox.confirmed(STREAM, ["a"], 1000)) == ids
+    assert sorted(store.outbox.find_confirmed(STREAM, ["a"], 1000)) == ids
 
 
 def test_forgotten_items_take_their_messages_with_them(store: RunState, database: Database) -> None:
@@ -244,7 +246,7 @@ def test_forgotten_items_take_their_messages_with_them(store: RunState, database
     settle(store, taken(store), "verified")
     store.outbox.close(STREAM, ["1"], NOW)
     assert SqlScoredItems(database).clear(STREAM) == 1
-    assert store.outbox.standing(STREAM, NOW) == []
+    assert store.outbox.count_unfinished(STREAM, NOW) == []
     finished(store, ["1"])
     assert post(store, "a") == 1
     assert keys(taken(store)) == ["key-1"]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.core.counts import ModelUsage
 from shared.core.errors import BusyError, StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -27,7 +28,6 @@ from shared.core.results import (
     Stream,
 )
 from shared.core.state.run_stores import RunState, StateReader
-from shared.core.usage import ModelUsage
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared.core.errors import ItemError, StoreError
-from shared.core.lm_result_json import answer_from_dict
+from shared.core.model_ports import answer_from_dict
 from shared.core.results import LMResult
 from shared.database.engine.database import Database, open_database
 from shared.database.schema.tables import responses

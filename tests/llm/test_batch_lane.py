@@ -23,7 +23,7 @@ from shared.core.errors import (
     TruelineError,
     Unavailable,
 )
-from shared.core.lm_result_json import answer_from_dict, answer_to_dict
+from shared.core.model_ports import answer_from_dict, answer_to_dict
 from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
 from shared.http.client_runtime import ClientRuntime

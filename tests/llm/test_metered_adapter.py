@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.counts import ModelUsage
 from shared.core.errors import BadAnswer, OverBudget, Postponed, Unavailable
 from shared.core.ports import Prompt
 from shared.core.results import LMResult
-from shared.core.usage import ModelUsage
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
 from shared.llm.budget.metered_adapter import CountingAdapter, Meter, MeteredAdapter, UsageAccount
 from shared.llm.budget.prices import Price, PriceTable

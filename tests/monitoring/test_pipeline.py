@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from shared.core.counts import ModelUsage
 from shared.core.errors import BusyError, OverBudget, Postponed, SourceError, StoreError
 from shared.core.extraction import BrokenRecord, SourceNotice
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
 from shared.core.state.outbox import Outlet
-from shared.core.usage import ModelUsage
 from shared.database.engine.database import open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_reports import SqlReports

@@ -560,9 +560,9 @@ def test_what_waits_is_not_looked_through_without_news(tmp_path: Path) -> None:
     class CountsLooks(SqlOutbox):
         looks = 0
 
-        def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
+        def find_confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
             self.looks += 1
-            return super().confirmed(stream, sinks, size)
+            return super().find_confirmed(stream, sinks, size)
 
     house = House(tmp_path, 100)
     house.sink.down = Unavailable
@@ -596,9 +596,9 @@ def test_what_another_run_packs_at_the_very_end_is_not_told_as_waiting(tmp_path:
             self.pack_another()
             return found
 
-        def standing(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
+        def count_unfinished(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
             self.pack_another()
-            return super().standing(stream, now)
+            return super().count_unfinished(stream, now)
 
         def pack_another(self) -> None:
             if self.left:

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget
 from shared.core.errors import FatalError, OverBudget
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, RunReport, is_thinned
 from shared.core.state.claims import SampledItem
 from shared.core.state.outbox import Outlet
-from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports
 from shared.monitoring.sampling.budget_thinning import keep_rate, limit_rate_drop, page_size, pilot_size, thin_page

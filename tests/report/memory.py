@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
+from shared.core.counts import ModelUsage
 from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
 from shared.core.state.item_history import ItemHistory, ScoreRecord, SkippedItem
 from shared.core.state.run_stores import StateReader
-from shared.core.usage import ModelUsage
 
 
 class Row(NamedTuple):

@@ -76,7 +76,7 @@ def run_of(results: Sequence[StoredResult], status: Status = "done", **more: obj
             if math.isfinite(one.value):
                 builder.add(one, each.decision)
         for failure in each.failures:
-            builder.failed(failure.metric.label)
+            builder.add_failure(failure.metric.label)
     scores, failures = sum(len(each.scores) for each in results), sum(len(each.failures) for each in results)
     counts = RunCounts(read=2 * len(results), pool=len(results), drawn=len(results), scored=len(results), scores=scores,
                     failures=failures)  # fmt: skip

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
+from shared.core.counts import BudgetUse, ModelUsage
 from shared.core.results import Estimate, MetricFailure, RunCounts, StoredResult
-from shared.core.usage import BudgetUse, ModelUsage
 from shared.privacy.redaction import Redactor
 from shared.report.page.html import render
 from shared.report.records.page_records import ReportOptions

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from shared.core.counts import BudgetUse, ModelUsage
 from shared.core.results import Estimate, RunCounts, RunReport
-from shared.core.usage import BudgetUse, ModelUsage
 from shared.report.terminal.run_summary import print_summary, report_json, summary
 from tests.report.samples import hostile, ordinary, result, run_of, score
 

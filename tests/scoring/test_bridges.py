@@ -99,7 +99,7 @@ def state() -> dict[str, Any]:
 def test_an_import_leaves_nothing_behind(leaky: Vendor) -> None:
     """Environment, hooks, streams, logging, warnings, signals and the event loop are what they were."""
     before = state()
-    module = leaky.imported()
+    module = leaky.import_module()
     assert state() == before
     assert module.ENVIRONMENT["LEAKY_TELEMETRY"] == "off"
     assert asyncio.run(asyncio.sleep(0, "runs")) == "runs"
@@ -109,14 +109,14 @@ def test_exit_hooks_of_the_library_are_run_at_once(leaky: Vendor, monkeypatch: p
     """They stop its threads and send the rest: better now, with its telemetry off, than later. Others' hooks stay."""
     registered: list[Callable[..., Any]] = []
     monkeypatch.setattr(atexit, "register", lambda function, *arguments: registered.append(function))
-    module = leaky.imported()
+    module = leaky.import_module()
     assert module.STOPPED == ["left"]
     assert registered == [module.STOPPED.append]
 
 
 def test_a_class_is_found_by_name_or_path_and_a_typo_gets_the_nearest(leaky: Vendor) -> None:
     """What is no metric of theirs is not found."""
-    base = leaky.imported().Base
+    base = leaky.import_module().Base
 
     def is_metric(each: Any) -> bool:
         return isinstance(each, type) and issubclass(each, base) and each is not base
@@ -133,7 +133,7 @@ def test_a_library_that_cannot_be_imported_says_why(tmp_path: Path, monkeypatch:
     (tmp_path / "brokenlib.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ConfigError, match="'brokenlib' cannot be imported: ZeroDivisionError"):
-        Vendor("b", "brokenlib", "broken", "brokenlib").imported()
+        Vendor("b", "brokenlib", "broken", "brokenlib").import_module()
 
 
 @pytest.mark.parametrize(

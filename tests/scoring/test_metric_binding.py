@@ -128,7 +128,7 @@ def test_thresholds() -> None:
     """The user's threshold wins over the metric's, 0.0 is a threshold, and inverse metrics pass strictly below."""
 
     def verdicts(bound: BoundMetric) -> list[bool | None]:
-        return [bound.passed(value) for value in (-0.1, 0.0, 0.1)]
+        return [bound.passes(value) for value in (-0.1, 0.0, 0.1)]
 
     assert verdicts(bind(sample.plain, "L")) == [None, None, None]
     assert verdicts(bind(sample.plain, "L", {}, MetricOptions(threshold=0.0))) == [False, True, True]

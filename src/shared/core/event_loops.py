@@ -62,7 +62,7 @@ class BackgroundLoop:
 
     def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin a coroutine; cancelling what is returned cancels it."""
-        return asyncio.run_coroutine_threadsafe(work, self._started())
+        return asyncio.run_coroutine_threadsafe(work, self._ensure_started())
 
     @property
     def running(self) -> bool:
@@ -82,7 +82,7 @@ class BackgroundLoop:
                 thread.join()
                 loop.close()
 
-    def _started(self) -> asyncio.AbstractEventLoop:
+    def _ensure_started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()

@@ -35,7 +35,7 @@ class LazyAsgiApp:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """One connection, as ASGI 3 has it."""
         try:
-            app = self._app or self._built()
+            app = self._app or self._build_app()
         except TruelineError as error:
             await _refuse(scope, receive, send, self._why(error))
             return
@@ -46,7 +46,7 @@ class LazyAsgiApp:
             return f"{error}; it needs the extra {self._extra}: {install_command(self._extra)}"
         return str(error)
 
-    def _built(self) -> App:
+    def _build_app(self) -> App:
         app: App = load(self._target)()
         self._app = app
         gc.collect()

@@ -130,12 +130,12 @@ class Registry:
         prefix, _, rest = name.partition(":")
         finder = self._prefixes.get(prefix) or self._prefixes.get(prefix.split(".")[0])
         if finder is not None and (rest or "." in prefix):
-            return self._found(name, finder, rest if prefix in self._prefixes else name)
+            return self._find_prefixed(name, finder, rest if prefix in self._prefixes else name)
         if ":" in name or name.count(".") > 1:
             return load(name)
         raise ConfigError(f"unknown {self.kind} {name!r}. {hint(name, self._entries)}")
 
-    def _found(self, name: str, finder: str, rest: str) -> object:
+    def _find_prefixed(self, name: str, finder: str, rest: str) -> object:
         """What a prefix's own function finds; its errors are said of the whole name."""
         try:
             return load(finder)(rest)

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
-from shared.core.counts import DeliveryStatus
+from shared.core.counts import BudgetUse, DeliveryStatus, ModelUsage
 from shared.core.counts import RunCounts as RunCounts
 from shared.core.records import DatasetItem
-from shared.core.usage import BudgetUse, ModelUsage
 
 Kind = Literal["metric", "sub_metric", "aggregate"]
 Population = Literal["process", "traffic"]

@@ -11,7 +11,7 @@ from shared.core.clock import Clock, iso, utc_now
 from shared.core.human_labels import AnchorPass, AnchorReason, AnchorStore, AnchorVerdict
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, Stream
-from shared.monitoring.progress import NoProgress, RunProgress
+from shared.monitoring.plan import NoProgress, RunProgress
 from shared.scoring.judging.vote_number import REPEAT
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions

@@ -83,7 +83,7 @@ class CandidatePool:
             raise StoreError(f"{tempfile.gettempdir()}: cannot put items aside: {error}; free some space") from error
         self.candidates.append(candidate)
 
-    def drawn(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
+    def read_sampled(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
         """The items that were drawn, in the order of the pool."""
         spans = pairwise([*self._offsets, self._file.seek(0, SEEK_END)])
         at = -1

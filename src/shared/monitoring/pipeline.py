@@ -22,10 +22,9 @@ from shared.core.state.claims import Claims
 from shared.monitoring.candidates import KnownFilter, ReadPlan, ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, closing_sinks
-from shared.monitoring.sample_shares import ELSEWHERE, SampleShares
+from shared.monitoring.run_start import hold_stream
 from shared.monitoring.sampling.strategies import Stratified
-from shared.monitoring.stream_lock import hold_stream
-from shared.monitoring.tally import RunTally
+from shared.monitoring.tally import ELSEWHERE, RunTally, SampleShares
 from shared.monitoring.unfinished_work import UnfinishedWork
 from shared.privacy.redact_records import redact_failures, redact_report
 from shared.scoring.tree import is_node
@@ -203,7 +202,7 @@ class _Run:
             strategy = strategy.with_spreads(self.ports.spreads(plan.stream, strategy.metric))
         draw = strategy.draw(read.pool.candidates, Random(self._seed(read)))
         self.notes.extend(draw.notes)
-        drawn = read.pool.drawn(draw.decisions)
+        drawn = read.pool.read_sampled(draw.decisions)
         self.ports.state.samples.save_sample(self.report.run_id, plan.stream, draw.decisions, drawn)
         return sum(decision.drawn for decision in draw.decisions)
 

@@ -8,14 +8,13 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
+from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem
 from shared.core.results import Population, RunReport, Stream
 from shared.core.state.outbox import Outlet
 from shared.core.state.run_stores import RunState, ScoredItemsStore
-from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.monitoring.candidates import KnownFilter, RescorePolicy
-from shared.monitoring.progress import NoProgress, RunProgress
 from shared.monitoring.sink_delivery import DeliveryLimits
 from shared.privacy.redact_records import redact_report
 from shared.privacy.secret_gate import SecretGate
@@ -89,6 +88,28 @@ class MonitorPlan:
             config_text=self.config.text,
         )
         return redact_report(report, self.secrets)
+
+
+class RunProgress(Protocol):
+    """Is told how far a run has come."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """A new stage begins; `total` steps are expected where that is known."""
+        ...
+
+    def advance(self, steps: int = 1) -> None:
+        """So many more steps are done."""
+        ...
+
+
+class NoProgress:
+    """Progress that nobody watches."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Say nothing."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Say nothing."""
 
 
 class SpendingTracker(Protocol):

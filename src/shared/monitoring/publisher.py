@@ -79,7 +79,7 @@ class Publisher:
         if self.deliveries:
             self._store.release(stream)
         for each in self.deliveries:  # a new run is a new try, and looks first for what an earlier one has sent
-            self._store.again(stream, each.name, False, self._ports.clock())
+            self._store.retry_now(stream, each.name, False, self._ports.clock())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -180,7 +180,7 @@ class Publisher:
         return tuple(make_delivery_status(each, self._standing) for each in self.deliveries)
 
     def _read_standing(self, now: datetime) -> list[OpenDeliveries]:
-        return self._store.standing(self._plan.stream, now) if self.deliveries else []
+        return self._store.count_unfinished(self._plan.stream, now) if self.deliveries else []
 
     def notes(self, published: Sequence[DeliveryStatus]) -> list[str]:
         """What the user must be told of what is not at its sink."""
@@ -228,7 +228,7 @@ class Publisher:
         known = self._packed + sum(each.done.verified + each.done.skipped for each in self.deliveries)
         if self.deliveries and known == self._known:
             return
-        while ids := self._store.confirmed(stream, self._required, _MARKED):
+        while ids := self._store.find_confirmed(stream, self._required, _MARKED):
             now = self._ports.clock()
             # Closed after it is marked: a kill in between marks the same items again, which changes nothing. Where all
             # state is in one database, closing is marking.
@@ -273,7 +273,7 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
     """
     async with Publisher(plan, ports, run) as publisher:
         for each in ports.sinks if failed else ():
-            ports.state.outbox.again(plan.stream, each.name, True, ports.clock())
+            ports.state.outbox.retry_now(plan.stream, each.name, True, ports.clock())
         await publisher.finish(bounded=False)
         return publisher.result()
 

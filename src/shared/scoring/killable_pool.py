@@ -84,7 +84,7 @@ class _Worker:
                 raise TimeoutError
             return self._pipe.recv()
         except (EOFError, ConnectionError):
-            raise self._died() from None
+            raise self._death_error() from None
 
     def kill(self) -> None:
         """End the process at once."""
@@ -107,9 +107,9 @@ class _Worker:
                 raise RemoteMetricError("ProcessDied", f"its process did not start within {_START:g} s")
             self._pipe.recv()
         except (EOFError, ConnectionError):
-            raise self._died() from None
+            raise self._death_error() from None
 
-    def _died(self) -> RemoteMetricError:
+    def _death_error(self) -> RemoteMetricError:
         assert self._process is not None
         self._process.join(1.0)
         return RemoteMetricError("ProcessDied", f"its process ended with exit code {self._process.exitcode}")

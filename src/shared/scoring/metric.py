@@ -145,7 +145,7 @@ class BoundMetric:
         """What it adds to the digest of a metric that is made of it."""
         return self.ref.digest
 
-    def passed(self, value: float) -> bool | None:
+    def passes(self, value: float) -> bool | None:
         """Whether a value passes: at or above the threshold, or below it for an inverse metric; None without one."""
         if self.threshold is None:
             return None

@@ -231,14 +231,14 @@ class _Feed:
 
     async def next(self) -> tuple[ItemVerdicts, BoundMetric | None] | None:
         """The next unit; None when the items have come to an end."""
-        if self._over():
+        if self._is_over():
             return None
         if self._units:
             return self._units.pop()
         async with self._lock:
             if self._units:  # another worker has opened an item meanwhile
                 return self._units.pop()
-            if self._over():
+            if self._is_over():
                 return None
             item = await self._item()
             try:
@@ -247,7 +247,7 @@ class _Feed:
                 self.end(error)
                 return None
 
-    def _over(self) -> bool:
+    def _is_over(self) -> bool:
         return self.closed or self.ended_by is not None
 
     def _open(self, item: DatasetItem) -> tuple[ItemVerdicts, BoundMetric | None]:

@@ -48,7 +48,7 @@ def record_answer(metric: BoundMetric, answer: Any, verdicts: ItemVerdicts) -> N
         return
     if score is None:
         value = float(value)
-        verdicts.scores.append(MetricScore(metric.ref, value, metric.passed(value), metric.threshold))
+        verdicts.scores.append(MetricScore(metric.ref, value, metric.passes(value), metric.threshold))
     else:
         _record_score(metric, score, verdicts)
 
@@ -82,7 +82,7 @@ def _record_score(metric: BoundMetric, score: Score, verdicts: ItemVerdicts) -> 
     row = MetricScore(
         metric.ref,
         value,
-        metric.passed(value),
+        metric.passes(value),
         metric.threshold,
         score.explanation,
         score.signals,

@@ -41,7 +41,7 @@ def deliver(store: OutboxStore, stream: Stream, at: datetime = NOW) -> list[str]
     """Confirm what waits for the shelf and publish the items that are then confirmed; their ids."""
     parcels = store.claim(stream, SHELF, "pending", claim(at))
     store.settle(stream, SHELF, [MessageOutcome(each, "verified", 1, at, at) for each in parcels], at)
-    ids = store.confirmed(stream, [SHELF], 10_000)
+    ids = store.find_confirmed(stream, [SHELF], 10_000)
     store.close(stream, ids, at)
     store.close(stream, ids, at + timedelta(days=1))
     return ids

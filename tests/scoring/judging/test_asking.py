@@ -52,7 +52,13 @@ def test_a_verdict_comes_with_what_it_took() -> None:
     judge = ScriptedJudge(good)
     found = run(judge)
     assert found.verdict == {"reason": "fine", "score": 8}
-    assert (found.calls, found.cost, found.model, found.cached, found.repaired) == (1, 0.25, "scripted", False, False)
+    assert (found.calls, found.cost, found.model, found.cached, found.was_repaired) == (
+        1,
+        0.25,
+        "scripted",
+        False,
+        False,
+    )
     assert found.usage == {"input": 10, "output": 5, "total": 15}
 
 
@@ -91,7 +97,7 @@ def test_one_repair_and_its_cost() -> None:
     judge = ScriptedJudge(lambda seen: "Eight." if len(seen.messages) == 2 else good(seen))
     found = run(judge)
     assert found.verdict["score"] == 8
-    assert (found.calls, found.cost, found.usage["total"], found.repaired) == (2, 0.5, 30, True)
+    assert (found.calls, found.cost, found.usage["total"], found.was_repaired) == (2, 0.5, 30, True)
     assistant, again = judge.seen[1].messages[2:]
     assert (assistant["role"], assistant["content"], again["role"]) == ("assistant", "Eight.", "user")
     assert "is not JSON alone" in again["content"]

@@ -70,7 +70,7 @@ def test_names_rise_in_their_order(names: list[str]) -> None:
     scale = parse_scale(names)
     found = [scale.value(name) for name in names]
     assert found == sorted(set(found))
-    assert (found[0], found[-1], scale.named) == (0.0, 1.0, True)
+    assert (found[0], found[-1], scale.has_names) == (0.0, 1.0, True)
 
 
 def test_literals_are_what_a_judge_can_write() -> None:

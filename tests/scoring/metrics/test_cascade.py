@@ -205,7 +205,7 @@ def test_judged_for_certain_it_is_the_plain_estimate() -> None:
     values, proxies, pi = [0.1, 0.9, 0.4, 0.7], [0.9, 0.1, 0.5, 0.5], [0.5, 0.25, 0.5, 1.0]
     import numpy as np
 
-    found = two_phase((pi, None), np.array(values), np.array(proxies), np.ones(4), 1.0)
+    found = two_phase(pi, None, np.array(values), np.array(proxies), np.ones(4), 1.0)
     plain = hajek(values, pi)
     assert found.mean == pytest.approx(plain.mean)
     assert found.se_process == pytest.approx(plain.se_process)
@@ -269,7 +269,7 @@ def test_the_mean_over_all_outcomes_of_the_second_draw_is_the_judges(cases: list
         share = float(np.where(judged, chances, 1 - chances).prod())
         shown = np.where(judged, values, proxies)
         pi = [0.5] * len(cases)
-        expected += share * two_phase((pi, None), shown, proxies, chances, 1.0).mean if share else 0.0
+        expected += share * two_phase(pi, None, shown, proxies, chances, 1.0).mean if share else 0.0
     assert expected == pytest.approx(float(values.mean()), abs=1e-9)
 
 

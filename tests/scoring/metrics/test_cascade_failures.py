@@ -42,7 +42,7 @@ def test_a_judge_that_never_answers_leaves_no_aggregate() -> None:
     builder = EstimateBuilder({"C": (0.0, 1.0)})
     for number in range(9):
         builder.add(MetricScore(REF, 1.0, True, 0.5, proxy=1.0, chance=0.1), Decision(f"i{number}", True, 1.0, ""))
-    builder.failed("C")
+    builder.add_failure("C")
     (found,) = builder.build()
     assert (found.n, found.failed, found.mean, found.pass_rate) == (9, 1, None, None)
 
@@ -60,11 +60,11 @@ def test_a_judge_that_fails_on_some_items_leaves_no_bias(above: bool) -> None:
             chance = 1.0 if 0.4 <= proxy <= 0.6 else 0.1
             decision = Decision(f"i{number}", True, 1.0, "")
             if above and rng.random() < 0.3:  # another child of the node: it fails whoever is judged
-                builder.failed("C", by_chance=False)
+                builder.add_failure("C", by_chance=False)
             elif rng.random() >= chance:
                 builder.add(MetricScore(REF, proxy, None, None, proxy=proxy, chance=chance), decision)
             elif rng.random() < 0.3:
-                builder.failed("C")
+                builder.add_failure("C")
             else:
                 builder.add(MetricScore(REF, truth, None, None, proxy=proxy, chance=chance), decision)
         (found,) = builder.build()

@@ -263,8 +263,8 @@ def test_the_builder_gives_what_the_rows_give() -> None:
     parts = [(0.25, 0.1, "a"), (0.5, 0.1, "a"), (1.0, 0.5, "b"), (0.75, 0.5, "b")]
     for value, chance, stratum in parts:
         builder.add(score_of(value, threshold=0.5), drawn_with(chance, stratum))
-    builder.failed("m")
-    builder.not_applicable("m")
+    builder.add_failure("m")
+    builder.add_not_applicable("m")
     sequence = MetricRows([each[0] for each in parts], [each[1] for each in parts], [0, 1, 1, 1], [0, 0, 1, 1])
     facts = MetricContext(0.0, 1.0, 0.5, failed=1, not_applicable=1)
     assert builder.build() == (estimate_metric("m", sequence, facts, "traffic"),)
@@ -274,7 +274,7 @@ def test_the_builder_keeps_labels_apart_and_in_order() -> None:
     """The report lists metrics as they came, also one that only ever failed."""
     builder = EstimateBuilder()
     builder.add(score_of(1.0, "second", kind="aggregate"), drawn_with(0.5))
-    builder.failed("first")
+    builder.add_failure("first")
     builder.add(score_of(0.0, "third", kind="sub_metric"), drawn_with(0.5))
     found = [(each.label, each.n, each.kind, each.failed) for each in builder.build()]
     assert found == [("second", 1, "aggregate", 0), ("first", 0, "metric", 1), ("third", 1, "sub_metric", 0)]
@@ -286,7 +286,7 @@ def test_the_builder_averages_no_queue() -> None:
     for value in (0.1, 0.9):
         queue.add(score_of(value, threshold=0.5), drawn_with(None))
         forbidden.add(score_of(value, threshold=0.5), drawn_with(1.0))
-    forbidden.failed("failed only")
+    forbidden.add_failure("failed only")
     expected = Estimate("m", 2, threshold=0.5, inspection=True)
     assert queue.build() == (expected,)
     assert forbidden.build() == (expected, Estimate("failed only", 0, failed=1, inspection=True))

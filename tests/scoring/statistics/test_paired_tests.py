@@ -112,14 +112,14 @@ def test_a_difference_is_found() -> None:
     expected = ttest_rel(b, a).confidence_interval(0.95)
     assert both.bounds == pytest.approx((expected.low, expected.high))
     assert both.p <= 0.001
-    assert both.most[0].by == max((each for each in (y - x for x, y in zip(a, b, strict=True))), key=abs)
+    assert both.most[0].change == max((each for each in (y - x for x, y in zip(a, b, strict=True))), key=abs)
 
 
 def test_only_items_of_both_count() -> None:
     both = compare_values({"a": 1.0, "b": 2.0, "c": 0.0}, {"b": 5.0, "c": 0.0, "d": 9.0})
     assert both is not None
     assert (both.n, both.before, both.after, both.difference) == (2, 1.0, 2.5, 1.5)
-    assert [(each.item_id, each.by) for each in both.most] == [("b", 3.0)]
+    assert [(each.item_id, each.change) for each in both.most] == [("b", 3.0)]
     passes = compare_passes({"a": True, "b": False, "c": True}, {"b": True, "c": True, "d": False})
     assert passes is not None
     assert (passes.before, passes.after, passes.change.to_pass, passes.change.n) == (0.5, 1.0, 1, 2)

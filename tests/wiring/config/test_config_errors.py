@@ -179,7 +179,7 @@ def test_a_threshold_of_zero_is_a_threshold(tmp_path: Path) -> None:
     """0.0 is not "unset", neither at the metric nor under evaluation.thresholds."""
     built = made(tmp_path, GOOD + "evaluation: {thresholds: {Exact: 0.0}}\n")
     assert built.metrics[0].threshold == 0.0
-    assert built.metrics[0].passed(0.0) is True
+    assert built.metrics[0].passes(0.0) is True
 
 
 def test_older_keys_without_effect_are_said(tmp_path: Path) -> None:

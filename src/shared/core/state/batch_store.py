@@ -6,7 +6,8 @@ A *lane* is one model of one server, as text. A question goes
     queued <- sent                           `release`: its batch was not made
     (gone) <- sent                           `finish`: its batch ended without it; free to be asked again
 
-and a batch (`BatchJob`) from intended (`claim`: rows are written before the provider hears of it) to open (`opened`:
+and a batch (`BatchJob`) from intended (`claim`: rows are written before the provider hears of it) to open
+(`record_opened`:
 the provider's id is known) to gone (`finish`, `release`). A question is in one batch at most, whoever asks it.
 """
 
@@ -81,7 +82,7 @@ class BatchStore(Protocol):
         False when it is another's, or no longer intended: then nothing may be created.
         """
 
-    def opened(self, intent: str, batch_id: str) -> None:
+    def record_opened(self, intent: str, batch_id: str) -> None:
         """The provider has the batch under this id."""
 
     def release(self, intent: str) -> None:
@@ -102,10 +103,10 @@ class BatchStore(Protocol):
         A taken one keeps its outcome for others who were waiting for it, until `forget`.
         """
 
-    def learn(self, lane: str, feature: str) -> None:
+    def record_refused(self, lane: str, feature: str) -> None:
         """Remember what the lane's model refuses."""
 
-    def learnt(self, lane: str) -> list[str]:
+    def read_refused(self, lane: str) -> list[str]:
         """What the lane's model is known to refuse."""
 
     def forget(self, before: datetime) -> int:

@@ -202,7 +202,7 @@ class OutboxStore(Protocol):
     def batch(self, stream: Stream, parcel: ClaimedMessage) -> Batch | None:
         """A whole batch, read again from what is stored; None when its items were forgotten since."""
 
-    def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
+    def find_confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
         """Up to `size` packed items, not published yet, for which every row of these sinks is verified or skipped.
         None, for a monitor without any sink: finished items, packed or not.
         """
@@ -213,10 +213,10 @@ class OutboxStore(Protocol):
     def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
         """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""
 
-    def standing(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
+    def count_unfinished(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
         """What is not verified or skipped, by sink and state."""
 
-    def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
+    def retry_now(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
         """Make the sink's waiting rows due now, with `failed` failed ones too, as if they were new; how many."""
 
     def release(self, stream: Stream, own: bool = True) -> None:

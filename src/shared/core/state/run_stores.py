@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from shared.core.counts import ModelUsage
 from shared.core.records import DatasetItem
 from shared.core.results import DailyScore, Decision, ItemResult, RunReport, StoredResult, Stream
 from shared.core.state.claims import Claims, SampledItem, SampleResult
 from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.core.state.outbox import OutboxStore
-from shared.core.usage import ModelUsage
 
 
 class ScoredItemsStore(Protocol):

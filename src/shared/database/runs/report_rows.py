@@ -8,10 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.counts import DeliveryStatus
+from shared.core.counts import BudgetUse, DeliveryStatus, ModelUsage
 from shared.core.digests import to_plain
 from shared.core.results import Estimate, RunCounts, RunReport, Stream
-from shared.core.usage import BudgetUse, ModelUsage
 
 _SAME = (
     "run_id",

@@ -7,8 +7,8 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from shared.core.counts import ModelUsage
 from shared.core.results import RunReport, Stream
-from shared.core.usage import ModelUsage
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import in_stream
 from shared.database.runs.report_rows import read_run_row, read_usage_rows

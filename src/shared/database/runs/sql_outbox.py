@@ -127,7 +127,7 @@ class SqlOutbox:
             return None
         return Batch(parcel.batch_id, stream, results, read_run_row(row))
 
-    def confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
+    def find_confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
         """Up to `size` packed items, not published yet, for which every row of these sinks is verified or skipped.
         None, for a monitor without any sink: finished items, packed or not.
         """
@@ -161,7 +161,7 @@ class SqlOutbox:
             found: datetime | None = connection.scalar(sa.select(sa.func.min(_O.next_try_at)).where(waiting))
         return found
 
-    def standing(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
+    def count_unfinished(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
         """What is not verified or skipped, by sink and state."""
         count = sa.func.count()
         claimed = sa.func.sum(sa.case((_free(now), 0), else_=1))
@@ -183,7 +183,7 @@ class SqlOutbox:
                 for sink, state, n, held, first in connection.execute(groups.order_by(_O.sink, _O.state)).all()
             ]
 
-    def again(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
+    def retry_now(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:
         """Make the sink's waiting rows due now, with `failed` failed ones too, as if they were new; how many were not.
         Those that are due already stay as they are: a sink that was down has most of them.
         """

@@ -94,7 +94,7 @@ class SqlBatches:
         with self._database.write("batches") as connection:
             return connection.execute(update.values(owner=owner, leased_until=until)).rowcount == 1
 
-    def opened(self, intent: str, batch_id: str) -> None:
+    def record_opened(self, intent: str, batch_id: str) -> None:
         """The provider has the batch under this id."""
         with self._database.write("batches") as connection:
             connection.execute(sa.update(batch_jobs).where(_J.intent == intent).values(batch_id=batch_id))
@@ -157,12 +157,12 @@ class SqlBatches:
                     connection.execute(update, {"wanted": part})
         return found
 
-    def learn(self, lane: str, feature: str) -> None:
+    def record_refused(self, lane: str, feature: str) -> None:
         """Remember what the lane's model refuses."""
         with self._database.write("batches") as connection:
             insert_new(connection, batch_features, [{"lane": lane, "feature": feature}])
 
-    def learnt(self, lane: str) -> list[str]:
+    def read_refused(self, lane: str) -> list[str]:
         """What the lane's model is known to refuse."""
         query = sa.select(batch_features.c.feature).where(batch_features.c.lane == lane)
         with self._database.read() as connection:

@@ -13,10 +13,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.clock import Clock, utc_now
+from shared.core.counts import CacheStats
 from shared.core.errors import ItemError, StoreError
-from shared.core.lm_result_json import answer_from_dict, answer_to_dict
+from shared.core.model_ports import answer_from_dict, answer_to_dict
 from shared.core.results import LMResult
-from shared.core.usage import CacheStats
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks
 from shared.database.schema.tables import response_use, responses

@@ -14,8 +14,7 @@ from typing import Any
 
 from shared.core.digests import to_plain
 from shared.core.errors import StoreError
-from shared.core.lm_result_json import answer_to_dict
-from shared.core.model_ports import ForgettingAdapter
+from shared.core.model_ports import ForgettingAdapter, answer_to_dict
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.cache.request_key import Prompt, remove_input_data, request_key

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shared.core.errors import ConfigError, ItemError
-from shared.core.lm_result_json import answer_from_dict
+from shared.core.model_ports import answer_from_dict
 from shared.core.registry import hint
 from shared.core.results import LMResult
 from shared.llm.cache.request_key import Prompt, request_key

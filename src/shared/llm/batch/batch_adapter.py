@@ -149,7 +149,7 @@ class BatchAdapter:
                 answer = self._api.answer(outcome)
             except UnsupportedFeature as error:
                 self._dialect.learn(error.feature)
-                await asyncio.to_thread(self._store.learn, self._lane, error.feature)
+                await asyncio.to_thread(self._store.record_refused, self._lane, error.feature)
             else:
                 return replace(answer, model=self.name, answered_by=self.name)
         raise Unavailable(f"{self._lane}: {_ROUNDS} batches ended without an answer to this question")
@@ -174,7 +174,7 @@ class BatchAdapter:
 
     async def _prepare_run(self) -> None:
         await self._direct.verify_model()
-        for feature in await asyncio.to_thread(self._store.learnt, self._lane):
+        for feature in await asyncio.to_thread(self._store.read_refused, self._lane):
             self._dialect.learn(feature)
         await asyncio.to_thread(self._store.forget, self._runtime.wall() - _KEPT)
         known, _ = await self._jobs.poll()

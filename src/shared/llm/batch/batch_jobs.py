@@ -116,7 +116,7 @@ class BatchJobs:
         except TruelineError:  # refused, so there is no batch
             await asyncio.to_thread(self._store.release, job.intent)
             raise
-        await asyncio.to_thread(self._store.opened, job.intent, state.id)
+        await asyncio.to_thread(self._store.record_opened, job.intent, state.id)
         self.progress[job.intent] = state.progress
         return True
 
@@ -145,7 +145,7 @@ class BatchJobs:
         if state is None:
             await asyncio.to_thread(self._store.release, job.intent)
             return True
-        await asyncio.to_thread(self._store.opened, job.intent, state.id)
+        await asyncio.to_thread(self._store.record_opened, job.intent, state.id)
         self.progress[job.intent] = state.progress
         return False
 

@@ -81,7 +81,7 @@ class MemoryBatches:
             self._jobs[intent] = replace(job, owner=owner, leased_until=until)
             return True
 
-    def opened(self, intent: str, batch_id: str) -> None:
+    def record_opened(self, intent: str, batch_id: str) -> None:
         """The provider has the batch under this id."""
         with self._lock:
             if intent in self._jobs:
@@ -137,12 +137,12 @@ class MemoryBatches:
                     kept[key].taken_at = now
             return found
 
-    def learn(self, lane: str, feature: str) -> None:
+    def record_refused(self, lane: str, feature: str) -> None:
         """Remember what the lane's model refuses."""
         with self._lock:
             self._lane(lane).features.add(feature)
 
-    def learnt(self, lane: str) -> list[str]:
+    def read_refused(self, lane: str) -> list[str]:
         """What the lane's model is known to refuse."""
         with self._lock:
             return sorted(self._lane(lane).features)

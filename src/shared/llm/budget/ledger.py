@@ -17,8 +17,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal
 
+from shared.core.counts import BudgetPeriod, BudgetUse, RemainingBudget
 from shared.core.errors import OverBudget
-from shared.core.usage import BudgetPeriod, BudgetUse, RemainingBudget
 from shared.llm.budget.prices import PICO
 
 OnOver = Literal["thin", "stop", "warn"]

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, cast
 
+from shared.core.counts import ModelUsage
 from shared.core.errors import BadAnswer, Postponed
 from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
-from shared.core.usage import ModelUsage
 from shared.llm.budget.ledger import Amount, Ledger, Reservation
 from shared.llm.budget.prices import PICO, Price
 from shared.llm.budget.token_counts import likely_input_tokens, likely_tokens, max_input_tokens

@@ -6,9 +6,9 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 
-from shared.core.lm_result_json import answer_to_dict
+from shared.core.counts import CacheStats
+from shared.core.model_ports import answer_to_dict
 from shared.core.results import LMResult
-from shared.core.usage import CacheStats
 
 
 class MemoryResponses:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.core.counts import ModelUsage
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
-from shared.core.usage import ModelUsage
 from shared.llm.budget.estimating_adapter import EstimatingAdapter
 from shared.llm.budget.ledger import Allowance, Amount, format_dollars
 from shared.llm.budget.prices import PICO

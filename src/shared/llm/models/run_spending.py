@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
-from shared.core.usage import BudgetUse, ModelUsage, RemainingBudget
 from shared.llm.budget.ledger import Allowance, Amount, Ledger
 from shared.llm.budget.metered_adapter import UsageAccount
 from shared.llm.budget.prices import PICO

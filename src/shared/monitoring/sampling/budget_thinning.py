@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
+from shared.core.counts import RemainingBudget
 from shared.core.results import THINNED, Decision, is_thinned
 from shared.core.state.claims import SampledItem
-from shared.core.usage import RemainingBudget
 
 ENOUGH = 10
 """Items after which a run's own costs say more than what was known before it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from shared.core.counts import BudgetUse, ModelUsage
 from shared.core.results import RunReport
-from shared.core.usage import BudgetUse, ModelUsage
 from shared.report.text.formatting import format_dollars, format_percent, line
 
 

@@ -52,7 +52,7 @@ def metric_class(name: str) -> type[BridgedMetric]:
     Raises:
         ConfigError: when autoevals is not installed, has no such scorer, or it needs more than a chat model.
     """
-    home = AUTOEVALS.imported()
+    home = AUTOEVALS.import_module()
 
     def is_metric(each: Any) -> bool:
         whole = inspect.isclass(each) and issubclass(each, home.Scorer) and not inspect.isabstract(each)
@@ -61,9 +61,9 @@ def metric_class(name: str) -> type[BridgedMetric]:
     theirs = AUTOEVALS.find(name, is_metric)
     if theirs.__name__ in _EMBEDS:
         raise ConfigError(f"autoevals' {theirs.__name__} needs embeddings or moderation, which are not bridged")
-    llm = AUTOEVALS.imported("autoevals.llm")
+    llm = AUTOEVALS.import_module("autoevals.llm")
     asks = issubclass(theirs, llm.OpenAIScorer)
-    client = staticmethod(_client_class(AUTOEVALS.imported("autoevals.oai").LLMClient))
+    client = staticmethod(_client_class(AUTOEVALS.import_module("autoevals.oai").LLMClient))
     facts = BridgeSpec("required" if asks else None, extra={"client": client, "asks": asks})
     return make_bridged_metric(Autoevals, theirs, theirs.__name__, facts)
 

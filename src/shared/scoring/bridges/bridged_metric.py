@@ -45,7 +45,7 @@ class Vendor:
     quiet: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
 
-    def imported(self, module: str | None = None) -> Any:
+    def import_module(self, module: str | None = None) -> Any:
         """A module of the vendor's, the one with the metrics by default, imported under guard.
 
         Raises:
@@ -77,7 +77,7 @@ class Vendor:
         Raises:
             ConfigError: when there is nothing of that name, or it is not one of the vendor's metrics.
         """
-        home = self.imported()
+        home = self.import_module()
         if "." in name or ":" in name:
             with guarded_import(self.package, self.quiet):
                 found = load(name)
@@ -125,9 +125,9 @@ class BridgedMetric(ABC):
                 judge.raise_final()  # theirs may have swallowed it, or tried again
         if score is not None and judge.error is not None and score.value != score.value:
             raise judge.error  # NaN is how some say that their model gave nothing
-        return score if score is None else replace(score, value=self._unrounded(score.value))
+        return score if score is None else replace(score, value=self._undo_rounding(score.value))
 
-    def _unrounded(self, value: object) -> Any:
+    def _undo_rounding(self, value: object) -> Any:
         """A value without what floating point has added: a cosine of 1.0000000000000002 is 1."""
         spec: MetricSpec = type(self).__metric__  # type: ignore[attr-defined]  # put there by `make_bridged_metric`
         for limit in (spec.low, spec.high):

@@ -51,7 +51,7 @@ def metric_class(name: str) -> type[BridgedMetric]:
     Raises:
         ConfigError: when deepeval is not installed, has no such metric, or it cannot work on stored items.
     """
-    home = DEEPEVAL.imported()
+    home = DEEPEVAL.import_module()
     bases = (home.BaseMetric, home.BaseConversationalMetric)
     theirs = DEEPEVAL.find(name, lambda each: inspect.isclass(each) and issubclass(each, bases) and each not in bases)
     if any(each in theirs.__module__ for each in _NOT_TEXT):
@@ -91,7 +91,7 @@ class Deepeval(BridgedMetric):
         case = _make_conversation_case(item) if self.talks else _make_test_case(item, _required_fields(metric))
         if case is None:
             return None
-        missing = self.vendor.imported("deepeval.errors").MissingTestCaseParamsError
+        missing = self.vendor.import_module("deepeval.errors").MissingTestCaseParamsError
         try:
             with _discard_telemetry():
                 await metric.a_measure(case, _show_indicator=False)
@@ -106,8 +106,8 @@ def _discard_telemetry() -> Iterator[None]:
     """Let deepeval count the call in a scope that is thrown away. Otherwise it starts a timer and registers an exit
     hook for its telemetry even where telemetry is off, and sends when the variable that says so is gone again.
     """
-    context = DEEPEVAL.imported("deepeval.telemetry.context")
-    _, token = context.push_run(DEEPEVAL.imported("deepeval.telemetry").Entrypoint.STANDALONE, "")
+    context = DEEPEVAL.import_module("deepeval.telemetry.context")
+    _, token = context.push_run(DEEPEVAL.import_module("deepeval.telemetry").Entrypoint.STANDALONE, "")
     try:
         yield
     finally:
@@ -121,7 +121,7 @@ def _required_fields(metric: object) -> set[str]:
 
 
 def _make_test_case(item: DatasetItem, needed: set[str]) -> object:
-    cases = DEEPEVAL.imported("deepeval.test_case")
+    cases = DEEPEVAL.import_module("deepeval.test_case")
     values = {
         "input": item.query,
         "actual_output": item.actual_output,
@@ -138,12 +138,12 @@ def _make_test_case(item: DatasetItem, needed: set[str]) -> object:
 
 
 def _convert_tool_calls(calls: Any) -> object:
-    tool = DEEPEVAL.imported("deepeval.test_case").ToolCall
+    tool = DEEPEVAL.import_module("deepeval.test_case").ToolCall
     return None if calls is None else [tool(name=each.name, input_parameters=dict(each.args)) for each in calls]
 
 
 def _make_conversation_case(item: DatasetItem) -> object:
-    cases = DEEPEVAL.imported("deepeval.test_case")
+    cases = DEEPEVAL.import_module("deepeval.test_case")
     talk = item.conversation
     said = [each for each in talk.messages if each.role in ("user", "assistant")] if talk is not None else []
     turns = [
@@ -166,7 +166,7 @@ def _make_conversation_case(item: DatasetItem) -> object:
 
 def _llm_class() -> Any:
     """A model of deepeval's kind that asks a `BridgeJudge`; made here, because its base is theirs."""
-    base: Any = DEEPEVAL.imported("deepeval.models").DeepEvalBaseLLM
+    base: Any = DEEPEVAL.import_module("deepeval.models").DeepEvalBaseLLM
 
     class DeepevalModel(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model interface over our judge. Temperature 0, as their own models are asked."""

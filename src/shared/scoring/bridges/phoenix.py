@@ -37,7 +37,7 @@ def metric_class(name: str) -> type[BridgedMetric]:
     Raises:
         ConfigError: when the package is not installed, or has no such evaluator.
     """
-    base = PHOENIX.imported("phoenix.evals.evaluators").Evaluator
+    base = PHOENIX.import_module("phoenix.evals.evaluators").Evaluator
 
     def is_metric(each: object) -> bool:
         return isinstance(each, base) or (inspect.isclass(each) and issubclass(each, base))
@@ -92,7 +92,7 @@ class Phoenix(BridgedMetric):
         values = {name: known.get(name, item.additional_input.get(name)) for name in fields}
         if any(each.is_required() and values[name] is None for name, each in fields.items()):
             return None
-        suppressed = self.vendor.imported("openinference.instrumentation").suppress_tracing
+        suppressed = self.vendor.import_module("openinference.instrumentation").suppress_tracing
         with suppressed():
             found = await metric.async_evaluate({name: value for name, value in values.items() if value is not None})
         main = found[-1]
@@ -130,7 +130,7 @@ def _read_inputs(item: DatasetItem, called: str) -> dict[str, Any]:
 
 def _llm_class() -> Any:
     """A model of Phoenix's kind that asks a `BridgeJudge`; made here, because its base is theirs."""
-    wrapper = PHOENIX.imported("phoenix.evals.llm.wrapper")
+    wrapper = PHOENIX.import_module("phoenix.evals.llm.wrapper")
     base: Any = wrapper.LLM
 
     class PhoenixModel(base):  # type: ignore[misc]  # a vendor's class, known at run time only

@@ -37,7 +37,7 @@ def metric_class(name: str) -> type[BridgedMetric]:
     Raises:
         ConfigError: when ragas is not installed, has no such metric, or it needs more than a chat model.
     """
-    home = RAGAS.imported()
+    home = RAGAS.import_module()
     base = home.BaseMetric
     theirs = RAGAS.find(name, lambda each: inspect.isclass(each) and issubclass(each, base) and each is not base)
     takes = inspect.signature(theirs).parameters
@@ -102,7 +102,7 @@ def _read_inputs(item: DatasetItem, talk: bool) -> dict[str, Any]:
 def _convert_messages(item: DatasetItem) -> list[Any] | None:
     if item.conversation is None:
         return None
-    kinds = RAGAS.imported("ragas.messages")
+    kinds = RAGAS.import_module("ragas.messages")
     made: list[Any] = []
     for each in item.conversation.messages:
         if each.role == "user":
@@ -115,13 +115,13 @@ def _convert_messages(item: DatasetItem) -> list[Any] | None:
 
 
 def _convert_tool_calls(calls: Any) -> list[Any] | None:
-    tool = RAGAS.imported("ragas.messages").ToolCall
+    tool = RAGAS.import_module("ragas.messages").ToolCall
     return [tool(name=each.name, args=dict(each.args)) for each in calls] if calls else None
 
 
 def _llm_class() -> Any:
     """A model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
-    base: Any = RAGAS.imported("ragas.llms.base").InstructorBaseRagasLLM
+    base: Any = RAGAS.import_module("ragas.llms.base").InstructorBaseRagasLLM
 
     class RagasModel(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their model interface over our judge. Temperature 0.01, as their own models are asked."""
@@ -140,7 +140,7 @@ def _llm_class() -> Any:
 
 def _embeddings_class() -> object:
     """An embedding model of ragas' kind that asks a `BridgeJudge`; made here, because its base is theirs."""
-    base: Any = RAGAS.imported("ragas.embeddings.base").BaseRagasEmbedding
+    base: Any = RAGAS.import_module("ragas.embeddings.base").BaseRagasEmbedding
 
     class RagasEmbeddings(base):  # type: ignore[misc]  # a vendor's class, known at run time only
         """Their embedding interface over our embedder."""

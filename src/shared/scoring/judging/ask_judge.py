@@ -82,7 +82,7 @@ class JudgeResponse:
     cached: bool = False
 
     @property
-    def repaired(self) -> bool:
+    def was_repaired(self) -> bool:
         """Whether it took a second call to get an answer that can be used."""
         return self.calls > 1
 

@@ -42,9 +42,9 @@ class Fence:
         """The texts of a name, each between its marks."""
         texts = self.texts[name]
         labels = [name] if len(texts) == 1 else [f"{name}[{number}]" for number in range(1, len(texts) + 1)]
-        return "\n".join(self._around(label, text) for label, text in zip(labels, texts, strict=True))
+        return "\n".join(self._wrap_in_fence(label, text) for label, text in zip(labels, texts, strict=True))
 
-    def _around(self, label: str, text: str) -> str:
+    def _wrap_in_fence(self, label: str, text: str) -> str:
         return f"<<{self.mark} {label}>>\n{clean_text(text)}\n<</{self.mark} {label}>>"
 
 

@@ -35,7 +35,7 @@ class JudgeInstructions:
         roots = tuple(dict.fromkeys(path.split(".")[0] for path in self.fields))
         return roots if set(roots) <= set(FIELDS) else CONTENT_FIELDS
 
-    def judged(self, item: DatasetItem) -> dict[str, Any] | None:
+    def collect_judged(self, item: DatasetItem) -> dict[str, Any] | None:
         """The values of the fields; None when one of them is missing."""
         found = {path: item.get(path) for path in self.fields}
         return None if any(value is None for value in found.values()) else found

@@ -38,7 +38,7 @@ class Scale:
         return self.values[raw] if self.values else float(raw)
 
     @property
-    def named(self) -> bool:
+    def has_names(self) -> bool:
         """Whether its verdicts are names, of which one is voted for, instead of numbers, which have a mean."""
         return bool(self.schema["type"] == "string")
 

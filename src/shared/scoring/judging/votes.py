@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shared.core.errors import ConfigError, FatalError
-from shared.core.ports import LMAdapter
 from shared.core.results import Score
-from shared.scoring.judging.ask_judge import JudgeQuestion, JudgeResponse, ask_judge
+from shared.scoring.judging.ask_judge import JudgeResponse
 from shared.scoring.judging.expected_verdict import find_expected_verdict
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.scales import Scale
@@ -35,13 +34,15 @@ class Vote:
         return str(self.asked.verdict.get("reason", ""))
 
 
-async def ask_all(questions: Sequence[tuple[LMAdapter, JudgeQuestion, int]]) -> list[JudgeResponse | JudgeError]:
-    """The verdicts on several questions asked at once, in their order; a judge's failure is a value here.
+async def gather_responses(
+    asked: Iterable[Coroutine[object, object, JudgeResponse]],
+) -> list[JudgeResponse | JudgeError]:
+    """The responses to several questions that are asked concurrently, in their order; a judge's failure is a value.
 
     Raises:
         Whatever else an adapter raised, once all have ended: what ends the run before the rest.
     """
-    found = await asyncio.gather(*(ask_judge(*each) for each in questions), return_exceptions=True)
+    found = await asyncio.gather(*asked, return_exceptions=True)
     errors = [each for each in found if isinstance(each, BaseException) and not isinstance(each, JudgeError)]
     if errors:
         raise next((each for each in errors if isinstance(each, FatalError | ConfigError)), errors[0])
@@ -82,7 +83,7 @@ def combine_votes(votes: Sequence[Vote], failures: Sequence[JudgeError], scale: 
 
 
 def _combined_value(votes: Sequence[Vote], scale: Scale) -> float:
-    if scale.named and any(vote.mass is None for vote in votes):
+    if scale.has_names and any(vote.mass is None for vote in votes):
         counts = Counter(vote.raw for vote in votes)
         most = max(counts.values())
         return statistics.fmean(scale.value(raw) for raw, count in counts.items() if count == most)
@@ -96,7 +97,7 @@ def _signals(votes: Sequence[Vote], failures: Sequence[JudgeError]) -> dict[str,
     signals: dict[str, Any] = {"raw": raw, "weighted": len(masses) == len(votes)}
     if masses:
         signals["mass"] = min(masses)
-    repaired = sum(vote.asked.repaired for vote in votes)
+    repaired = sum(vote.asked.was_repaired for vote in votes)
     if repaired:
         signals["repaired"] = repaired
     if len(votes) + len(failures) > 1:

@@ -151,7 +151,7 @@ def _weighted_mean(rows: MetricRows, values: Floats, probabilities: Sequence[flo
         return hajek(values, probabilities, rows.groups)
     proxies = np.asarray(rows.judged.proxies, dtype=np.float64)
     chances = np.asarray(rows.judged.chances, dtype=np.float64)
-    return two_phase((probabilities, rows.groups), values, proxies, chances, reach)
+    return two_phase(probabilities, rows.groups, values, proxies, chances, reach)
 
 
 def _estimate_pass_rate(rows: MetricRows, probabilities: Sequence[float], population: Population) -> BoundedValue:
@@ -168,7 +168,7 @@ def _estimate_pass_rate(rows: MetricRows, probabilities: Sequence[float], popula
         return (weighted.mean, *_proportion_interval(weighted, population))
     proxies = np.asarray(rows.judged.proxies_passed, dtype=np.float64)[judged]
     chances = np.asarray(rows.judged.chances, dtype=np.float64)[judged]
-    weighted = two_phase((drawn, groups), verdicts[judged].astype(np.float64), proxies, chances, 1.0)
+    weighted = two_phase(drawn, groups, verdicts[judged].astype(np.float64), proxies, chances, 1.0)
     weighted = weighted._replace(mean=min(1.0, max(0.0, weighted.mean)))
     unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
     return (weighted.mean, *proportion_interval(weighted, _standard_error(weighted, population), unseen))
@@ -250,13 +250,13 @@ class EstimateBuilder:
         column.judged.add(score, column.values, column.passed)
         column.groups.append(self._strata.setdefault(decision.stratum, len(self._strata)))
 
-    def failed(self, label: str, by_chance: bool = True) -> None:
+    def add_failure(self, label: str, by_chance: bool = True) -> None:
         """Count an item without a score; `by_chance` is False where what failed would have been asked in any case."""
         column = self._column(label)
         column.failed += 1
         column.unanswered += by_chance
 
-    def not_applicable(self, label: str) -> None:
+    def add_not_applicable(self, label: str) -> None:
         """Count an item that the metric does not apply to."""
         self._column(label).not_applicable += 1
 

@@ -38,7 +38,7 @@ class ItemChange(NamedTuple):
     after: float
 
     @property
-    def by(self) -> float:
+    def change(self) -> float:
         """After minus before."""
         return self.after - self.before
 

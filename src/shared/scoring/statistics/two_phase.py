@@ -127,7 +127,8 @@ def answer_probabilities(chances: ArrayLike, failed: int) -> tuple[Floats, Float
 
 
 def two_phase(
-    draw: tuple[ArrayLike, ArrayLike | None],
+    probabilities: ArrayLike,
+    groups: ArrayLike | None,
     values: Floats,
     proxies: Floats,
     chances: Floats,
@@ -136,7 +137,8 @@ def two_phase(
     """The weighted mean of the terms and its errors; the mean may lie outside of the values' range.
 
     Args:
-        draw: probabilities of the first draw, and groups (see `hajek`).
+        probabilities: those of the first draw.
+        groups: its strata, None for one (see `hajek`).
         values: the values, the proxy where an item was not judged.
         proxies: the proxies.
         chances: the probabilities of being judged, in (0, 1].
@@ -145,10 +147,10 @@ def two_phase(
     import numpy as np
 
     z = proxies + (values - proxies) / chances
-    found = hajek(z, draw[0], draw[1])
+    found = hajek(z, probabilities, groups)
     if found.se_process is None or found.se_traffic is None:
         return found
-    w = 1.0 / np.asarray(draw[0], dtype=np.float64)
+    w = 1.0 / np.asarray(probabilities, dtype=np.float64)
     total = float(w.sum())
     second = float((w * (1.0 - chances) * (z - proxies) ** 2).sum()) / total**2
     unseen = _unseen_disagreement(w, chances, reach) / total**2

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
-from shared.core.usage import BudgetPeriod
+from shared.core.counts import BudgetPeriod
 from shared.llm.budget.ledger import OnOver
 from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.labels_config import Anchors

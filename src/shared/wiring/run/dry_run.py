@@ -20,9 +20,8 @@ from shared.llm.models.cost_forecast import describe_own_costs, forecast_cost
 from shared.llm.models.run_spending import PAST_RUNS, spent_before
 from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
-from shared.monitoring.plan import Ports
-from shared.monitoring.progress import RunProgress
-from shared.monitoring.state_check import describe_lost_state
+from shared.monitoring.plan import Ports, RunProgress
+from shared.monitoring.run_start import describe_lost_state
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores, StateLocation
 from shared.wiring.run.model_metrics import find_model_metrics

@@ -13,7 +13,7 @@ from shared.core.results import RunReport, Stream
 from shared.core.state.run_stores import StateReader
 from shared.files.anchor_file import read_anchors
 from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
-from shared.monitoring.progress import RunProgress
+from shared.monitoring.plan import RunProgress
 from shared.report.judges.collect_judges import collect_judges
 from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, VersionKey
 from shared.scoring.statistics.label_votes import HumanVerdicts, settle_labels

@@ -18,9 +18,8 @@ from shared.llm.models.run_spending import RunSpending
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
-from shared.monitoring.plan import Ports
-from shared.monitoring.progress import NoProgress, RunProgress
-from shared.monitoring.state_check import begin_state
+from shared.monitoring.plan import NoProgress, Ports, RunProgress
+from shared.monitoring.run_start import begin_state
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
 from shared.wiring.config.find_config import find_config
 from shared.wiring.config.monitor_config import ResponseCacheConfig

@@ -14,13 +14,14 @@ from shared.scoring.judging.ask_judge import (
     JudgeQuestion,
     JudgeRequestOptions,
     JudgeResponse,
+    ask_judge,
     make_question,
     prompt_identity,
 )
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.prompt_files import load_prompt
 from shared.scoring.judging.rubrics import JudgeInstructions, check_fields
-from shared.scoring.judging.votes import ask_all
+from shared.scoring.judging.votes import gather_responses
 from shared.scoring.metric import metric
 from shared.scoring.parameter_types import AtLeastOne, NotBlank
 
@@ -56,21 +57,21 @@ class PairwiseJudge:
         if not {"actual_output", self._against}.isdisjoint(self._context):  # their names would tell which is whose
             raise ConfigError(f"fields: found {given}; the two answers are shown besides, without their names")
         self._rubric = rubric
-        self._manner = JudgeRequestOptions(max_tokens, structured=structured_output, most=max_chars)
-        self._brief = JudgeInstructions(self._prompt, (*self._context, "actual_output", self._against))
-        self.reads = self._brief.reads
+        self._options = JudgeRequestOptions(max_tokens, structured=structured_output, most=max_chars)
+        self._instructions = JudgeInstructions(self._prompt, (*self._context, "actual_output", self._against))
+        self.reads = self._instructions.reads
         self.identity: Mapping[str, Any] = prompt_identity(self._prompt)
 
     async def __call__(self, item: DatasetItem) -> Score | None:
         """Ask in both orders at once; None when the item lacks one of the answers or another field to be shown."""
-        judged = self._brief.judged(item)
+        judged = self._instructions.collect_judged(item)
         if judged is None:
             return None
         ours, other = judged["actual_output"], judged[self._against]
         if ours == other:
             return Score(0.5, "both answers are the same text", {"position_bias": 0.0})
         orders = [self._question(judged, ours, other), self._question(judged, other, ours)]
-        found = await ask_all([(self._model, each, 0) for each in orders])
+        found = await gather_responses(ask_judge(self._model, each) for each in orders)
         failed = next((each for each in found if isinstance(each, JudgeError)), None)
         if failed is not None:
             raise failed
@@ -79,7 +80,7 @@ class PairwiseJudge:
 
     def _question(self, judged: Mapping[str, Any], first: object, second: object) -> JudgeQuestion:
         shown = {name: judged[name] for name in self._context} | {"first_answer": first, "second_answer": second}
-        return make_question(self._prompt, _SHAPE, shown, {"rubric": self._rubric}, self._manner)
+        return make_question(self._prompt, _SHAPE, shown, {"rubric": self._rubric}, self._options)
 
 
 def _combine_orders(front: JudgeResponse, back: JudgeResponse) -> Score:

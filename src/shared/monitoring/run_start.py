@@ -1,13 +1,20 @@
-"""Whether the state of earlier runs is still there. Where it was lost, a run would score and publish everything again
-and look like success: it fails instead, and says what to do."""
+"""What must hold before a run starts: the state of earlier runs is still there, and no other run holds the stream.
+
+Where the state was lost, a run would score and publish everything again and look like success: it fails instead, and
+says what to do.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import ExitStack
 from typing import Protocol
 
-from shared.core.errors import StoreError
+from shared.core.errors import BusyError, StoreError
 from shared.core.results import Stream
-from shared.monitoring.plan import MonitorPlan
+from shared.monitoring.plan import MonitorPlan, Ports
+
+_AGAIN = 0.2  # seconds between two looks at a lock that another run holds
 
 
 class EarlierState(Protocol):
@@ -67,3 +74,24 @@ def _lost_state_text(monitor: str, what: str, why: str) -> str:
         "item again. Either restore it (from an older cache or a backup) and run again; or, if this monitor is new or "
         "is to start a new history, run once with --first-run"
     )
+
+
+async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None:
+    """Hold the stream until the stack is closed; wait for another run in small steps, so that Ctrl-C is seen to
+    meanwhile.
+
+    Raises:
+        BusyError: when another run holds it for longer than the plan's `lock_wait`.
+    """
+    waited = 0.0
+    while not plan.one_off:  # nobody else knows a stream that is used once
+        try:
+            stack.enter_context(ports.state.claims.lock(plan.stream, 0.0))
+            return
+        except BusyError:
+            if waited >= plan.limits.lock_wait:
+                raise
+            if not waited:
+                ports.progress.stage("waiting for another run of this monitor")
+        await asyncio.sleep(_AGAIN)
+        waited += _AGAIN
