@@ -10,8 +10,7 @@ import pytest
 from shared.core.clock import iso
 from shared.core.records import DatasetItem
 from shared.core.window import Window
-from shared.files.discovery import find_files
-from shared.files.file_source_params import FileSourceParams
+from shared.files.discovery import FileSourceParams, find_files
 from shared.files.table_records import parquet_entries
 from shared.files.time_filter import TimeFilter
 from tests.files.reads import NOW, as_item, jsonl, parquet, read

@@ -11,10 +11,9 @@ from typing import Any
 from shared.core.best_effort import attempt
 from shared.core.errors import SourceError
 from shared.core.records import DatasetItem
-from shared.files.discovery import find_files
+from shared.files.discovery import FileSourceParams, find_files
 from shared.files.file_labels import verdict_of
 from shared.files.file_source import every_record
-from shared.files.file_source_params import FileSourceParams
 
 _SHOWN = 20
 

@@ -14,8 +14,8 @@ from shared.core.clock import parse_time
 from shared.core.errors import SourceError
 from shared.core.human_labels import HumanLabel
 from shared.core.registry import hint
+from shared.files.discovery import FileSourceParams, Format
 from shared.files.file_source import every_record
-from shared.files.file_source_params import FileSourceParams, Format
 
 COLUMNS = ("item_id", "label", "value", "at", "who")
 """What a row may hold; the last two may be missing."""

@@ -99,7 +99,8 @@ def rows_of(batch: Batch) -> Iterator[dict[str, Any]]:
         for score in result.scores:
             yield _ordered(base | _score_cells(score))
         for failure in result.failures:
-            yield _ordered(base | _failure_cells(failure))
+            cells = {"failure_kind": failure.kind, "failure_message": failure.message}
+            yield _ordered(base | _metric_cells(failure) | cells)
 
 
 def _ordered(cells: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,24 +130,10 @@ def _metric_cells(made: MetricScore | MetricFailure) -> dict[str, Any]:
 
 def _score_cells(score: MetricScore) -> dict[str, Any]:
     names = (
-        "value",
-        "passed",
-        "threshold",
-        "explanation",
-        "kind",
-        "parent",
-        "weight",
-        "cost",
-        "model",
-        "proxy",
-        "chance",
-    )
+        "value", "passed", "threshold", "explanation", "kind", "parent", "weight", "cost", "model", "proxy", "chance",
+    )  # fmt: skip
     cells = {name: getattr(score, name) for name in names}
     return _metric_cells(score) | cells | {"signals": None if score.signals is None else to_plain(score.signals)}
-
-
-def _failure_cells(failure: MetricFailure) -> dict[str, Any]:
-    return _metric_cells(failure) | {"failure_kind": failure.kind, "failure_message": failure.message}
 
 
 def _safe(name: str) -> str:

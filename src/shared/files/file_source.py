@@ -13,8 +13,7 @@ from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceN
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import Window, WindowSupport
-from shared.files.discovery import File, find_files
-from shared.files.file_source_params import FileSourceParams
+from shared.files.discovery import File, FileSourceParams, find_files
 from shared.files.json_records import Entry, json_entries, jsonl_entries, jsonl_times
 from shared.files.table_records import csv_entries, csv_is_empty, parquet_entries, parquet_is_empty, parquet_times
 from shared.files.time_filter import Newest, TimeFilter

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from shared.core.results import Estimate, RunReport
 from shared.report.comparison.compare_runs import Comparison, LabelPair, MetricVersion, UnpairedMetric
-from shared.report.terminal.text_columns import align_columns, wrap_text
-from shared.report.text.formatting import format_interval, format_number, format_time, line
+from shared.report.text.formatting import align_columns, format_interval, format_number, format_time, line, wrap_text
 from shared.report.text.result_words import STATUS, count_words
 from shared.scoring.statistics.agreement import Interval
 

@@ -180,18 +180,10 @@ def threshold_column(metric: MetricView, scale: Axis) -> Html:
         return Html()
     words = f"passes {threshold_words(metric)}" if metric.direction else f"threshold {format_number(threshold)}"
     at = scale.at(threshold)
-    if not 0 <= at <= 1:
-        return draw_label("0" if at < 0 else "100%", 11, f"← {words}" if at < 0 else f"{words} →", *_edge(at))
-    x = percent_position(at)
-    return join(
-        rule((x, 3, x, _TOP + _PLOT), "threshold"), tag("svg", _draw_words_beside(at, words), x=x, overflow="visible")
-    )
-
-
-def _edge(at: float) -> tuple[str, str]:
-    return ("start" if at < 0 else "end", "threshold-words")
-
-
-def _draw_words_beside(at: float, words: str) -> Html:
-    left = at > 0.5
-    return draw_label("-5" if left else "5", 11, words, "end" if left else "start", "threshold-words")
+    if at < 0:
+        return draw_label("0", 11, f"← {words}", "start", "threshold-words")
+    if at > 1:
+        return draw_label("100%", 11, f"{words} →", "end", "threshold-words")
+    x, beside = percent_position(at), ("-5", "end") if at > 0.5 else ("5", "start")
+    label = draw_label(beside[0], 11, words, beside[1], "threshold-words")
+    return join(rule((x, 3, x, _TOP + _PLOT), "threshold"), tag("svg", label, x=x, overflow="visible"))

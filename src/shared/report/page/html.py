@@ -17,9 +17,7 @@ from shared.report.page import charts, timeline
 from shared.report.page.svg import Html
 from shared.report.records.judge_records import Judges
 from shared.report.records.page_records import MetricView, ReportData
-from shared.report.text import cost_words, formatting
-from shared.report.text.delivery_words import counts_at
-from shared.report.text.result_words import KIND_WORDS, STATUS, counts_of, problem_counts, result_sentence
+from shared.report.text import formatting, result_words
 
 
 def render(data: ReportData, judges: Judges | None = None) -> str:
@@ -44,19 +42,19 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         run=data.run,
         css=Html(css),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
-        status=STATUS[data.run.status],
-        verdict=result_sentence(data.run),
-        counts=counts_of(data.run),
-        sinks=[(each, counts_at(each)) for each in data.run.published],
-        problems=problem_counts(data.run),
-        kinds=KIND_WORDS,
+        status=result_words.STATUS[data.run.status],
+        verdict=result_words.result_sentence(data.run),
+        counts=result_words.counts_of(data.run),
+        sinks=[(each, result_words.counts_at(each)) for each in data.run.published],
+        problems=result_words.problem_counts(data.run),
+        kinds=result_words.KIND_WORDS,
         judged=[each for each in data.metrics if each.distribution or data.run.estimates],
         rates=charts.pass_rates(data.metrics),
         distributions=_draw_charts(data, charts.distribution),
         lines=_draw_charts(data, partial(timeline.draw_timeline, ends=ends)) if ends else (),
         days=ends,
-        paid=cost_words.sum_usage(data.run.usage),
-        unpriced=cost_words.has_unpriced(data.run.usage),
+        paid=result_words.sum_usage(data.run.usage),
+        unpriced=result_words.has_unpriced(data.run.usage),
     )
 
 
@@ -114,7 +112,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "moment": formatting.format_time,
         "dollars": formatting.format_dollars,
         "line": formatting.line,
-        "budget": cost_words.budget_words,
+        "budget": result_words.budget_words,
         "threshold": charts.threshold_words,
         "rate": lambda found: minus(judge_text.rates(found)),
         "figure": lambda found: minus(judge_text.bounds(found)),

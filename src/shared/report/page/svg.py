@@ -31,18 +31,14 @@ def tag(name: str, *children: str, **attributes: str | float) -> Html:
     Raises:
         ValueError: for a number that is not finite: it would draw nothing, or the wrong thing, in silence.
     """
-    pairs = "".join(f' {_attribute(key)}="{escape(_value(value))}"' for key, value in attributes.items())
+    named = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
+    pairs = "".join(f' {key}="{escape(_value(value))}"' for key, value in named)
     return Html(f"<{name}{pairs}>{join(*children)}</{name}>")
 
 
 def join(*children: str) -> Html:
     """Markup one after the other."""
     return Html("".join(map(escape, children)))
-
-
-def _attribute(key: str) -> str:
-    # Attributes of SVG that are written in camel case stay as they are.
-    return key.rstrip("_").replace("_", "-")
 
 
 def _value(value: str | float) -> str:

@@ -8,10 +8,8 @@ from typing import NamedTuple
 
 from shared.core.results import MetricScore, is_thinned
 from shared.core.state.item_history import ItemHistory, SkippedItem
-from shared.report.terminal.text_columns import wrap_text
-from shared.report.text.delivery_words import delivered_words
-from shared.report.text.formatting import format_number, format_probability, format_time, line
-from shared.report.text.result_words import count_words
+from shared.report.text.formatting import format_number, format_probability, format_time, line, wrap_text
+from shared.report.text.result_words import count_words, delivered_words
 
 _FINISHED = ("scored", "published")
 

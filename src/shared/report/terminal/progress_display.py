@@ -5,35 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 _EVERY = 10.0  # seconds between lines in a log
 
 
-class ProgressDisplay(Protocol):
-    """Progress that is shown while the `with` block runs."""
-
-    def __enter__(self) -> Self:
-        """Begin to show."""
-        ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop showing."""
-        ...
-
-    def stage(self, name: str, total: int | None = None) -> None:
-        """A new stage begins; `total` steps are expected where that is known."""
-        ...
-
-    def advance(self, steps: int = 1) -> None:
-        """So many more steps are done."""
-        ...
-
-
-class HiddenProgress:
-    """Shows nothing."""
+class ProgressDisplay:
+    """Progress of a run while the `with` block runs. This one shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -41,16 +19,16 @@ class HiddenProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to stop."""
+        """Stop showing."""
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Show nothing."""
+        """A new stage begins; `total` steps are expected where that is known."""
 
     def advance(self, steps: int = 1) -> None:
-        """Show nothing."""
+        """So many more steps are done."""
 
 
-class ProgressLines(HiddenProgress):
+class ProgressLines(ProgressDisplay):
     """A line per stage, and one every ten seconds within it."""
 
     def __init__(self) -> None:
@@ -72,7 +50,7 @@ class ProgressLines(HiddenProgress):
             print(f"{self._name}: {self._done:,}{of}", file=sys.stderr, flush=True)
 
 
-class ProgressBar(HiddenProgress):
+class ProgressBar(ProgressDisplay):
     """One bar that changes with the stages and goes away in the end."""
 
     def __init__(self) -> None:
@@ -106,5 +84,5 @@ class ProgressBar(HiddenProgress):
 def choose_progress_display(quiet: bool) -> ProgressDisplay:
     """The progress that fits where standard error goes."""
     if quiet:
-        return HiddenProgress()
+        return ProgressDisplay()
     return ProgressBar() if sys.stderr.isatty() else ProgressLines()

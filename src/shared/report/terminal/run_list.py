@@ -9,22 +9,12 @@ from shared.core.clock import iso
 from shared.core.digests import to_plain
 from shared.core.results import RunReport, Stream
 from shared.report.terminal.run_summary import report_json
-from shared.report.terminal.text_columns import align_columns
-from shared.report.text.formatting import format_dollars, format_duration, format_time, line
+from shared.report.text.formatting import align_columns, format_dollars, format_duration, format_time, line
 from shared.report.text.result_words import STATUS
 
 _LISTED = (
-    "run_id",
-    "monitor",
-    "stream",
-    "status",
-    "started_at",
-    "finished_at",
-    "seconds",
-    "cost",
-    "counts",
-    "config_digest",
-)
+    "run_id", "monitor", "stream", "status", "started_at", "finished_at", "seconds", "cost", "counts", "config_digest",
+)  # fmt: skip
 
 
 def runs_text(runs: Sequence[RunReport], stream: Stream) -> str:
@@ -53,8 +43,7 @@ def _row(run: RunReport, stream: Stream) -> tuple[str, ...]:
 
 def runs_json(runs: Sequence[RunReport]) -> list[dict[str, Any]]:
     """The same as plain values."""
-    whole = (report_json(run) for run in runs)
-    return [{key: run[key] for key in _LISTED} for run in whole]
+    return [{key: run[key] for key in _LISTED} for run in map(report_json, runs)]
 
 
 def run_facts(run: RunReport) -> dict[str, str]:

@@ -13,8 +13,6 @@ from shared.core.digests import to_plain
 from shared.core.results import Estimate, RunReport
 from shared.report.judges.judge_text import judge_line
 from shared.report.records.judge_records import Judges
-from shared.report.text.cost_words import cost_lines
-from shared.report.text.delivery_words import published_lines
 from shared.report.text.formatting import (
     format_dollars,
     format_duration,
@@ -23,7 +21,16 @@ from shared.report.text.formatting import (
     format_time,
     line,
 )
-from shared.report.text.result_words import KIND_WORDS, NO_ESTIMATE, STATUS, count_words, counts_of, result_sentence
+from shared.report.text.result_words import (
+    KIND_WORDS,
+    NO_ESTIMATE,
+    STATUS,
+    cost_lines,
+    count_words,
+    counts_of,
+    published_lines,
+    result_sentence,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table

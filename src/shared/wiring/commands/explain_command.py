@@ -19,8 +19,7 @@ from shared.report.terminal.item_history_text import (
     missing_scores,
     skipped_text,
 )
-from shared.report.terminal.text_columns import wrap_text
-from shared.report.text.formatting import line
+from shared.report.text.formatting import line, wrap_text
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor

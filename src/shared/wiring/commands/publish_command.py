@@ -12,8 +12,8 @@ from shared.core.state.outbox import Outlet
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
-from shared.report.text.delivery_words import published_lines
 from shared.report.text.formatting import line
+from shared.report.text.result_words import published_lines
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
