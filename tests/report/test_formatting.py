@@ -92,7 +92,7 @@ def test_an_axis_holds_its_range(low: float, span: float) -> None:
     found = make_axis(low, low + span)
     assert found.low <= low + 1e-6 * span and found.high >= low + (1 - 1e-6) * span
     assert 2 <= len(found.ticks) <= 12
-    assert all(-1e-9 <= found.at(value) <= 1 + 1e-9 for value, _ in found.ticks)
+    assert all(-1e-9 <= found.position(value) <= 1 + 1e-9 for value, _ in found.ticks)
 
 
 def test_a_tag_refuses_what_cannot_be_drawn() -> None:

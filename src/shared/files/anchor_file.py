@@ -13,7 +13,7 @@ from shared.core.errors import SourceError
 from shared.core.records import DatasetItem
 from shared.files.discovery import FileSourceParams, find_files
 from shared.files.file_labels import verdict_of
-from shared.files.file_source import every_record
+from shared.files.file_source import read_records
 
 _SHOWN = 20
 
@@ -40,7 +40,7 @@ def read_anchors(path: str, root: Path, extract: Callable[[Any], DatasetItem]) -
     items: dict[str, DatasetItem] = {}
     labels: dict[str, dict[str, float]] = {}
     flaws: list[str] = []
-    for where, record, broken in every_record(params, root):
+    for where, record, broken in read_records(params, root):
         flaw = broken if record is None else _take(record, extract, items, labels)
         if flaw:
             flaws.append(f"{where}: {flaw}")

@@ -58,7 +58,7 @@ class FileSourceParams(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TextSurvey:
     """What one look over the bytes of a text file told.
 
     `lines` counts lines, `blank` is True without any visible character, `first` is the first visible character.
@@ -80,10 +80,10 @@ class File:
     path: str
     name: str
     format: Format
-    shape: Shape
+    shape: TextSurvey
 
     @property
-    def gzipped(self) -> bool:
+    def is_gzip(self) -> bool:
         """Whether the name ends in .gz."""
         return self.path.lower().endswith(".gz")
 
@@ -94,7 +94,7 @@ class File:
         Raises:
             SourceError: when they cannot be read to the end.
         """
-        with reading(self.name), _open(self.path) as handle:
+        with as_source_errors(self.name), _open(self.path) as handle:
             yield handle
 
 
@@ -106,11 +106,11 @@ def find_files(params: FileSourceParams, root: Path) -> list[File]:
             damaged gzip, or a format that the name does not tell.
     """
     paths = sorted({path for pattern in params.patterns for path in _matches(pattern, root)})
-    return [_look(path, _shown(path, root), params) for path in paths]
+    return [_look(path, _display_name(path, root), params) for path in paths]
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
+def as_source_errors(name: str) -> Iterator[None]:
     """Turn what reading a file may raise into a SourceError that names it."""
     try:
         yield
@@ -127,7 +127,7 @@ def reading(name: str) -> Iterator[None]:
 
 def _matches(pattern: str, root: Path) -> list[str]:
     path = os.path.abspath(os.path.join(root, pattern))
-    with reading(pattern):
+    with as_source_errors(pattern):
         if _exists(path):
             return [path]
     if not glob.has_magic(pattern):
@@ -151,24 +151,24 @@ def _exists(path: str) -> bool:
     return True
 
 
-def _shown(path: str, root: Path) -> str:
+def _display_name(path: str, root: Path) -> str:
     base = os.path.join(os.path.abspath(root), "")
     return path[len(base) :] if path.startswith(base) else path
 
 
 def _look(path: str, name: str, params: FileSourceParams) -> File:
-    with reading(name):
+    with as_source_errors(name):
         mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise SourceError(f"{name}: is a folder; name its files, such as {os.path.join(name, '*.jsonl')}")
     if not stat.S_ISREG(mode):
         raise SourceError(f"{name}: is not a regular file (a pipe or a device); copy it into a file first")
-    file = File(path, name, _format(name, params.format), Shape())
+    file = File(path, name, _format(name, params.format), TextSurvey())
     if file.format == "parquet":
-        if file.gzipped:
+        if file.is_gzip:
             raise SourceError(f"{name}: Parquet is compressed inside; unpack the .gz first")
-        with reading(name), open(path, "rb") as handle:
-            return File(path, name, file.format, Shape(blank=not handle.read(1)))
+        with as_source_errors(name), open(path, "rb") as handle:
+            return File(path, name, file.format, TextSurvey(blank=not handle.read(1)))
     with file.open() as handle:
         return File(path, name, file.format, survey(handle))
 
@@ -198,7 +198,7 @@ def _open(path: str) -> Iterator[IO[bytes]]:
             yield plain
 
 
-def survey(handle: IO[bytes]) -> Shape:
+def survey(handle: IO[bytes]) -> TextSurvey:
     """Look over all bytes once; for a gzip this also proves that it is whole (DuckDB checks no checksum)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = returns = 0
@@ -217,7 +217,7 @@ def survey(handle: IO[bytes]) -> Shape:
         last = block[-1:]
     odd = odd or returns > 0 or bool(decoder.getstate()[0])
     lines += last not in (b"", b"\n")
-    return Shape(lines, not first, first.decode("latin-1"), odd, long_lines)
+    return TextSurvey(lines, not first, first.decode("latin-1"), odd, long_lines)
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes) -> bool:

@@ -29,7 +29,7 @@ _MARGIN = timedelta(seconds=1)
 
 
 @contextmanager
-def connected(file: File) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(file: File) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection in memory that may read this file and touch nothing else; always closed.
 
     Raises:
@@ -51,7 +51,7 @@ def connected(file: File) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         connection.execute("SET TimeZone = 'UTC'")
         # DuckDB compares the name as given and the name as found, so both are allowed.
-        connection.execute("SET allowed_paths = $1", [[file.path, unglobbed(file.path)]])
+        connection.execute("SET allowed_paths = $1", [[file.path, escape_glob(file.path)]])
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
@@ -62,24 +62,24 @@ def connected(file: File) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def unglobbed(path: str) -> str:
+def escape_glob(path: str) -> str:
     """The path so that DuckDB takes it literally: without this, `a[1].jsonl` would quietly read `a1.jsonl`."""
     return re.sub(r"([*?[])", r"[\1]", path)
 
 
-def rows(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+def fetch_rows(connection: duckdb.DuckDBPyConnection, sql: str, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     """The rows of a query as they come, in bounded memory."""
     connection.execute(sql, dict(values))
     while some := connection.fetchmany(_ROWS):
         yield from some
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """A column's name as an identifier; SQL has no way to bind one."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def bounds(time_filter: TimeFilter) -> dict[str, datetime]:
+def window_bounds(time_filter: TimeFilter) -> dict[str, datetime]:
     """The window's limits as query parameters, widened by the margin; one that cannot be widened is left out."""
     found: dict[str, datetime] = {}
     if time_filter.window.start is not None and time_filter.window.start.year > 1:
@@ -89,7 +89,7 @@ def bounds(time_filter: TimeFilter) -> dict[str, datetime]:
     return found
 
 
-def outside(moment: str, limits: Mapping[str, Any]) -> str:
+def outside_sql(moment: str, limits: Mapping[str, Any]) -> str:
     """SQL that is true where `moment` lies surely outside of the window, false or NULL elsewhere."""
     tests = {"low": f"{moment} < $low", "high": f"{moment} >= $high"}
     return "(" + (" OR ".join(tests[name] for name in limits) or "false") + ")"
@@ -97,5 +97,5 @@ def outside(moment: str, limits: Mapping[str, Any]) -> str:
 
 def text_may_match(text: str, limits: Mapping[str, Any]) -> str:
     """SQL that is true unless the text is surely a time outside of the window; never NULL."""
-    gone = outside(f"try_cast({text} AS TIMESTAMPTZ)", limits)
+    gone = outside_sql(f"try_cast({text} AS TIMESTAMPTZ)", limits)
     return f"CASE WHEN {gone} THEN NOT coalesce(regexp_full_match({text}, '{_PLAIN_TIME}'), false) ELSE true END"

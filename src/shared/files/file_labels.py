@@ -15,7 +15,7 @@ from shared.core.errors import SourceError
 from shared.core.human_labels import HumanLabel
 from shared.core.registry import hint
 from shared.files.discovery import FileSourceParams, Format
-from shared.files.file_source import every_record
+from shared.files.file_source import read_records
 
 COLUMNS = ("item_id", "label", "value", "at", "who")
 """What a row may hold; the last two may be missing."""
@@ -58,8 +58,8 @@ class FileLabels:
             SourceError: when a file cannot be read, or for rows that cannot be understood, each with file and line.
         """
         found, flaws = [], []
-        for where, record, flaw in every_record(self._files, self._root):
-            label = flaw if record is None else _label(record)
+        for where, record, flaw in read_records(self._files, self._root):
+            label = flaw if record is None else _read_label(record)
             if isinstance(label, str):
                 flaws.append(f"{where}: {label}")
             elif since is None or label.at is None or label.at >= since:
@@ -70,7 +70,7 @@ class FileLabels:
         yield from found
 
 
-def _label(record: Mapping[str, Any]) -> HumanLabel | str:
+def _read_label(record: Mapping[str, Any]) -> HumanLabel | str:
     """The label of a row, or what is wrong with it."""
     unknown = [key for key in record if key not in COLUMNS]
     if unknown:

@@ -20,7 +20,7 @@ from shared.core.digests import to_plain
 from shared.core.errors import ConfigError, StoreError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, MetricFailure, MetricScore
-from shared.files.duckdb_reader import unglobbed
+from shared.files.duckdb_reader import escape_glob
 
 _TEXTS = (
     "run_id", "monitor", "environment", "version", "item_id", "trace_id", "observation_id", "session_id",
@@ -70,7 +70,7 @@ class FileSink:
 
     def path(self, batch: Batch) -> Path:
         """Where the batch's rows go."""
-        return self._directory / _safe(batch.run.monitor) / f"scores-{_safe(batch.id)}.{self._format}"
+        return self._directory / _safe_name(batch.run.monitor) / f"scores-{_safe_name(batch.id)}.{self._format}"
 
     def _write(self, batch: Batch) -> None:
         target = self.path(batch)
@@ -97,13 +97,13 @@ def rows_of(batch: Batch) -> Iterator[dict[str, Any]]:
     for result in batch.results:
         base = common | _item_cells(result)
         for score in result.scores:
-            yield _ordered(base | _score_cells(score))
+            yield _order_cells(base | _score_cells(score))
         for failure in result.failures:
             cells = {"failure_kind": failure.kind, "failure_message": failure.message}
-            yield _ordered(base | _metric_cells(failure) | cells)
+            yield _order_cells(base | _metric_cells(failure) | cells)
 
 
-def _ordered(cells: Mapping[str, Any]) -> dict[str, Any]:
+def _order_cells(cells: Mapping[str, Any]) -> dict[str, Any]:
     return {name: cells.get(name) for name in COLUMNS}
 
 
@@ -136,7 +136,7 @@ def _score_cells(score: MetricScore) -> dict[str, Any]:
     return _metric_cells(score) | cells | {"signals": None if score.signals is None else to_plain(score.signals)}
 
 
-def _safe(name: str) -> str:
+def _safe_name(name: str) -> str:
     """A name as one part of a path: nothing in it can climb out of the folder, and two names stay two."""
     kept = re.sub(r"[^\w.\- ]", lambda found: f"%{ord(found.group()):02X}", name.replace("%", "%25"))
     return kept if kept.strip(". ") else "%" + kept.replace(".", "%2E").replace(" ", "%20")
@@ -169,7 +169,7 @@ def _json(value: object) -> str:
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -205,7 +205,7 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         _write_jsonl(source, rows)
         with duckdb.connect(":memory:", config={"temp_directory": ""}) as connection:
             sql = "COPY (SELECT * FROM read_ndjson($1, columns = $2)) TO $3 (FORMAT parquet)"
-            connection.execute(sql, [unglobbed(str(source)), columns, str(path)])
+            connection.execute(sql, [escape_glob(str(source)), columns, str(path)])
     except duckdb.Error as error:
         raise OSError(str(error).splitlines()[0]) from error
     finally:

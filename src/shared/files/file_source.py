@@ -14,11 +14,11 @@ from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import Window, WindowSupport
 from shared.files.discovery import File, FileSourceParams, find_files
-from shared.files.json_records import Entry, json_entries, jsonl_entries, jsonl_times
+from shared.files.json_records import NumberedRecord, json_entries, jsonl_entries, jsonl_times
 from shared.files.table_records import csv_entries, csv_is_empty, parquet_entries, parquet_is_empty, parquet_times
 from shared.files.time_filter import Newest, TimeFilter
 
-Reader = Callable[[File, TimeFilter], Iterator[Entry]]
+Reader = Callable[[File, TimeFilter], Iterator[NumberedRecord]]
 
 _ENTRIES: Mapping[str, Reader] = {
     "jsonl": jsonl_entries,
@@ -77,10 +77,10 @@ class FileSource:
         if newest is not None:
             yield _limit_notice(newest, time_filter)
         for file in files:
-            for entry in _ENTRIES[file.format](file, _narrowed(time_filter, newest)):
-                found = self._judge(entry, time_filter, newest, _where(file, entry.number))
+            for entry in _ENTRIES[file.format](file, _narrow_window(time_filter, newest)):
+                found = self._judge(entry, time_filter, newest, _format_place(file, entry.number))
                 if isinstance(found, str):
-                    yield BrokenRecord(_where(file, entry.number), found)
+                    yield BrokenRecord(_format_place(file, entry.number), found)
                 elif found is not None:
                     yield found
 
@@ -92,7 +92,7 @@ class FileSource:
         return newest if newest.surplus else None
 
     def _judge(
-        self, entry: Entry, time_filter: TimeFilter, newest: Newest | None, where: str
+        self, entry: NumberedRecord, time_filter: TimeFilter, newest: Newest | None, where: str
     ) -> DatasetItem | SkippedRecord | str | None:
         """The entry's item, a text that says what is wrong with it, or None when it is not asked for."""
         if entry.record is None:
@@ -104,15 +104,15 @@ class FileSource:
             inside = not time_filter.needs_time or (moment is not None and time_filter.window.contains(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None
-        return extract_item(self._context.extract, entry.record, _own_id(entry.record) or where)
+        return extract_item(self._context.extract, entry.record, _record_id(entry.record) or where)
 
 
-def _own_id(record: Mapping[str, Any]) -> str:
+def _record_id(record: Mapping[str, Any]) -> str:
     """What a record that is left out is found by: its own id, where it has one."""
     return next((str(record[name]) for name in ("id", "dataset_id", "trace_id") if record.get(name)), "")
 
 
-def every_record(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Mapping[str, Any] | None, str]]:
+def read_records(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Mapping[str, Any] | None, str]]:
     """Every record of some files, whatever its time, as (where, record, flaw): a broken one is None with its flaw.
 
     Raises:
@@ -122,7 +122,7 @@ def every_record(params: FileSourceParams, root: Path) -> Iterator[tuple[str, Ma
     for file in find_files(params, root):
         if not _is_empty(file):
             for entry in _ENTRIES[file.format](file, everything):
-                yield _where(file, entry.number), entry.record, entry.flaw
+                yield _format_place(file, entry.number), entry.record, entry.flaw
 
 
 def _time_of(record: Mapping[str, Any], time_filter: TimeFilter) -> tuple[datetime | None, str]:
@@ -149,7 +149,7 @@ def _moments(files: list[File], time_filter: TimeFilter) -> Iterator[datetime | 
                 yield moment
 
 
-def _narrowed(time_filter: TimeFilter, newest: Newest | None) -> TimeFilter:
+def _narrow_window(time_filter: TimeFilter, newest: Newest | None) -> TimeFilter:
     """The window with everything older than the limit reaches cut away: the limit, pushed down to the reader."""
     if newest is None or not newest.by_time:
         return time_filter
@@ -170,7 +170,7 @@ def _limit_notice(newest: Newest, time_filter: TimeFilter) -> SourceNotice:
     )
 
 
-def _where(file: File, number: int) -> str:
+def _format_place(file: File, number: int) -> str:
     return f"{file.name}:{number}" if file.format in ("jsonl", "csv") else f"{file.name} record {number}"
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from shared.core.errors import SourceError
-from shared.files.discovery import File, reading
-from shared.files.duckdb_reader import bounds, connected, rows, text_may_match, unglobbed
+from shared.files.discovery import File, as_source_errors
+from shared.files.duckdb_reader import connect, escape_glob, fetch_rows, text_may_match, window_bounds
 from shared.files.time_filter import TimeFilter
 
 LISTS = ("data", "traces")
@@ -27,7 +27,7 @@ _ARRAY = """(SELECT row_number() OVER () AS n, json AS line
     FROM read_json_objects($path, format = 'array', compression = $compression))"""
 
 
-class Entry(NamedTuple):
+class NumberedRecord(NamedTuple):
     """One record: its line (or row), counted from 1, and either the record or what is wrong with it."""
 
     number: int
@@ -35,28 +35,28 @@ class Entry(NamedTuple):
     flaw: str = ""
 
 
-def parse(number: int, text: str) -> Entry:
+def parse(number: int, text: str) -> NumberedRecord:
     """The entry of one JSON text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return Entry(number, None, f"not JSON: {error}")
+        return NumberedRecord(number, None, f"not JSON: {error}")
     return as_entry(number, value)
 
 
-def as_entry(number: int, value: object) -> Entry:
+def as_entry(number: int, value: object) -> NumberedRecord:
     """The entry of one JSON value, which must be an object."""
     if isinstance(value, dict):
-        return Entry(number, value)
-    return Entry(number, None, f"expected a JSON object, found {_kind(value)}")
+        return NumberedRecord(number, value)
+    return NumberedRecord(number, None, f"expected a JSON object, found {_type_name(value)}")
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     names = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
     return names.get(type(value), "a number")
 
 
-def jsonl_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+def jsonl_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The records of a JSONL file in file order; those whose time lies surely outside of the window are left out.
 
     DuckDB filters where there is a window to push down; without one, and for bytes that it would refuse as a whole
@@ -65,30 +65,30 @@ def jsonl_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
     if not time_filter.window.is_bounded or _needs_python(file, time_filter):
         yield from _plain_lines(file)
         return
-    where = text_may_match(_time_text(time_filter, as_text=True), bounds(time_filter))
+    where = text_may_match(_time_text(time_filter, as_text=True), window_bounds(time_filter))
     sql = f"""SELECT n, line FROM {_LINES}
         WHERE n = $last OR (line IS NOT NULL AND CASE WHEN json_valid(line) THEN {where} ELSE true END)"""
-    for number, line in _counted(file, sql, time_filter):
+    for number, line in _read_checked_rows(file, sql, time_filter):
         if line is not None and line.strip():
             yield parse(number, line)
 
 
-def jsonl_times(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+def jsonl_times(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The same records, but with nothing in them except the time: all that choosing the newest needs."""
     if _needs_python(file, time_filter):
         yield from _plain_lines(file)
         return
-    where = text_may_match(_time_text(time_filter, as_text=True), bounds(time_filter))
+    where = text_may_match(_time_text(time_filter, as_text=True), window_bounds(time_filter))
     sql = f"""SELECT n, CASE WHEN known THEN {_time_text(time_filter, as_text=False)} END,
             CASE WHEN NOT known THEN line END, known
         FROM (SELECT n, line, json_valid(line) AND CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' END
             AS known FROM {_LINES} WHERE n = $last OR line IS NOT NULL)
         WHERE n = $last OR CASE WHEN known THEN {where} ELSE true END"""
-    for number, time, line, known in _counted(file, sql, time_filter):
+    for number, time, line, known in _read_checked_rows(file, sql, time_filter):
         if line is not None and line.strip():
             yield parse(number, line)
         elif line is None and known:
-            yield Entry(number, {} if time is None else {time_filter.field: json.loads(time)})
+            yield NumberedRecord(number, {} if time is None else {time_filter.field: json.loads(time)})
 
 
 def _needs_python(file: File, time_filter: TimeFilter) -> bool:
@@ -105,27 +105,27 @@ def _time_text(time_filter: TimeFilter, as_text: bool) -> str:
 
 def _values(file: File, time_filter: TimeFilter) -> dict[str, Any]:
     values: dict[str, Any] = {
-        "path": unglobbed(file.path),
-        "compression": "gzip" if file.gzipped else "none",
+        "path": escape_glob(file.path),
+        "compression": "gzip" if file.is_gzip else "none",
         "whole": _json_path([time_filter.field]),
     }
     if "." in time_filter.field:
         values["nested"] = _json_path(time_filter.field.split("."))
-    return values | bounds(time_filter)
+    return values | window_bounds(time_filter)
 
 
 def _json_path(steps: list[str]) -> str:
     return "$" + "".join("." + json.dumps(step, ensure_ascii=False) for step in steps)
 
 
-def _counted(file: File, sql: str, time_filter: TimeFilter) -> Iterator[tuple[Any, ...]]:
+def _read_checked_rows(file: File, sql: str, time_filter: TimeFilter) -> Iterator[tuple[Any, ...]]:
     """The query's rows, with a check that DuckDB saw the same lines as the survey did: no line is lost in silence.
 
     Lines that were appended since then belong to the next run.
     """
     last, seen = file.shape.lines, 0
-    with connected(file) as connection:
-        for row in rows(connection, sql, _values(file, time_filter) | {"last": last}):
+    with connect(file) as connection:
+        for row in fetch_rows(connection, sql, _values(file, time_filter) | {"last": last}):
             seen = row[0]
             if seen <= last:
                 yield row
@@ -133,7 +133,7 @@ def _counted(file: File, sql: str, time_filter: TimeFilter) -> Iterator[tuple[An
         raise SourceError(f"{file.name}: line {last} of {last} is gone; the file changed while it was read: run again")
 
 
-def _plain_lines(file: File) -> Iterator[Entry]:
+def _plain_lines(file: File) -> Iterator[NumberedRecord]:
     with file.open() as handle:
         for number, raw in enumerate(handle, 1):
             if number > file.shape.lines:
@@ -141,13 +141,13 @@ def _plain_lines(file: File) -> Iterator[Entry]:
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                yield Entry(number, None, f"not UTF-8: {error.reason} at byte {error.start + 1} of the line")
+                yield NumberedRecord(number, None, f"not UTF-8: {error.reason} at byte {error.start + 1} of the line")
                 continue
             if text.strip():
                 yield parse(number, text.rstrip("\r\n"))
 
 
-def json_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+def json_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The records of a JSON file: of an array as a stream, of an object with a list inside after loading it whole.
 
     Raises:
@@ -159,17 +159,17 @@ def json_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
         return
     where, values = "true", _values(file, time_filter)
     if time_filter.window.is_bounded and _PLAIN_FIELD.fullmatch(time_filter.field):
-        inside = text_may_match(_time_text(time_filter, as_text=True), bounds(time_filter))
+        inside = text_may_match(_time_text(time_filter, as_text=True), window_bounds(time_filter))
         where = f"CASE WHEN json_valid(line) THEN {inside} ELSE true END"
     else:
         values = {key: values[key] for key in ("path", "compression")}
-    with connected(file) as connection:
-        for number, text in rows(connection, f"SELECT n, line FROM {_ARRAY} WHERE {where}", values):
+    with connect(file) as connection:
+        for number, text in fetch_rows(connection, f"SELECT n, line FROM {_ARRAY} WHERE {where}", values):
             yield parse(number, text)
 
 
 def _whole_list(file: File) -> list[Any]:
-    with file.open() as handle, reading(file.name):
+    with file.open() as handle, as_source_errors(file.name):
         raw = handle.read()
     try:
         value = json.loads(raw.decode("utf-8-sig"))
@@ -178,7 +178,7 @@ def _whole_list(file: File) -> list[Any]:
         raise SourceError(f"{file.name}: not one JSON value: {error}{cure}") from error
     if isinstance(value, list):
         return value
-    found = _kind(value)
+    found = _type_name(value)
     if isinstance(value, dict):
         lists = [value[key] for key in LISTS if isinstance(value.get(key), list)]
         if lists:

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from shared.core.clock import iso
 from shared.core.errors import StoreError
 from shared.core.results import Stream
-from shared.files.scored_csv_reader import ANY, HEADER, LEGACY, Marks, quoted, records
+from shared.files.scored_csv_reader import ANY, HEADER, LEGACY, MarkedItems, format_csv_row, read_marks
 
 _log = logging.getLogger(__name__)
 
@@ -49,19 +49,19 @@ class CsvScoredItems:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.abspath(path))
-        self._marks = Marks(self.path)
+        self._marks = MarkedItems(self.path)
 
     def begin(self) -> None:
         """Make the file, with its header alone, where it is not there."""
         if not self.path.exists():
-            with self._held():
+            with self._lock_for_writing():
                 if not self._read().end:
-                    self._replace([quoted(HEADER)])
+                    self._replace([format_csv_row(HEADER)])
 
     def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
         """The ids not marked yet, in their order, each once."""
         marks = self._read()
-        mine, everyones = marks.of(stream), marks.of(Stream(stream.source_key, ANY))
+        mine, everyones = marks.ids_of(stream), marks.ids_of(Stream(stream.source_key, ANY))
         return [each for each in dict.fromkeys(item_ids) if each not in mine and each not in everyones]
 
     def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
@@ -69,9 +69,9 @@ class CsvScoredItems:
         if stream.monitor_key == ANY:
             raise StoreError(f"{self.path}: the monitor key {ANY!r} stands for every monitor and cannot be marked")
         tail = (stream.source_key, stream.monitor_key, iso(at))
-        with self._held():
+        with self._lock_for_writing():
             marks = self._read()
-            mine = marks.of(stream)
+            mine = marks.ids_of(stream)
             fresh = [each for each in dict.fromkeys(item_ids) if each not in mine]
             rows = b"".join(self._row(each, *tail) for each in fresh)
             if rows:
@@ -82,11 +82,11 @@ class CsvScoredItems:
 
         Rows that count for every monitor (`*`) stay unless they are asked for: `Stream(source_key, "*")`.
         """
-        with self._held():
+        with self._lock_for_writing():
             marks = self._read()
             gone = marks.streams() if stream is None else [stream]
-            forgotten = sum(len(marks.of(each)) for each in gone)
-            if stream is not None and marks.of(Stream(stream.source_key, ANY)) and stream.monitor_key != ANY:
+            forgotten = sum(len(marks.ids_of(each)) for each in gone)
+            if stream is not None and marks.ids_of(Stream(stream.source_key, ANY)) and stream.monitor_key != ANY:
                 _log.warning(
                     "%s: the marks of %s that count for every monitor stay; their monitor key is %r",
                     self.path,
@@ -94,43 +94,43 @@ class CsvScoredItems:
                     ANY,
                 )
             if forgotten:
-                kept = (quoted(row) for row, owner in records(self.path, marks) if owner not in gone)
-                self._replace(chain([quoted(LEGACY if marks.legacy else HEADER)], kept))
+                kept = (format_csv_row(row) for row, owner in read_marks(self.path, marks) if owner not in gone)
+                self._replace(chain([format_csv_row(LEGACY if marks.legacy else HEADER)], kept))
             return forgotten
 
     def stats(self) -> dict[Stream, int]:
         """Distinct items marked, by stream; rows that count for every monitor stand under the monitor `*`."""
         marks = self._read()
-        return {each: len(marks.of(each)) for each in marks.streams() if marks.of(each)}
+        return {each: len(marks.ids_of(each)) for each in marks.streams() if marks.ids_of(each)}
 
-    def _read(self) -> Marks:
+    def _read(self) -> MarkedItems:
         """What is in the file now; only what was added since the last time is read."""
-        marks, self._marks = self._marks, Marks(self.path)  # a reading that fails leaves nothing half read behind
-        with self._worded():
+        marks, self._marks = self._marks, MarkedItems(self.path)  # a reading that fails leaves nothing half read behind
+        with self._as_store_errors():
             try:
                 file = self.path.open("rb")
             except FileNotFoundError:
                 return self._marks
             with file:
                 if not marks.continues(file):
-                    marks = Marks(self.path)
+                    marks = MarkedItems(self.path)
                 marks.read(file)
         self._marks = marks
         return marks
 
-    def _add(self, marks: Marks, rows: bytes) -> None:
+    def _add(self, marks: MarkedItems, rows: bytes) -> None:
         """Append to the file, or write it anew where it is missing, of the older kind, or torn at its end."""
         if not marks.end:
-            self._replace([quoted(HEADER), rows])
+            self._replace([format_csv_row(HEADER), rows])
         elif marks.legacy:
             original = f"{self.path}.legacy"
             _log.warning("%s: converted from the older columns; the original is kept as %s", self.path, original)
             shutil.copyfile(self.path, original)
             converted = (
-                quoted((row[0], owner.source_key, owner.monitor_key, row[3]))
-                for row, owner in records(self.path, marks)
+                format_csv_row((row[0], owner.source_key, owner.monitor_key, row[3]))
+                for row, owner in read_marks(self.path, marks)
             )
-            self._replace(chain([quoted(HEADER)], converted, [rows]))
+            self._replace(chain([format_csv_row(HEADER)], converted, [rows]))
         elif self.path.stat().st_size > marks.end:
             _log.warning("%s:%d: an unfinished line was cut off; its item counts as unseen", self.path, marks.lines + 1)
             self._replace([self.path.read_bytes()[: marks.end], rows])
@@ -145,7 +145,7 @@ class CsvScoredItems:
                 f"found {item_id[:80]!r} of {source_key[:80]!r}; nothing was marked"
             )
         try:
-            return quoted((*fields, at))
+            return format_csv_row((*fields, at))
         except UnicodeEncodeError as error:
             raise StoreError(f"{self.path}: {item_id[:80]!r} is not valid Unicode; nothing was marked") from error
 
@@ -163,9 +163,9 @@ class CsvScoredItems:
         _sync_folder(path.parent)
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _lock_for_writing(self) -> Iterator[None]:
         """Be the only writer."""
-        with self._worded():
+        with self._as_store_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS):
@@ -174,7 +174,7 @@ class CsvScoredItems:
                 raise StoreError(f"{self.path}: another process has been writing for {LOCK_SECONDS:.0f} s.") from error
 
     @contextmanager
-    def _worded(self) -> Iterator[None]:
+    def _as_store_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -24,7 +24,7 @@ _WHOLE_LINE = re.compile(rb',"?\d{4}-\d\d-\d\d[^,"\n]*"?\r?\n')
 _SPECIAL = re.compile(r'[",\r\n]|^\s|\s$')
 
 
-def quoted(fields: Sequence[str]) -> bytes:
+def format_csv_row(fields: Sequence[str]) -> bytes:
     """One line of CSV, with quotes where a field needs them.
 
     Raises:
@@ -34,7 +34,7 @@ def quoted(fields: Sequence[str]) -> bytes:
     return (",".join(cells) + "\n").encode()
 
 
-class Marks:
+class MarkedItems:
     """What was read of a file so far: `end` bytes in `lines` lines, all of them whole records, and what they say."""
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class Marks:
         self._file = (0, 0)
         self._last = b""
 
-    def of(self, stream: Stream) -> Collection[str]:
+    def ids_of(self, stream: Stream) -> Collection[str]:
         """The ids marked in a stream."""
         return self._found.get((stream.source_key, stream.monitor_key), frozenset())
 
@@ -90,7 +90,7 @@ class Marks:
         ids: set[str] = set()
         for row in csv.reader(lines, strict=True):
             if len(row) != len(HEADER) or not row[0] or not row[1] or lines.nul:
-                raise self._malformed(_about(row, lines.nul))
+                raise self._malformed(_describe_row(row, lines.nul))
             found = (f"{row[1]}:{row[2]}", ANY) if self.legacy else (row[1], row[2])
             if found != owner:
                 owner, ids = found, self._found.setdefault(found, set())
@@ -136,7 +136,7 @@ class _Lines:
         self.over = True
 
 
-def _about(row: Sequence[str], nul: bool) -> str:
+def _describe_row(row: Sequence[str], nul: bool) -> str:
     if nul:
         return "a NUL byte, as a power cut or a bad disk leaves it"
     if len(row) != len(HEADER):
@@ -144,7 +144,7 @@ def _about(row: Sequence[str], nul: bool) -> str:
     return f"an empty {'id' if not row[0] else 'source'} ({','.join(row)[:120]!r})"
 
 
-def records(path: Path, marks: Marks) -> Iterator[tuple[list[str], Stream]]:
+def read_marks(path: Path, marks: MarkedItems) -> Iterator[tuple[list[str], Stream]]:
     """Every record of a file that was read without fault, as its columns and the stream it marks."""
     with path.open("rb") as file:
         lines = _Lines(file, len(file.readline()), 1)

@@ -8,13 +8,16 @@ import math
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.core.errors import SourceError
 from shared.files.discovery import File
-from shared.files.duckdb_reader import bounds, connected, quoted, rows, text_may_match, unglobbed
-from shared.files.json_records import Entry
+from shared.files.duckdb_reader import connect, escape_glob, fetch_rows, quote_name, text_may_match, window_bounds
+from shared.files.json_records import NumberedRecord
 from shared.files.time_filter import TimeFilter, parse_moment
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 _NO_VALUE = ("", "NaN", "nan", "NULL")
 """CSV cells that stand for a missing value."""
@@ -29,7 +32,7 @@ _LAST_SECOND = 253402300799
 """31 December 9999 in Unix seconds: larger numbers are no such times (milliseconds, most likely) and not skipped."""
 
 
-def csv_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+def csv_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The rows of a CSV file with a header, all values as text; numbered by the line that a row starts on.
 
     Split by Python, not by DuckDB, whose reader drops rows without a word when told to skip the ragged ones.
@@ -52,15 +55,15 @@ def csv_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Entry(start, None, _csv_flaw(file, start, error))
+                yield NumberedRecord(start, None, _csv_flaw(file, start, error))
                 continue
             if row and not (time_at is not None and len(row) == len(header) and _is_outside(row[time_at], time_filter)):
                 yield _csv_entry(start, header, row)
 
 
-def _header(file: File, reader: Any, time_filter: TimeFilter) -> list[str]:
+def _header(file: File, reader: Iterator[list[str]], time_filter: TimeFilter) -> list[str]:
     try:
-        header: list[str] = next(reader)
+        header = next(reader)
     except csv.Error as error:
         raise SourceError(f"{file.name}:1: the header is not CSV: {error}") from error
     twice = sorted({name for name in header if header.count(name) > 1})
@@ -95,12 +98,12 @@ def _is_outside(cell: str, time_filter: TimeFilter) -> bool:
         return False
 
 
-def _csv_entry(number: int, header: list[str], row: list[str]) -> Entry:
+def _csv_entry(number: int, header: list[str], row: list[str]) -> NumberedRecord:
     if len(row) != len(header):
-        return Entry(number, None, f"expected {len(header)} cells as in the header, found {len(row)}")
+        return NumberedRecord(number, None, f"expected {len(header)} cells as in the header, found {len(row)}")
     if any(not cell.isascii() and re.search("[\udc80-\udcff]", cell) for cell in row):
-        return Entry(number, None, "not UTF-8")
-    return Entry(number, {name: cell for name, cell in zip(header, row, strict=True) if cell not in _NO_VALUE})
+        return NumberedRecord(number, None, "not UTF-8")
+    return NumberedRecord(number, {name: cell for name, cell in zip(header, row, strict=True) if cell not in _NO_VALUE})
 
 
 def csv_is_empty(file: File) -> bool:
@@ -113,65 +116,67 @@ def csv_is_empty(file: File) -> bool:
 
 def parquet_is_empty(file: File) -> bool:
     """Whether the file has no rows (answered from its footer)."""
-    with connected(file) as connection:
+    with connect(file) as connection:
         sql = f"SELECT count(*) FROM {_PARQUET}"
-        return bool(connection.execute(sql, {"path": unglobbed(file.path)}).fetchall()[0][0] == 0)
+        return bool(connection.execute(sql, {"path": escape_glob(file.path)}).fetchall()[0][0] == 0)
 
 
-def parquet_entries(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+def parquet_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The rows of a Parquet file in file order; row groups and rows surely outside of the window are never read.
 
     Nested values come as dicts and lists, times as datetimes (aware in UTC where the column has a zone).
     """
-    with connected(file) as connection:
+    with connect(file) as connection:
         columns = _columns(connection, file, time_filter)
         names = list(columns)
         zoned = {at for at, kind in enumerate(columns.values(), 1) if kind == _WITH_ZONE}
-        picked = ", ".join(["file_row_number + 1", *(_readable(name, columns[name]) for name in names)])
-        sql = f"SELECT {picked} FROM {_PARQUET} WHERE {_pushed(columns, time_filter)}"
-        for row in rows(connection, sql, _values(file, columns, time_filter)):
+        picked = ", ".join(["file_row_number + 1", *(_column_sql(name, columns[name]) for name in names)])
+        sql = f"SELECT {picked} FROM {_PARQUET} WHERE {_window_sql(columns, time_filter)}"
+        for row in fetch_rows(connection, sql, _values(file, columns, time_filter)):
             cells = [_aware(cell) if at in zoned else cell for at, cell in enumerate(row)]
-            yield Entry(row[0], {name: cell for name, cell in zip(names, cells[1:], strict=True) if not _missing(cell)})
+            found = zip(names, cells[1:], strict=True)
+            yield NumberedRecord(row[0], {name: cell for name, cell in found if not _is_missing(cell)})
 
 
-def parquet_times(file: File, time_filter: TimeFilter) -> Iterator[Entry]:
+def parquet_times(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The same rows with nothing in them except the column that holds the time."""
-    with connected(file) as connection:
+    with connect(file) as connection:
         columns = _columns(connection, file, time_filter)
         name = time_filter.field if time_filter.field in columns else time_filter.field.split(".")[0]
-        cell = _readable(name, columns[name]) if name in columns else "NULL"
-        sql = f"SELECT file_row_number + 1, {cell} FROM {_PARQUET} WHERE {_pushed(columns, time_filter)}"
-        for number, value in rows(connection, sql, _values(file, columns, time_filter)):
-            yield Entry(number, {} if _missing(value) else {name: value})
+        cell = _column_sql(name, columns[name]) if name in columns else "NULL"
+        sql = f"SELECT file_row_number + 1, {cell} FROM {_PARQUET} WHERE {_window_sql(columns, time_filter)}"
+        for number, value in fetch_rows(connection, sql, _values(file, columns, time_filter)):
+            yield NumberedRecord(number, {} if _is_missing(value) else {name: value})
 
 
-def _columns(connection: Any, file: File, time_filter: TimeFilter) -> dict[str, str]:
+def _columns(connection: DuckDBPyConnection, file: File, time_filter: TimeFilter) -> dict[str, str]:
     sql = "DESCRIBE SELECT * FROM read_parquet($path, hive_partitioning = false)"
-    described = connection.execute(sql, {"path": unglobbed(file.path)}).fetchall()
+    described = connection.execute(sql, {"path": escape_glob(file.path)}).fetchall()
     columns = {row[0]: row[1] for row in described}
     if time_filter.needs_time and time_filter.field not in columns and time_filter.field.split(".")[0] not in columns:
         raise _no_column(file, time_filter, list(columns))
     return columns
 
 
-def _readable(name: str, kind: str) -> str:
+def _column_sql(name: str, kind: str) -> str:
     """SQL for a column. DuckDB needs pytz to hand over times with a zone; UTC without one says the same."""
-    return f"CAST({quoted(name)} AS {kind.replace(_WITH_ZONE, 'TIMESTAMP')})" if _WITH_ZONE in kind else quoted(name)
+    column = quote_name(name)
+    return f"CAST({column} AS {kind.replace(_WITH_ZONE, 'TIMESTAMP')})" if _WITH_ZONE in kind else column
 
 
 def _aware(cell: datetime | None) -> datetime | None:
     return None if cell is None else cell.replace(tzinfo=UTC)
 
 
-def _missing(cell: object) -> bool:
+def _is_missing(cell: object) -> bool:
     return cell is None or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _pushed(columns: dict[str, str], time_filter: TimeFilter) -> str:
+def _window_sql(columns: dict[str, str], time_filter: TimeFilter) -> str:
     """The window as SQL over the column's own type, so that DuckDB can skip row groups; true where it cannot be."""
-    limits = bounds(time_filter)
+    limits = window_bounds(time_filter)
     kind = columns.get(time_filter.field, "")
-    cell = quoted(time_filter.field)
+    cell = quote_name(time_filter.field)
     inside = {"low": f"{cell} >= $low", "high": f"{cell} < $high"}
     within = " AND ".join(inside[name] for name in limits)
     if not limits:
@@ -185,7 +190,7 @@ def _pushed(columns: dict[str, str], time_filter: TimeFilter) -> str:
 
 def _values(file: File, columns: dict[str, str], time_filter: TimeFilter) -> dict[str, Any]:
     kind = columns.get(time_filter.field, "")
-    limits: dict[str, Any] = dict(bounds(time_filter))
+    limits: dict[str, Any] = dict(window_bounds(time_filter))
     if kind in _INTEGERS:
         limits = {name: math.floor(moment.timestamp()) for name, moment in limits.items()}
     elif kind == _WITH_ZONE or kind == "VARCHAR":
@@ -194,4 +199,4 @@ def _values(file: File, columns: dict[str, str], time_filter: TimeFilter) -> dic
         limits = {name: moment.replace(tzinfo=None) for name, moment in limits.items()}
     else:
         limits = {}
-    return {"path": unglobbed(file.path)} | limits
+    return {"path": escape_glob(file.path)} | limits

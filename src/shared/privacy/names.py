@@ -15,6 +15,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from shared.core.errors import ConfigError
@@ -122,7 +123,7 @@ def _install_hint() -> str:
     return f"names of people need Presidio and its model: {install_command('names')}"
 
 
-def _import_extra(name: str) -> Any:
+def _import_extra(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:

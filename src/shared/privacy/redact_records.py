@@ -82,15 +82,9 @@ def redact_report(report: RunReport, cleaner: TextCleaner) -> RunReport:
     What is kept is listed, so that a field that reports are given one day is redacted until somebody decides otherwise.
     """
     names = (each.name for each in fields(report) if each.name not in (*_KEPT, "published", "config_text"))
-    words = {name: _words(getattr(report, name), cleaner) for name in names}
+    words: dict[str, Any] = {name: _words(getattr(report, name), cleaner) for name in names}
     published = tuple(replace(each, reasons=_reasons(each.reasons, cleaner)) for each in report.published)
-    config = cleaner.redact_yaml(report.config_text)
-    return replace(
-        report,
-        published=published,
-        config_text=config,
-        **words,
-    )
+    return replace(report, published=published, config_text=cleaner.redact_yaml(report.config_text), **words)
 
 
 def _reasons(reasons: Mapping[str, int], cleaner: TextCleaner) -> dict[str, int]:
@@ -102,7 +96,7 @@ def _reasons(reasons: Mapping[str, int], cleaner: TextCleaner) -> dict[str, int]
     return found
 
 
-def _words(value: Any, cleaner: TextCleaner) -> Any:
+def _words(value: object, cleaner: TextCleaner) -> object:
     return tuple(map(cleaner.redact_message, value)) if isinstance(value, tuple) else cleaner.redact_value(value)
 
 

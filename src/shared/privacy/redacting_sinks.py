@@ -24,16 +24,11 @@ class RedactingSink:
 
     def __init__(self, sink: Sink, cleaner: TextCleaner) -> None:
         self.name = getattr(sink, "name", "")
-        self._sink, self._cleaner = sink, cleaner
-
-    @property
-    def inner(self) -> Sink:
-        """The sink behind."""
-        return self._sink
+        self.inner, self._cleaner = sink, cleaner
 
     async def publish(self, batch: Batch) -> None:
         """Publish the batch without raw text; the batch's id stays, so that publishing it twice leaves one copy."""
-        await self._sink.publish(_redacted(batch, self._cleaner))
+        await self.inner.publish(_redact_batch(batch, self._cleaner))
 
 
 class RedactingMessages:
@@ -41,19 +36,14 @@ class RedactingMessages:
 
     def __init__(self, sink: MessageSink, cleaner: TextCleaner) -> None:
         self.name = sink.name
-        self._sink, self._cleaner = sink, cleaner
-
-    @property
-    def inner(self) -> MessageSink:
-        """The sink behind."""
-        return self._sink
+        self.inner, self._cleaner = sink, cleaner
 
     def pack(self, batch: Batch) -> PackedBatch:
         """The redacted batch as messages, which name their items as the state does."""
-        clean = _redacted(batch, self._cleaner)
+        clean = _redact_batch(batch, self._cleaner)
         pairs = zip(clean.results, batch.results, strict=True)
         names = {redacted.item.id: raw.item.id for redacted, raw in pairs}
-        packed = self._sink.pack(clean)
+        packed = self.inner.pack(clean)
         return PackedBatch(
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.messages),
             tuple(replace(each, item_id=names[each.item_id]) for each in packed.skipped),
@@ -61,21 +51,20 @@ class RedactingMessages:
 
     def pack_run(self, run: RunReport) -> PackedBatch:
         """What the sink makes of a run as a whole, redacted too."""
-        return (
-            self._sink.pack_run(redact_report(run, self._cleaner)) if isinstance(self._sink, RunSink) else PackedBatch()
-        )
+        sink = self.inner
+        return sink.pack_run(redact_report(run, self._cleaner)) if isinstance(sink, RunSink) else PackedBatch()
 
     async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver some."""
-        return self._clean(await self._sink.send(messages))
+        return self._clean(await self.inner.send(messages))
 
     async def verify(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Read back some."""
-        return self._clean(await self._sink.verify(messages))
+        return self._clean(await self.inner.verify(messages))
 
     async def aclose(self) -> None:
         """Give back connections."""
-        await self._sink.aclose()
+        await self.inner.aclose()
 
     def _clean(self, receipts: Sequence[Receipt]) -> list[Receipt]:
         """Reasons are the server's words, which are stored and shown."""
@@ -83,6 +72,6 @@ class RedactingMessages:
         return [replace(each, reason=redact(each.reason)) if each.reason else each for each in receipts]
 
 
-def _redacted(batch: Batch, cleaner: TextCleaner) -> Batch:
+def _redact_batch(batch: Batch, cleaner: TextCleaner) -> Batch:
     results = tuple(redact_result(each, cleaner) for each in batch.results)
     return replace(batch, results=results, run=redact_report(batch.run, cleaner))

@@ -114,7 +114,7 @@ class Redactor:
         """The text of a configuration, redacted."""
         return self.redact(text if self.secrets is None else self.secrets.redact_yaml(text))
 
-    def redact_value(self, value: Any) -> Any:
+    def redact_value(self, value: object) -> Any:
         """A JSON value with every text in it redacted, keys of mappings included.
 
         Values under names such as `user_id` or `session` are hashed; whole numbers are read as texts.

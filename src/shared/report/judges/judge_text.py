@@ -25,15 +25,16 @@ def judge_line(view: JudgeView) -> str:
     name = line(view.label, 40)
     if view.agreement is None:
         return f"{name}: no labels on judged items" if not view.anchors else f"{name}: {_anchors_short(view.anchors)}"
-    kappa = f"kappa {bounds(view.agreement.kappa)}" if view.agreement.kappa else "no kappa: one verdict throughout"
+    found = view.agreement.kappa
+    kappa = f"kappa {figure_words(found)}" if found else "no kappa: one verdict throughout"
     rate = ""
     if view.passes is not None:
-        corrected = f", by {view.trusted} {rates(view.best)}" if view.best else ", no corrected rate"
-        rate = f"; passes {rates(view.passes)} as judged{corrected}"
+        corrected = f", by {view.trusted} {rate_words(view.best)}" if view.best else ", no corrected rate"
+        rate = f"; passes {rate_words(view.passes)} as judged{corrected}"
     return f"{name}: {count_words(view.labelled, 'label')}, {kappa}{rate}"
 
 
-def rates(found: Sequence[float | None] | None) -> str:
+def rate_words(found: Sequence[float | None] | None) -> str:
     """A rate with its interval in percent; `found` begins with value, low and high."""
     if found is None:
         return "–"
@@ -41,13 +42,13 @@ def rates(found: Sequence[float | None] | None) -> str:
     return f"{value}\u00a0%\u00a0{limits}".replace(", ", ",\u00a0")
 
 
-def points(found: Interval) -> str:
+def change_words(found: Interval) -> str:
     """A change of a rate in percentage points, with its interval."""
     value, low, high = (f"{100 * each + 0.0:+.1f}" for each in found)
     return f"{value} points [{low},\u00a0{high}]"
 
 
-def bounds(found: Interval | None) -> str:
+def figure_words(found: Interval | None) -> str:
     """A figure such as kappa with its interval, two decimals."""
     return "–" if found is None else f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
@@ -60,7 +61,7 @@ def version_words(at: JudgeView | JudgeVersion | AnchorPoint) -> str:
 
 def correction_words(each: Correction) -> str:
     """A correction's rate, or why there is none."""
-    return rates(each.found) if each.found is not None else f"none: {each.why}"
+    return rate_words(each.found) if each.found is not None else f"none: {each.why}"
 
 
 def need_words(view: JudgeView) -> str:
@@ -87,7 +88,7 @@ def people_words(view: JudgeView) -> str:
     if not view.several:
         return ""
     undecided = f", split on {view.undecided:,}" if view.undecided else ""
-    kappa = f"kappa {bounds(view.people_kappa)}" if view.people_kappa else "one verdict throughout"
+    kappa = f"kappa {figure_words(view.people_kappa)}" if view.people_kappa else "one verdict throughout"
     items = count_words(view.several, "item")
     return f"human annotators among themselves: {kappa} on {items} that several labelled{undecided}"
 
@@ -98,24 +99,25 @@ def anchor_change_lines(found: AnchorView) -> Iterator[str]:
         yield "the anchor file was changed before the last pass: it begins a new history"
     if found.judge is not None:
         turned = f"{found.judge.to_pass} verdicts changed to pass, {found.judge.to_fail} to fail"
-        yield f"the judge changed by {points(found.judge.moved)} on the same {found.judge.n:,} anchors ({turned})"
+        yield f"the judge changed by {change_words(found.judge.moved)} on the same {found.judge.n:,} anchors ({turned})"
     if found.traffic is not None and found.application is not None:
-        yield f"the traffic as judged changed by {points(found.traffic)}"
-        yield f"so the application changed by about {points(found.application)}, the judge's change subtracted"
+        yield f"the traffic as judged changed by {change_words(found.traffic)}"
+        yield f"so the application changed by about {change_words(found.application)}, the judge's change subtracted"
     if found.votes is not None:
         at = found.votes
         yield (
-            f"{at.votes} votes on each anchor: they differ on {rates(at.split)} of {at.n:,} anchors, two votes differ "
-            f"with probability {format_percent(at.flip)}, standard deviation of the score {format_number(at.deviation)}"
+            f"{at.votes} votes on each anchor: they differ on {rate_words(at.split)} of {at.n:,} anchors, two votes "
+            f"differ with probability {format_percent(at.flip)}, standard deviation of the score "
+            f"{format_number(at.deviation)}"
         )
 
 
 def point_words(at: AnchorPoint) -> str:
     """One pass over the anchors."""
-    agreement = f", agrees with human labels on {rates(at.agreement)} of {at.labelled:,}" if at.agreement else ""
+    agreement = f", agrees with human labels on {rate_words(at.agreement)} of {at.labelled:,}" if at.agreement else ""
     failed = f", {count_words(at.failed, 'vote')} failed" if at.failed else ""
     who = f"{format_time(at.at)}  {version_words(at)} ({at.reason})"
-    return f"{who}: passes {rates(at.passes)} of {at.n:,}{agreement}{failed}"
+    return f"{who}: passes {rate_words(at.passes)} of {at.n:,}{agreement}{failed}"
 
 
 def _anchors_short(found: AnchorView) -> str:
@@ -152,21 +154,22 @@ def _agreement_lines(view: JudgeView) -> Iterator[str]:
     if at is None:
         return
     cells = at.confusion
-    kappa = f"{bounds(at.kappa)} (0: chance, 1: never differ)" if at.kappa else "none, both gave one verdict throughout"
-    yield f"  agreement   {rates(at.agreement)}; kappa {kappa}"
+    chance = " (0: chance, 1: never differ)"
+    kappa = figure_words(at.kappa) + chance if at.kappa else "none, both gave one verdict throughout"
+    yield f"  agreement   {rate_words(at.agreement)}; kappa {kappa}"
     yield f"  {'':22}{'humans pass':>12}{'humans fail':>12}"
     yield f"  {'judge passes':>22}{cells.both_pass:>12,}{cells.judge_only:>12,}"
     yield f"  {'judge fails':>22}{cells.people_only:>12,}{cells.both_fail:>12,}"
     if at.sensitivity is not None:
-        yield f"  of what humans pass it passes {rates(at.sensitivity)} (sensitivity)"
+        yield f"  of what humans pass it passes {rate_words(at.sensitivity)} (sensitivity)"
     if at.specificity is not None:
-        yield f"  of what humans fail it fails  {rates(at.specificity)} (specificity)"
+        yield f"  of what humans fail it fails  {rate_words(at.specificity)} (specificity)"
 
 
 def _rate_lines(view: JudgeView) -> Iterator[str]:
     if view.passes is None:
         return
-    yield f"  pass rate     {'as judged':13} {rates(view.passes)}"
+    yield f"  pass rate     {'as judged':13} {rate_words(view.passes)}"
     for at in view.corrections:
         yield f"              {'*' if at.method == view.trusted else ' '} {at.method:13} {correction_words(at)}"
 

@@ -58,7 +58,7 @@ def corrections(evidence: Evidence) -> tuple[Correction, ...]:
         return tuple(Correction(name, None, why) for name in ("people alone", "PPI++", "by verdict", "Rogan-Gladen"))
     labelled, rest = evidence.labelled, evidence.rest
     alone = uncorrected_rate(labelled.people, labelled.probabilities)
-    everything = _together(labelled, rest)
+    everything = _join_samples(labelled, rest)
     stratified = stratified_rate(labelled, rest)
     corrected = rogan_gladen(everything.judge, agreement, everything.probabilities)
     return (
@@ -69,7 +69,7 @@ def corrections(evidence: Evidence) -> tuple[Correction, ...]:
     )
 
 
-def _together(labelled: JudgedSample, rest: JudgedSample) -> JudgedSample:
+def _join_samples(labelled: JudgedSample, rest: JudgedSample) -> JudgedSample:
     import numpy as np
 
     parts = [np.concatenate([np.asarray(a), np.asarray(b)]) for a, b in (
@@ -87,7 +87,7 @@ def _no_correction(agreement: Agreement) -> str:
 
 def choose_method(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Method | None, str]:
     """The method to go by and why; None where none can be gone by."""
-    none = _nothing_to_say(evidence)
+    none = _why_no_rate(evidence)
     if none:
         return None, none
     rates = {each.method: each for each in found}
@@ -99,7 +99,7 @@ def choose_method(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Me
             f"{count_words(evidence.labels, 'label')} cannot carry a correction: label at least {FEW}, better 100.",
         )
     if evidence.chosen == "at_random":
-        return _at_random(evidence, rates)
+        return _choose_at_random(evidence, rates)
     method: Method = "by verdict" if evidence.chosen == "by_verdict" else "Rogan-Gladen"
     if rates[method].found is None:
         return (
@@ -117,7 +117,7 @@ def choose_method(evidence: Evidence, found: tuple[Correction, ...]) -> tuple[Me
     )
 
 
-def _nothing_to_say(evidence: Evidence) -> str:
+def _why_no_rate(evidence: Evidence) -> str:
     if not evidence.labels:
         if evidence.without_verdict and not evidence.others:
             return "the metric has no threshold, so it gives no verdict to compare: set `threshold`."
@@ -127,7 +127,7 @@ def _nothing_to_say(evidence: Evidence) -> str:
     return ""
 
 
-def _at_random(evidence: Evidence, rates: dict[Method, Correction]) -> tuple[Method | None, str]:
+def _choose_at_random(evidence: Evidence, rates: dict[Method, Correction]) -> tuple[Method | None, str]:
     away = selection_shift(evidence.labelled, evidence.rest)
     if away is not None and not away.low <= 0.0 <= away.high:
         return None, (

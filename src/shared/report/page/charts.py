@@ -35,7 +35,7 @@ def draw_horizontal_grid(scale: Axis, top: float, height: float, unit: str = "")
     """Horizontal grid lines with their labels at the left."""
     lines = []
     for value, text in scale.ticks:
-        y = top + height * (1 - scale.at(value))
+        y = top + height * (1 - scale.position(value))
         lines += [rule(("0", y, "100%", y), "grid"), draw_label("-6", y + 4, text + unit, "end")]
     return join(*lines)
 
@@ -44,7 +44,7 @@ def draw_vertical_grid(scale: Axis, top: float, height: float, unit: str = "") -
     """Labels below, each with a short tick."""
     out = []
     for value, text in scale.ticks:
-        x = percent_position(scale.at(value))
+        x = scale.percent(value)
         out += [rule((x, top + height, x, top + height + 4), "axis"), draw_label(x, top + height + 17, text + unit)]
     return join(*out)
 
@@ -58,7 +58,7 @@ def pass_rates(metrics: Sequence[MetricView]) -> Html | None:
     height = _ROW * len(rated)
     parts: list[Html] = [draw_vertical_grid(scale, 0, height, " %")]
     for value, _ in scale.ticks:
-        x = percent_position(scale.at(value))
+        x = scale.percent(value)
         parts.append(rule((x, 0, x, height), "grid"))
     said = []
     for index, each in enumerate(rated):
@@ -82,9 +82,12 @@ def _rate_row(metric: MetricView, scale: Axis, top: float) -> tuple[Html, str]:
         tag("svg", draw_label("14", y + 5, estimated, "start", "value beside"), x="100%", overflow="visible"),
     ]
     if at.pass_low is not None and at.pass_high is not None:
-        low, high = percent_position(scale.at(100 * at.pass_low)), percent_position(scale.at(100 * at.pass_high))
+        low, high = (
+            scale.percent(100 * at.pass_low),
+            scale.percent(100 * at.pass_high),
+        )
         parts += [rule((low, y, high, y), "whisker"), *(rule((x, y - 5, x, y + 5), "whisker") for x in (low, high))]
-    parts.append(tag("circle", cx=percent_position(scale.at(rate)), cy=y, r=5, class_="dot"))
+    parts.append(tag("circle", cx=scale.percent(rate), cy=y, r=5, class_="dot"))
     words = f"{name}: {estimated}"
     return tag("g", tag("title", f"{words}, n = {at.n:,}"), *parts), words
 
@@ -154,7 +157,7 @@ def _bar(bar: HistogramBar, scale: Axis, heights: Axis, width: float) -> Html:
         start, end, words = bar.low, bar.high, f"{format_number(bar.low)} to {format_number(bar.high)}"
     title = f"{words}: {bar.n:,} ({format_percent(bar.share)})"
     parts: list[Html] = [tag("title", title + (f", {format_percent(bar.failed)} not passed" if bar.failed else ""))]
-    x, wide = percent_position(scale.at(start)), percent_position((end - start) / (scale.high - scale.low))
+    x, wide = scale.percent(start), percent_position((end - start) / (scale.high - scale.low))
     bottom = _TOP + _PLOT
     for share, kind in ((bar.failed, "bar fail"), (bar.share - bar.failed, "bar")):
         tall = max(_PLOT * 100 * share / heights.high, 1.5 if share > 1e-9 else 0.0)
@@ -162,7 +165,7 @@ def _bar(bar: HistogramBar, scale: Axis, heights: Axis, width: float) -> Html:
             bottom -= tall
             parts.append(tag("rect", x=x, y=bottom, width=wide, height=tall, class_=kind))
     if math.isinf(bar.low) or math.isinf(bar.high):
-        middle = percent_position(scale.at((start + end) / 2))
+        middle = scale.percent((start + end) / 2)
         parts.append(draw_label(middle, bottom - 4, "◂" if math.isinf(bar.low) else "▸"))
     return tag("g", *parts)
 
@@ -179,7 +182,7 @@ def threshold_column(metric: MetricView, scale: Axis) -> Html:
     if threshold is None:
         return Html()
     words = f"passes {threshold_words(metric)}" if metric.direction else f"threshold {format_number(threshold)}"
-    at = scale.at(threshold)
+    at = scale.position(threshold)
     if at < 0:
         return draw_label("0", 11, f"← {words}", "start", "threshold-words")
     if at > 1:

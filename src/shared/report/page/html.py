@@ -80,7 +80,7 @@ def write_report(data: ReportData, path: Path, judges: Judges | None = None) -> 
         raise StoreError(f"cannot write the report {str(path)!r}: {error.strerror or error}") from error
 
 
-def _visible(value: Any) -> Any:
+def _visible(value: object) -> object:
     return formatting.clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
@@ -96,7 +96,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
     def minus(shown: str) -> str:
         return shown.replace("-", "−")
 
-    def bounded(value: float | None, low: float | None, high: float | None, scale: float = 1.0) -> tuple[str, str]:
+    def interval(value: float | None, low: float | None, high: float | None, scale: float = 1.0) -> tuple[str, str]:
         shown, bounds = formatting.format_interval(value, low, high, scale)
         return minus(shown), minus(bounds)
 
@@ -105,7 +105,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
 
     return {
         "number": number,
-        "bounded": bounded,
+        "bounded": interval,
         "percent": formatting.format_percent,
         "probability": formatting.format_probability,
         "duration": formatting.format_duration,
@@ -114,9 +114,9 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "line": formatting.line,
         "budget": result_words.budget_words,
         "threshold": charts.threshold_words,
-        "rate": lambda found: minus(judge_text.rates(found)),
-        "figure": lambda found: minus(judge_text.bounds(found)),
-        "change": lambda found: minus(judge_text.points(found)),
+        "rate": lambda found: minus(judge_text.rate_words(found)),
+        "figure": lambda found: minus(judge_text.figure_words(found)),
+        "change": lambda found: minus(judge_text.change_words(found)),
         "version": judge_text.version_words,
         "needs": judge_text.need_words,
         "among": lambda view: minus(judge_text.people_words(view)),

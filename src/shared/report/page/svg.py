@@ -64,11 +64,15 @@ class Axis:
     high: float
     ticks: tuple[tuple[float, str], ...]
 
-    def at(self, value: float) -> float:
+    def position(self, value: float) -> float:
         """Where the value lies, 0 at the low end and 1 at the high one."""
         return (value - self.low) / (self.high - self.low)
 
-    def inside(self, value: float) -> bool:
+    def percent(self, value: float) -> str:
+        """The same, as SVG writes it."""
+        return percent_position(self.position(value))
+
+    def contains(self, value: float) -> bool:
         """Whether the value lies on the axis."""
         return self.low <= value <= self.high
 

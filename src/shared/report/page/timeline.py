@@ -66,12 +66,12 @@ def _value_axis(metric: MetricView, points: Sequence[DayPoint]) -> Axis:
 
 
 def _y(scale: Axis, value: float) -> float:
-    return _TOP + _PLOT * (1 - min(max(scale.at(value), 0.0), 1.0))
+    return _TOP + _PLOT * (1 - min(max(scale.position(value), 0.0), 1.0))
 
 
 def _draw_threshold(metric: MetricView, scale: Axis) -> Html:
     threshold = metric.estimate.threshold
-    if threshold is None or not scale.inside(threshold):
+    if threshold is None or not scale.contains(threshold):
         return Html()
     y = _y(scale, threshold)
     return rule(("0", y, "100%", y), "threshold")

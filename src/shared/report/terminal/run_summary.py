@@ -98,13 +98,13 @@ def writable(text: str, stream: TextIO) -> str:
 
 def report_json(report: RunReport) -> dict[str, Any]:
     """The whole report as JSON values, with `seconds` and `failure_share` beside; what is not a number is null."""
-    values: dict[str, Any] = _finite(to_plain(report))
+    values: dict[str, Any] = {name: _finite(each) for name, each in to_plain(report).items()}
     values["seconds"] = report.seconds
     values["counts"]["failure_share"] = report.counts.failure_share
     return values
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
