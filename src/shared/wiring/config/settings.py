@@ -1,4 +1,7 @@
-"""Settings in layers: the root's `.env`, then the application's own `.env`, then the environment."""
+"""Settings in layers: the root's `.env`, then the application's own `.env`, then the environment.
+
+A variable that is empty counts as not set: it is what a scheduled workflow makes of an input that it does not have.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dotenv import dotenv_values
-from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from shared.core.errors import ConfigError
 
 _MARKERS = ("pyproject.toml", ".git", ".env")
 
 
-class Settings(BaseSettings):
-    """What the surroundings decide. Names are those of the environment variables, in any case."""
+class Settings(BaseModel):
+    """What the environment decides. Names are those of the environment variables, in any case."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     environment: str = ""
     deduplicate: bool = True
@@ -57,16 +59,11 @@ def read_environment(config_path: Path, environ: Mapping[str, str] | None = None
     if app is not None:
         files.append(root / "src" / "implementations" / app / ".env")
     layers: dict[str, str] = {}
-    for file in files:
-        layers |= {key: value for key, value in dotenv_values(file).items() if value is not None}
-    layers |= os.environ if environ is None else environ
+    for layer in (*map(dotenv_values, files), os.environ if environ is None else environ):
+        # An empty variable hides no value of an earlier layer; `${NAME}` may still stand for an empty one.
+        layers |= {name: value for name, value in layer.items() if value or (value == "" and name not in layers)}
     try:
-        # pydantic-settings reads the same layers; an explicit environment is handed over as values.
-        settings = (
-            Settings(_env_file=tuple(files))  # type: ignore[call-arg]  # an argument of pydantic-settings' own
-            if environ is None
-            else Settings.model_validate({key.lower(): value for key, value in layers.items()})
-        )
+        settings = Settings.model_validate({name.lower(): value for name, value in layers.items() if value})
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
