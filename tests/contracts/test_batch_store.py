@@ -14,8 +14,8 @@ import pytest
 from shared.core.state.batch_store import BatchClaim, BatchStore
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_batches import SqlBatches
-from shared.llm.batch.memory_batches import MemoryBatches
 from tests.contracts.adapters.served import postgres_at
+from tests.llm.memory_batches import MemoryBatches
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LANE = "http://127.0.0.1/v1 small"

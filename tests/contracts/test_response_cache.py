@@ -14,8 +14,8 @@ from shared.core.model_ports import ResponseCache
 from shared.core.results import LMResult
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_responses import SqlResponses
-from shared.llm.cache.memory_cache import MemoryResponses
 from tests.contracts.adapters.served import postgres_at
+from tests.llm.memory_responses import MemoryResponses
 
 PLAIN = LMResult("yes", cost=0.5, model="m")
 RICH = LMResult(

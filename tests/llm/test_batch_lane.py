@@ -28,11 +28,11 @@ from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
 from shared.http.client_runtime import ClientRuntime
 from shared.llm.batch.batch_adapter import BatchAdapter
-from shared.llm.batch.memory_batches import MemoryBatches
 from shared.llm.cache.caching_adapter import CachingAdapter
-from shared.llm.cache.memory_cache import MemoryResponses
 from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 from tests.llm.fake_batch_api import BatchStandIn, batches_standing_in
+from tests.llm.memory_batches import MemoryBatches
+from tests.llm.memory_responses import MemoryResponses
 
 SPEED = 50.0
 

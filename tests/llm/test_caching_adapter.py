@@ -18,8 +18,8 @@ from shared.llm.adapters.fallback import FallbackAdapter
 from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter, PendingCalls
 from shared.llm.cache.call_batcher import CallBatcher
-from shared.llm.cache.memory_cache import MemoryResponses
 from shared.llm.cache.request_key import request_key
+from tests.llm.memory_responses import MemoryResponses
 
 
 class Scripted:

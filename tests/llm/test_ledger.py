@@ -39,8 +39,8 @@ def test_any_order_of_asking_and_settling_keeps_the_budget(
                 ledger.hold(chosen)
             elif chosen.granted.exception() is None:
                 ledger.settle(chosen, Amount(actual * PICO // 1000, actual))
-            assert before + ledger.spent.tokens + ledger.reserved.tokens <= most_allowed
-    assert before + ledger.spent.tokens + ledger.reserved.tokens <= most_allowed
+            assert before + ledger.total_spent.tokens + ledger.total_reserved.tokens <= most_allowed
+    assert before + ledger.total_spent.tokens + ledger.total_reserved.tokens <= most_allowed
     (usd, tokens) = ledger.uses()
     assert tokens.spent + tokens.before <= most_allowed
     assert usd.spent + usd.before <= most_allowed / 1000 + 1e-12
@@ -65,7 +65,7 @@ def test_two_loops_at_twenty_calls_each_never_pass_it(tokens: int) -> None:
                 continue
             with lock:
                 out[0] += most
-                out[1] = max(out[1], out[0] + ledger.spent.tokens)
+                out[1] = max(out[1], out[0] + ledger.total_spent.tokens)
             await asyncio.sleep(0)
             with lock:
                 out[0] -= most
@@ -78,9 +78,9 @@ def test_two_loops_at_twenty_calls_each_never_pass_it(tokens: int) -> None:
     with ThreadPoolExecutor(2) as pool:
         refused = sum(pool.map(lambda seed: asyncio.run(twenty(seed)), (1, 2)))
     assert refused > 0
-    assert tokens - 60 <= ledger.spent.tokens <= tokens
+    assert tokens - 60 <= ledger.total_spent.tokens <= tokens
     assert out[1] <= tokens
-    assert ledger.reserved == Amount()
+    assert ledger.total_reserved == Amount()
 
 
 def test_a_call_waits_for_room_in_the_order_of_asking() -> None:
@@ -115,7 +115,7 @@ def test_who_stops_waiting_takes_nothing_with_him() -> None:
         waiting[1].cancel()  # granted just now, and not taken
         await asyncio.gather(*waiting[:2], return_exceptions=True)
         ledger.settle(await waiting[2], Amount(0, 20))
-        return ledger.spent + ledger.reserved
+        return ledger.total_spent + ledger.total_reserved
 
     assert asyncio.run(asked()) == Amount(0, 30)
 
@@ -134,7 +134,7 @@ def test_a_synchronous_call_in_a_loop_is_refused_rather_than_waiting_for_ever() 
         second = pool.submit(ledger.reserve_waiting, Amount(0, 60), "second")
         ledger.settle(first, Amount(0, 40))
         ledger.settle(second.result(10), Amount(0, 60))
-    assert ledger.spent == Amount(0, 100)
+    assert ledger.total_spent == Amount(0, 100)
 
 
 def test_the_refusal_says_what_is_spent_and_what_was_wanted() -> None:

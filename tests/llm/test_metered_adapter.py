@@ -20,7 +20,7 @@ from shared.llm.budget.metered_adapter import CountingAdapter, Meter, MeteredAda
 from shared.llm.budget.prices import Price, PriceTable
 from shared.llm.budget.token_counts import likely_tokens, max_input_tokens
 from shared.llm.cache.caching_adapter import CachingAdapter
-from shared.llm.cache.memory_cache import MemoryResponses
+from tests.llm.memory_responses import MemoryResponses
 
 PRICE = Price(input=1.0, cached_input=0.1, output=4.0)
 ANSWER = LMResult("yes", usage={"input": 20, "output": 5, "cached_input": 10}, model="m")
@@ -100,8 +100,8 @@ def test_a_failed_call_gives_its_reservation_back(error: BaseException, paid: bo
         asyncio.run(adapter.complete("hello " * 20))
     (row,) = account.usage()
     assert (row.calls, row.failed, row.input > 0, row.output) == (0, 1, paid, 0)
-    assert account.ledger.reserved == Amount()
-    assert account.ledger.spent.tokens == row.input
+    assert account.ledger.total_reserved == Amount()
+    assert account.ledger.total_spent.tokens == row.input
 
 
 def test_a_postponed_call_holds_its_reservation() -> None:
@@ -110,7 +110,7 @@ def test_a_postponed_call_holds_its_reservation() -> None:
     with pytest.raises(Postponed):
         asyncio.run(adapter.complete("hi", max_tokens=200))
     assert account.usage() == ()
-    assert 200 <= account.ledger.reserved.tokens <= 300
+    assert 200 <= account.ledger.total_reserved.tokens <= 300
     with pytest.raises(OverBudget, match="held for answers that come later"):
         asyncio.run(adapter.complete("hi", max_tokens=300))
 
@@ -130,7 +130,7 @@ def test_a_stream_is_paid_for_also_when_it_is_left() -> None:
         adapter, account = metered(ledger=Ledger(Allowance(tokens=1000)))
         asyncio.run(read(adapter, pieces))
         assert (account.usage()[0].output, account.usage()[0].estimated) == (output, 1)
-        assert account.ledger.reserved == Amount()
+        assert account.ledger.total_reserved == Amount()
 
 
 def test_a_server_that_adds_text_of_its_own_is_learnt() -> None:
@@ -142,7 +142,7 @@ def test_a_server_that_adds_text_of_its_own_is_learnt() -> None:
         for _ in range(9):
             adapter.complete_with_logprobs("hi", max_tokens=10)
     assert account.factor("m") == 10.0
-    assert 2000 - 450 < ledger.spent.tokens <= 2000
+    assert 2000 - 450 < ledger.total_spent.tokens <= 2000
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=50), max_size=4))

@@ -114,7 +114,7 @@ class Wallet:
     def notes(self) -> tuple[str, ...]:
         return ()
 
-    def purses(self) -> tuple[RemainingBudget, ...]:
+    def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
         squares = sum(cost * cost for cost in self.costs)
         left, largest = self.limit - sum(self.costs), max(self.costs, default=0.0)
         return (RemainingBudget(left, 0.0, largest, sum(self.costs), squares, len(self.costs), 2.0),)

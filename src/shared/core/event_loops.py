@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -91,13 +91,38 @@ class BackgroundLoop:
             return self._loop
 
 
+def in_event_loop() -> bool:
+    """Whether the running thread is an event loop's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def retrieve_exception(future: asyncio.Future[Any]) -> None:
+    """Look at a failure that nobody may wait for any more, so that asyncio does not complain about it."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def gather_or_cancel(works: Iterable[Coroutine[object, object, T]]) -> list[T]:
+    """Return all results; the first failure cancels the others."""
+    tasks = [asyncio.ensure_future(each) for each in works]
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end and return what it returns. Where a loop is running, as in a notebook, it runs in a
     thread with a loop of its own, under the caller's context variables.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not in_event_loop():
         return asyncio.run(work)
     portal = BackgroundLoop("trueline-run")
     try:

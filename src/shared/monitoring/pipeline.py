@@ -220,7 +220,7 @@ class _Run:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""
         self.ports.progress.stage("scoring", drawn or None)
         leftover: list[ItemResult] = []
-        if self.ports.money.purses():
+        if self.ports.money.remaining_budgets():
             await self.ports.money.foresee(self.work.sample_waiting(_FORESEEN))
         flusher = asyncio.ensure_future(self._keep_storing())
         try:

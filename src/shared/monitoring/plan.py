@@ -127,7 +127,7 @@ class SpendingTracker(Protocol):
         """What the user must be told about the money."""
         ...
 
-    def purses(self) -> tuple[RemainingBudget, ...]:
+    def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
         """What is left of a budget that is kept by thinning; none of another."""
         ...
 
@@ -151,7 +151,7 @@ class NoSpending:
         """There is nothing to tell."""
         return ()
 
-    def purses(self) -> tuple[RemainingBudget, ...]:
+    def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
         """There is no budget."""
         return ()
 

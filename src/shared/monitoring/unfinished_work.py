@@ -38,7 +38,7 @@ class UnfinishedWork:
         Raises:
             OverBudget: when nothing is left of a budget that is kept by thinning.
         """
-        return self._thinned_pages() if self._ports.money.purses() else self._all_pages()
+        return self._thinned_pages() if self._ports.money.remaining_budgets() else self._all_pages()
 
     def sample_waiting(self, count: int) -> list[DatasetItem]:
         """Some of the items that wait, chosen at random; nothing is begun."""
@@ -93,9 +93,9 @@ class UnfinishedWork:
         """
         idle = 0
         while True:
-            purses = self._ports.money.purses()
-            size = pilot_size(purses, self._begun, self._done)
-            idle = 0 if any(purse.reserved for purse in purses) else idle + 1
+            budgets = self._ports.money.remaining_budgets()
+            size = pilot_size(budgets, self._begun, self._done)
+            idle = 0 if any(budget.reserved for budget in budgets) else idle + 1
             if size is None or size or self._begun == self._done or idle > _IDLE:
                 return size or 0
             await asyncio.sleep(_BREATH)
@@ -121,11 +121,11 @@ class UnfinishedWork:
         return [drawn for drawn in page if drawn.item.id in unmarked]
 
     def _thin(self, page: Sequence[SampledItem], waiting: int) -> Sequence[SampledItem]:
-        purses = self._ports.money.purses()
-        if any(purse.left <= 0 for purse in purses):
+        budgets = self._ports.money.remaining_budgets()
+        if any(budget.left <= 0 for budget in budgets):
             raise OverBudget(f"the budget is spent, and {waiting:,} drawn item(s) wait")
         share = limit_rate_drop(
-            keep_rate(purses, self._begun, self._done, waiting), self._rates[0] if self._rates else None
+            keep_rate(budgets, self._begun, self._done, waiting), self._rates[0] if self._rates else None
         )
         # Fewer than one item is expected to be kept: thinning would only throw the draw away.
         if share <= 0 or (not self._begun and not self._rates and share * waiting < 1):

@@ -22,13 +22,13 @@ from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
 from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.adapters.replay import ReplayAdapter
 from shared.llm.batch.batch_adapter import BatchAdapter
-from shared.llm.batch.memory_batches import MemoryBatches
 from shared.llm.cache.caching_adapter import CachingAdapter
-from shared.llm.cache.memory_cache import MemoryResponses
 from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 from tests.contracts.adapters.processes import environment
 from tests.llm.fake_batch_api import batches_standing_in
 from tests.llm.fake_openai import standing_in
+from tests.llm.memory_batches import MemoryBatches
+from tests.llm.memory_responses import MemoryResponses
 
 MESSAGES = [
     {"role": "system", "content": "You answer in one sentence."},

@@ -13,7 +13,6 @@ from shared.core.errors import ConfigError, RateLimited, Unavailable
 from shared.core.results import LMResult
 from shared.llm.adapters.offline import OfflineAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
-from shared.llm.cache.memory_cache import MemoryResponses
 from shared.scoring.judging.ask_judge import (
     DEFAULT_OPTIONS,
     JudgeQuestion,
@@ -25,6 +24,7 @@ from shared.scoring.judging.ask_judge import (
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.prompt_files import JudgePrompt
 from shared.scoring.judging.vote_number import REPEAT
+from tests.llm.memory_responses import MemoryResponses
 from tests.scoring.judging.scripted import Reply, ScriptedJudge, Seen, in_turn
 
 PROMPT = JudgePrompt(

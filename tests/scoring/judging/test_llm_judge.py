@@ -16,12 +16,12 @@ from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, LMResult, Score
 from shared.llm.adapters.offline import OfflineAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
-from shared.llm.cache.memory_cache import MemoryResponses
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.metric import bind
 from shared.scoring.metrics.judges.llm_judge import LLMJudge
 from shared.scoring.parameter_types import ProjectFile
 from shared.scoring.runner import Runner
+from tests.llm.memory_responses import MemoryResponses
 from tests.scoring.judging.scripted import ScriptedJudge, Seen, in_turn
 
 ITEM = DatasetItem("1", query="Why?", actual_output="Because.", expected_output="It is so.")

@@ -7,8 +7,8 @@ A *lane* is one model of one server, as text. A question goes
     (gone) <- sent                           `finish`: its batch ended without it; free to be asked again
 
 and a batch (`BatchJob`) from intended (`claim`: rows are written before the provider hears of it) to open
-(`record_opened`:
-the provider's id is known) to gone (`finish`, `release`). A question is in one batch at most, whoever asks it.
+(`record_opened`: the provider's id is known) to gone (`finish`, `release`). A question is in one batch at most,
+whoever asks it.
 """
 
 from __future__ import annotations

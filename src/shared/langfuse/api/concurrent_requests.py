@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from shared.core.errors import ItemError, TransientError, Unavailable
@@ -40,15 +40,3 @@ class FailFastLimit:
                 raise
             self._failures = 0
             return result
-
-
-async def gather_or_cancel(works: Iterable[Coroutine[object, object, T]]) -> list[T]:
-    """Return all results; the first failure cancels the others."""
-    tasks = [asyncio.ensure_future(each) for each in works]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

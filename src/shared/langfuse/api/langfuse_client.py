@@ -171,9 +171,7 @@ class LangfuseClient:
 
     def close(self) -> None:
         """End what `wait` and `each` have started."""
-        if self._portal.running:
-            self._portal.run(self.aclose())
-            self._portal.close()
+        self._portal.close(self.aclose)
 
 
 async def describe_server(settings: LangfuseSettings, runtime: ClientRuntime) -> str:

@@ -12,8 +12,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.core.errors import TransientError, requested_wait
+from shared.core.event_loops import gather_or_cancel
 from shared.langfuse.api.capabilities import Probe
-from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
+from shared.langfuse.api.concurrent_requests import FailFastLimit
 from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_errors import Refused, TooLarge
 from shared.langfuse.api.langfuse_score import (

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from pydantic_core import from_json, to_json
 
 from shared.core.errors import ConfigError, TruelineError, Unavailable
-from shared.core.event_loops import BackgroundLoop
+from shared.core.event_loops import BackgroundLoop, retrieve_exception
 from shared.core.registry import load
 from shared.core.state.prompt_generations import PromptGenerations
 from shared.langfuse.api.langfuse_errors import NotFound
@@ -129,7 +129,7 @@ class LangfusePromptManager:
             if isinstance(found, LangfusePrompt):
                 return found
             coming = asyncio.wrap_future(found)
-            coming.add_done_callback(_retrieve_exception)
+            coming.add_done_callback(retrieve_exception)
             # shielded: others wait for the same fetch
             return await asyncio.wait_for(asyncio.shield(coming), self._settings.patience)
         except TimeoutError:
@@ -228,8 +228,7 @@ class LangfusePromptManager:
         if self._poll is not None:
             self._poll.cancel()
             self._poll = None
-        if self._portal.running:
-            self._portal.close(self._client.aclose)
+        self._portal.close(self._client.aclose)
 
     async def _fetch(self, key: PromptKey) -> LangfusePrompt:
         return await self._server.get(key.name, key.version, key.label)
@@ -267,12 +266,6 @@ class LangfusePromptManager:
             return self._portal.run(work)
         finally:
             self.invalidate(name, "written here")  # also after a failure: the answer may be lost, but the change made
-
-
-def _retrieve_exception(done: asyncio.Future[LangfusePrompt]) -> None:
-    """Retrieve the outcome, or asyncio complains of an exception that was never retrieved."""
-    if not done.cancelled():
-        done.exception()
 
 
 def _as_stored(content: str | Messages) -> str | list[dict[str, Any]]:

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from shared.core.clock import parse_time
 from shared.core.errors import ItemError, TransientError
+from shared.core.event_loops import gather_or_cancel
 from shared.core.state.outbox import Receipt, SinkMessage
-from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
+from shared.langfuse.api.concurrent_requests import FailFastLimit
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_errors import NotFound, Refused
 from shared.langfuse.api.otlp_spans import OtlpSpan

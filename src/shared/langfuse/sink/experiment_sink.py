@@ -15,10 +15,11 @@ from functools import partial
 from typing import Any
 
 from shared.core.errors import ItemError, TransientError, requested_wait
+from shared.core.event_loops import gather_or_cancel
 from shared.core.ports import Batch
 from shared.core.results import RunReport
 from shared.core.state.outbox import MessageState, PackedBatch, Receipt, SinkMessage
-from shared.langfuse.api.concurrent_requests import FailFastLimit, gather_or_cancel
+from shared.langfuse.api.concurrent_requests import FailFastLimit
 from shared.langfuse.api.dataset_api import NewItem
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_errors import NotFound

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from shared.core.errors import ConfigError, FatalError, TransientError, requested_wait
+from shared.core.event_loops import gather_or_cancel
 from shared.core.state.outbox import MessageState, Receipt, SinkMessage
-from shared.langfuse.api.concurrent_requests import gather_or_cancel
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
 

@@ -30,8 +30,8 @@ from shared.llm.adapters.grammar import SchemaConstraint, parse_response_format
 from shared.llm.adapters.local_files import find_shipped_model, import_local_extra
 from shared.llm.adapters.local_params import LocalCallParams, parse_call_params
 from shared.llm.adapters.thread_stream import EmitPiece, count_final_characters, stream_from_thread
+from shared.llm.cache.request_key import Prompt
 
-Prompt = str | Sequence[Mapping[str, str]]
 Vector = NDArray[np.float64]
 
 _BLOCK = 64

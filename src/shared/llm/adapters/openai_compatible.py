@@ -24,7 +24,8 @@ from shared.http.error_translation import CallRefused
 from shared.http.retries import Retryable
 from shared.http.transport import HttpReply
 from shared.llm.adapters.event_stream import read_pieces
-from shared.llm.adapters.openai_format import Prompt, RequestFormat, estimate_tokens, read_answer, read_json
+from shared.llm.adapters.openai_format import RequestFormat, estimate_tokens, read_answer, read_json
+from shared.llm.cache.request_key import Prompt
 from shared.llm.openai.openai_connection import OpenAIConnection
 from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature
 from shared.llm.openai.server_settings import OpenAISettings
@@ -117,17 +118,13 @@ class OpenAICompatibleAdapter:
         """The same for callers without an event loop."""
         return self._portal.run(self.alist_models())
 
-    async def atest_connection(self) -> None:
+    def test_connection(self) -> None:
         """Return when the model answers; afterwards `confidence_source` is known.
 
         Raises:
             ConfigError: when it never will as configured; TransientError: when it may later.
         """
-        await self.complete([{"role": "user", "content": "Say yes."}], max_tokens=16)
-
-    def test_connection(self) -> None:
-        """The same for callers without an event loop."""
-        self._portal.run(self.atest_connection())
+        self._portal.run(self.complete([{"role": "user", "content": "Say yes."}], max_tokens=16))
 
     async def aclose(self) -> None:
         """Close the connections that were opened in this event loop."""
@@ -135,9 +132,7 @@ class OpenAICompatibleAdapter:
 
     def close(self) -> None:
         """Close the connections of synchronous calls and end their thread."""
-        if self._portal.running:
-            self._portal.run(self._connection.aclose())
-            self._portal.close()
+        self._portal.close(self._connection.aclose)
 
     async def __aenter__(self) -> Self:
         return self

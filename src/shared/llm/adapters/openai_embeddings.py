@@ -3,13 +3,12 @@ limits, retries and errors as the adapter for answers."""
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError, ItemError
-from shared.core.event_loops import BackgroundLoop
+from shared.core.event_loops import BackgroundLoop, gather_or_cancel
 from shared.http.client_runtime import ClientRuntime
 from shared.llm.adapters.openai_format import read_json
 from shared.llm.openai.openai_connection import OpenAIConnection
@@ -53,13 +52,7 @@ class OpenAICompatibleEmbedder:
         batches = [texts[at : at + size] for at in range(0, len(texts), size)]
         if len(batches) == 1:
             return await self._ask(batches[0])
-        tasks = [asyncio.ensure_future(self._ask(batch)) for batch in batches]
-        try:
-            found = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()  # after the first failure nobody waits for the others; a finished one does not mind
-            await asyncio.gather(*tasks, return_exceptions=True)
+        found = await gather_or_cancel(self._ask(batch) for batch in batches)
         tokens = [count for _, count in found]
         known = None if None in tokens else sum(count for count in tokens if count is not None)
         return [vector for vectors, _ in found for vector in vectors], known
@@ -74,9 +67,7 @@ class OpenAICompatibleEmbedder:
 
     def close(self) -> None:
         """Close the connections of synchronous calls and end their thread."""
-        if self._portal.running:
-            self._portal.run(self._connection.aclose())
-            self._portal.close()
+        self._portal.close(self._connection.aclose)
 
     async def _ask(self, texts: Sequence[str]) -> tuple[list[Vector], int | None]:
         """One request with its attempts. What no call can change is remembered."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError
 from shared.core.registry import hint
 from shared.core.results import LMResult
-
-Prompt = str | Sequence[Mapping[str, Any]]
+from shared.llm.cache.request_key import Prompt
 
 PARAMS = (
     *("temperature", "top_p", "seed", "stop", "top_logprobs", "frequency_penalty", "presence_penalty", "logit_bias"),

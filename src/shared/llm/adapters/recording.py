@@ -14,55 +14,41 @@ from typing import Any
 
 from shared.core.digests import to_plain
 from shared.core.errors import StoreError
-from shared.core.model_ports import ForgettingAdapter, answer_to_dict
+from shared.core.model_ports import answer_to_dict
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
-from shared.llm.cache.request_key import Prompt, remove_input_data, request_key
+from shared.llm.cache.adapter_wrapper import AdapterWrapper
+from shared.llm.cache.request_key import Prompt, request_key
 
 
-class RecordingAdapter:
-    """Passes everything on, and writes every whole answer down before it is returned. Failures are not recorded."""
+class RecordingAdapter(AdapterWrapper):
+    """Writes every whole answer down before it is returned. Failures are not recorded, and nothing is forgotten."""
 
     def __init__(self, inner: LMAdapter, path: str | Path) -> None:
-        self.name = inner.name
-        self._inner = inner
-        self._sent_on = dict if getattr(inner, "takes_input_data", False) else remove_input_data
+        super().__init__(inner)
         self._path = Path(path)
         self._lock = threading.Lock()
         self._healed = False
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer, recorded."""
-        answer = await self._inner.complete(prompt, max_tokens, **self._sent_on(params))
+        answer = await super().complete(prompt, max_tokens, **params)
         self._write(prompt, max_tokens, params, answer)
         return answer
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer, recorded."""
-        answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._sent_on(params))
+        answer = super().complete_with_logprobs(prompt, max_tokens, **params)
         self._write(prompt, max_tokens, params, answer)
         return answer
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces, recorded as one answer when they have all come."""
         pieces = []
-        async for piece in self._inner.stream(prompt, max_tokens, **self._sent_on(params)):
+        async for piece in super().stream(prompt, max_tokens, **params):
             pieces.append(piece)
             yield piece
         self._write(prompt, max_tokens, params, LMResult("".join(pieces), model=self.name))
-
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
-        """Forget the answer to a question in the inner adapter; the recording keeps what was answered."""
-        if isinstance(self._inner, ForgettingAdapter):
-            self._inner.forget(prompt, max_tokens, **self._sent_on(params))
-
-    def list_models(self) -> list[str]:
-        """The inner adapter's list."""
-        return self._inner.list_models()
-
-    def test_connection(self) -> None:
-        """The inner adapter's test."""
-        self._inner.test_connection()
 
     def _write(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any], answer: LMResult) -> None:
         line = {

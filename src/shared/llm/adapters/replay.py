@@ -22,6 +22,8 @@ class ReplayAdapter:
         ConfigError: when the file is missing or damaged, or does not have the model.
     """
 
+    takes_input_data = True
+
     def __init__(self, path: str | Path, model: str | None = None) -> None:
         self._path = Path(path)
         answers: dict[str, dict[str, LMResult]] = {}

@@ -19,6 +19,7 @@ from typing import Literal
 
 from shared.core.counts import BudgetPeriod, BudgetUse, RemainingBudget
 from shared.core.errors import OverBudget
+from shared.core.event_loops import in_event_loop
 from shared.llm.budget.prices import PICO
 
 OnOver = Literal["thin", "stop", "warn"]
@@ -113,7 +114,7 @@ class Ledger:
         would wait for might need this very thread.
         """
         reservation = self._request(most, whose)
-        if not reservation.granted.done() and _in_event_loop() and reservation.granted.cancel():
+        if not reservation.granted.done() and in_event_loop() and reservation.granted.cancel():
             raise self._refusal(reservation)
         reservation.granted.result()
         return reservation
@@ -135,12 +136,12 @@ class Ledger:
         _notify(decided)
 
     @property
-    def spent(self) -> Amount:
+    def total_spent(self) -> Amount:
         """What this run has paid so far."""
         return self._spent
 
     @property
-    def reserved(self) -> Amount:
+    def total_reserved(self) -> Amount:
         """What calls in progress and those of a later run may cost at most."""
         return self._reserved + self._held
 
@@ -162,7 +163,7 @@ class Ledger:
             found.append(BudgetUse("tokens", per, self.allowance.tokens, spent.tokens, before.tokens))
         return tuple(found)
 
-    def purses(
+    def remaining_budgets(
         self, usd: float | None = None, tokens: float | None = None, at_most: bool = False
     ) -> tuple[RemainingBudget, ...]:
         """What is left of each limit; an item is expected to cost so many dollars and tokens (or less)."""
@@ -246,11 +247,3 @@ def _notify(decided: list[tuple[Reservation, OverBudget | None]]) -> None:
             reservation.granted.set_result(None)
         else:
             reservation.granted.set_exception(refusal)
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

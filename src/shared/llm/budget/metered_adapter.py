@@ -17,12 +17,12 @@ from typing import Any, cast
 
 from shared.core.counts import ModelUsage
 from shared.core.errors import BadAnswer, Postponed
-from shared.core.model_ports import ForgettingAdapter
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.budget.ledger import Amount, Ledger, Reservation
 from shared.llm.budget.prices import PICO, Price
 from shared.llm.budget.token_counts import likely_input_tokens, likely_tokens, max_input_tokens
+from shared.llm.cache.adapter_wrapper import AdapterWrapper
 from shared.llm.cache.request_key import Prompt
 
 _COUNTS = ("calls", "cached", "failed", "input", "cached_input", "output", "estimated")
@@ -86,13 +86,11 @@ class Meter:
     invented: bool = False
 
 
-class MeteredAdapter:
+class MeteredAdapter(AdapterWrapper):
     """An adapter of which every call is reserved, settled and counted."""
 
     def __init__(self, inner: LMAdapter, meter: Meter) -> None:
-        self.name = inner.name
-        self.takes_input_data = getattr(inner, "takes_input_data", False)
-        self._inner = inner
+        super().__init__(inner)
         self._meter = meter
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
@@ -103,13 +101,13 @@ class MeteredAdapter:
         """
         call = _MeteredCall(self._meter, self.name, prompt, params)
         with call.start(await self._meter.account.ledger.reserve(call.max_amount(max_tokens), call.whose)):
-            return call.settle_answer(await self._inner.complete(prompt, max_tokens, **params))
+            return call.settle_answer(await super().complete(prompt, max_tokens, **params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
         call = _MeteredCall(self._meter, self.name, prompt, params)
         with call.start(self._meter.account.ledger.reserve_waiting(call.max_amount(max_tokens), call.whose)):
-            return call.settle_answer(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
+            return call.settle_answer(super().complete_with_logprobs(prompt, max_tokens, **params))
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
         """The inner adapter's pieces; no server counts their tokens, so they are estimated from the texts."""
@@ -117,21 +115,13 @@ class MeteredAdapter:
         pieces: list[str] = []
         with call.start(await self._meter.account.ledger.reserve(call.max_amount(max_tokens), call.whose)):
             try:
-                async with aclosing(cast(Any, self._inner.stream(prompt, max_tokens, **params))) as rest:
+                async with aclosing(cast(Any, super().stream(prompt, max_tokens, **params))) as rest:
                     async for piece in rest:
                         pieces.append(piece)
                         yield piece
             finally:
                 if pieces:
                     call.settle_answer(LMResult("".join(pieces)))
-
-    def list_models(self) -> list[str]:
-        """The inner adapter's list."""
-        return self._inner.list_models()
-
-    def test_connection(self) -> None:
-        """The inner adapter's test."""
-        self._inner.test_connection()
 
 
 class _MeteredCall:
@@ -200,38 +190,20 @@ class _MeteredCall:
         return paid
 
 
-class CountingAdapter:
+class CountingAdapter(AdapterWrapper):
     """Counts the answers from the cache. They cost nothing now, whatever they cost at first."""
 
     def __init__(self, inner: LMAdapter, account: UsageAccount, metric: str) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._account, self._metric = account, metric
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The inner adapter's answer."""
-        return self._count_answer(await self._inner.complete(prompt, max_tokens, **params))
+        return self._count_answer(await super().complete(prompt, max_tokens, **params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The same, for callers without an event loop."""
-        return self._count_answer(self._inner.complete_with_logprobs(prompt, max_tokens, **params))
-
-    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
-        """The inner adapter's pieces."""
-        return self._inner.stream(prompt, max_tokens, **params)
-
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
-        """Pass it on to what caches answers."""
-        if isinstance(self._inner, ForgettingAdapter):
-            self._inner.forget(prompt, max_tokens, **params)
-
-    def list_models(self) -> list[str]:
-        """The inner adapter's list."""
-        return self._inner.list_models()
-
-    def test_connection(self) -> None:
-        """The inner adapter's test."""
-        self._inner.test_connection()
+        return self._count_answer(super().complete_with_logprobs(prompt, max_tokens, **params))
 
     def _count_answer(self, answer: LMResult) -> LMResult:
         if not answer.cached:

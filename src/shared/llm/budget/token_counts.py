@@ -8,10 +8,10 @@ three is what is assumed where no server counts, so that other scripts come out 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-Prompt = str | Sequence[Mapping[str, Any]]
+from shared.llm.cache.request_key import Prompt
 
 _CALL, _MESSAGE = 32, 8  # tokens that a chat template adds, of which no byte is in the question
 _BYTES = 3  # of a likely token

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
-from shared.core.event_loops import PerLoop
-from shared.core.model_ports import ForgettingAdapter, ResponseCache
+from shared.core.event_loops import PerLoop, in_event_loop, retrieve_exception
+from shared.core.model_ports import ResponseCache
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
+from shared.llm.cache.adapter_wrapper import AdapterWrapper
 from shared.llm.cache.call_batcher import CallBatcher
-from shared.llm.cache.request_key import Prompt, remove_input_data, request_key
+from shared.llm.cache.request_key import Prompt, request_key
 
 _WHOLE = frozenset({"stop", "tool_calls", "function_call", "choice"})
 
@@ -52,19 +53,14 @@ class PendingCalls:
             self._futures.pop(key, None)
 
 
-class CachingAdapter:
+class CachingAdapter(AdapterWrapper):
     """An adapter whose answers are cached. A chain of fallbacks belongs around it, not inside. Adapters that share
     `pending` make one call of concurrent equal questions, whichever of them is asked.
-
-    The parameter `input_data` is part of what makes two questions equal and is not sent on: votes that must be drawn
-    anew differ by it. An inner adapter with `takes_input_data` gets it, because it distinguishes questions too.
     """
 
     def __init__(self, inner: LMAdapter, cache: ResponseCache, pending: PendingCalls | None = None) -> None:
-        self.name = inner.name
-        self._inner = inner
+        super().__init__(inner)
         self._cache = cache
-        self._select_params = dict if getattr(inner, "takes_input_data", False) else remove_input_data
         self._pending = pending or PendingCalls()
         self._tasks: set[asyncio.Task[None]] = set()
         self._gets: PerLoop[CallBatcher[str, dict[str, LMResult]]] = PerLoop(lambda: CallBatcher(cache.get))
@@ -82,7 +78,7 @@ class CachingAdapter:
             self._tasks.add(task)
             task.add_done_callback(lambda ended: self._forget_task(ended, key, future))
         waiting = asyncio.wrap_future(future)
-        waiting.add_done_callback(_retrieve_exception)
+        waiting.add_done_callback(retrieve_exception)
         answer = await asyncio.shield(waiting)
         return answer if mine else replace(answer, cached=True)
 
@@ -90,13 +86,12 @@ class CachingAdapter:
         """The same, for callers without an event loop."""
         key = request_key(self.name, prompt, max_tokens, params)
         future, mine = self._pending.join(key)
-        if (
-            not mine and not future.done() and _in_event_loop()
-        ):  # it may be this very loop's, which we keep from going on
+        # A call in progress may be this very loop's, which we keep from going on.
+        if not mine and not future.done() and in_event_loop():
             return self._answer_now(key, prompt, max_tokens, params)
         if not mine:
             return replace(future.result(), cached=True)
-        with _PendingResult(self._pending.end, key, future):
+        with _PendingResult(self._pending, key, future):
             future.set_result(self._answer_now(key, prompt, max_tokens, params))
         return future.result()
 
@@ -109,28 +104,19 @@ class CachingAdapter:
         if found is not None:
             yield found.text
             return
-        async for piece in self._inner.stream(prompt, max_tokens, **self._select_params(params)):
+        async for piece in super().stream(prompt, max_tokens, **params):
             yield piece
 
     def forget(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> None:
         """Forget the answer to a question that was of no use, here and in the inner adapter."""
         self._cache.drop([request_key(self.name, prompt, max_tokens, params)])
-        if isinstance(self._inner, ForgettingAdapter):
-            self._inner.forget(prompt, max_tokens, **params)
-
-    def list_models(self) -> list[str]:
-        """The inner adapter's list."""
-        return self._inner.list_models()
-
-    def test_connection(self) -> None:
-        """The inner adapter's test, never answered from memory."""
-        self._inner.test_connection()
+        super().forget(prompt, max_tokens, **params)
 
     def _answer_now(self, key: str, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> LMResult:
         found = self._cache.get([key]).get(key)
         if found is not None:
             return replace(found, cached=True)
-        answer = self._inner.complete_with_logprobs(prompt, max_tokens, **self._select_params(params))
+        answer = super().complete_with_logprobs(prompt, max_tokens, **params)
         if is_cacheable(answer):
             self._cache.put({key: answer})
         return answer
@@ -138,10 +124,10 @@ class CachingAdapter:
     async def _answer(
         self, key: str, future: Future[LMResult], prompt: Prompt, max_tokens: int, params: Mapping[str, Any]
     ) -> None:
-        with _PendingResult(self._pending.end, key, future):
+        with _PendingResult(self._pending, key, future):
             found = (await self._gets.get().add(key)).get(key)
             if found is None:
-                answer = await self._inner.complete(prompt, max_tokens, **self._select_params(params))
+                answer = await super().complete(prompt, max_tokens, **params)
                 if is_cacheable(answer):
                     await self._puts.get().add((key, answer))
             else:
@@ -155,33 +141,17 @@ class CachingAdapter:
             future.set_exception(asyncio.CancelledError())
 
 
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _retrieve_exception(future: asyncio.Future[LMResult]) -> None:
-    """Look at a failure that nobody waits for any more, so that asyncio does not complain about it."""
-    if not future.cancelled():
-        future.exception()
-
-
 class _PendingResult:
     """However the block ends, the key is free again; a failure or a cancellation reaches all who wait for it."""
 
-    def __init__(self, forget: Callable[[str], None], key: str, future: Future[LMResult]) -> None:
-        self._forget = forget
-        self._key = key
-        self._future = future
+    def __init__(self, pending: PendingCalls, key: str, future: Future[LMResult]) -> None:
+        self._pending, self._key, self._future = pending, key, future
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        self._forget(self._key)
+        self._pending.end(self._key)
         if error is not None and not self._future.done():
             self._future.set_exception(error)
         return True

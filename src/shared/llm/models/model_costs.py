@@ -33,7 +33,7 @@ class ModelCosts:
 
     def price_by_name(self, name: str) -> Price | None:
         """The price of a model by the name that results are recorded under."""
-        alias = next((each for each in self.models.asked if self.models.names(each)[0] == name), None)
+        alias = next((each for each in self.models.asked_models if self.models.names(each)[0] == name), None)
         return self.table.find(name) if alias is None else self.price(alias)
 
     def embedding_price(self, handle: EmbedderHandle) -> Price | None:
@@ -44,15 +44,15 @@ class ModelCosts:
         return FREE if common.type == OFFLINE else self.table.find(handle.name)
 
     @property
-    def unpriced(self) -> list[str]:
+    def unpriced_models(self) -> list[str]:
         """The names of the models that metrics ask whose price is not known, each once."""
-        found = [self.models.names(alias)[0] for alias in self.models.asked if self.price(alias) is None]
+        found = [self.models.names(alias)[0] for alias in self.models.asked_models if self.price(alias) is None]
         embedders = [each.name for each in self.embedders.handles if self.embedding_price(each) is None]
         return list(dict.fromkeys([*found, *embedders]))
 
     def notes(self) -> list[str]:
         """A note when costs are only partly known."""
-        names = ", ".join(map(repr, self.unpriced))
+        names = ", ".join(map(repr, self.unpriced_models))
         return [f"no price is known for {names}: tokens are counted, the cost is not"] if names else []
 
     def open(self, run: ModelRun) -> None:

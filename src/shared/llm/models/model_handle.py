@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from shared.core.errors import ConfigError
-from shared.core.model_ports import Embedder, ForgettingAdapter
-from shared.core.ports import LMAdapter, Prompt
-from shared.core.results import LMResult
+from shared.core.model_ports import Embedder
+from shared.core.ports import LMAdapter
+from shared.llm.cache.adapter_wrapper import AdapterWrapper
 
 
-class ModelHandle:
+class ModelHandle(AdapterWrapper):
     """The language model of one metric. It answers while a run has connected it."""
 
     def __init__(self, name: str, metric: str, alias: str) -> None:
@@ -23,33 +22,8 @@ class ModelHandle:
         """Answer with this from now on; None: answer no more."""
         self.inner = inner
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        """See `LMAdapter`."""
-        return await self._connected.complete(prompt, max_tokens, **params)
-
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> LMResult:
-        """See `LMAdapter`."""
-        return self._connected.complete_with_logprobs(prompt, max_tokens, **params)
-
-    def stream(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> AsyncIterator[str]:
-        """See `LMAdapter`."""
-        return self._connected.stream(prompt, max_tokens, **params)
-
-    def forget(self, prompt: Prompt, max_tokens: int = 256, **params: Any) -> None:
-        """See `ForgettingAdapter`."""
-        if isinstance(self._connected, ForgettingAdapter):
-            self._connected.forget(prompt, max_tokens, **params)
-
-    def list_models(self) -> list[str]:
-        """See `LMAdapter`."""
-        return self._connected.list_models()
-
-    def test_connection(self) -> None:
-        """See `LMAdapter`."""
-        self._connected.test_connection()
-
     @property
-    def _connected(self) -> LMAdapter:
+    def _inner(self) -> LMAdapter:
         if self.inner is None:
             raise ConfigError(f"model {self.alias!r}: it can be asked only while its monitor runs")
         return self.inner

@@ -15,7 +15,6 @@ from shared.core.model_ports import ResponseCache
 from shared.core.ports import LMAdapter
 from shared.core.state.batch_store import BatchStore
 from shared.llm.adapters.fallback import FallbackAdapter
-from shared.llm.adapters.input_data_filter import InputDataFilter
 from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.budget.metered_adapter import CountingAdapter, Meter, MeteredAdapter, UsageAccount
 from shared.llm.budget.prices import Price
@@ -71,7 +70,7 @@ class ModelSet:
         return [alias, *self._specs[alias].common.fallback]
 
     @property
-    def asked(self) -> list[str]:
+    def asked_models(self) -> list[str]:
         """The models that metrics ask, and those that may answer in their place, each once."""
         return list(dict.fromkeys(link for handle in self.handles for link in self.chain(handle.alias)))
 
@@ -167,7 +166,7 @@ class ModelSet:
     ) -> LMAdapter:
         common, bare = self.common(alias), self.adapter(alias)
         meter = Meter(run.account, handle.metric, price(alias), common.type in MADE_UP)
-        metered = MeteredAdapter(InputDataFilter(bare) if common.type != "replay" else bare, meter)
+        metered = MeteredAdapter(bare, meter)
         if common.record is not None:  # what is recorded is asked anew: a recording with holes is of no use
             return RecordingAdapter(metered, self._root / common.record)
         if run.cache is None or not common.cache or common.type in MADE_UP:

@@ -46,14 +46,14 @@ class RunSpending:
         note = f"{guessed:,} call(s) came without a count of tokens; theirs are estimated from the texts"
         return (*self.account.ledger.notes, *([note] if guessed else []))
 
-    def purses(self) -> tuple[RemainingBudget, ...]:
+    def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
         """What is left, when the budget is kept by thinning."""
         allowance = self._costs.allowance
         if allowance is None or allowance.on_over != "thin" or not self._costs.models.handles:
             return ()
         found = self._forecast
         expected = () if found is None else (found.usd, found.tokens, found.at_most)
-        return self.account.ledger.purses(*expected)
+        return self.account.ledger.remaining_budgets(*expected)
 
     async def foresee(self, items: Sequence[DatasetItem]) -> None:
         """Estimate what an item costs, from past runs or by the tokens of these items."""

@@ -38,21 +38,21 @@ _WIDEST = 3.0
 _PAGES = 20
 
 
-def pilot_size(purses: Sequence[RemainingBudget], begun: int, done: int) -> int | None:
+def pilot_size(budgets: Sequence[RemainingBudget], begun: int, done: int) -> int | None:
     """How many items are scored whole next, to find out what items cost, in [0, LEAST_PAGE]; None when that is known.
 
     It is not known where ten items are not done yet and there is no more than an upper bound to go by. By that bound
     these items, and those under way, take half of what is left at most. Thinned by the bound, the first items would be
     few, and each would count for many of the later ones.
     """
-    sizes = [_pilot_size(purse, begun, done) for purse in purses if purse.expected is None or purse.at_most]
+    sizes = [_pilot_size(budget, begun, done) for budget in budgets if budget.expected is None or budget.at_most]
     return None if done >= ENOUGH or not sizes else max(0, min(LEAST_PAGE, *sizes))
 
 
-def _pilot_size(purse: RemainingBudget, begun: int, done: int) -> int:
-    bound = _cost_bound(purse, begun, done)
-    underway = max(purse.reserved, (begun - done) * bound)
-    return LEAST_PAGE if bound <= 0 else math.floor(min(LEAST_PAGE, (purse.left / 2 - underway) / bound))
+def _pilot_size(budget: RemainingBudget, begun: int, done: int) -> int:
+    bound = _cost_bound(budget, begun, done)
+    underway = max(budget.reserved, (begun - done) * bound)
+    return LEAST_PAGE if bound <= 0 else math.floor(min(LEAST_PAGE, (budget.left / 2 - underway) / bound))
 
 
 def page_size(waiting: int) -> int:
@@ -60,13 +60,13 @@ def page_size(waiting: int) -> int:
     return max(LEAST_PAGE, waiting // _PAGES)
 
 
-def keep_rate(purses: Sequence[RemainingBudget], begun: int, done: int, waiting: int) -> float:
+def keep_rate(budgets: Sequence[RemainingBudget], begun: int, done: int, waiting: int) -> float:
     """The share of the waiting items that there is money for, in [0, 1]; 0 when nothing is left.
 
     `begun` items of this run were handed out, `done` of them have been finished. It may be 0 although something is
     left, when that will do for the items under way only.
     """
-    return min((_affordable_share(purse, begun, done, waiting) for purse in purses), default=1.0)
+    return min((_affordable_share(budget, begun, done, waiting) for budget in budgets), default=1.0)
 
 
 def limit_rate_drop(share: float, first: float | None) -> float:
@@ -78,18 +78,18 @@ def limit_rate_drop(share: float, first: float | None) -> float:
     return share if first is None else max(share, first / _WIDEST)
 
 
-def _affordable_share(purse: RemainingBudget, begun: int, done: int, waiting: int) -> float:
-    """One purse's share: the largest r with r N c + z s sqrt(r N) <= left, for N items of mean cost c and spread s.
+def _affordable_share(budget: RemainingBudget, begun: int, done: int, waiting: int) -> float:
+    """One budget's share: the largest r with r N c + z s sqrt(r N) <= left, for N items of mean cost c and spread s.
 
     What is left is meant after the items under way, and after the most that a single call was ever reserved: the last
     call needs that room. The spread is that of calls, taken as if all calls of an item were dear together.
     """
-    if purse.left <= 0:
+    if budget.left <= 0:
         return 0.0
     if not waiting:
         return 1.0
-    mean, spread = _item_cost(purse, begun, done)
-    left = purse.left - purse.largest - max(0, begun - done) * mean
+    mean, spread = _item_cost(budget, begun, done)
+    left = budget.left - budget.largest - max(0, begun - done) * mean
     if mean <= 0:
         return 1.0
     if left <= 0:
@@ -99,28 +99,28 @@ def _affordable_share(purse: RemainingBudget, begun: int, done: int, waiting: in
     return min(1.0, root * root / waiting)
 
 
-def _item_cost(purse: RemainingBudget, begun: int, done: int) -> tuple[float, float]:
+def _item_cost(budget: RemainingBudget, begun: int, done: int) -> tuple[float, float]:
     """What an item costs: its mean and spread, by this run's own items, else by what was known before, else by what
     its calls have reserved; 0 when nothing is known.
     """
-    if done >= ENOUGH and purse.calls:
-        mean = purse.spent / done
-        call = purse.spent / purse.calls
-        variance = max(0.0, purse.squares / purse.calls - call * call)
-        spread = math.sqrt(variance) * max(1.0, purse.calls / done)
+    if done >= ENOUGH and budget.calls:
+        mean = budget.spent / done
+        call = budget.spent / budget.calls
+        variance = max(0.0, budget.squares / budget.calls - call * call)
+        spread = math.sqrt(variance) * max(1.0, budget.calls / done)
         return mean + spread / math.sqrt(done), spread
-    mean = _cost_bound(purse, begun, done)
+    mean = _cost_bound(budget, begun, done)
     return mean, mean
 
 
-def _cost_bound(purse: RemainingBudget, begun: int, done: int) -> float:
+def _cost_bound(budget: RemainingBudget, begun: int, done: int) -> float:
     """What an item costs while fewer than ten are done: as was expected; where that was an upper bound, or nothing, two
     standard errors over this run's own mean if that is less, the spread of costs taken to be their mean.
     """
-    if purse.expected is not None and not purse.at_most:
-        return purse.expected
-    known = (purse.spent + purse.reserved) / max(1, begun) if purse.expected is None else purse.expected
-    return known if done < 2 else min(known, purse.spent / done * (1.0 + 2.0 / math.sqrt(done)))
+    if budget.expected is not None and not budget.at_most:
+        return budget.expected
+    known = (budget.spent + budget.reserved) / max(1, begun) if budget.expected is None else budget.expected
+    return known if done < 2 else min(known, budget.spent / done * (1.0 + 2.0 / math.sqrt(done)))
 
 
 def thin_page(page: Sequence[SampledItem], share: float, rng: Random) -> tuple[list[SampledItem], list[SampledItem]]:

@@ -29,7 +29,7 @@ def build_model_costs(
         allowance = Allowance(wanted.usd, wanted.tokens, wanted.on_over, wanted.per)
     costs = ModelCosts(models, embedders, table, allowance)
     if allowance is not None and allowance.usd is not None and len(checker.problems) == before:
-        for name in costs.unpriced:
+        for name in costs.unpriced_models:
             known = hint(name, table.names) if table.names else "No price is given under `prices`."
             remedy = "Give its price under `prices` or as `price` of the model, or limit tokens instead."
             checker.problem(("budget", "usd"), f"model {name!r} has no price. {known} {remedy}")

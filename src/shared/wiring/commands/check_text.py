@@ -57,9 +57,9 @@ def _label_lines(built: BuiltMonitor) -> list[str]:
 def _models(built: BuiltMonitor, costs: Sequence[str]) -> list[str]:
     """The models that metrics ask, with their prices, the budget, and what it will cost."""
     money = built.models
-    if not money.models.asked:
+    if not money.models.asked_models:
         return []
-    lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.models.asked)]
+    lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.models.asked_models)]
     if money.allowance is not None:
         lines.append(f"budget      {money.allowance}, then {money.allowance.on_over}")
     return [*lines, *costs]
@@ -96,7 +96,7 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, obje
             }
             for metric in built.metrics
         ],
-        "models": {alias: _price_json(built.models, alias) for alias in built.models.models.asked},
+        "models": {alias: _price_json(built.models, alias) for alias in built.models.models.asked_models},
         "budget": None if built.models.allowance is None else to_plain(built.models.allowance),
         "costs": list(costs),
         "nodes": [{"label": node.label, "strategy": node.strategy} for node in built.nodes],

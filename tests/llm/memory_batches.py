@@ -1,4 +1,4 @@
-"""`BatchStore` in memory: for one process, and for tests. A later run does not find its batches."""
+"""`BatchStore` in memory, kept to the same promises as the database's by `tests/contracts/test_batch_store.py`."""
 
 from __future__ import annotations
 

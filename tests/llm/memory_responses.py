@@ -1,4 +1,4 @@
-"""`ResponseCache` in memory: for one run, and for tests."""
+"""`ResponseCache` in memory: a fake of the database's, kept to the same promises by `test_response_cache.py`."""
 
 from __future__ import annotations
 
