@@ -21,8 +21,8 @@ from shared.core.clock import as_utc, parse_time
 from shared.core.errors import StoreError
 from shared.database.engine.database import Database
 from shared.database.evaluation.table_setup import create_tables
-from shared.database.upload.dataframes import columns_of
-from shared.database.upload.json_values import shown_text
+from shared.database.upload.dataframes import to_columns
+from shared.database.upload.json_values import escape_unstorable
 from shared.database.upload.upload_result import EvaluationUploadError, OnConflict, UploadOptions
 from shared.database.upload.upload_rows import upload_columns, upload_rows
 from tests.database.targets import KINDS, opened, ran, rows_of
@@ -233,10 +233,10 @@ def expected(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
-        return shown_text(value)
+        return escape_unstorable(value)
     if isinstance(value, list):
         return [expected(each) for each in value]
-    return {shown_text(k): expected(v) for k, v in value.items()} if isinstance(value, dict) else value
+    return {escape_unstorable(k): expected(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
 def same(found: Any, wanted: Any) -> bool:
@@ -276,7 +276,7 @@ def test_any_value_comes_back_or_is_refused_by_name(
     ran(lasting, "DELETE FROM evaluation_dataset")
     try:
         with lasting.write() as connection:
-            upload_columns(connection, UploadOptions("evaluation_dataset"), columns_of(frame))
+            upload_columns(connection, UploadOptions("evaluation_dataset"), to_columns(frame))
     except EvaluationUploadError as error:
         assert "evaluation_dataset.n, row 0" in str(error)
         assert rows_of(lasting, "SELECT dataset_id FROM evaluation_dataset") == []
@@ -288,7 +288,7 @@ def test_any_value_comes_back_or_is_refused_by_name(
     if looks[:1] + looks[-1:] not in ("{}", "[]"):
         assert same(stored, expected(more))
     assert row["n"] == n
-    assert row["query"] == (None if text is None else shown_text(text))
+    assert row["query"] == (None if text is None else escape_unstorable(text))
     assert row["latency"] == (share if share is not None and math.isfinite(share) else None)
     found = row["source_timestamp"]
     assert (None if found is None else parse_time(found)) == (None if at is None else as_utc(at))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shared.database.upload.value_conversion import Kind, cell_of
+from shared.database.upload.value_conversion import Kind, find_conversion
 
 NAN, INF = float("nan"), float("inf")
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
@@ -21,12 +21,12 @@ DAY = datetime(2026, 3, 1, tzinfo=UTC)
 @pytest.mark.parametrize("missing", [None, NAN, INF, -INF, pd.NaT, pd.NA, np.nan, np.float32("inf"), Decimal("NaN")])
 @pytest.mark.parametrize("kind", ["json", "float", "big", "number", "text"])
 def test_what_is_missing_is_null(kind: Kind, missing: Any) -> None:
-    assert cell_of(kind)(missing) is None
+    assert find_conversion(kind)(missing) is None
 
 
 @pytest.mark.parametrize("missing", [None, NAN, pd.NaT, pd.NA, np.datetime64("NaT"), "NaT", ""])
 def test_a_missing_time_is_null(missing: Any) -> None:
-    assert cell_of("moment")(missing) is None
+    assert find_conversion("moment")(missing) is None
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_missing_time_is_null(missing: Any) -> None:
     ],
 )  # fmt: skip
 def test_a_value_becomes_what_the_column_holds(kind: Kind, value: Any, made: Any) -> None:
-    found = cell_of(kind)(value)
+    found = find_conversion(kind)(value)
     assert found == made
     assert type(found) is type(made)
 
@@ -114,17 +114,17 @@ def test_a_value_becomes_what_the_column_holds(kind: Kind, value: Any, made: Any
 )
 def test_a_value_that_would_become_another_is_refused(kind: Kind, value: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        cell_of(kind)(value)
+        find_conversion(kind)(value)
 
 
 def test_a_value_within_itself_is_refused() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(ValueError, match="within itself"):
-        cell_of("json")(endless)
+        find_conversion("json")(endless)
 
 
 def test_a_long_double_is_a_number() -> None:
-    found = cell_of("float")(np.longdouble(0.25))
+    found = find_conversion("float")(np.longdouble(0.25))
     assert found == 0.25
     assert math.isfinite(found)

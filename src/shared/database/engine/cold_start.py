@@ -54,10 +54,10 @@ class ColdStartLimits:
         return any(sign in said for sign in (*WAKING, *(UNREACHED if self.unreached else ())))
 
 
-def be_patient(engine: sa.Engine, patience: ColdStartLimits) -> None:
+def retry_connections(engine: sa.Engine, patience: ColdStartLimits) -> None:
     """Let every new connection of the engine be tried until the server is awake."""
 
-    def connecting(dialect: sa.Dialect, _record: object, positional: list[object], named: dict[str, object]) -> object:
+    def connect_with_retries(dialect: sa.Dialect, _record: object, positional: list[object], named: dict[str, object]) -> object:
         tries = Retrying(
             retry=retry_if_exception(patience.worth_it),
             stop=stop_after_delay(patience.seconds),
@@ -67,4 +67,4 @@ def be_patient(engine: sa.Engine, patience: ColdStartLimits) -> None:
         )
         return tries(dialect.connect, *positional, **named)
 
-    sa.event.listen(engine, "do_connect", connecting)
+    sa.event.listen(engine, "do_connect", connect_with_retries)

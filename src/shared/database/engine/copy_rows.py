@@ -32,7 +32,7 @@ def copy_new(
     raw: Any = connection.connection.driver_connection
     stage, columns = f"trueline_new_{table.name}", ", ".join(bindings)
     order = ", ".join(each.name for each in table.primary_key)  # so that two who insert the same never cross
-    fits: list[tuple[str, Callable[[Any], Any] | None]] = list(bindings.items())
+    fits: list[tuple[str, Callable[[Any], object] | None]] = list(bindings.items())
     try:
         with raw.cursor() as cursor:
             cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{stage}")
@@ -41,7 +41,7 @@ def copy_new(
             )
             with cursor.copy(f"COPY {stage} ({columns}) FROM STDIN") as copy:
                 for row in rows:
-                    copy.write_row([_bound(row[name], bind) for name, bind in fits])
+                    copy.write_row([_bind(row[name], bind) for name, bind in fits])
             cursor.execute(
                 f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {stage} ORDER BY {order}"
                 " ON CONFLICT DO NOTHING"
@@ -50,5 +50,5 @@ def copy_new(
         raise sa.exc.DBAPIError(None, None, error) from error
 
 
-def _bound(value: Any, bind: Callable[[Any], Any] | None) -> Any:
+def _bind(value: object, bind: Callable[[Any], object] | None) -> object:
     return value if bind is None or value is None else bind(value)

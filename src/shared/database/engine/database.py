@@ -67,7 +67,7 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: when it cannot be created, reached, read or written, is no database, or is from a newer version.
     """
-    url = address(os.fspath(path_or_url))
+    url = parse_address(os.fspath(path_or_url))
     if url.get_backend_name() == "postgresql":
         return _opened_server(url)
     path = Path(url.database or "").absolute()
@@ -81,7 +81,7 @@ def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: when the address cannot be understood, or the file's folder cannot be made.
     """
-    url = address(os.fspath(path_or_url))
+    url = parse_address(os.fspath(path_or_url))
     if url.get_backend_name() == "postgresql":
         from shared.database.engine.postgres import place_of, postgres_engine
 
@@ -101,7 +101,7 @@ def read_database(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: as `open_database`, and when an older schema cannot be brought to the newest.
     """
-    url = address(os.fspath(path_or_url))
+    url = parse_address(os.fspath(path_or_url))
     path = Path(url.database or "").absolute()
     if url.get_backend_name() != "sqlite" or all(os.access(each, os.W_OK) for each in (path, path.parent)):
         return open_database(path_or_url)
@@ -110,7 +110,7 @@ def read_database(path_or_url: str | os.PathLike[str]) -> Database:
     database = Database(reading_engine(path), str(path), path)
     with as_store_errors(database.place), file_errors_as_store_errors(path):
         try:
-            found = _revision(database.engine)
+            found = _read_revision(database.engine)
         except BaseException:
             database.close()
             raise
@@ -129,7 +129,7 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
     Raises:
         StoreError: when a server cannot be reached.
     """
-    url = address(os.fspath(path_or_url))
+    url = parse_address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return Path(url.database or "").exists()
     from shared.database.engine.postgres import place_of, postgres_engine
@@ -142,13 +142,13 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
         engine.dispose()
 
 
-def state_at(path_or_url: str | os.PathLike[str]) -> str:
+def describe_state(path_or_url: str | os.PathLike[str]) -> str:
     """How far a database is, in words; nothing is made or changed.
 
     Raises:
         StoreError: when it cannot be reached or read, or is from a newer version.
     """
-    url = address(os.fspath(path_or_url))
+    url = parse_address(os.fspath(path_or_url))
     path = None if url.get_backend_name() == "postgresql" else Path(url.database or "").absolute()
     if path is not None and not path.exists():
         return "is not there yet; the first run makes it"
@@ -160,13 +160,13 @@ def state_at(path_or_url: str | os.PathLike[str]) -> str:
         database = Database(reading_engine(path), str(path), path)
     try:
         with as_store_errors(database.place):
-            revision = _revision(database.engine)
-        return _standing(revision, database.place)
+            revision = _read_revision(database.engine)
+        return _describe_schema(revision, database.place)
     finally:
         database.close()
 
 
-def _standing(revision: str | None, place: str) -> str:
+def _describe_schema(revision: str | None, place: str) -> str:
     if revision is None:
         return "answers; the first run makes its tables"
     if revision == HEAD:
@@ -175,13 +175,13 @@ def _standing(revision: str | None, place: str) -> str:
     return f"answers; its tables are of an older version ({revision}), the next run brings them to {HEAD}"
 
 
-def shown_place(path_or_url: str | os.PathLike[str]) -> str:
+def format_place(path_or_url: str | os.PathLike[str]) -> str:
     """A path, or a server's URL without its password.
 
     Raises:
         StoreError: when it is neither.
     """
-    url = address(os.fspath(path_or_url))
+    url = parse_address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     from shared.database.engine.postgres import place_of
@@ -190,13 +190,13 @@ def shown_place(path_or_url: str | os.PathLike[str]) -> str:
 
 
 def _opened_file(path: Path) -> Database:
-    from shared.database.engine.sqlite import prepared, sqlite_engine  # late: one of the two kinds is needed
+    from shared.database.engine.sqlite import prepare_file, sqlite_engine  # late: one of the two kinds is needed
 
     database = Database(sqlite_engine(path), str(path), path)
     with as_store_errors(database.place), file_errors_as_store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            prepared(path, database.engine, lambda engine: _prepare(engine, database.place))
+            prepare_file(path, database.engine, lambda engine: _prepare(engine, database.place))
         except BaseException:
             database.close()
             raise
@@ -204,19 +204,19 @@ def _opened_file(path: Path) -> Database:
 
 
 def _opened_server(url: sa.URL) -> Database:
-    from shared.database.engine.postgres import place_of, postgres_engine, prepared
+    from shared.database.engine.postgres import place_of, postgres_engine, prepare_server
 
     database = Database(postgres_engine(url), place_of(url))
     with as_store_errors(database.place):
         try:
-            prepared(database.engine, lambda engine: _prepare(engine, database.place))
+            prepare_server(database.engine, lambda engine: _prepare(engine, database.place))
         except BaseException:
             database.close()
             raise
     return database
 
 
-def address(text: str) -> sa.URL:
+def parse_address(text: str) -> sa.URL:
     """The URL of a database that is given by a path or a URL.
 
     Raises:
@@ -229,7 +229,7 @@ def address(text: str) -> sa.URL:
             url = sa.make_url(text.replace("postgres://", "postgresql://", 1))
         except (ArgumentError, ValueError) as error:
             wanted = "a path, or a URL such as 'sqlite:///data/state.db' or 'postgresql://user@host/name'"
-            raise StoreError(f"expected {wanted}, found {_unspoken(text)!r}") from error
+            raise StoreError(f"expected {wanted}, found {_without_password(text)!r}") from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(
             f"databases of kind {url.get_backend_name()!r} cannot be used here, only SQLite files and Postgres"
@@ -239,13 +239,13 @@ def address(text: str) -> sa.URL:
     return url
 
 
-def _unspoken(text: str) -> str:
+def _without_password(text: str) -> str:
     """A URL that cannot be read, without what may be its password."""
     scheme, _, rest = text.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def _revision(engine: sa.Engine) -> str | None:
+def _read_revision(engine: sa.Engine) -> str | None:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
@@ -254,7 +254,7 @@ def _revision(engine: sa.Engine) -> str | None:
 
 
 def _prepare(engine: sa.Engine, place: str) -> None:
-    revision = _revision(engine)
+    revision = _read_revision(engine)
     if revision == HEAD:
         return
     from shared.database.engine.migrate import upgrade  # Alembic is needed for a new or an old database only

@@ -21,7 +21,7 @@ from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError, StoreError
 from shared.core.results import Stream
-from shared.database.engine.cold_start import ColdStartLimits, be_patient
+from shared.database.engine.cold_start import ColdStartLimits, retry_connections
 from shared.database.engine.database_errors import BUSY_SECONDS, as_store_errors
 from shared.database.engine.lock_names import lock_name
 
@@ -63,13 +63,13 @@ def postgres_engine(
     except ImportError as error:
         raise StoreError(f"a Postgres database needs psycopg: pip install 'psycopg[binary]' ({error})") from error
 
-    be_patient(engine, patience or ColdStartLimits())
+    retry_connections(engine, patience or ColdStartLimits())
 
-    def begun(connection: sa.Connection) -> None:
+    def begin_transaction(connection: sa.Connection) -> None:
         writes = connection.get_execution_options().get("trueline_write", False)
         connection.exec_driver_sql(LOCALLY if writes else f"{READING}; {LOCALLY}")
 
-    sa.event.listen(engine, "begin", begun)
+    sa.event.listen(engine, "begin", begin_transaction)
     return engine
 
 
@@ -78,7 +78,7 @@ def place_of(url: sa.URL) -> str:
     return url.set(drivername="postgresql", query={}).render_as_string(hide_password=True)
 
 
-def prepared(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
+def prepare_server(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
     """Bring the schema up to date while no other process does the same."""
     with engine.connect() as plain:
         guard = plain.execution_options(trueline_write=True)

@@ -53,8 +53,8 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: list[dict[str, 
     if not rows:
         return 0
     if connection.dialect.name == "sqlite":
-        text, written = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
-        return connection.exec_driver_sql(text, [written(row) for row in rows]).rowcount
+        text, bind_row = _sqlite_insert(table, tuple(rows[0]), connection.dialect)
+        return connection.exec_driver_sql(text, [bind_row(row) for row in rows]).rowcount
     if len(rows) >= MANY and may_copy(connection):
         copy_new(connection, table, rows, _find_binders(table, tuple(rows[0]), connection.dialect))
     else:
@@ -81,14 +81,14 @@ def _sqlite_insert(
     found = ((place, _find_binder(table.c[name].type, dialect)) for place, name in enumerate(names))
     changed = [(place, bind) for place, bind in found if bind is not None]
 
-    def written(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    def bind_row(row: Mapping[str, Any]) -> tuple[Any, ...]:
         values = list(map(row.__getitem__, names))
         for place, bind in changed:
             if values[place] is not None:
                 values[place] = bind(values[place])
         return tuple(values)
 
-    return text, written
+    return text, bind_row
 
 
 def _find_binder(of: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[[Any], Any] | None:
@@ -97,7 +97,7 @@ def _find_binder(of: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[
     return of.dialect_impl(dialect).bind_processor(dialect)
 
 
-def known_ids(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: Any) -> set[str]:
+def known_ids(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: sa.ColumnElement[bool]) -> set[str]:
     """Which of the ids the table has in this stream, under further conditions if there are any."""
     found: set[str] = set()
     for part in chunks(sorted(ids)):  # neighbours in the key stand on the same pages
@@ -220,7 +220,7 @@ def read_failure(row: Row) -> MetricFailure:
 
 
 def rows_by_item(
-    connection: sa.Connection, table: sa.Table, stream: Stream, ids: Sequence[str], *also: Any
+    connection: sa.Connection, table: sa.Table, stream: Stream, ids: Sequence[str], *also: sa.ColumnElement[bool]
 ) -> dict[str, list[Row]]:
     """All rows of the table about these items, by item, in the order of the key."""
     found: dict[str, list[Row]] = {}

@@ -20,7 +20,7 @@ from shared.database.engine.database_errors import BUSY_SECONDS
 
 def sqlite_engine(path: Path) -> sa.Engine:
     """An engine on a file; its transactions are the write option's IMMEDIATE, or plain ones that read."""
-    return _listening(
+    return _add_listeners(
         sa.create_engine(
             sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
         )
@@ -34,31 +34,31 @@ def reading_engine(path: Path) -> sa.Engine:
     whole = "" if log.exists() and log.stat().st_size else "&immutable=1"
     address = f"file:{quote(str(path))}?mode=ro{whole}"
 
-    def connected() -> sqlite3.Connection:
+    def connect() -> sqlite3.Connection:
         return sqlite3.connect(address, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True)
 
-    return _listening(sa.create_engine("sqlite://", creator=connected, poolclass=sa.QueuePool))
+    return _add_listeners(sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool))
 
 
-def _listening(engine: sa.Engine) -> sa.Engine:
-    """The engine, with every connection and transaction begun as here described."""
+def _add_listeners(engine: sa.Engine) -> sa.Engine:
+    """The engine, with every connection and transaction begin_transaction as here described."""
 
-    def connected(connection: object, _record: object) -> None:
+    def set_pragmas(connection: object, _record: object) -> None:
         cursor = connection.cursor()  # type: ignore[attr-defined]  # the driver's connection, which SQLAlchemy calls Any
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.close()
 
-    def begun(connection: sa.Connection) -> None:
+    def begin_transaction(connection: sa.Connection) -> None:
         # IMMEDIATE, because a transaction that reads first and writes later is refused when another wrote in between
         writes = connection.get_execution_options().get("trueline_write", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    sa.event.listen(engine, "connect", connected)
-    sa.event.listen(engine, "begin", begun)
+    sa.event.listen(engine, "connect", set_pragmas)
+    sa.event.listen(engine, "begin", begin_transaction)
     return engine
 
 
-def prepared(path: Path, engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
+def prepare_file(path: Path, engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> None:
     """Bring the file to WAL mode and to the newest schema, while no other process does the same.
 
     Raises:

@@ -19,15 +19,15 @@ _escaped = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 
 # Rows stored together share their moments, and both ways cost more than all the rest of a row.
-_written = lru_cache(1024)(iso)
+_format_time = lru_cache(1024)(iso)
 
 
 @lru_cache(1024)
-def _read(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return as_utc(datetime.fromisoformat(text))
 
 
-def encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
     """Whether the text is valid Unicode; half a surrogate pair, as cut emoji leave it, cannot be written as UTF-8."""
     if text.isascii():
         return True
@@ -49,7 +49,7 @@ class Json(sa.types.TypeDecorator[Any]):
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         return dialect.type_descriptor(JSON() if dialect.name == "postgresql" else sa.Text())
 
-    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> Any:
+    def process_bind_param(self, value: object, dialect: sa.Dialect) -> object:
         if value is None:
             return None
         try:
@@ -58,9 +58,9 @@ class Json(sa.types.TypeDecorator[Any]):
             text = _canonical(to_plain(value))
         if dialect.name == "postgresql" and ("NaN" in text or "Infinity" in text):
             text = _canonical(json.loads(text, parse_constant=lambda name: None))
-        return text if encodable(text) else _escaped(json.loads(text))
+        return text if is_encodable(text) else _escaped(json.loads(text))
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> Any:
+    def process_result_value(self, value: object, dialect: sa.Dialect) -> object:
         if value is None or dialect.name == "postgresql":
             return value
         try:
@@ -82,15 +82,15 @@ class Moment(sa.types.TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         return dialect.type_descriptor(sa.DateTime(timezone=True) if dialect.name == "postgresql" else sa.Text())
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> object:
         if value is None:
             return None
-        return as_utc(value) if dialect.name == "postgresql" else _written(value)
+        return as_utc(value) if dialect.name == "postgresql" else _format_time(value)
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+    def process_result_value(self, value: object, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
-        return _read(value) if isinstance(value, str) else as_utc(value)
+        return _parse_time(value) if isinstance(value, str) else as_utc(value)
 
 
 class Prose(sa.types.TypeDecorator[str]):
@@ -100,6 +100,6 @@ class Prose(sa.types.TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        if value is None or (encodable(value) and "\0" not in value):
+        if value is None or (is_encodable(value) and "\0" not in value):
             return value
         return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()

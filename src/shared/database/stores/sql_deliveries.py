@@ -59,7 +59,7 @@ class SqlDeliveries:
         if not self._any(due):
             return []  # without a transaction that writes: idle workers are in nobody's way
         with self._database.write() as connection:
-            return [_claimed(row) for row in connection.execute(taken)]
+            return [_claimed_delivery(row) for row in connection.execute(taken)]
 
     def settle(self, claimed: Claimed, left: Sequence[str], again: datetime | None) -> None:
         """Say what became of a try, unless another process has taken the delivery since.
@@ -110,6 +110,6 @@ def _row(delivery: Delivery, channels: Sequence[str], at: datetime) -> dict[str,
     return row | {"state": "done", "next_at": None, "body": None}
 
 
-def _claimed(row: sa.Row[Any]) -> Claimed:
+def _claimed_delivery(row: sa.Row[Any]) -> Claimed:
     delivery = Delivery(row.id, row.prompt, row.action, row.version, row.body)
     return Claimed(delivery, tuple(row.channels), row.tries)

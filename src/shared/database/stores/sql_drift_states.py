@@ -26,7 +26,7 @@ class SqlDriftStates:
         Raises:
             StoreError: when the database cannot be read.
         """
-        query = sa.select(table.c.state, table.c.version).where(*_of(key))
+        query = sa.select(table.c.state, table.c.version).where(*_is_row_of(key))
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return DriftState({}) if row is None else DriftState(row.state, row.version)
@@ -45,7 +45,7 @@ class SqlDriftStates:
                 insert = build_insert(connection, table).values(**_columns(key), **made)
                 stored = connection.execute(insert.on_conflict_do_nothing().returning(table.c.version))
                 return stored.first() is not None
-            update = sa.update(table).where(*_of(key), table.c.version == expected).values(**made)
+            update = sa.update(table).where(*_is_row_of(key), table.c.version == expected).values(**made)
             return connection.execute(update).rowcount == 1
 
 
@@ -55,5 +55,5 @@ def _columns(key: DriftKey) -> dict[str, str]:
     return {**names, "label": key.label, "detector": key.detector}
 
 
-def _of(key: DriftKey) -> list[sa.ColumnElement[bool]]:
+def _is_row_of(key: DriftKey) -> list[sa.ColumnElement[bool]]:
     return [table.c[name] == value for name, value in _columns(key).items()]

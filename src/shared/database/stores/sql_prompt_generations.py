@@ -42,7 +42,7 @@ class SqlGenerations:
             StoreError: when the database cannot be written; nothing is raised then.
         """
         with self._database.write() as connection:
-            return _raised(connection, name)
+            return _raise_one(connection, name)
 
     def sight(self, name: str, state: str) -> Sighting:
         """Note the server's state of a prompt, and raise the counter when it differs from the one before.
@@ -56,7 +56,7 @@ class SqlGenerations:
             if row is not None and row.state == state:
                 generation, changed = row.generation, False
             else:
-                generation, changed = _raised(connection, name), True
+                generation, changed = _raise_one(connection, name), True
             if changed or announced:
                 noted = {"state": state, "state_generation": generation}
                 connection.execute(sa.update(table).where(table.c.name == name).values(noted))
@@ -72,7 +72,7 @@ def raise_all(connection: sa.Connection, counts: Mapping[str, int]) -> None:
         connection.execute(_upsert(connection), rows)
 
 
-def _raised(connection: sa.Connection, name: str) -> int:
+def _raise_one(connection: sa.Connection, name: str) -> int:
     one = {"name": name, "generation": 1}
     return int(connection.execute(_upsert(connection).returning(table.c.generation), one).scalar_one())
 

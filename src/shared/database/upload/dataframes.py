@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
+def to_columns(frame: pd.DataFrame) -> dict[str, list[Any]]:
     """The columns of a dataframe by name, without its index; values are Python's own where a column has one type.
 
     Raises:
@@ -27,7 +27,7 @@ def columns_of(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return {name: frame[name].tolist() for name in names}
 
 
-def frame_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def to_frame(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """A dataframe of rows."""
     import pandas as pd  # late: half a second to import, and who fetches rows does not need it
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Self
 
-from shared.database.upload.dataframes import frame_of
+from shared.database.upload.dataframes import to_frame
 from shared.database.upload.neon_client import NeonConnection, NeonSettings, Params, Row
 from shared.database.upload.upload_result import OnConflict, Uploaded
 
@@ -49,7 +49,7 @@ class AsyncNeonConnection:
         """The rows of a query as dataframes of up to `size` rows."""
         async with aclosing(self.fetch_chunks(query, params, size, timeout)) as chunks:
             async for rows in chunks:
-                yield frame_of(rows)
+                yield to_frame(rows)
 
     async def fetch_dataframe(self, query: str, params: Params = None, timeout: float | None = None) -> pd.DataFrame:
         """The rows of a query as a dataframe."""

@@ -19,9 +19,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.core.errors import StoreError
 from shared.database.engine.cold_start import ColdStartLimits
-from shared.database.engine.database import address
+from shared.database.engine.database import parse_address
 from shared.database.engine.database_errors import as_store_errors
-from shared.database.upload.dataframes import columns_of, frame_of
+from shared.database.upload.dataframes import to_columns, to_frame
 from shared.database.upload.upload_result import CHUNK, OnConflict, Uploaded, UploadOptions
 from shared.database.upload.upload_rows import upload_columns
 
@@ -58,7 +58,7 @@ class NeonConnection:
         given = connection_string or os.environ.get("DATABASE_URL")
         if not given:
             raise StoreError("expected a connection string, found none; give one, or set the variable DATABASE_URL")
-        url = address(given)
+        url = parse_address(given)
         if url.get_backend_name() != "postgresql":
             wanted = "expected a Postgres URL such as 'postgresql://user@host/name', found none"
             raise StoreError(f"{wanted} in what was given (not shown: it may hold a password)")
@@ -92,9 +92,9 @@ class NeonConnection:
         Raises:
             StoreError: when it cannot be answered, or the connection is lost between two chunks.
         """
-        with as_store_errors(self._place), self._alive() as (connection, raw):
-            self._limit(raw, timeout)
-            with _sqlalchemys(), raw.cursor(name="trueline_chunks", row_factory=_dict_row()) as cursor:
+        with as_store_errors(self._place), self._open_connection() as (connection, raw):
+            self._limit_statements(raw, timeout)
+            with _as_sqlalchemy_errors(), raw.cursor(name="trueline_chunks", row_factory=_dict_row()) as cursor:
                 cursor.execute(query, params)
                 while rows := cursor.fetchmany(size):
                     yield rows
@@ -102,13 +102,13 @@ class NeonConnection:
 
     def fetch_dataframe(self, query: str, params: Params = None, timeout: float | None = None) -> pd.DataFrame:
         """The rows of a query as a dataframe."""
-        return frame_of(self.fetch_all(query, params, timeout))
+        return to_frame(self.fetch_all(query, params, timeout))
 
     def fetch_dataframes(
         self, query: str, params: Params = None, size: int = 1000, timeout: float | None = None
     ) -> Iterator[pd.DataFrame]:
         """The rows of a query as dataframes of up to `size` rows."""
-        return (frame_of(rows) for rows in self.fetch_chunks(query, params, size, timeout))
+        return (to_frame(rows) for rows in self.fetch_chunks(query, params, size, timeout))
 
     def execute_commit(self, query: str, params: Params = None, timeout: float | None = None) -> int:
         """Run a statement and commit; how many rows it touched, 0 for one that touches none, such as `CREATE TABLE`.
@@ -156,8 +156,8 @@ class NeonConnection:
             StoreError: when the server cannot be reached or written.
         """
         upload = UploadOptions(table_name, on_conflict, tuple(keys), self._settings.db_upload_chunk_size, add_missing)
-        columns = columns_of(df)
-        return self._within(lambda connection, raw: upload_columns(connection, upload, columns), None)
+        columns = to_columns(df)
+        return self._run_transaction(lambda connection, raw: upload_columns(connection, upload, columns), None)
 
     def check_health(self) -> bool:
         """Whether the server answers."""
@@ -187,21 +187,21 @@ class NeonConnection:
         self.close()
 
     def _transact(self, work: Callable[[Any], T], timeout: float | None = None) -> T:
-        return self._within(lambda connection, raw: work(raw), timeout)
+        return self._run_transaction(lambda connection, raw: work(raw), timeout)
 
-    def _within(self, work: Callable[[sa.Connection, Any], T], timeout: float | None) -> T:
+    def _run_transaction(self, work: Callable[[sa.Connection, Any], T], timeout: float | None) -> T:
         """The work in a transaction; once more when its connection dies before it is committed."""
         with as_store_errors(self._place):
             try:
-                return self._once(work, timeout)
+                return self._try_transaction(work, timeout)
             except _Dead:
-                return self._once(work, timeout, last=True)
+                return self._try_transaction(work, timeout, last=True)
 
-    def _once(self, work: Callable[[sa.Connection, Any], T], timeout: float | None, last: bool = False) -> T:
-        with self._alive() as (connection, raw):
+    def _try_transaction(self, work: Callable[[sa.Connection, Any], T], timeout: float | None, last: bool = False) -> T:
+        with self._open_connection() as (connection, raw):
             try:
-                with _sqlalchemys():
-                    self._limit(raw, timeout)
+                with _as_sqlalchemy_errors():
+                    self._limit_statements(raw, timeout)
                     made = work(connection, raw)
             except sa.exc.DBAPIError as error:
                 if not (raw.closed or error.connection_invalidated) or last:
@@ -217,7 +217,7 @@ class NeonConnection:
             return made
 
     @contextmanager
-    def _alive(self) -> Iterator[tuple[sa.Connection, Any]]:
+    def _open_connection(self) -> Iterator[tuple[sa.Connection, Any]]:
         """A connection in a transaction, and psycopg's own below it; a dead one does not go back to the pool."""
         with self._engine.connect() as plain:
             connection = plain.execution_options(trueline_write=True)
@@ -229,7 +229,7 @@ class NeonConnection:
                 if raw.closed and not connection.invalidated:
                     connection.invalidate()
 
-    def _limit(self, raw: Any, timeout: float | None) -> None:
+    def _limit_statements(self, raw: Any, timeout: float | None) -> None:
         """Limit the statements of the transaction; with it, as poolers mix sessions."""
         milliseconds = self._settings.db_statement_timeout_ms if timeout is None else max(1, int(timeout * 1000))
         raw.execute(f"SET LOCAL statement_timeout = {milliseconds}")
@@ -240,7 +240,7 @@ class _Dead(Exception):
 
 
 @contextmanager
-def _sqlalchemys() -> Iterator[None]:
+def _as_sqlalchemy_errors() -> Iterator[None]:
     """Give psycopg's errors the form that SQLAlchemy's have."""
     import psycopg
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import NoSuchTableError
 from shared.core.errors import StoreError
 from shared.core.registry import hint
 from shared.database.upload.evaluation_tables import kinds_of
-from shared.database.upload.json_values import native
+from shared.database.upload.json_values import to_native
 from shared.database.upload.value_conversion import Kind
 
 _KINDS: tuple[tuple[type[Any], Kind], ...] = (
@@ -116,7 +116,7 @@ def _kind(type_: sa.types.TypeEngine[Any], on_file: bool) -> Kind:
 
 def _narrowest_type(values: Iterable[Any]) -> str:
     """The narrowest type that holds all of the values."""
-    found = {type(value) for value in map(native, values) if value is not None and value == value}
+    found = {type(value) for value in map(to_native, values) if value is not None and value == value}
     if not found:
         return "TEXT"
     fits = (declared for types, declared in _NEW if all(_is(each, types) for each in found))

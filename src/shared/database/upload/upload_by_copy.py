@@ -43,16 +43,16 @@ class Copy:
     def __call__(self, columns: list[list[Any]]) -> int:
         import psycopg  # late: files need no server
 
-        order = _order(self._work, columns)
+        order = _order_by_key(self._work, columns)
         rows = list(zip(*columns, strict=True))
         rows = [rows[number] for number in order]
         try:
             with self._raw.cursor() as cursor:
-                return len(rows) if self._stored_straight(cursor, rows) else self._stored(cursor, rows)
+                return len(rows) if self._store_directly(cursor, rows) else self._store_by_insert(cursor, rows)
         except psycopg.Error as error:
-            raise self._told(error, order) from error
+            raise self._explain_error(error, order) from error
 
-    def _stored_straight(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> bool:
+    def _store_directly(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> bool:
         """Whether all went into the table itself, which takes two thirds of the time. Else none did, and no later
         chunk is tried so.
         """
@@ -71,7 +71,7 @@ class Copy:
         cursor.execute(f"RELEASE SAVEPOINT {_STAGE}")
         return self._straight
 
-    def _stored(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> int:
+    def _store_by_insert(self, cursor: Any, rows: Sequence[tuple[Any, ...]]) -> int:
         """Store by way of the temporary table; how many rows that made or changed."""
         cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_STAGE}")
         cursor.execute(self._fresh)
@@ -84,7 +84,7 @@ class Copy:
             for row in rows:
                 copy.write_row(row)
 
-    def _told(self, error: Any, order: Sequence[int]) -> Exception:
+    def _explain_error(self, error: Any, order: Sequence[int]) -> Exception:
         """The server's error with the row it is about; one of the connection as SQLAlchemy knows it."""
         said, diagnosis = str(error).splitlines()[0] if str(error) else type(error).__name__, error.diag
         if diagnosis.sqlstate is None or diagnosis.sqlstate[:2] not in ("22", "23", "54"):
@@ -100,7 +100,7 @@ class Copy:
         )
 
 
-def _order(work: UploadProgress, columns: list[list[Any]]) -> list[int]:
+def _order_by_key(work: UploadProgress, columns: list[list[Any]]) -> list[int]:
     """The places of a chunk's rows by their keys, so that two who upload the same rows wait for one another and never
     cross. Of rows with one key only the one that is to stay: one statement may not replace what it has stored itself.
     """

@@ -28,7 +28,7 @@ from shared.database.upload.upload_result import (
     conflict_clause,
     suggest_remedy,
 )
-from shared.database.upload.value_conversion import cell_of, fits
+from shared.database.upload.value_conversion import find_conversion, fits
 
 Columns = Mapping[str, Sequence[Any]]
 """Rows as columns: every list has one value for each row."""
@@ -66,28 +66,28 @@ def upload_columns(connection: sa.Connection, upload: UploadOptions, columns: Co
     work.kinds = shape.kinds_of(names, work.keys)
     store = Copy(work) if connection.dialect.name == "postgresql" else _Many(work)
     stored = 0
-    for start, made in _ahead(work, columns, size):
+    for start, made in _convert_ahead(work, columns, size):
         work.done = start
         stored += store(made)
     return Uploaded(stored, unknown)
 
 
-def _ahead(work: UploadProgress, columns: Columns, size: int) -> Iterator[tuple[int, list[list[Any]]]]:
+def _convert_ahead(work: UploadProgress, columns: Columns, size: int) -> Iterator[tuple[int, list[list[Any]]]]:
     """The chunks, each made while the database is at work on the one before."""
     step = work.upload.chunk_size
 
-    def made(start: int) -> list[list[Any]]:
+    def convert(start: int) -> list[list[Any]]:
         return [_column(work, place, columns[name], start, start + step) for place, name in enumerate(work.names)]
 
     if size <= step:
-        yield 0, made(0)
+        yield 0, convert(0)
         return
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(made, 0)
+        coming = thread.submit(convert, 0)
         for start in range(0, size, step):
             chunk = coming.result()
             if start + step < size:
-                coming = thread.submit(made, start + step)
+                coming = thread.submit(convert, start + step)
             yield start, chunk
 
 
@@ -111,7 +111,7 @@ def _column(work: UploadProgress, place: int, values: Sequence[Any], start: int,
     part, kind = values[start:stop], work.kinds[place]
     if fits(kind, part):
         return list(part)
-    cell, made = cell_of(kind), []
+    cell, made = find_conversion(kind), []
     try:
         for value in part:
             made.append(cell(value))
@@ -142,7 +142,7 @@ class _Many:
         return int(raw.total_changes - before)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """A value as SQLite's driver takes it."""
     if isinstance(value, datetime):
         return iso(value)

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from shared.core.clock import iso, parse_time
-from shared.database.schema.column_types import encodable
-from shared.database.upload.json_values import json_text, native, shown, shown_text
+from shared.database.schema.column_types import is_encodable
+from shared.database.upload.json_values import to_json_text, to_native, describe_value, escape_unstorable
 
 Kind = Literal[
     "json", "float", "small", "int", "big", "bool", "number", "id", "text", "moment", "naive", "date", "other"
@@ -26,7 +26,7 @@ Kind = Literal[
 server knows, given to it as text.
 """
 
-Cell = Callable[[Any], Any]
+Cell = Callable[[object], object]
 
 _NUMERAL = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _NO_NUMBERS = frozenset({"", "nan", "na", "n/a", "none", "null", "inf", "+inf", "-inf", "infinity", "-infinity"})
@@ -34,7 +34,7 @@ _BITS = {"small": 15, "int": 31, "big": 63}
 _DIGITS = 19
 
 
-def cell_of(kind: Kind) -> Cell:
+def find_conversion(kind: Kind) -> Cell:
     """The function that makes a value fit for a column of the kind; it answers None for NULL.
 
     It raises ValueError, saying what was found and what was expected, for a value that the column cannot hold.
@@ -42,24 +42,24 @@ def cell_of(kind: Kind) -> Cell:
     return _CELLS[kind]
 
 
-def fits(kind: Kind, values: Sequence[Any]) -> bool:
+def fits(kind: Kind, values: Sequence[object]) -> bool:
     """Whether every value of a column may stay as it is: told for whole columns at a time, which takes a tenth of the
     time that asking for each value does. False when it would have to be asked.
     """
     types = set(map(type, values))
     if types == {str} and kind in ("id", "text"):
         together = "".join(values)
-        return "\0" not in together and encodable(together)
+        return "\0" not in together and is_encodable(together)
     if types == {float} and kind == "float":
         return math.isfinite(sum(values))
     return (types == {bool} and kind == "bool") or (types == {type(None)} and kind != "id")
 
 
-def _json(value: Any) -> str | None:
-    return None if value is None else json_text(value)
+def _json(value: object) -> str | None:
+    return None if value is None else to_json_text(value)
 
 
-def _float(value: Any) -> float | None:
+def _float(value: object) -> float | None:
     if type(value) is not float:
         value = _numeric(value)
         if value is None:
@@ -67,13 +67,13 @@ def _float(value: Any) -> float | None:
         try:
             value = float(value)
         except OverflowError as error:
-            raise ValueError(f"{shown(value)} is too large for a number of 8 bytes") from error
+            raise ValueError(f"{describe_value(value)} is too large for a number of 8 bytes") from error
     return value if math.isfinite(value) else None
 
 
-def _numeric(value: Any) -> Any:
+def _numeric(value: object) -> Any:
     """A number, of whatever type; None for what is missing."""
-    value = native(value)
+    value = to_native(value)
     if value is None or isinstance(value, bool | int | float | Decimal):
         return value
     if isinstance(value, str):
@@ -81,10 +81,10 @@ def _numeric(value: Any) -> Any:
             return None
         if _NUMERAL.fullmatch(value):
             return Decimal(value.strip())
-    raise ValueError(f"expected a number, found {shown(value)}")
+    raise ValueError(f"expected a number, found {describe_value(value)}")
 
 
-def _number(value: Any) -> Decimal | int | None:
+def _number(value: object) -> Decimal | int | None:
     value = _numeric(value)
     if value is None or isinstance(value, int):
         return None if value is None else int(value)
@@ -95,64 +95,64 @@ def _number(value: Any) -> Decimal | int | None:
 def _whole(kind: str) -> Cell:
     limit = 1 << _BITS[kind]
 
-    def whole(value: Any) -> int | None:
+    def whole(value: object) -> int | None:
         if type(value) is not int:
             value = _number(value)
             if value is None:
                 return None
             if isinstance(value, Decimal) and value.adjusted() > _DIGITS:  # written out, 1e9999999 takes minutes
-                raise ValueError(f"{shown(value)} is too large for a whole number of {_BITS[kind] + 1} bits")
+                raise ValueError(f"{describe_value(value)} is too large for a whole number of {_BITS[kind] + 1} bits")
             if value != int(value):
-                raise ValueError(f"expected a whole number, found {shown(value)}")
+                raise ValueError(f"expected a whole number, found {describe_value(value)}")
             value = int(value)
         if not -limit <= value < limit:
-            raise ValueError(f"{shown(value)} is too large for a whole number of {_BITS[kind] + 1} bits")
+            raise ValueError(f"{describe_value(value)} is too large for a whole number of {_BITS[kind] + 1} bits")
         return int(value)
 
     return whole
 
 
-def _bool(value: Any) -> bool | None:
+def _bool(value: object) -> bool | None:
     if value is True or value is False:
         return bool(value)
-    value = native(value)
+    value = to_native(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     known = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False, "": None}
     found = str(value).strip().lower()
     if found not in known:
-        raise ValueError(f"expected true or false, found {shown(value)}")
+        raise ValueError(f"expected true or false, found {describe_value(value)}")
     return known[found]
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     if type(value) is str:
-        return shown_text(value)
-    value = native(value)
+        return escape_unstorable(value)
+    value = to_native(value)
     if value is None or isinstance(value, str):
-        return None if value is None else shown_text(value)
+        return None if value is None else escape_unstorable(value)
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping | list | tuple):
-        return json_text(value)
+        return to_json_text(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
         return iso(value) if value.tzinfo else value.isoformat()
     if isinstance(value, int | float | Decimal | date | UUID):
         return str(value)
-    raise ValueError(f"expected a text, found {shown(value)}")
+    raise ValueError(f"expected a text, found {describe_value(value)}")
 
 
-def _id(value: Any) -> str:
+def _id(value: object) -> str:
     text = _text(value)
     if text is None or (isinstance(value, str) and text != value):
-        raise ValueError(f"expected a text that can be a key (Unicode, without NUL), found {shown(value)}")
+        raise ValueError(f"expected a text that can be a key (Unicode, without NUL), found {describe_value(value)}")
     return text
 
 
-def _moment(value: Any) -> datetime | None:
-    value = native(value)
+def _moment(value: object) -> datetime | None:
+    value = to_native(value)
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, str) and value.strip().lower() in ("", "nat", "none", "null"):
@@ -162,25 +162,25 @@ def _moment(value: Any) -> datetime | None:
     try:
         return parse_time(value)
     except OverflowError as error:  # year 1 or 9999, in a zone that puts it outside
-        raise ValueError(f"expected a time between the years 1 and 9999 in UTC, found {shown(value)}") from error
+        raise ValueError(f"expected a time between the years 1 and 9999 in UTC, found {describe_value(value)}") from error
 
 
-def _naive(value: Any) -> datetime | None:
+def _naive(value: object) -> datetime | None:
     moment = _moment(value)
     return None if moment is None else moment.replace(tzinfo=None)
 
 
-def _date(value: Any) -> date | None:
+def _date(value: object) -> date | None:
     moment = _moment(value)
     if moment is None:
         return None
     if moment.replace(hour=0, minute=0, second=0, microsecond=0) != moment:
-        raise ValueError(f"expected a day, found {shown(value)}")
+        raise ValueError(f"expected a day, found {describe_value(value)}")
     return moment.date()
 
 
-def _other(value: Any) -> str | None:
-    value = native(value)
+def _other(value: object) -> str | None:
+    value = to_native(value)
     return None if value is None or value != value else _text(value)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.core.errors import StoreError
 from shared.core.ports import Sink
-from shared.database.engine.database import open_as_it_is, shown_place
+from shared.database.engine.database import open_as_it_is, format_place
 from shared.wiring.build.build_context import SinkBuildContext, SinkBuilder
 from shared.wiring.build.sink_entries import first_entry, sink_entries
 from shared.wiring.config.checker import Checker
@@ -36,7 +36,7 @@ def build_database_sink(context: SinkBuildContext) -> Sink | None:
             " have other rows in every run. Set PRIVACY_KEY to a secret of your own"
         )
     try:
-        shown_place(address)
+        format_place(address)
     except StoreError as error:
         context.problem(str(error), "connection_string")
         return None

@@ -9,7 +9,7 @@ from argparse import Namespace
 from shared.core.best_effort import attempt_async
 from shared.core.errors import StoreError
 from shared.core.state.outbox import MessageSink
-from shared.database.engine.database import state_at
+from shared.database.engine.database import describe_state
 from shared.monitoring.source_window import SourceInWindow
 from shared.privacy.redacting_sinks import RedactingMessages, RedactingSink
 from shared.wiring.build.build_monitor import BuiltMonitor
@@ -47,7 +47,7 @@ def _check_connections(built: BuiltMonitor) -> bool:
 def _check_state(state: StateLocation) -> bool:
     """Print the version of the state database; whether it can be used."""
     try:
-        found = state_at(state.address)
+        found = describe_state(state.address)
     except StoreError as error:
         print(f"state: {error}", file=sys.stderr)
         return False
