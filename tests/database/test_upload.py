@@ -190,7 +190,7 @@ _CHILD = """
 import itertools, sys
 from shared.database.engine.database import open_as_it_is
 from shared.database.upload.upload_rows import upload_rows
-from shared.database.upload.upload_result import Upload
+from shared.database.upload.upload_result import UploadOptions
 
 class Endless(list):
     def __getitem__(self, key):
@@ -199,10 +199,10 @@ class Endless(list):
 
 rows = [{"id": f"i{n}", "more": {"n": n}} for n in range(200_000)]
 with open_as_it_is(sys.argv[1]).write() as connection:
-    upload_rows(connection, Upload("notes", "upsert", chunk_size=500), rows[:1000])
+    upload_rows(connection, UploadOptions("notes", "upsert", chunk_size=500), rows[:1000])
     print("under way", flush=True)
     while True:
-        upload_rows(connection, Upload("notes", "upsert", chunk_size=500), rows)
+        upload_rows(connection, UploadOptions("notes", "upsert", chunk_size=500), rows)
 """
 
 

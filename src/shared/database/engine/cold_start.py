@@ -57,7 +57,9 @@ class ColdStartLimits:
 def retry_connections(engine: sa.Engine, patience: ColdStartLimits) -> None:
     """Let every new connection of the engine be tried until the server is awake."""
 
-    def connect_with_retries(dialect: sa.Dialect, _record: object, positional: list[object], named: dict[str, object]) -> object:
+    def connect_with_retries(
+        dialect: sa.Dialect, _record: object, positional: list[object], named: dict[str, object]
+    ) -> object:
         tries = Retrying(
             retry=retry_if_exception(patience.worth_it),
             stop=stop_after_delay(patience.seconds),

@@ -97,7 +97,9 @@ def _find_binder(of: sa.types.TypeEngine[Any], dialect: sa.Dialect) -> Callable[
     return of.dialect_impl(dialect).bind_processor(dialect)
 
 
-def known_ids(connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: sa.ColumnElement[bool]) -> set[str]:
+def known_ids(
+    connection: sa.Connection, table: sa.Table, stream: Stream, ids: Iterable[str], *also: sa.ColumnElement[bool]
+) -> set[str]:
     """Which of the ids the table has in this stream, under further conditions if there are any."""
     found: set[str] = set()
     for part in chunks(sorted(ids)):  # neighbours in the key stand on the same pages

@@ -49,7 +49,7 @@ class Json(sa.types.TypeDecorator[Any]):
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         return dialect.type_descriptor(JSON() if dialect.name == "postgresql" else sa.Text())
 
-    def process_bind_param(self, value: object, dialect: sa.Dialect) -> object:
+    def process_bind_param(self, value: object, dialect: sa.Dialect) -> str | None:
         if value is None:
             return None
         try:
@@ -64,9 +64,11 @@ class Json(sa.types.TypeDecorator[Any]):
         if value is None or dialect.name == "postgresql":
             return value
         try:
-            return json.loads(value)
+            return json.loads(str(value))
         except ValueError as error:
-            raise StoreError(f"a stored JSON value cannot be read ({error}): {value[:80]!r}; restore a copy") from error
+            raise StoreError(
+                f"a stored JSON value cannot be read ({error}): {str(value)[:80]!r}; restore a copy"
+            ) from error
 
 
 Id = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -82,12 +84,12 @@ class Moment(sa.types.TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         return dialect.type_descriptor(sa.DateTime(timezone=True) if dialect.name == "postgresql" else sa.Text())
 
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> object:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | str | None:
         if value is None:
             return None
         return as_utc(value) if dialect.name == "postgresql" else _format_time(value)
 
-    def process_result_value(self, value: object, dialect: sa.Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | str | None, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
         return _parse_time(value) if isinstance(value, str) else as_utc(value)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from shared.core.clock import iso
@@ -28,7 +29,7 @@ def to_native(value: object) -> object:
     return value
 
 
-def _from_numpy(value: object) -> object:
+def _from_numpy(value: Any) -> object:
     if value.dtype.kind == "M":  # its own tolist gives nanoseconds as a number
         value = value.astype("datetime64[us]")
     elif value.dtype.kind == "m":

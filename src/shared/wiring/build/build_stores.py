@@ -13,7 +13,7 @@ from shared.core.human_labels import AnchorStore
 from shared.core.registry import Registry
 from shared.core.results import Stream
 from shared.core.state.run_stores import RunState, ScoredItemsStore, StateReader
-from shared.database.engine.database import Database, has_state, open_database, read_database, format_place
+from shared.database.engine.database import Database, format_place, has_state, open_database, read_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.stores.sql_anchors import SqlAnchors

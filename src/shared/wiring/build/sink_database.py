@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.core.errors import StoreError
 from shared.core.ports import Sink
-from shared.database.engine.database import open_as_it_is, format_place
+from shared.database.engine.database import format_place, open_as_it_is
 from shared.wiring.build.build_context import SinkBuildContext, SinkBuilder
 from shared.wiring.build.sink_entries import first_entry, sink_entries
 from shared.wiring.config.checker import Checker
