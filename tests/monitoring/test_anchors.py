@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.core.errors import Postponed, Unavailable
-from shared.core.human_labels import AnchorPass
+from shared.core.human_labels import AnchorPass, AnchorSet
 from shared.core.records import DatasetItem
 from shared.core.results import Score, Stream
-from shared.monitoring.anchor_set import AnchorPlan, AnchorSet, judge_anchors
+from shared.monitoring.anchor_set import AnchorPlan, judge_anchors
 from shared.monitoring.memory_store import MemoryAnchors
 from shared.scoring.judging.vote_number import REPEAT
 from shared.scoring.metric import BoundMetric, MetricOptions, bind

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
+from shared.core.records import DatasetItem
 from shared.core.results import MetricRef, Stream
 
 
@@ -21,6 +23,15 @@ class HumanLabel(NamedTuple):
     value: float
     at: datetime | None = None
     who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorSet:
+    """The frozen items, their labels by claim and item id (values in [0, 1]), and the SHA-256 of their file."""
+
+    digest: str
+    items: tuple[DatasetItem, ...]
+    labels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 AnchorReason = Literal["first", "judge changed", "anchors changed", "schedule"]

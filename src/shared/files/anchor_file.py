@@ -1,15 +1,15 @@
-"""The anchor set: a frozen file of items with people's labels, which judges are asked about again and again."""
+"""The anchor set: a frozen file of items with human labels, judged again and again."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.core.best_effort import attempt
 from shared.core.errors import SourceError
+from shared.core.human_labels import AnchorSet
 from shared.core.records import DatasetItem
 from shared.files.discovery import FileSourceParams, find_files
 from shared.files.file_labels import verdict_of
@@ -18,16 +18,7 @@ from shared.files.file_source import read_records
 _SHOWN = 20
 
 
-@dataclass(frozen=True, slots=True)
-class AnchorFile:
-    """Items in the file's order, labels by claim and item id (values in [0, 1]), and the SHA-256 of the file."""
-
-    digest: str
-    items: tuple[DatasetItem, ...]
-    labels: Mapping[str, Mapping[str, float]]
-
-
-def read_anchors(path: str, root: Path, extract: Callable[[Any], DatasetItem]) -> AnchorFile:
+def read_anchors(path: str, root: Path, extract: Callable[[Any], DatasetItem]) -> AnchorSet:
     """Read one file of records; each is what `extract` takes, with a key `labels: {claim: value}` besides.
 
     Raises:
@@ -50,7 +41,7 @@ def read_anchors(path: str, root: Path, extract: Callable[[Any], DatasetItem]) -
         raise SourceError(f"{path}: no items in it; expected some, each with labels: {{metric's label: value}}")
     with files[0].open() as handle:
         digest = hashlib.sha256(handle.read()).hexdigest()
-    return AnchorFile(digest, tuple(items.values()), labels)
+    return AnchorSet(digest, tuple(items.values()), labels)
 
 
 def _take(

@@ -1,29 +1,22 @@
 """The anchor set is judged again when the judge changed and on a schedule: what moves there is the judge, not the
-application, for the items and the people's labels on them stay as they are."""
+application, for the items and the human labels on them stay as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.clock import Clock, iso, utc_now
-from shared.core.human_labels import AnchorPass, AnchorReason, AnchorStore, AnchorVerdict
-from shared.core.records import DatasetItem
+from shared.core.errors import BusyError, ConfigError, FatalError
+from shared.core.human_labels import AnchorPass, AnchorReason, AnchorSet, AnchorStore, AnchorVerdict
+from shared.core.registry import hint
 from shared.core.results import ItemResult, Stream
+from shared.core.state.run_stores import ClaimStore
 from shared.monitoring.plan import NoProgress, RunProgress
 from shared.scoring.judging.vote_number import REPEAT
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
-
-
-@dataclass(frozen=True, slots=True)
-class AnchorSet:
-    """The frozen items, their labels by claim and item id (values in [0, 1]), and the digest of their file."""
-
-    digest: str
-    items: tuple[DatasetItem, ...]
-    labels: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +50,48 @@ def find_anchor_reason(
     return "schedule" if plan.every is not None and now - last.judged_at >= plan.every else None
 
 
+def choose_anchor_metrics(
+    metrics: Sequence[BoundMetric], chosen: Iterable[str], clean: Callable[[str], str] = str
+) -> tuple[BoundMetric, ...]:
+    """The metrics of these names; without names all. `clean` redacts a name in an error.
+
+    Raises:
+        ConfigError: when no metric has such a name.
+    """
+    names = list(chosen) or [metric.label for metric in metrics]
+    found = tuple(metric for metric in metrics if metric.label in names)
+    if not found:
+        known = hint(names[0], [metric.label for metric in metrics])
+        raise ConfigError(f"no metric is called {clean(names[0])!r}, as their labels. {known}")
+    return found
+
+
+async def try_judge_anchors(
+    read_plan: Callable[[], AnchorPlan],
+    claims: ClaimStore,
+    store: AnchorStore,
+    run_id: str,
+    clock: Clock = utc_now,
+    progress: RunProgress | None = None,
+) -> tuple[str, ...]:
+    """`judge_anchors` after a run, whose scores are stored: what goes wrong is a note and fails no run."""
+    try:
+        plan = read_plan()
+        with claims.lock(plan.stream, 0.0):
+            return await judge_anchors(plan, store, run_id, clock, progress)
+    except BusyError:
+        return ("the anchors were not judged: another run of this monitor is at work",)
+    except (ConfigError, FatalError) as error:
+        return (f"the anchors were not judged: {error}",)
+
+
 async def judge_anchors(
     plan: AnchorPlan, store: AnchorStore, run_id: str, clock: Clock = utc_now, progress: RunProgress | None = None
 ) -> tuple[str, ...]:
-    """Ask every metric that is due and keep its votes; what the user must be told of it.
+    """Ask every metric that is due and keep its votes; notes for the user.
 
-    A pass without a single verdict is said and not kept, so that the next run asks again; nor is one of which answers
-    come later. Cancelled, it keeps nothing of the pass that was underway.
+    A pass without a single verdict is reported and not kept, so that the next run asks again; nor is one of which
+    answers come later. Cancelled, it keeps nothing of the pass that was underway.
 
     Raises:
         StoreError: when the passes cannot be read or written; OverBudget: when no further call may be made.

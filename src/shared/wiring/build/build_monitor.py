@@ -81,6 +81,11 @@ class BuiltMonitor:
         """Whether texts of traces may be shown at all."""
         return not self.redactor.hides_people or self.config.values.privacy.show_text
 
+    @property
+    def anchor_stream(self) -> Stream:
+        """What passes over the anchors are kept under: the monitor's own stream, also where runs have one each."""
+        return Stream(self.plan.stream.source_key, self.plan.name)
+
 
 def build_monitor(
     path: Path, options: RunOptions = RunOptions(), clock: Clock = utc_now, secrets: SecretGate | None = None

@@ -9,9 +9,8 @@ from shared.report.judges.judge_text import judges_text
 from shared.report.records.judge_records import Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
-from shared.wiring.commands.report_page import find_newest_run
+from shared.wiring.commands.report_page import find_newest_run, monitor_judges
 from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text, require_state
-from shared.wiring.run.judge_drift import collect_judge_views, read_human_labels
 
 
 def main(options: Namespace) -> int:
@@ -23,10 +22,11 @@ def main(options: Namespace) -> int:
             "`labels: {type: file, path: ...}` (columns item_id, label, value) or `anchors: {path: ...}`"
         )
     require_state(built.state)
-    people, notes = read_human_labels(built)
+    compared = monitor_judges(built)
+    people, notes = compared.read_labels()
     with open_stored_state(built.state) as stores:
         stream = built.plan.stream if not built.plan.one_off else find_newest_run(stores.reader.runs, built.plan).stream
-        judges = Judges(collect_judge_views(built, stores.reader, stores.anchors, people, stream), notes)
+        judges = Judges(compared.collect(stores.reader, stores.anchors, people, stream), notes)
     if options.json:
         print_json(judges)
     else:

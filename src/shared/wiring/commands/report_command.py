@@ -7,10 +7,9 @@ from pathlib import Path
 
 from shared.core.clock import iso
 from shared.wiring.commands.open_monitor import open_monitor
-from shared.wiring.commands.report_page import StoredRun, find_newest_run, write_page
+from shared.wiring.commands.report_page import StoredRun, find_newest_run, monitor_judges, write_page
 from shared.wiring.commands.stored_state import open_stored_state
 from shared.wiring.config.find_config import display_path
-from shared.wiring.run.judge_drift import try_judge_views
 
 
 def main(options: Namespace) -> int:
@@ -18,7 +17,8 @@ def main(options: Namespace) -> int:
     built = open_monitor(options)
     with open_stored_state(built.state) as stores:
         run = find_newest_run(stores.reader.runs, built.plan, options.run)
-        stored = StoredRun(stores.reader, run, try_judge_views(built, stores.reader, stores.anchors, run.stream))
+        judges = monitor_judges(built).try_collect(stores.reader, stores.anchors, run.stream)
+        stored = StoredRun(stores.reader, run, judges)
         path = write_page(built, stored, None if options.out is None else Path(options.out))
     print(f"report of run {run.run_id} ({iso(run.started_at)[:19]}Z): {display_path(path)}")
     return 0

@@ -11,7 +11,8 @@ from shared.core.state.run_stores import RunReader, StateReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
 from shared.privacy.redaction import TextCleaner
-from shared.report.records.judge_records import Judges
+from shared.report.judges.monitor_judges import MonitorJudges
+from shared.report.records.judge_records import JudgeOptions, Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
 
 
@@ -22,6 +23,20 @@ class StoredRun:
     reader: StateReader
     report: RunReport
     judges: Judges = field(default_factory=Judges)
+
+
+def monitor_judges(built: BuiltMonitor) -> MonitorJudges:
+    """What is needed of a monitor to compare its judges with people."""
+    versions = {each.label: (each.ref.digest, each.threshold) for each in built.metrics}
+    options = JudgeOptions(
+        chosen=built.labels.chosen,
+        versions=versions | {node.label: (node.digest, node.threshold) for node in built.nodes},
+        aggregates=built.plan.aggregates,
+        show_text=built.shows_texts,
+        cleaner=built.redactor,
+    )
+    stream = None if built.config.values.anchors is None else built.anchor_stream
+    return MonitorJudges(built.labels.sources, options, stream, built.plan.again.lot)
 
 
 def try_write_page(built: BuiltMonitor, stored: StoredRun) -> tuple[Path | None, RunReport]:

@@ -13,11 +13,10 @@ from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS
 from shared.wiring.build.build_monitor import RunOptions
 from shared.wiring.commands.open_monitor import open_monitor
-from shared.wiring.commands.report_page import StoredRun, redact_for_display, try_write_page
+from shared.wiring.commands.report_page import StoredRun, monitor_judges, redact_for_display, try_write_page
 from shared.wiring.config.find_config import display_path
 from shared.wiring.run.exit_codes import EXIT_CODES
 from shared.wiring.run.interruption import run_until_done
-from shared.wiring.run.judge_drift import try_judge_views
 from shared.wiring.run.metric_output import metrics_print_to_stderr
 from shared.wiring.run.session import run_once
 
@@ -34,7 +33,8 @@ def main(options: Namespace) -> int:
     report = redact_for_display(result.report, built.redactor)
     stored, page = StoredRun(result.reader, report), None
     if not options.dry_run and (report.counts.scored or report.counts.failed_items):
-        stored = replace(stored, judges=try_judge_views(built, result.reader, result.anchors, report.stream))
+        judges = monitor_judges(built).try_collect(result.reader, result.anchors, report.stream)
+        stored = replace(stored, judges=judges)
         page, report = try_write_page(built, stored)
     places = {} if page is None else {"report": display_path(page)}
     if not options.dry_run:

@@ -10,21 +10,24 @@ from datetime import timedelta
 from pathlib import Path
 
 from shared.core.clock import Clock, utc_now
+from shared.core.results import RunReport
 from shared.database.engine.database import Database
+from shared.files.anchor_file import read_anchors
 from shared.llm.budget.metered_adapter import UsageAccount
 from shared.llm.models.model_costs import ModelCosts
 from shared.llm.models.model_set import ModelRun
 from shared.llm.models.run_spending import RunSpending
+from shared.monitoring.anchor_set import AnchorPlan, choose_anchor_metrics, try_judge_anchors
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.monitor_result import MonitorResult
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import NoProgress, Ports, RunProgress
 from shared.monitoring.run_start import begin_state
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
+from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.config.find_config import find_config
 from shared.wiring.config.monitor_config import ResponseCacheConfig
 from shared.wiring.run.dry_run import run_dry
-from shared.wiring.run.judge_drift import judge_anchors_if_due
 from shared.wiring.run.model_metrics import find_model_metrics
 
 
@@ -78,12 +81,30 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
     cache = built.config.values.response_cache
     async with open_models(built.models, cache, stores.database, spending.account) as problems:
         report = await run_monitor(built.plan, ports)
-        anchor_notes = await judge_anchors_if_due(built, stores, report, clock, progress)
+        anchor_notes = await _judge_anchors(built, stores, report, clock, progress)
         paid = spending.add_later_usage(report)
         if paid is not report:
             stores.state.reports.save_run(paid)
     notes = (*built.notes, *paid.notes, *anchor_notes, *problems)
     return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors)
+
+
+async def _judge_anchors(
+    built: BuiltMonitor, stores: OpenStores, report: RunReport, clock: Clock, progress: RunProgress | None
+) -> tuple[str, ...]:
+    """Judge the anchor set where there is one and it is due; notes for the user."""
+    block, extract = built.config.values.anchors, built.labels.extract
+    one_off = built.plan.one_off and built.state.remembers
+    if block is None or extract is None or one_off or report.status == "over_budget":
+        return ()
+
+    def read_plan() -> AnchorPlan:
+        anchors = read_anchors(block.path, built.config.environment.root, extract)
+        metrics = choose_anchor_metrics(built.metrics, block.metrics or anchors.labels, built.redactor.redact)
+        runner = built.plan.runner.options
+        return AnchorPlan(built.anchor_stream, anchors, metrics, block.interval, block.repeats, runner)
+
+    return await try_judge_anchors(read_plan, stores.state.claims, stores.anchors, report.run_id, clock, progress)
 
 
 @asynccontextmanager
