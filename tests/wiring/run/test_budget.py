@@ -232,7 +232,10 @@ def test_the_cost_is_shown_on_the_terminal_and_the_page(project: Project, server
         ("budget: {usd: 1, on_over: halt}", "expected 'thin', 'stop' or 'warn'"),
         ("budget: {usd: 1, on_ovr: stop}", "unknown key 'on_ovr'"),
         ("budget: {usd: 1, per: week}", "expected 'run', 'day' or 'month'"),
-        ("budget: {usd: 1, on_over: thin}\nscored_store: {type: csv}", "thin needs a memory of what it left out"),
+        (
+            "budget: {usd: 1, on_over: thin}\nscored_store: {type: csv}",
+            "thin needs the items not sampled in the state",
+        ),
     ],
 )
 def test_mistakes_in_a_budget_are_told(project: Project, server: StandIn, more: str, told: str) -> None:

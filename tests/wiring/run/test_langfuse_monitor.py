@@ -81,7 +81,7 @@ def test_a_trace_that_is_left_to_the_next_run_says_so(server: FakeLangfuse, proj
     counts = project.report()["counts"]
     assert (counts["read"], counts["filtered"], counts["scored"]) == (1, 0, 1)
     told = " ".join(project.run("explain", "m.yaml", fresh["id"]).stdout.split())
-    assert "Not scored yet: when a run saw it first, it was left to a later one: it was not quiet" in told
+    assert "Not scored yet: the run that saw it first left it to a later one: it was not quiet" in told
 
 
 def test_a_wrong_key_stops_the_run_with_exit_code_2_and_is_not_shown(server: FakeLangfuse, project: Project) -> None:

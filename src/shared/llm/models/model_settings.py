@@ -19,9 +19,9 @@ class ModelCommon(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     type: str = Field(description="the adapter: openai_compatible, local, replay, offline, or package.module:attr")
-    fallback: list[str] = Field(default_factory=list, description="models that answer, in turn, while it is out")
-    record: str | None = Field(default=None, description="a JSONL file that every answer is written to, for replay")
-    cache: bool = Field(default=True, description="answer equal questions from the response cache")
+    fallback: list[str] = Field(default_factory=list, description="models to ask, in this order, when it fails")
+    record: str | None = Field(default=None, description="record every response in this JSONL file, for replay")
+    cache: bool = Field(default=True, description="answer equal calls from the response cache")
     lane: Literal["direct", "batch"] = Field(default="direct", description="batch: the provider's batch API, cheaper")
     batch: BatchSettings | None = Field(default=None, description="how the batch lane gathers and waits")
     price: Price | None = Field(default=None, description="input, cached_input, output: US dollars per million tokens")

@@ -20,9 +20,14 @@ class SinkCommon(StrictModel):
 
     type: str = Field(description="the kind of sink: a name, or package.module:attr")
     name: str = Field(
-        default="", description="names the sink in stored state, where its pending deliveries are; default: by type"
+        default="", description="identifies the sink's pending deliveries in the state database; default: by type"
     )
     required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
+
+    @property
+    def required_if_given(self) -> bool | None:
+        """None where the entry does not say it."""
+        return self.required if "required" in self.model_fields_set else None
 
 
 @dataclass(frozen=True, slots=True)

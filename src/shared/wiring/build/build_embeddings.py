@@ -11,8 +11,8 @@ from shared.core.registry import Registry, hint
 from shared.llm.models.embedder_set import EmbedderSet, EmbedderSpec
 from shared.llm.models.model_handle import EmbedderHandle
 from shared.llm.models.model_settings import OFFLINE, EmbeddingCommon
+from shared.wiring.build.construct_part import check_part, resolve_part, split_keys
 from shared.wiring.config.checker import Checker
-from shared.wiring.config.registry_entries import find_recipe, split_entry
 from shared.wiring.config.yaml_file import Where
 
 
@@ -48,13 +48,13 @@ class EmbedderBuilder:
 
     def _check(self, alias: str, entry: Mapping[str, object]) -> None:
         where: Where = ("embeddings", alias)
-        found = split_entry(self._checker, EmbeddingCommon, entry, where)
-        if found is None:
-            return
-        recipe = find_recipe(self._checker, self._registry, found.common.type, found.own, where)
-        if recipe is not None:
-            rooted = recipe.with_root(self._root)
-            self._specs[alias] = EmbedderSpec(found.common, lambda: cast(Embedder, rooted.construct()))
+        shared, own = split_keys(entry, EmbeddingCommon)
+        common = self._checker.model(EmbeddingCommon, shared, where)
+        target = None if common is None else resolve_part(self._checker, self._registry, entry, where)
+        part = None if target is None else check_part(self._checker, target, own, where)
+        if common is not None and part is not None:
+            rooted = part.with_root(self._root)
+            self._specs[alias] = EmbedderSpec(common, lambda: cast(Embedder, rooted.construct(self._root)))
 
 
 def _construct_offline(registry: Registry) -> Embedder:

@@ -1,4 +1,4 @@
-"""The blocks `labels` and `anchors`: where people's verdicts come from, and the frozen set that judges are held to."""
+"""The blocks `labels` and `anchors`: where human labels come from, and the frozen set that judges are compared with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.core.ports import LabelSource
 from shared.core.records import DatasetItem
 from shared.core.registry import hint
 from shared.report.records.judge_records import Chosen
-from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.build.construct_part import check_part, construct_part, resolve_part, split_keys
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.labels_config import LabelsCommon
 from shared.wiring.config.monitor_config import MonitorConfig
@@ -35,13 +35,12 @@ def build_label_sources(config: MonitorConfig, registries: Registries, checker: 
     ways: list[Chosen] = []
     for i, block in enumerate(blocks):
         where: tuple[str | int, ...] = ("labels", i) if isinstance(given, list) else ("labels",)
-        common = {key: value for key, value in block.items() if key in LabelsCommon.model_fields}
+        common, own = split_keys(block, LabelsCommon)
         checked = checker.model(LabelsCommon, common, where)
         target = resolve_part(checker, registries.labels, block, where)
         if checked is None or target is None:
             continue
         ways.append(checked.chosen)
-        own = {key: value for key, value in block.items() if key not in LabelsCommon.model_fields}
         part = check_part(checker, target, own, where)
         source = None if part is None else construct_part(checker, part, where, root)
         if source is not None:

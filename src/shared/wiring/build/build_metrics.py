@@ -19,6 +19,7 @@ from shared.scoring.parameter_types import ProjectFile
 from shared.scoring.tree import Child, Node, order_nodes
 from shared.wiring.build.build_embeddings import EmbedderBuilder
 from shared.wiring.build.build_models import ModelBuilder
+from shared.wiring.build.construct_part import split_keys
 from shared.wiring.config.checker import Checker, GivenByName, describe_value, params_model
 from shared.wiring.config.monitor_config import Evaluation, MetricCommon
 from shared.wiring.config.yaml_file import Where
@@ -58,8 +59,8 @@ def _metric(where: Where, label: str, entry: Mapping[str, Any], parts: MetricPar
     if not callable(target):
         checker.problem((*where, "class"), f"{entry['class']!r} is {describe_value(target)}, which cannot be called")
         return None
-    common = {key: value for key, value in entry.items() if key in MetricCommon.model_fields}
-    own = {key: value for key, value in entry.items() if key not in MetricCommon.model_fields and key != "class"}
+    common, own = split_keys(entry, MetricCommon)
+    del own["class"]
     model = _model(target, where, own, checker)
     if model is None:
         return None
@@ -90,7 +91,7 @@ def _resolve_named_parts(params: BaseModel, where: Where, label: str, parts: Met
             continue
         place: Where = (*where, name)
         if named.kind is BoundMetric:
-            given[name] = _nested(place, f"{label}.{name}", given[name], parts)
+            given[name] = _nested_metric(place, f"{label}.{name}", given[name], parts)
         elif named.kind is LMAdapter:
             given[name] = parts.models.handle(given[name], label, place)
         else:
@@ -99,7 +100,7 @@ def _resolve_named_parts(params: BaseModel, where: Where, label: str, parts: Met
     return given if complete else None
 
 
-def _nested(where: Where, label: str, entry: Mapping[str, Any], parts: MetricParts) -> BoundMetric | None:
+def _nested_metric(where: Where, label: str, entry: Mapping[str, Any], parts: MetricParts) -> BoundMetric | None:
     """A metric that is part of another; what only a metric of its own has is a mistake."""
     idle = [key for key in entry if key in MetricCommon.model_fields and key not in _OF_PARTS]
     for key in idle:

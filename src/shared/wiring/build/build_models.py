@@ -13,8 +13,8 @@ from shared.llm.models.model_handle import ModelHandle
 from shared.llm.models.model_set import ModelSet, ModelSpec
 from shared.llm.models.model_settings import OFFLINE, ModelCommon
 from shared.llm.openai.server_settings import OpenAISettings
+from shared.wiring.build.construct_part import check_part, resolve_part, split_keys
 from shared.wiring.config.checker import Checker
-from shared.wiring.config.registry_entries import find_recipe, split_entry
 from shared.wiring.config.yaml_file import Where
 
 Entries = Mapping[str, Mapping[str, object]]
@@ -56,20 +56,21 @@ class ModelBuilder:
 
     def _check(self, alias: str, entry: Mapping[str, object]) -> None:
         where: Where = ("models", alias)
-        found = split_entry(self._checker, ModelCommon, entry, where)
-        if found is None:
+        shared, own = split_keys(entry, ModelCommon)
+        common = self._checker.model(ModelCommon, shared, where)
+        if common is None:
             return
-        common = found.common
         if common.lane == "batch" and common.type != "openai_compatible":
             self._checker.problem((*where, "lane"), f"'batch' is for type openai_compatible, found {common.type!r}")
         if common.batch is not None and common.lane != "batch":
             self._checker.problem((*where, "batch"), "has no effect without lane: batch; add that or remove this")
-        recipe = find_recipe(self._checker, self._registry, common.type, found.own, where)
-        if recipe is not None:
-            served, rooted = entry.get("model"), recipe.with_root(self._root)
+        target = resolve_part(self._checker, self._registry, entry, where)
+        part = None if target is None else check_part(self._checker, target, own, where)
+        if part is not None:
+            served, rooted = entry.get("model"), part.with_root(self._root)
             self._specs[alias] = ModelSpec(
                 common,
-                lambda: cast(LMAdapter, rooted.construct()),
+                lambda: cast(LMAdapter, rooted.construct(self._root)),
                 served if isinstance(served, str) else None,
                 rooted.params if isinstance(rooted.params, OpenAISettings) else None,
             )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from inspect import signature
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel
+from typing import cast
 
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
@@ -38,7 +34,8 @@ from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation, build_store
-from shared.wiring.config.checker import Checker, params_model
+from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.config.checker import Checker
 from shared.wiring.config.find_config import display_path
 from shared.wiring.config.loaded_config import LoadedConfig
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
@@ -106,7 +103,7 @@ def build_monitor(
         checker.raise_any()
         raise ConfigError(f"{document.name}: cannot be read")
     config = LoadedConfig(values, document, environment)
-    return _MonitorBuilder(config, checker, build_registries(environment.root)).build(options, clock)
+    return _MonitorBuilder(config, checker, build_registries(environment.root)).build_all(options, clock)
 
 
 class _MonitorBuilder:
@@ -116,11 +113,10 @@ class _MonitorBuilder:
         self.loaded, self.checker, self.registries = loaded, checker, registries
         self.config, self.root = loaded.values, loaded.environment.root
 
-    def build(self, options: RunOptions, clock: Clock) -> BuiltMonitor:
+    def build_all(self, options: RunOptions, clock: Clock) -> BuiltMonitor:
         config, checker, environment = self.config, self.checker, self.loaded.environment
         source = build_source(config.source, self.registries, checker, self.root)
-        strategy: SamplingStrategy | None
-        strategy = self._component(config.sampling, ("sampling",), "strategy", self.registries.sampling)
+        strategy = self._build_strategy()
         metrics, nodes, models = self._metrics()
         stored = {"type": "sqlite", **config.scored_store}
         store = build_store(stored, self.registries.stores, checker, self.root)
@@ -178,7 +174,7 @@ class _MonitorBuilder:
             config=RunConfig(
                 version=config.version,
                 environment=config.environment or environment.settings.environment,
-                publishing=_publishing(source.common, config),
+                publishing=_row_values(source.common, config),
                 digest=digest(self.loaded.document.data),
                 text=self.checker.secrets.redact_yaml(self.loaded.document.text),
             ),
@@ -209,21 +205,17 @@ class _MonitorBuilder:
             *(costs.models.recording_notes() if redactor.hides_people else ()),
         )
 
-    def _component(self, value: Mapping[str, Any], where: tuple[str, ...], key: str, registry: Any) -> Any:
-        """A part that is its own parameters: a sampling strategy, a store."""
-        if key not in value:
+    def _build_strategy(self) -> SamplingStrategy | None:
+        """The sampling strategy, or None after noting what is wrong with it."""
+        block, registry, where = self.config.sampling, self.registries.sampling, ("sampling",)
+        if "strategy" not in block:
             known = hint("", [entry.name for entry in registry.entries()])
-            self.checker.problem(where, f"{key!r} is missing; expected the name of a {registry.kind}. {known}")
-            return None
-        target = self.checker.resolve(registry, value[key], (*where, key))
-        if target is None:
-            return None
-        own = {name: inner for name, inner in value.items() if name != key}
-        if isinstance(target, type) and issubclass(target, BaseModel):
-            return self.checker.model(target, own, where)
-        model = params_model(target, dict(signature(target).parameters), str(value[key]))
-        params = self.checker.model(model, own, where)
-        return None if params is None else target(**{name: getattr(params, name) for name in model.model_fields})
+            self.checker.problem(where, f"'strategy' is missing; expected the name of a {registry.kind}. {known}")
+        target = resolve_part(self.checker, registry, block, where, "strategy")
+        own = {name: value for name, value in block.items() if name != "strategy"}
+        part = None if target is None else check_part(self.checker, target, own, where)
+        made = None if part is None else construct_part(self.checker, part, where, self.root)
+        return cast(SamplingStrategy | None, made)
 
     def _check_allocation_metric(self, strategy: SamplingStrategy | None, labels: list[str]) -> None:
         """The label whose past scores a Neyman allocation goes by must be one that is scored."""
@@ -232,10 +224,10 @@ class _MonitorBuilder:
             self.checker.problem(("sampling", "metric"), f"unknown label {label!r}. {hint(label, labels)}")
 
     def _check_thinning(self, store: ScoredStoreConfig | None) -> None:
-        """Items that are left out by chance must be remembered: drawn again, they would count twice."""
+        """Items that thinning skips must be in the state: sampled again, they would count twice."""
         budget = self.config.budget
         if budget is not None and budget.on_over == "thin" and store is not None and not store.keeps_undrawn:
-            text = "thin needs a memory of what it left out; take scored_store sqlite, or on_over stop or warn"
+            text = "thin needs the items not sampled in the state; use scored_store sqlite, or on_over stop or warn"
             self.checker.problem(("budget", "on_over"), text)
 
     def _runner_options(self) -> RunnerOptions:
@@ -267,7 +259,7 @@ def _again(store: ScoredStoreConfig, runner: Runner) -> RescorePolicy:
     return RescorePolicy(store.policy, reads, made)
 
 
-def _publishing(common: SourceCommon, config: MonitorConfig) -> dict[str, Any]:
+def _row_values(common: SourceCommon, config: MonitorConfig) -> dict[str, object]:
     """What travels with every row, under the names that users' tables have."""
     values = {
         "source_type": common.db_source_type or common.type,

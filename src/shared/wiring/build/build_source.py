@@ -19,7 +19,7 @@ from shared.monitoring.source_window import (
     window_params_model,
     window_support_of,
 )
-from shared.wiring.build.construct_part import check_part, construct_part, parameters_model, resolve_part
+from shared.wiring.build.construct_part import check_part, construct_part, parameters_model, resolve_part, split_keys
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import SourceCommon
 from shared.wiring.config.registries import Registries
@@ -48,7 +48,7 @@ def build_source(
     target = resolve_part(checker, registries.sources, block, _WHERE)
     model = None if target is None else checker.guard(_WHERE, lambda: parameters_model(target, "source"))
     parameters: Collection[str] = () if model is None else model.model_fields
-    common = {key: value for key, value in block.items() if key in SourceCommon.model_fields}
+    common, _ = split_keys(block, SourceCommon)
     shared = checker.model(SourceCommon, _for_rows(common, parameters), _WHERE)
     extract = _resolve_extractor(block.get("extractor", "item"), registries, checker)
     if target is None or model is None or not _names_are_free(target, parameters, checker):

@@ -19,7 +19,7 @@ from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.stores.sql_anchors import SqlAnchors
 from shared.monitoring.candidates import RescoreTrigger
 from shared.monitoring.memory_store import NoScoredItems
-from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.build.construct_part import check_part, construct_part, resolve_part, split_keys
 from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.find_config import display_path
 
@@ -170,7 +170,7 @@ class ScoredStoreConfig(StrictModel):
     remembers: ClassVar[bool] = True
     keeps_undrawn: ClassVar[bool] = True
 
-    policy: RescoreTrigger = Field(default="never", description="when an item that was scored is scored again")
+    policy: RescoreTrigger = Field(default="never", description="when an item is scored again")
     must_exist: bool | None = Field(
         default=None,
         description="true: a run without the state of earlier runs fails; default: on a schedule in CI",
@@ -182,7 +182,7 @@ class ScoredStoreConfig(StrictModel):
 
 
 class SqliteStore(ScoredStoreConfig):
-    """One SQLite file holds runs, items, decisions, scores and marks."""
+    """One SQLite file holds runs, items, decisions and scores."""
 
     file_path: str = Field(default=STATE, description="the database's file; a relative path starts from the project")
 
@@ -192,7 +192,7 @@ class SqliteStore(ScoredStoreConfig):
 
 
 class PostgresStore(ScoredStoreConfig):
-    """A Postgres database holds runs, items, decisions, scores and marks; several machines may share it."""
+    """A Postgres database holds runs, items, decisions and scores; several machines may share it."""
 
     url: SecretStr = Field(description="postgresql://user:password@host/name; better as ${DATABASE_URL}")
 
@@ -278,10 +278,8 @@ def build_store(
         return None
     if isinstance(target, type) and issubclass(target, ScoredStoreConfig):
         return checker.model(target, given, where)
-    part = check_part(
-        checker, target, {key: each for key, each in given.items() if key not in OwnStore.model_fields}, where
-    )
-    common = checker.model(OwnStore, {key: each for key, each in given.items() if key in OwnStore.model_fields}, where)
+    shared, own_keys = split_keys(given, OwnStore)
+    part, common = check_part(checker, target, own_keys, where), checker.model(OwnStore, shared, where)
     own = None if part is None else construct_part(checker, part, where, root)
     if common is None or own is None:
         return None

@@ -1,15 +1,17 @@
-"""One way to construct whatever a user may name: sources, sinks and label sources, ours and those of dotted paths.
+"""One way to construct whatever a user may name, ours and those of dotted paths: sources, sinks, label sources, models.
 
 A part declares its parameters as a pydantic model in its attribute `Params`, or as the model that annotates its first
-parameter, and is called with the checked model; else its own signature is the model, and it is called by keyword. A
-part whose constructor takes one thing more, named `context` (for label sources `root`), is given that too.
+parameter, and is called with the checked model; else its own signature is the model, and it is called by keyword; a
+part that is a model itself is its own parameters. A part whose constructor takes one thing more, named `context` (for
+label sources `root`), is given that too.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from pydantic import BaseModel
@@ -37,6 +39,12 @@ def parameters_model(target: Callable[..., object], owner: str) -> type[BaseMode
     return params_model(target, parameters, owner)
 
 
+def split_keys(block: Mapping[str, object], common: type[BaseModel]) -> tuple[dict[str, object], dict[str, object]]:
+    """The keys of a block that every part of its kind has, and those that are the part's own."""
+    shared = {key: value for key, value in block.items() if key in common.model_fields}
+    return shared, {key: value for key, value in block.items() if key not in shared}
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedPart:
     """Something to construct, with its checked parameters."""
@@ -44,13 +52,19 @@ class CheckedPart:
     target: Callable[..., object]
     params: BaseModel
 
+    def with_root(self, root: Path) -> CheckedPart:
+        """The same, with the relative paths among its parameters starting from the project's root."""
+        paths = {name: str(root / value) for name, value in self.params if _is_path(name, value)}
+        return replace(self, params=self.params.model_copy(update=paths))
+
     def construct(self, extra: object) -> object:
         """The part; `extra` is given to a constructor that takes a `context` or a `root`."""
+        if type(self.params) is self.target:
+            return self.params
         parameters = _signature(self.target, "")
         named = {name: _extra_for(name, extra) for name in parameters if name in CONTEXT_NAMES}
         if _declared_model(self.target) is None:
-            own = {name: getattr(self.params, name) for name in type(self.params).model_fields}
-            return self.target(**own, **named)
+            return self.target(**dict(self.params), **named)
         required = [name for name, each in parameters.items() if each.default is each.empty and _is_positional(each)]
         if not named and len(required) > 1:
             return self.target(self.params, extra)  # the constructor has a name of its own for it
@@ -78,16 +92,20 @@ def construct_part(checker: Checker, part: CheckedPart, where: Where, extra: obj
 
 
 def resolve_part(
-    checker: Checker, registry: Registry, block: Mapping[str, object], where: Where
+    checker: Checker, registry: Registry, block: Mapping[str, object], where: Where, key: str = "type"
 ) -> Callable[..., object] | None:
     """What the block's `type` names, something that can be called; None after noting why there is none."""
-    if "type" not in block:
+    if key not in block:
         return None  # the model of the common keys says so
-    target = checker.resolve(registry, block["type"], (*where, "type"))
+    target = checker.resolve(registry, block[key], (*where, key))
     if target is not None and not callable(target):
-        checker.problem((*where, "type"), f"{block['type']!r} cannot be called; expected a class or a function")
+        checker.problem((*where, key), f"{block[key]!r} cannot be called; expected a class or a function")
         return None
     return cast(Callable[..., object] | None, target)
+
+
+def _is_path(name: str, value: object) -> bool:
+    return isinstance(value, str | Path) and (name in ("path", "limits_file") or name.endswith("_path"))
 
 
 def _extra_for(name: str, extra: object) -> object:

@@ -50,7 +50,7 @@ def config_schema(registries: Registries) -> Schema:
     place["metrics_config"] = {
         "type": "object",
         "minProperties": 1,
-        "description": "label -> class and its parameters",
+        "description": "metric name -> class (its type) and its parameters",
         "additionalProperties": _METRIC,
     }
     schema["$defs"]["Metric"] = _metrics(registries.metrics)

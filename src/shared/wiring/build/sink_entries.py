@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pydantic import BaseModel
 
 from shared.wiring.build.build_context import SinkCommon, SinkEntry
+from shared.wiring.build.construct_part import split_keys
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.monitor_config import DatabaseBlock, Experiment, ExperimentParams, Publishing
 
@@ -25,25 +26,24 @@ def first_entry(entries: Sequence[SinkEntry], kind: str) -> SinkEntry | None:
 
 def _listed_entry(number: int, block: Mapping[str, object], checker: Checker) -> SinkEntry | None:
     where = ("publishing", "sinks", number)
-    common = {key: value for key, value in block.items() if key in SinkCommon.model_fields}
+    common, own = split_keys(block, SinkCommon)
     checked = checker.model(SinkCommon, common, where)
     if checked is None:
         return None
-    own = {key: value for key, value in block.items() if key not in SinkCommon.model_fields}
-    return SinkEntry(checked.type, own, where, where, checked.name, _required(checked))
+    return SinkEntry(checked.type, own, where, where, checked.name, checked.required_if_given)
 
 
 def _older_keys(publishing: Publishing, checker: Checker) -> Iterator[SinkEntry | None]:
     if publishing.files is not None:
         yield _block_entry("file", publishing.files, "files", "files", checker)
     if publishing.push_to_db:
-        yield _block_entry("database", _given(publishing.database, DatabaseBlock), "database", "push_to_db", checker)
+        yield _block_entry("database", _set_keys(publishing.database, DatabaseBlock), "database", "push_to_db", checker)
     if publishing.push_to_langfuse:
         yield _block_entry("langfuse", publishing.langfuse or {}, "langfuse", "push_to_langfuse", checker)
     experiment = _asked_experiment(publishing, checker)
     if experiment is not None:
         given: dict[str, object] = {
-            **_given(experiment, ExperimentParams),
+            **_set_keys(experiment, ExperimentParams),
             "trace_experiment": publishing.trace_experiment,
         }
         if "required" in experiment.model_fields_set:
@@ -65,7 +65,7 @@ def _asked_experiment(publishing: Publishing, checker: Checker) -> Experiment | 
     return block if block.enabled else None
 
 
-def _given(block: BaseModel | None, params: type[BaseModel]) -> dict[str, object]:
+def _set_keys(block: BaseModel | None, params: type[BaseModel]) -> dict[str, object]:
     """What a block says itself of the sink's parameters, without its defaults."""
     said = set() if block is None else block.model_fields_set
     return {name: getattr(block, name) for name in params.model_fields if name in said}
@@ -78,8 +78,4 @@ def _block_entry(kind: str, block: Mapping[str, object], key: str, asked_by: str
     if checked is None:
         return None
     own = {name: value for name, value in block.items() if name != "required"}
-    return SinkEntry(kind, own, where, ("publishing", asked_by), "", _required(checked))
-
-
-def _required(common: SinkCommon) -> bool | None:
-    return common.required if "required" in common.model_fields_set else None
+    return SinkEntry(kind, own, where, ("publishing", asked_by), "", checked.required_if_given)

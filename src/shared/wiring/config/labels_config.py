@@ -15,24 +15,25 @@ class LabelsCommon(StrictModel):
     """What every label source takes."""
 
     type: str = Field(description="the kind of label source, such as file")
-    chosen: Chosen = Field(
-        default="at_random", description="how the labelled items were chosen among those that were judged"
-    )
+    chosen: Chosen = Field(default="at_random", description="how the labelled items were chosen among the judged ones")
 
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Anchors(StrictModel):
-    """A frozen file of items with people's labels, judged again when a judge changes and on a schedule."""
+    """A frozen file of items with human labels, judged again when a judge changes and on a schedule."""
 
-    path: str = Field(min_length=1, description="one file of items, each with labels: {metric's label: value}")
+    path: str = Field(min_length=1, description="one file of items, each with labels: {metric name: value}")
     extractor: str = Field(default="item", description="turns a record into an item: a name or package.module:attr")
-    every: str | None = Field(default=None, description="judged again after so long: 12h, 7d, 2w; never without")
-    metrics: list[str] = Field(
-        default_factory=list, description="labels to judge; empty: those with labels in the file"
+    every: str | None = Field(
+        default=None,
+        description="judge them again after: 12h, 7d, 2w; default: never",
     )
-    repeats: int = Field(default=1, ge=1, le=20, description="votes on each anchor, to see how a judge varies")
+    metrics: list[str] = Field(
+        default_factory=list, description="metrics that judge them; empty: those with labels in the file"
+    )
+    repeats: int = Field(default=1, ge=1, le=20, description="votes on each anchor, to measure how a judge varies")
 
     @field_validator("every")
     @classmethod

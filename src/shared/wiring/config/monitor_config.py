@@ -15,7 +15,7 @@ from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
 
 
-def _text(value: Any) -> Any:
+def _text(value: object) -> object:
     """Versions and the like are often written as numbers."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
@@ -28,7 +28,7 @@ class SourceCommon(StrictModel):
     """What every source takes. All but `type`, `name` and `extractor` travels with the rows when they are published."""
 
     type: str = Field(description="the kind of source, such as file")
-    name: str = Field(default="default", description="names the source in stored state, as <type>:<name>")
+    name: str = Field(default="default", description="identifies the source in the state database, as <type>:<name>")
     extractor: str = Field(default="item", description="turns a record into an item: a name or package.module:attr")
     component: Text | None = Field(default=None, description="the part of the application that is monitored")
     agent: Text | None = Field(default=None, description="the agent that answered")
@@ -73,29 +73,35 @@ class LegacyErrors(StrictModel):
     skip_on_missing_params: bool = False
 
 
-class Evaluation(StrictModel):
+class LegacyEvaluation(StrictModel):
+    """Keys of `evaluation` that older files have, without effect."""
+
+    trace_granularity: str = Field(default="single", description="accepted, without effect")
+    flush_per_metric: bool = Field(default=False, description="accepted, without effect")
+    cache: LegacyCache | None = Field(default=None, description="accepted, without effect")
+    errors: LegacyErrors | None = Field(default=None, description="accepted, without effect")
+
+
+class Evaluation(LegacyEvaluation):
     """How items are scored."""
 
-    max_concurrent: int = Field(default=5, ge=1, le=10_000, description="calls of slow metrics at once")
+    max_concurrent: int = Field(default=5, ge=1, le=10_000, description="most concurrent calls of slow metrics")
     throttle_delay: float = Field(default=0.0, ge=0, description="seconds at least between the starts of two items")
     timeout: float | None = Field(default=300.0, gt=0, description="seconds for slow metrics without their own")
     max_failure_share: float = Field(default=0.2, ge=0, le=1, description="more failures than this fail the run")
     max_attempts: int = Field(default=5, ge=1, description="runs in which a failed metric is tried before giving up")
     interval: Literal["process", "traffic"] = Field(
-        default="process", description="what intervals are about: the process behind the traffic, or this very traffic"
+        default="process",
+        description="what confidence intervals are about: the process behind the traffic, or this traffic",
     )
     show_progress: bool = Field(default=True, description="a progress bar on a terminal, lines in a log")
     scoring_strategy: Literal["flat", "tree"] | None = Field(default=None, description="tree when `model` is given")
     scoring_key_mapping: dict[str, str] = Field(default_factory=dict, description="field_mapping of every metric")
-    thresholds: dict[str, float] = Field(default_factory=dict, description="threshold by label")
+    thresholds: dict[str, float] = Field(default_factory=dict, description="threshold by metric name")
     model: dict[str, Any] | None = Field(default=None, description="the tree: node -> its children")
-    weights: dict[str, float] = Field(default_factory=dict, description="weight by label, for weighted averages")
+    weights: dict[str, float] = Field(default_factory=dict, description="weight by metric name, for weighted averages")
     description: Text = Field(default="", description="a line about the evaluation")
-    metadata: dict[str, Any] = Field(default_factory=dict, description="travels with the rows")
-    trace_granularity: str = Field(default="single", description="accepted, without effect")
-    flush_per_metric: bool = Field(default=False, description="accepted, without effect")
-    cache: LegacyCache | None = Field(default=None, description="accepted, without effect")
-    errors: LegacyErrors | None = Field(default=None, description="accepted, without effect")
+    metadata: dict[str, Any] = Field(default_factory=dict, description="attached to every score")
 
 
 class ExperimentParams(StrictModel):
@@ -109,14 +115,14 @@ class ExperimentParams(StrictModel):
     score_on_runtime_traces: bool = Field(
         default=False, description="scores go to the trace that a metric names in its signals, else to the item's"
     )
-    update_existing_items: bool = Field(default=False, description="write over items that the dataset has already")
-    metrics: list[str] = Field(default_factory=list, description="only these labels; empty: all")
+    update_existing_items: bool = Field(default=False, description="overwrite items that the dataset has already")
+    metrics: list[str] = Field(default_factory=list, description="only these metrics; empty: all")
 
 
 class Experiment(ExperimentParams):
     """The block `publishing.experiment`: a Langfuse experiment. Without the block there is none."""
 
-    enabled: bool = Field(default=True, description="false: none, though the block is there")
+    enabled: bool = Field(default=True, description="false: no experiment is published")
     required: bool = Field(default=True, description="false: best effort; it holds up no item, and fails no run")
     flush: bool = Field(default=True, description="accepted, without effect")
 
@@ -128,7 +134,7 @@ class DatabaseTarget(StrictModel):
         default=None, description="postgresql://user:password@host/name, better as ${DATABASE_URL}; or a SQLite file"
     )
     on_conflict: Literal["do_nothing", "upsert", "error"] = Field(
-        default="do_nothing", description="what becomes of a score that is there already"
+        default="do_nothing", description="what to do with a score that exists already"
     )
     chunk_size: int = Field(default=1000, ge=1, description="rows sent at a time")
 
@@ -140,21 +146,22 @@ class DatabaseBlock(DatabaseTarget):
 
 
 class ResponseCacheConfig(StrictModel):
-    """What is kept of models' answers, in the state database."""
+    """Which responses of models are cached, in the state database."""
 
-    enabled: bool = Field(default=True, description="false: every question is asked anew")
-    max_age_days: float | None = Field(default=None, gt=0, description="older answers are not used")
-    max_entries: int = Field(default=1_000_000, ge=1, description="the newest are kept")
-    max_mb: float = Field(default=2000, gt=0, description="the newest are kept")
+    enabled: bool = Field(default=True, description="false: every call goes to the model")
+    max_age_days: float | None = Field(default=None, gt=0, description="older responses are not used")
+    max_entries: int = Field(default=1_000_000, ge=1, description="the oldest are removed first")
+    max_mb: float = Field(default=2000, gt=0, description="the oldest are removed first")
 
 
 class BudgetConfig(StrictModel):
-    """How much may be spent on models. What a call may cost at most is reserved before it is made."""
+    """How much may be spent on models. The highest possible cost of a call is reserved before it is made."""
 
     usd: float | None = Field(default=None, gt=0, allow_inf_nan=False, description="US dollars")
     tokens: int | None = Field(default=None, ge=1, description="tokens, input and output together")
     on_over: OnOver = Field(
-        default="stop", description="thin: score fewer, drawn by chance; stop: end the run; warn: go on and say so"
+        default="stop",
+        description="thin: score a smaller random sample; stop: end the run; warn: log a warning",
     )
     per: BudgetPeriod = Field(default="run", description="day and month (UTC) count this monitor's earlier runs too")
 
@@ -166,7 +173,7 @@ class BudgetConfig(StrictModel):
 
 
 class Publishing(StrictModel):
-    """Where scores go besides the state database."""
+    """Where scores are published, besides the state database."""
 
     opentelemetry: dict[str, Any] | None = Field(
         default=None, description="scores as events: endpoint, headers, service_name; {}: all from OTEL_... variables"
@@ -175,13 +182,13 @@ class Publishing(StrictModel):
     verify_seconds: float = Field(
         default=20.0, ge=0, le=3600, description="how long a run waits at its end, at most, for sinks to confirm"
     )
-    max_tries: int = Field(default=10, ge=1, description="a message fails after so many tries ...")
+    max_tries: int = Field(default=10, ge=1, description="a delivery fails after so many tries ...")
     give_up_hours: float = Field(default=72.0, ge=0, description="... and so many hours")
-    metric_names: list[str] = Field(default_factory=list, description="publish only these labels; empty: all")
-    push_to_db: bool = Field(default=False, description="into evaluation_dataset and evaluation_results")
-    push_to_langfuse: bool = Field(default=False, description="scores go to Langfuse, onto their items' traces")
+    metric_names: list[str] = Field(default_factory=list, description="publish only these metrics; empty: all")
+    push_to_db: bool = Field(default=False, description="to the tables evaluation_dataset and evaluation_results")
+    push_to_langfuse: bool = Field(default=False, description="publish scores to Langfuse, on their items' traces")
     langfuse: dict[str, Any] | None = Field(
-        default=None, description="how Langfuse is reached; default: as the source does, or by variables"
+        default=None, description="connection to Langfuse; default: the source's, or the LANGFUSE_... variables"
     )
     trace_experiment: bool = Field(
         default=False, description="the experiment's traces show each metric; without a block one with its defaults"
@@ -218,14 +225,24 @@ class Report(StrictModel):
     days: int = Field(default=30, ge=1, le=3650, description="days of history in the charts over time")
 
 
-class MonitorConfig(StrictModel):
-    """One monitor."""
+class MonitorInputs(StrictModel):
+    """What a monitor is called, and which items it scores."""
 
-    name: str = Field(default="online_monitoring", description="names the monitor in stored state")
-    version: Text = Field(default="", description="of the monitored application or of this file; goes with the rows")
+    name: str = Field(default="online_monitoring", description="identifies the monitor in the state database")
+    version: Text = Field(default="", description="of the application or of this file; attached to every score")
     environment: Text = Field(default="", description="such as production; default: the variable ENVIRONMENT")
     source: dict[str, Any] = Field(description="where items come from: type, and that source's parameters")
     sampling: dict[str, Any] = Field(default_factory=lambda: {"strategy": "all"}, description="which items are scored")
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return checked_name(value)
+
+
+class ModelBlocks(StrictModel):
+    """The blocks about models: which there are, and what may be spent on them."""
+
     models: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="language models by the name that metrics ask for them"
     )
@@ -237,22 +254,22 @@ class MonitorConfig(StrictModel):
         default_factory=dict, description="embedding models by the name that metrics ask for them"
     )
     response_cache: ResponseCacheConfig = Field(default_factory=ResponseCacheConfig)
-    metrics_config: dict[str, dict[str, Any]] = Field(description="label -> class and its parameters")
+
+
+class MonitorConfig(ModelBlocks, MonitorInputs):
+    """One monitor."""
+
+    metrics_config: dict[str, dict[str, Any]] = Field(description="metric name -> class (its type) and its parameters")
     evaluation: Evaluation = Field(default_factory=Evaluation)
-    scored_store: dict[str, Any] = Field(default_factory=lambda: {"type": "sqlite"}, description="the memory of runs")
+    scored_store: dict[str, Any] = Field(default_factory=lambda: {"type": "sqlite"}, description="the state database")
     publishing: Publishing = Field(default_factory=Publishing)
     privacy: Privacy = Field(default_factory=Privacy)
     labels: dict[str, Any] | list[dict[str, Any]] | None = Field(
-        default=None, description="where people's verdicts are: type and its parameters, or a list of such"
+        default=None, description="where human labels come from: type and its parameters, or a list of such"
     )
-    anchors: Anchors | None = Field(default=None, description="a frozen set that shows how a judge moves")
+    anchors: Anchors | None = Field(default=None, description="frozen labelled items that show how a judge drifts")
     schedule: Schedule | None = None
     report: Report = Field(default_factory=Report)
-
-    @field_validator("name")
-    @classmethod
-    def _name(cls, value: str) -> str:
-        return checked_name(value)
 
     @field_validator("metrics_config")
     @classmethod

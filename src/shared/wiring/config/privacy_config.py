@@ -17,20 +17,22 @@ PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key
 
 
 class Privacy(StrictModel):
-    """What is taken out of texts on their way to sinks, report, terminal and logs, when SAFE_MODE is on."""
+    """What is redacted in sinks, report, terminal and logs when SAFE_MODE is on."""
 
-    always: bool = Field(default=False, description="also without SAFE_MODE=1")
+    always: bool = Field(default=False, description="redact also without SAFE_MODE=1")
     redact: list[PrivateKind] = Field(
-        default_factory=lambda: [*get_args(PrivateKind)], description="the kinds that are looked for; default: all"
+        default_factory=lambda: [*get_args(PrivateKind)],
+        description="kinds of data to redact; default: all",
     )
     entities: dict[str, str | list[str]] = Field(
         default_factory=dict, description="NAME -> a regular expression, or a list of exact words"
     )
-    allow: list[str] = Field(default_factory=list, description="texts that stay, in any case; * stands for anything")
+    allow: list[str] = Field(default_factory=list, description="texts that are never redacted; * matches anything")
     regions: list[str] = Field(
-        default_factory=lambda: ["US"], description="countries whose national phone numbers are known, such as US, DE"
+        default_factory=lambda: ["US"],
+        description="countries whose phone numbers are redacted, such as US, DE",
     )
-    names: bool = Field(default=False, description="names of people too; needs the extra `names` (some 400 MB)")
+    names: bool = Field(default=False, description="redact names of people too; needs the extra `names` (some 400 MB)")
     show_text: bool = Field(default=True, description="false: the report shows no texts at all, not even redacted ones")
 
     @model_validator(mode="after")
