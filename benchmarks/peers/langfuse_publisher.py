@@ -31,7 +31,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
     from pydantic import SecretStr
 
     from shared.core.records import DatasetItem
-    from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
+    from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunConfig, RunReport, Stream
     from shared.core.state.outbox import Outlet
     from shared.database.engine.database import open_database
     from shared.database.runs.run_state import build_run_state
@@ -57,7 +57,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
     database = open_database(Path(tempfile.mkdtemp()) / "state.db")
     runs, stream = build_run_state(database), Stream("file:bench", "bench")
     plan = MonitorPlan("bench", stream, Nothing(), All(), Runner([]), delivery_limits=DeliveryLimits(verify=600.0))
-    report = RunReport("bench-1", "bench", stream, "c", "running", datetime.now(UTC))
+    report = RunReport("bench-1", "bench", stream, RunConfig("c"), "running", datetime.now(UTC))
     runs.reports.save_run(report)
     ref = MetricRef("exact", "exact_match", "1", "d1")
     items = [

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport
+from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, RunConfig, RunReport
 from shared.core.state.claims import Claims, SampledItem
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database, open_database
@@ -23,7 +23,7 @@ from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
 OTHER = MetricRef("Other", "length", "1", "digest-other")
-RUN = RunReport("a", "athena", STREAM, "config", "running", NOW)
+RUN = RunReport("a", "athena", STREAM, RunConfig("config"), "running", NOW)
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 

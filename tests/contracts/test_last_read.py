@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.core.results import RunCounts, RunReport, Status
+from shared.core.results import RunConfig, RunCounts, RunReport, Status
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
@@ -38,7 +38,7 @@ def after(hours: float) -> datetime:
 
 
 def ran(store: RunState, hours: float, status: Status, **counts: int) -> None:
-    run = RunReport(f"r{hours}", "m", STREAM, "d", status, after(hours), counts=RunCounts(**counts))
+    run = RunReport(f"r{hours}", "m", STREAM, RunConfig("d"), status, after(hours), counts=RunCounts(**counts))
     store.reports.save_run(run)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.core.state.outbox import ClaimedMessage, MessageOutcome, Outgoing, PackedBatch, SinkMessage, SkippedScore
 from shared.core.state.run_stores import RunState
 from shared.database.engine.database import Database, open_database
@@ -22,7 +22,7 @@ from tests.contracts.adapters.served import postgres_at
 from tests.contracts.adapters.stores import NOW, OTHER_MONITOR, STREAM
 
 REF = MetricRef("Exact", "exact_match", "1", "digest")
-RUN = RunReport("run-1", "athena", STREAM, "config", "running", NOW)
+RUN = RunReport("run-1", "athena", STREAM, RunConfig("config"), "running", NOW)
 LATER = NOW + timedelta(hours=1)
 
 

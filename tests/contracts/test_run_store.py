@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.core.counts import ModelUsage
+from shared.core.counts import ModelUsage, Spending
 from shared.core.errors import BusyError, StoreError
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -23,6 +23,7 @@ from shared.core.results import (
     MetricFailure,
     MetricRef,
     MetricScore,
+    RunConfig,
     RunCounts,
     RunReport,
     Stream,
@@ -39,7 +40,7 @@ from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM
 
 EXACT = MetricRef("Exact", "exact_match", "1", "digest-exact")
 LENGTH = MetricRef("Short", "length", "1", "digest-length")
-RUN = RunReport("run-1", "athena", STREAM, "config", "running", NOW)
+RUN = RunReport("run-1", "athena", STREAM, RunConfig("config"), "running", NOW)
 
 
 class Ticking:
@@ -381,7 +382,7 @@ def test_a_lock_is_given_back_after_an_error(store: RunState) -> None:
 
 def test_runs_are_written_and_read_back(store: RunState, reader: StateReader) -> None:
     """The report of a run is what its row says, with every field."""
-    running = replace(RUN, config_text="name: athena\n", environment="test", version="2", publishing={"agent": "x"})
+    running = replace(RUN, config=RunConfig("config", "2", "test", {"agent": "x"}, "name: athena\n"))
     done = replace(
         running,
         status="done",
@@ -391,7 +392,7 @@ def test_runs_are_written_and_read_back(store: RunState, reader: StateReader) ->
         notes=("a cap was hit",),
         broken=("traces.jsonl:7: not an object",),
         failure_kinds={"TimeoutError": 2},
-        cost=0.25,
+        spending=Spending(0.25),
     )
     store.reports.save_run(running)
     assert reader.runs.read_run("run-1") == running
@@ -572,8 +573,10 @@ def test_what_was_tried_is_not_thinned(store: RunState, reader: StateReader) -> 
 def test_what_models_were_asked_is_kept_also_of_a_killed_run(store: RunState, reader: StateReader) -> None:
     """A day's budget adds up the rows of a monitor's runs since midnight, whatever became of them."""
     row = ModelUsage("Tone", "small", 3, 1, 0, 30, 10, 6, 0.25, 1, "digest")
-    store.reports.save_run(replace(RUN, usage=(row,)))
-    store.reports.save_run(replace(RUN, run_id="run-2", monitor="other", usage=(row,)))
-    store.reports.save_run(replace(RUN, run_id="run-3", started_at=NOW - timedelta(days=1), usage=(row, row)))
+    store.reports.save_run(replace(RUN, spending=Spending(usage=(row,))))
+    store.reports.save_run(replace(RUN, run_id="run-2", monitor="other", spending=Spending(usage=(row,))))
+    store.reports.save_run(
+        replace(RUN, run_id="run-3", started_at=NOW - timedelta(days=1), spending=Spending(usage=(row, row)))
+    )
     assert reader.runs.read_usage("athena", NOW) == [row]
     assert reader.runs.read_usage("athena", NOW - timedelta(days=1)) == [row, row, row]

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.extraction import BrokenRecord
-from shared.core.results import MetricRef, MetricScore, RunCounts, RunReport, Score, Stream
+from shared.core.results import MetricRef, MetricScore, RunConfig, RunCounts, RunReport, Score, Stream
 from tests.core.items import repeatably
 
 
@@ -21,7 +21,8 @@ def test_a_runs_seconds() -> None:
     """A run that has not ended has no duration."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     made = [
-        RunReport("r", "m", Stream("s", "m"), "d", "done", start, end) for end in (None, start + timedelta(minutes=1))
+        RunReport("r", "m", Stream("s", "m"), RunConfig("d"), "done", start, end)
+        for end in (None, start + timedelta(minutes=1))
     ]
     assert [each.seconds for each in made] == [None, 60.0]
 

@@ -17,7 +17,7 @@ from shared.core.conversation import parse_conversation
 from shared.core.errors import StoreError
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.database.engine.database import Database, open_as_it_is
 from shared.database.evaluation.database_sink import DatabaseSink
 from shared.database.evaluation.table_setup import create_tables
@@ -43,9 +43,7 @@ def database(address: str) -> Iterator[Database]:
 
 
 def run_of(stream: Stream = STREAM, run_id: str = "r1", **publishing: Any) -> RunReport:
-    return RunReport(
-        run_id, "athena", stream, "c", "running", NOW, version="7", environment="production", publishing=publishing
-    )
+    return RunReport(run_id, "athena", stream, RunConfig("c", "7", "production", publishing), "running", NOW)
 
 
 def batch(*results: ItemResult, id: str = "b1", run: RunReport | None = None) -> Batch:

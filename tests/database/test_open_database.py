@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from shared.core.errors import StoreError
-from shared.core.results import Decision, RunReport
+from shared.core.results import Decision, RunConfig, RunReport
 from shared.core.state.outbox import MessageClaim
 from shared.database.engine.database import Database, open_database
 from shared.database.engine.migrate import FOLDER, upgrade
@@ -186,7 +186,7 @@ def test_a_lock_that_is_held_too_long_is_said(tmp_path: Path) -> None:
 def test_stored_text_that_is_no_json_is_said(tmp_path: Path) -> None:
     """A row that someone edited by hand stops with its text."""
     database = open_database(tmp_path / "state.db")
-    build_run_state(database).reports.save_run(RunReport("r", "m", STREAM, "c", "done", NOW))
+    build_run_state(database).reports.save_run(RunReport("r", "m", STREAM, RunConfig("c"), "done", NOW))
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE runs SET counts = '{broken'")
     with pytest.raises(StoreError, match=r"\{broken"):

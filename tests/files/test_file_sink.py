@@ -14,7 +14,7 @@ import pytest
 from shared.core.errors import StoreError
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.files.file_sink import COLUMNS, FileSink
 
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def batch(name: str = "b1", monitor: str = "athena", items: int = 2) -> Batch:
         ItemResult(DatasetItem(id=f"i{n}", trace_id="t", source_timestamp=AT), (score,), (failure,) if n else ())
         for n in range(items)
     )
-    run = RunReport("run-1", monitor, stream, "digest", "running", AT, publishing={"component": "chat"}, version="2")
+    run = RunReport("run-1", monitor, stream, RunConfig("digest", "2", publishing={"component": "chat"}), "running", AT)
     return Batch(name, stream, results, run)
 
 

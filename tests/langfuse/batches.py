@@ -8,7 +8,16 @@ from typing import Any
 
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import Estimate, ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import (
+    Estimate,
+    ItemResult,
+    MetricFailure,
+    MetricRef,
+    MetricScore,
+    RunConfig,
+    RunReport,
+    Stream,
+)
 from tests.langfuse.fake_server.wire import START
 
 STREAM = Stream("langfuse:live", "quality")
@@ -36,7 +45,7 @@ def item(number: int, at: datetime | None = START, **given: Any) -> DatasetItem:
 
 
 def run(number: int = 1, at: datetime = START, **given: Any) -> RunReport:
-    return RunReport(f"quality-{number}", "quality", STREAM, "c", "running", at, **given)
+    return RunReport(f"quality-{number}", "quality", STREAM, RunConfig("c"), "running", at, **given)
 
 
 def batch(results: Sequence[ItemResult], report: RunReport | None = None) -> Batch:

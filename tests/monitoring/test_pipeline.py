@@ -580,7 +580,7 @@ class Busy(SqlReports):
     """A store that is busy once when the run's costs are written."""
 
     def save_run(self, report: RunReport) -> None:
-        if report.usage and not self.told:
+        if report.spending.usage and not self.told:
             self.told = True
             raise StoreError("the database is locked")
         super().save_run(report)

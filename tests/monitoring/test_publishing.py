@@ -23,7 +23,7 @@ from shared.core.counts import DeliveryStatus
 from shared.core.errors import FatalError, Unavailable
 from shared.core.ports import Batch, Sink
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import Decision, ItemResult, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.core.state.outbox import (
     ClaimedMessage,
     MessageClaim,
@@ -54,7 +54,7 @@ from tests.monitoring.test_pipeline import ListSource, items
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STREAM = Stream("list:test", "monitor")
 AT_ONCE = DeliveryLimits(verify=0.0, settle=0.0)
-OTHER = RunReport("other", "monitor", STREAM, "config", "running", NOW)
+OTHER = RunReport("other", "monitor", STREAM, RunConfig("config"), "running", NOW)
 PARCEL = ClaimedMessage(SinkMessage("k", "i", {}), "pending", "b", "r", 0, NOW)
 
 

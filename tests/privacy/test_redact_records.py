@@ -9,7 +9,7 @@ from shared.core.conversation import Conversation, Message, ToolCall
 from shared.core.counts import DeliveryStatus
 from shared.core.digests import canonical_json
 from shared.core.records import DatasetItem
-from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.privacy.redact_records import redact_item, redact_report, redact_result
 from shared.privacy.redaction import Redactor
 
@@ -18,8 +18,8 @@ REDACTOR = Redactor(key=b"k")
 REF = MetricRef("Label", "length", "1", "d" * 64)
 
 
-KEPT = {"run_id", "monitor", "stream", "config_digest", "status", "started_at", "finished_at", "counts", "estimates"}
-KEPT |= {"cost", "version", "environment", "usage", "budget"}
+KEPT = {"run_id", "monitor", "stream", "status", "started_at", "finished_at", "counts", "estimates", "spending"}
+KEPT_OF_CONFIG = {"digest", "version", "environment"}
 
 
 def full_item() -> DatasetItem:
@@ -104,21 +104,20 @@ def test_a_report_is_redacted() -> None:
         "run-20260101T000000-abcdef",
         "desk",
         Stream("file:desk", "desk"),
-        "d" * 64,
+        RunConfig("d" * 64, publishing={"owner": MAIL}, text=f"owner: {MAIL}"),
         "done",
         datetime(2026, 1, 1, tzinfo=UTC),
         notes=(MAIL,),
         examples=(f"Label on {MAIL}: ValueError: {MAIL}",),
         broken=(f"items.jsonl:3: found {MAIL!r}",),
         failure_kinds={MAIL: 1},
-        publishing={"owner": MAIL},
-        config_text=f"owner: {MAIL}",
         published=(DeliveryStatus("shelf", reasons={f"{MAIL} is refused": 1, "a@example.com is refused": 2}),),
     )
-    named = {each.name for each in dataclasses.fields(report) if MAIL in canonical_json(getattr(report, each.name))}
-    assert named == {each.name for each in dataclasses.fields(report)} - KEPT
+    for record, kept in ((report, KEPT), (report.config, KEPT_OF_CONFIG)):
+        named = {each.name for each in dataclasses.fields(record) if MAIL in canonical_json(getattr(record, each.name))}
+        assert named == {each.name for each in dataclasses.fields(record)} - kept
     made = redact_report(report, REDACTOR)
     assert MAIL not in canonical_json(made)
-    assert (made.run_id, made.stream, made.config_digest) == (report.run_id, report.stream, report.config_digest)
+    assert (made.run_id, made.stream, made.config.digest) == (report.run_id, report.stream, report.config.digest)
     assert made.published == (DeliveryStatus("shelf", reasons={"[EMAIL] is refused": 3}),)
     assert made.broken == ("items.jsonl:3: found '[EMAIL]'",)

@@ -65,7 +65,7 @@ class MemoryReader:
 
     def read_usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
         mine = (run for run in self.stored if run.monitor == monitor and run.started_at >= since)
-        return [each for run in mine for each in run.usage]
+        return [each for run in mine for each in run.spending.usage]
 
     def last_read(self, stream: Stream) -> datetime | None:
         return max((run.started_at for run in self.stored if run.stream == stream), default=None)

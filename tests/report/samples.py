@@ -13,6 +13,7 @@ from shared.core.results import (
     Estimate,
     MetricFailure,
     MetricScore,
+    RunConfig,
     RunCounts,
     RunReport,
     Status,
@@ -80,8 +81,8 @@ def run_of(results: Sequence[StoredResult], status: Status = "done", **more: obj
     scores, failures = sum(len(each.scores) for each in results), sum(len(each.failures) for each in results)
     counts = RunCounts(read=2 * len(results), pool=len(results), drawn=len(results), scored=len(results), scores=scores,
                     failures=failures)  # fmt: skip
-    base = RunReport("run-1", "desk answers", STREAM, "c" * 64, status, START, START + timedelta(seconds=75), counts,
-                     builder.build())  # fmt: skip
+    base = RunReport("run-1", "desk answers", STREAM, RunConfig("c" * 64), status, START, START + timedelta(seconds=75),
+                     counts, builder.build())  # fmt: skip
     values = {name: getattr(base, name) for name in base.__dataclass_fields__} | more
     return RunReport(**values)
 
@@ -137,13 +138,10 @@ def hostile(payload: str = HOSTILE) -> tuple[list[StoredResult], RunReport]:
         run_id=payload,
         monitor=payload,
         stream=Stream(payload, payload),
-        config_digest=payload,
+        config=RunConfig(payload, payload, payload, {payload: payload, "nested": {payload: [payload]}}),
         notes=(payload, big),
         broken=(payload, big),
         failure_kinds={payload: 1},
-        version=payload,
-        environment=payload,
-        publishing={payload: payload, "nested": {payload: [payload]}},
         estimates=(Estimate(payload, 2, 0.5, 0.1, 0.9, 0.5, 0.1, 0.9, 0.5, "sub_metric", 1),),
     )
     return results, run

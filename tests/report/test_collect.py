@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from shared.core.results import StoredResult
+from shared.core.results import RunConfig, StoredResult
 from shared.report.page.collect import collect
 from shared.report.records.page_records import MetricView, ReportData, ReportOptions
 from tests.report.memory import MemoryReader, Row
@@ -98,7 +98,7 @@ def test_data_is_bounded_whatever_the_run() -> None:
 
 def test_the_config_of_the_run_is_the_default() -> None:
     """The config stored with the run is shown unless another text is given."""
-    run = run_of([], config_text="name: stored\npassword: hunter2\n")
+    run = run_of([], config=RunConfig(text="name: stored\npassword: hunter2\n"))
     assert "stored" in collect(MemoryReader(), run).config.text
     assert "hunter2" not in collect(MemoryReader(), run).config.text
     assert collect(MemoryReader(), run, "name: given").config.text == "name: given"

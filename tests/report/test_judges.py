@@ -11,7 +11,7 @@ import pytest
 
 from shared.core.human_labels import AnchorPass, AnchorVerdict, HumanLabel
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, MetricRef, MetricScore, RunReport, StoredResult
+from shared.core.results import Decision, MetricRef, MetricScore, RunConfig, RunReport, StoredResult
 from shared.privacy.redaction import Redactor
 from shared.report.judges.collect_judges import collect_judges
 from shared.report.judges.judge_text import judge_line, judges_text
@@ -195,7 +195,7 @@ def anchored(hours: int, good: int, judge: MetricRef = JUDGE, anchors: str = "a"
 
 def run_at(hours: int) -> RunReport:
     """The run that an anchor pass at that hour followed: it began two hours before."""
-    return RunReport(f"run {hours}", "desk", STREAM, "c" * 64, "done", START + timedelta(hours=hours - 2))
+    return RunReport(f"run {hours}", "desk", STREAM, RunConfig("c" * 64), "done", START + timedelta(hours=hours - 2))
 
 
 def test_a_judge_that_moved_between_two_passes_is_not_taken_for_the_application() -> None:

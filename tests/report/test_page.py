@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from shared.core.counts import BudgetUse, ModelUsage
-from shared.core.results import Estimate, MetricFailure, RunCounts, StoredResult
+from shared.core.counts import BudgetUse, ModelUsage, Spending
+from shared.core.results import Estimate, MetricFailure, RunConfig, RunCounts, StoredResult
 from shared.privacy.redaction import Redactor
 from shared.report.page.html import render
 from shared.report.records.page_records import ReportOptions
@@ -168,7 +168,9 @@ def test_secrets_are_masked() -> None:
     failure = MetricFailure(ref("judge"), "item-1", "AuthError", "401: api_key=s3cret-a, Bearer s3cret-bbbbbb")
     results = [result(1, [score("exact", 1.0)], [failure])]
     run = run_of(
-        results, notes=("see https://u:s3cret-c@h/",), publishing={"db_password": "s3cret-d", "n": "u://a:s3cret-e@h"}
+        results,
+        notes=("see https://u:s3cret-c@h/",),
+        config=RunConfig(publishing={"db_password": "s3cret-d", "n": "u://a:s3cret-e@h"}),
     )
     page = render(data_of(results, run, config))
     assert "s3cret" not in page
@@ -243,7 +245,7 @@ def test_what_models_cost_is_on_the_page() -> None:
         ModelUsage("judge", "small", 90, 20, 6, 12_345, 3_000, 456, 0.25, estimated=2),
         ModelUsage("<b>tone</b>", "<script>x</script>", 10, 0, 0, 100, 0, 10),
     )
-    run = run_of(ordinary(), usage=rows, budget=(BudgetUse("usd", "day", 1.0, 0.25, 0.25),))
+    run = run_of(ordinary(), spending=Spending(usage=rows, budget=(BudgetUse("usd", "day", 1.0, 0.25, 0.25),)))
     page = Page(render(data_of(ordinary(), run)))
     text = " ".join(page.text.split())
     assert "$0.25 for 100 calls to models; 20 answers came from the cache. Models without a price" in text

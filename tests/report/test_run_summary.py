@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.core.counts import BudgetUse, ModelUsage
+from shared.core.counts import BudgetUse, ModelUsage, Spending
 from shared.core.results import Estimate, RunCounts, RunReport
 from shared.report.terminal.run_summary import print_summary, report_json, summary
 from tests.report.samples import hostile, ordinary, result, run_of, score
@@ -136,7 +136,7 @@ def test_what_models_cost_is_told(width: int) -> None:
     """Calls, tokens, dollars and the share of the budget; a model without a price is said to have none."""
     rows = tuple(ModelUsage(f"metric {n}", "small", n, 2, 1, 100, 10, 20, 0.5 if n else None) for n in range(12))
     budget = (BudgetUse("tokens", "run", 3000, 1440),)
-    text = " ".join(summary(replace(RUN, usage=rows, budget=budget), width).split())
+    text = " ".join(summary(replace(RUN, spending=Spending(usage=rows, budget=budget)), width).split())
     assert "models: 66 calls, 24 from cache, 12 failed; 1,200 tokens in (120 cached), 240 out; $5.50" in text
     assert (
         "metric 0 asks small: 0 calls, 2 from cache, 1 failed; 100 tokens in (10 cached), 20 out; no price is" in text

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from shared.core.errors import FatalError, TruelineError, Unavailable
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunReport, Stream
+from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.telemetry.otlp_params import OpenTelemetryParams, with_environment
 from shared.telemetry.otlp_sink import PER_REQUEST, OpenTelemetrySink
 from shared.wiring.cli import main
@@ -39,7 +39,7 @@ def batch(item: DatasetItem, *rows: MetricScore | MetricFailure) -> Batch:
     stream = Stream("file:athena", "athena")
     scores = tuple(row for row in rows if isinstance(row, MetricScore))
     failures = tuple(row for row in rows if isinstance(row, MetricFailure))
-    run = RunReport("run-1", "athena", stream, "digest", "running", AT)
+    run = RunReport("run-1", "athena", stream, RunConfig("digest"), "running", AT)
     return Batch("b1", stream, (ItemResult(item, scores, failures),), run)
 
 

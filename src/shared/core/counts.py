@@ -11,10 +11,9 @@ BudgetPeriod = Literal["run", "day", "month"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunCounts:
-    """How many records and items went which way in one run. `not_applicable` counts labels, `no_metric` the items to
-    which none of them applies, `cut` how often a limit kept the run from the rest of its window, `behind` the seconds
-    before its begin from which the next window must hold everything.
+class ReadCounts:
+    """How many records went which way when the source was read. `cut` is how often a limit kept the run from the rest
+    of its window, `behind` the seconds before its begin from which the next window must hold everything.
     """
 
     read: int = 0
@@ -23,6 +22,16 @@ class RunCounts:
     duplicates: int = 0
     already_scored: int = 0
     pool: int = 0
+    cut: int = 0
+    behind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts(ReadCounts):
+    """What was read in one run, and what became of the items. `not_applicable` counts metric names, `no_metric` the
+    items to which no metric applies.
+    """
+
     drawn: int = 0
     thinned: int = 0
     resumed: int = 0
@@ -34,8 +43,6 @@ class RunCounts:
     no_metric: int = 0
     postponed: int = 0
     marked: int = 0
-    cut: int = 0
-    behind: int = 0
 
     @property
     def failure_share(self) -> float:
@@ -132,6 +139,15 @@ class BudgetUse:
     def share(self) -> float:
         """Of the limit, by all of them; 1 is all of it."""
         return (self.spent + self.before) / self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What a run has spent: `cost` in US dollars, None where nothing has a price."""
+
+    cost: float | None = None
+    usage: tuple[ModelUsage, ...] = ()
+    budget: tuple[BudgetUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

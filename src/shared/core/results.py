@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple
 
-from shared.core.counts import BudgetUse, DeliveryStatus, ModelUsage
+from shared.core.counts import DeliveryStatus, Spending
 from shared.core.counts import RunCounts as RunCounts
 from shared.core.records import DatasetItem
 
@@ -223,15 +223,26 @@ Status = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class RunReport:
-    """One execution of a monitor. Times are UTC, `cost` is in US dollars. `config_text` has its variables not expanded
-    and its secrets masked. `examples` (of failures) are not stored.
+class RunConfig:
+    """What a run's report keeps of the configuration. In `text` variables are not expanded and secrets are masked;
+    `publishing` is what each published row carries.
     """
+
+    digest: str = ""
+    version: str = ""
+    environment: str = ""
+    publishing: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """One execution of a monitor. Times are UTC. `examples` (of failures) are not stored."""
 
     run_id: str
     monitor: str
     stream: Stream
-    config_digest: str
+    config: RunConfig
     status: Status
     started_at: datetime
     finished_at: datetime | None = None
@@ -240,14 +251,8 @@ class RunReport:
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     failure_kinds: Mapping[str, int] = field(default_factory=dict)
-    cost: float | None = None
-    version: str = ""
-    environment: str = ""
-    publishing: Mapping[str, Any] = field(default_factory=dict)
-    config_text: str = ""
     examples: tuple[str, ...] = ()
-    usage: tuple[ModelUsage, ...] = ()
-    budget: tuple[BudgetUse, ...] = ()
+    spending: Spending = field(default_factory=Spending)
     published: tuple[DeliveryStatus, ...] = ()
 
     @property

@@ -90,9 +90,9 @@ def rows_of(batch: Batch) -> Iterator[dict[str, Any]]:
     common = {
         "run_id": run.run_id,
         "monitor": run.monitor,
-        "environment": run.environment,
-        "version": run.version,
-        "publishing": to_plain(run.publishing),
+        "environment": run.config.environment,
+        "version": run.config.version,
+        "publishing": to_plain(run.config.publishing),
     }
     for result in batch.results:
         base = common | _item_cells(result)

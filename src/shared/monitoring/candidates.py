@@ -14,12 +14,13 @@ from itertools import islice, pairwise
 from os import SEEK_END
 from typing import Literal
 
+from shared.core.counts import ReadCounts
 from shared.core.digests import content_digest, digest
 from shared.core.errors import StoreError
 from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem, is_storable
-from shared.core.results import Candidate, Decision, RunCounts, Stream
+from shared.core.results import Candidate, Decision, Stream
 from shared.core.state.item_history import VERSION_DIGITS, Reason, SkippedItem
 from shared.privacy.secret_gate import SecretGate
 
@@ -104,7 +105,7 @@ class ReadResult:
     """What was read: the pool, and how many records went which way."""
 
     pool: CandidatePool
-    counts: RunCounts = field(default_factory=RunCounts)
+    counts: ReadCounts = field(default_factory=ReadCounts)
     broken: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -157,7 +158,7 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
         intake.pool.close()
         raise
     broken, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
-    intake.counts = RunCounts(
+    intake.counts = ReadCounts(
         read=read + broken + filtered,
         broken=broken,
         filtered=filtered,

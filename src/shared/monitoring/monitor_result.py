@@ -25,9 +25,9 @@ class MonitorResult:
     @property
     def evaluation(self) -> EvaluationResult:
         """All rows of the run, in memory."""
-        run = self.report
+        run, config = self.report, self.report.config
         info = EvaluationInfo(
-            run.run_id, run.monitor, run.started_at, run.version, run.environment, publishing=run.publishing
+            run.run_id, run.monitor, run.started_at, config.version, config.environment, publishing=config.publishing
         )
         rows = self.reader.results.read_results(run.stream, run_id=run.run_id)
         return EvaluationResult(info, [ItemResult(row.item, tuple(row.scores), tuple(row.failures)) for row in rows])

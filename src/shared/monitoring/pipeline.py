@@ -14,6 +14,7 @@ from random import Random
 from uuid import uuid4
 
 from shared.core.best_effort import attempt
+from shared.core.counts import Spending
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
 from shared.core.ports import CatchesUp
@@ -144,9 +145,7 @@ class _Run:
             broken=tuple(self.broken),
             failure_kinds=dict(self.tally.kinds),
             examples=tuple(self.tally.examples.values()),
-            cost=self.tally.cost(usage),
-            usage=usage,
-            budget=self.ports.money.uses(),
+            spending=Spending(self.tally.cost(usage), usage, self.ports.money.uses()),
             published=published,
         )
         return redact_report(report, self.plan.secrets)
@@ -275,7 +274,7 @@ class _Run:
             self.tally.add(marked=sum(result.item.id in kept and not result.failures for result in results))
         if usage := self.ports.money.usage():  # last, for an error here must not store the results once more
             # What a run has paid counts against a day's budget, also when it is killed.
-            self.ports.state.reports.save_run(replace(self.report, usage=usage, cost=self.tally.cost(usage)))
+            self.ports.state.reports.save_run(replace(self.report, spending=Spending(self.tally.cost(usage), usage)))
 
     def _without_open_nodes(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""

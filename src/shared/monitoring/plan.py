@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from shared.core.clock import Clock, utc_now
 from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem
-from shared.core.results import Population, RunReport, Stream
+from shared.core.results import Population, RunConfig, RunReport, Stream
 from shared.core.state.outbox import Outlet
 from shared.core.state.run_stores import RunState, ScoredItemsStore
 from shared.monitoring.candidates import KnownFilter, RescorePolicy
@@ -39,19 +39,6 @@ class RunLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class RunConfig:
-    """What each run's report keeps of the configuration. In `text` variables are not expanded and secrets are masked;
-    `publishing` is what each published row carries.
-    """
-
-    version: str = ""
-    environment: str = ""
-    publishing: Mapping[str, Any] = field(default_factory=dict)
-    digest: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class MonitorPlan:
     """One monitor, built and ready to run. `aggregates` is False where the sample cannot give unbiased estimates.
     `publish_only` are the metric names that sinks are given, empty for all. With `one_off` no other run has the stream.
@@ -75,18 +62,7 @@ class MonitorPlan:
 
     def begin_report(self, run_id: str, started: datetime) -> RunReport:
         """The report of a run that begins."""
-        report = RunReport(
-            run_id,
-            self.name,
-            self.stream,
-            self.config.digest,
-            "running",
-            started,
-            version=self.config.version,
-            environment=self.config.environment,
-            publishing=self.config.publishing,
-            config_text=self.config.text,
-        )
+        report = RunReport(run_id, self.name, self.stream, self.config, "running", started)
         return redact_report(report, self.secrets)
 
 

@@ -22,8 +22,8 @@ _RANKINGS = ("actual_ranking", "expected_ranking")
 _TOOLS = ("tools_called", "expected_tools")
 _IDS = ("id", "trace_id", "observation_id")
 _KEPT = frozenset({
-    "run_id", "monitor", "stream", "config_digest", "status", "started_at", "finished_at", "counts", "estimates",
-    "cost", "version", "environment", "usage", "budget",
+    "run_id", "monitor", "stream", "status", "started_at", "finished_at", "counts", "estimates",
+    "spending",
 })  # fmt: skip
 
 
@@ -81,10 +81,12 @@ def redact_report(report: RunReport, cleaner: TextCleaner) -> RunReport:
 
     What is kept is listed, so that a field that reports are given one day is redacted until somebody decides otherwise.
     """
-    names = (each.name for each in fields(report) if each.name not in (*_KEPT, "published", "config_text"))
+    names = (each.name for each in fields(report) if each.name not in (*_KEPT, "published", "config"))
     words: dict[str, Any] = {name: _words(getattr(report, name), cleaner) for name in names}
     published = tuple(replace(each, reasons=_reasons(each.reasons, cleaner)) for each in report.published)
-    return replace(report, published=published, config_text=cleaner.redact_yaml(report.config_text), **words)
+    publishing, text = cleaner.redact_value(report.config.publishing), cleaner.redact_yaml(report.config.text)
+    config = replace(report.config, publishing=publishing, text=text)
+    return replace(report, published=published, config=config, **words)
 
 
 def _reasons(reasons: Mapping[str, int], cleaner: TextCleaner) -> dict[str, int]:

@@ -19,7 +19,7 @@ _ABOUT = ("description", "agent", "channel")
 
 def dataset_rows(batch: Batch) -> Iterator[dict[str, Any]]:
     """What was judged, each content once; `created_at` is left to the database."""
-    placed: dict[str, Any] = {name: batch.run.publishing.get(name) for name in _PLACES}
+    placed: dict[str, Any] = {name: batch.run.config.publishing.get(name) for name in _PLACES}
     placed |= {"environment": _environment(batch.run), "source_key": batch.stream.source_key}
     seen: set[str] = set()
     for result in batch.results:
@@ -72,15 +72,15 @@ def _item_cells(item: DatasetItem) -> dict[str, Any]:
 
 def _run_cells(batch: Batch) -> dict[str, Any]:
     run = batch.run
-    about = {name: run.publishing[name] for name in _ABOUT if name in run.publishing}
-    metadata = to_plain(run.publishing.get("metadata"))
+    about = {name: run.config.publishing[name] for name in _ABOUT if name in run.config.publishing}
+    metadata = to_plain(run.config.publishing.get("metadata"))
     more = metadata if isinstance(metadata, Mapping) else {}
     return {
         "run_id": run.run_id,
         "evaluation_name": run.monitor,
-        "eval_mode": run.publishing.get("eval_mode"),
+        "eval_mode": run.config.publishing.get("eval_mode"),
         "evaluation_metadata": {**about, **more} or None,
-        "version": run.version or None,
+        "version": run.config.version or None,
         "source_key": batch.stream.source_key,
         "monitor_key": batch.stream.monitor_key,
         "batch_id": batch.id,
@@ -140,4 +140,4 @@ def _failure_cells(failure: MetricFailure) -> dict[str, Any]:
 
 
 def _environment(run: RunReport) -> str | None:
-    return run.publishing.get("environment") or run.environment or None
+    return run.config.publishing.get("environment") or run.config.environment or None

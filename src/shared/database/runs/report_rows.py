@@ -8,38 +8,28 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.counts import BudgetUse, DeliveryStatus, ModelUsage
+from shared.core.counts import BudgetUse, DeliveryStatus, ModelUsage, Spending
 from shared.core.digests import to_plain
-from shared.core.results import Estimate, RunCounts, RunReport, Stream
+from shared.core.results import Estimate, RunConfig, RunCounts, RunReport, Stream
 
-_SAME = (
-    "run_id",
-    "monitor",
-    "config_digest",
-    "status",
-    "started_at",
-    "finished_at",
-    "cost",
-    "version",
-    "environment",
-    "publishing",
-    "failure_kinds",
-    "config_text",
-)
+_SAME = ("run_id", "monitor", "status", "started_at", "finished_at", "failure_kinds")
+_CONFIG = ("version", "environment", "publishing")
 
 
 def run_row(report: RunReport) -> dict[str, Any]:
     """The row of a run."""
     return {
         **{name: getattr(report, name) for name in _SAME},
+        **{name: getattr(report.config, name) for name in _CONFIG},
+        "config_digest": report.config.digest,
+        "config_text": report.config.text,
         "source_key": report.stream.source_key,
         "monitor_key": report.stream.monitor_key,
         "counts": to_plain(report.counts),
         "estimates": [to_plain(each) for each in report.estimates],
         "notes": list(report.notes),
         "broken": list(report.broken),
-        "usage": [to_plain(each) for each in report.usage],
-        "budget": [to_plain(each) for each in report.budget],
+        **to_plain(report.spending),
         "published": [to_plain(each) for each in report.published],
     }
 
@@ -48,13 +38,17 @@ def read_run_row(row: sa.Row[Any]) -> RunReport:
     """The run of a row of `runs`."""
     return RunReport(
         **{name: getattr(row, name) for name in _SAME},
+        config=RunConfig(row.config_digest, **{name: getattr(row, name) for name in _CONFIG}, text=row.config_text),
         stream=Stream(row.source_key, row.monitor_key),
         counts=RunCounts(**_fields(RunCounts, row.counts)),
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
         notes=tuple(row.notes),
         broken=tuple(row.broken),
-        usage=read_usage_rows(row.usage),
-        budget=tuple(BudgetUse(**_fields(BudgetUse, each)) for each in row.budget or ()),
+        spending=Spending(
+            row.cost,
+            read_usage_rows(row.usage),
+            tuple(BudgetUse(**_fields(BudgetUse, each)) for each in row.budget or ()),
+        ),
         published=tuple(DeliveryStatus(**_fields(DeliveryStatus, each)) for each in row.published or ()),
     )
 

@@ -106,7 +106,7 @@ def describe_own_costs(past: Sequence[RunReport], items: int) -> str:
     scored = sum(run.counts.scored for run in past)
     if not scored:
         return "cost: no past run to estimate it from"
-    each = sum(run.cost or 0.0 for run in past) / scored
+    each = sum(run.spending.cost or 0.0 for run in past) / scored
     return f"cost: about ${each * items:.2f} (${each:.5f} an item), from {len(past)} past runs with {scored:,} items"
 
 
@@ -119,7 +119,7 @@ def _forecast_from_past_runs(
     runs = most = 0
     for run in past:
         n = run.counts.scored + run.counts.failed_items
-        same = [row for row in run.usage if digests.get(row.metric) == row.digest]
+        same = [row for row in run.spending.usage if digests.get(row.metric) == row.digest]
         if not n or not same:
             continue
         runs, most = runs + 1, most + n

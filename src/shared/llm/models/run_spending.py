@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget
+from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget, Spending
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
@@ -57,17 +57,17 @@ class RunSpending:
 
     async def foresee(self, items: Sequence[DatasetItem]) -> None:
         """Estimate what an item costs, from past runs or by the tokens of these items."""
-        past = [run for run in self._reader.newest_runs(self._monitor, limit=PAST_RUNS) if run.usage]
+        past = [run for run in self._reader.newest_runs(self._monitor, limit=PAST_RUNS) if run.spending.usage]
         self._forecast = await forecast_cost(self._costs, self._metrics, past, items)
 
     def add_later_usage(self, report: RunReport) -> RunReport:
         """The report with what was asked after the run's own scores."""
         usage = self.usage()
-        if usage == report.usage:
+        if usage == report.spending.usage:
             return report
-        more = sum(each.cost or 0.0 for each in usage) - sum(each.cost or 0.0 for each in report.usage)
-        cost = report.cost + more if report.cost is not None else more or None
-        return replace(report, usage=usage, budget=self.uses(), cost=cost)
+        more = sum(each.cost or 0.0 for each in usage) - sum(each.cost or 0.0 for each in report.spending.usage)
+        cost = report.spending.cost + more if report.spending.cost is not None else more or None
+        return replace(report, spending=Spending(cost, usage, self.uses()))
 
 
 def spent_before(allowance: Allowance, reader: RunReader, monitor: str, now: datetime) -> Amount:

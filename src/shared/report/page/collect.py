@@ -47,7 +47,7 @@ def collect(
     history = ScoreHistory(options)
     for score in reader.read_daily_scores(run.stream, options.days):
         history.add(score)
-    written = run.config_text if config_text is None else options.cleaner.redact_yaml(config_text)
+    written = run.config.text if config_text is None else options.cleaner.redact_yaml(config_text)
     config = truncate(written, _CONFIG_LIMIT)
     return gathered.build(run, history.build(), config)
 

@@ -53,8 +53,8 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         distributions=_draw_charts(data, charts.distribution),
         lines=_draw_charts(data, partial(timeline.draw_timeline, ends=ends)) if ends else (),
         days=ends,
-        paid=result_words.sum_usage(data.run.usage),
-        unpriced=result_words.has_unpriced(data.run.usage),
+        paid=result_words.sum_usage(data.run.spending.usage),
+        unpriced=result_words.has_unpriced(data.run.spending.usage),
     )
 
 

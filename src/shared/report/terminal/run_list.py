@@ -36,7 +36,7 @@ def _row(run: RunReport, stream: Stream) -> tuple[str, ...]:
         format_time(run.started_at)[:-4],
         status,
         format_duration(run.seconds),
-        format_dollars(run.cost),
+        format_dollars(run.spending.cost),
         *counts,
     )
 
@@ -53,9 +53,9 @@ def run_facts(run: RunReport) -> dict[str, str]:
         "stream": str(run.stream),
         "began": iso(run.started_at),
         "ended": "" if run.finished_at is None else iso(run.finished_at),
-        "config": run.config_digest,
-        "version": run.version,
-        "environment": run.environment,
-        "published": ", ".join(f"{key} {value}" for key, value in to_plain(run.publishing).items()),
+        "config": run.config.digest,
+        "version": run.config.version,
+        "environment": run.config.environment,
+        "published": ", ".join(f"{key} {value}" for key, value in to_plain(run.config.publishing).items()),
     }
     return {name: value for name, value in facts.items() if value}

@@ -99,6 +99,9 @@ def writable(text: str, stream: TextIO) -> str:
 def report_json(report: RunReport) -> dict[str, Any]:
     """The whole report as JSON values, with `seconds` and `failure_share` beside; what is not a number is null."""
     values: dict[str, Any] = {name: _finite(each) for name, each in to_plain(report).items()}
+    config = values.pop("config")
+    values |= {"config_digest": config.pop("digest"), "config_text": config.pop("text"), **config}
+    values |= values.pop("spending")
     values["seconds"] = report.seconds
     values["counts"]["failure_share"] = report.counts.failure_share
     return values
@@ -144,7 +147,7 @@ def _text(words: str, style: str = "") -> Styled:
 def _head(report: RunReport) -> list[Table | Styled]:
     sign, words, kind = STATUS[report.status]
     took = f", {format_duration(report.seconds)}" if report.seconds is not None else ""
-    cost = f", {format_dollars(report.cost)}" if report.cost else ""
+    cost = f", {format_dollars(report.spending.cost)}" if report.spending.cost else ""
     head = _text(f"{sign} {words}", _STYLES[kind])
     if report.status == "nothing_new":
         rest = f"{line(report.monitor, 80)}: {result_sentence(report).removeprefix('Nothing new: ')}"

@@ -142,14 +142,15 @@ def budget_words(use: BudgetUse) -> str:
 
 def cost_lines(run: RunReport) -> list[str]:
     """Some lines on what was asked of models; none when nothing was."""
-    if not run.usage:
+    usage = run.spending.usage
+    if not usage:
         return []
-    lines = [f"models: {_usage_words(sum_usage(run.usage))}"]
-    if len(run.usage) > 1:
-        lines += [f"  {line(row.metric, 40)} asks {line(row.model, 60)}: {_usage_words(row)}" for row in run.usage[:10]]
-    if len(run.usage) > 10:
-        lines.append(f"  and {len(run.usage) - 10:,} more metrics and models")
-    return [*lines, *(budget_words(use) for use in run.budget)]
+    lines = [f"models: {_usage_words(sum_usage(usage))}"]
+    if len(usage) > 1:
+        lines += [f"  {line(row.metric, 40)} asks {line(row.model, 60)}: {_usage_words(row)}" for row in usage[:10]]
+    if len(usage) > 10:
+        lines.append(f"  and {len(usage) - 10:,} more metrics and models")
+    return [*lines, *(budget_words(use) for use in run.spending.budget)]
 
 
 def _usage_words(row: ModelUsage) -> str:
