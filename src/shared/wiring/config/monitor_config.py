@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_va
 from shared.core.counts import BudgetPeriod
 from shared.llm.budget.ledger import OnOver
 from shared.wiring.config.checker import StrictModel
+from shared.wiring.config.cron import cron_trigger
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
 
@@ -211,8 +212,8 @@ class Schedule(StrictModel):
         if (self.interval_minutes is None) == (self.cron is None):
             found = "both" if self.cron is not None else "neither"
             raise ValueError(f"expected exactly one of interval_minutes and cron, found {found}")
-        if self.cron is not None and not re.fullmatch(r"(?:[\d*,/\-A-Za-z]+\s+){4}[\d*,/\-A-Za-z]+", self.cron.strip()):
-            raise ValueError(f"expected cron with five fields such as '0 * * * *', found {self.cron!r}")
+        if self.cron is not None:
+            cron_trigger(self.cron)
         return self
 
 
