@@ -16,7 +16,7 @@ from shared.core.state.claims import Claims, SampledItem
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
-from shared.database.schema.worker_tables import workers
+from shared.database.schema.tables import workers
 from tests.contracts.adapters.processes import line, started
 from tests.contracts.adapters.served import postgres_at
 from tests.contracts.adapters.stores import AWKWARD, NOW, OTHER_MONITOR, STREAM

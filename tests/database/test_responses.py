@@ -14,7 +14,7 @@ from shared.core.errors import ItemError, StoreError
 from shared.core.model_ports import answer_from_dict
 from shared.core.results import LMResult
 from shared.database.engine.database import Database, open_database
-from shared.database.schema.tables import responses
+from shared.database.schema.store_tables import responses
 from shared.database.stores.sql_responses import CacheLimits, SqlResponses
 from tests.contracts.adapters.stores import NOW
 

@@ -17,8 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared.database.engine.database import Database, open_database
-from shared.database.schema.tables import decisions, scores
-from shared.database.schema.worker_tables import draws, workers
+from shared.database.schema.tables import decisions, draws, scores, workers
 from tests.contracts.adapters.processes import ROOT, environment, line
 from tests.contracts.adapters.served import postgres_at
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from alembic import context
 
-from shared.database.schema.drift_tables import drift_state
-from shared.database.schema.outbox_tables import outbox
-
-ELSEWHERE = (drift_state, outbox)
-"""Tables that stand in files of their own; being imported puts them beside the others."""
+from shared.database.schema.store_tables import deliveries  # the last file of tables, so that all are there
 
 
 def migrate() -> None:
     """Apply the revisions in the transaction that the caller began."""
     context.configure(
         connection=context.config.attributes["connection"],
-        target_metadata=ELSEWHERE[0].metadata,
+        target_metadata=deliveries.metadata,
         transactional_ddl=True,  # SQLite can; without it a kill in the middle would leave half a schema
         render_as_batch=True,
     )

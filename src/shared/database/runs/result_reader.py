@@ -36,7 +36,6 @@ class SqlResultReader:
     def read_results(
         self, stream: Stream, run_id: str | None = None, since: datetime | None = None
     ) -> Iterator[StoredResult]:
-        """Items with what is stored of them, by item id; see the port for `run_id` and `since`."""
         last = ""
         while True:
             with self._database.read() as connection:
@@ -57,7 +56,6 @@ class SqlResultReader:
             last = ids[-1]
 
     def read_daily_scores(self, stream: Stream, days: int) -> Iterator[DailyScore]:
-        """Every score of the last `days` days (1 or more), oldest first; the newest day with a score is the last."""
         happened = scores.c.item_at
         newest = sa.select(sa.func.max(happened, type_=happened.type)).where(in_stream(scores, stream))
         with self._database.read() as connection:

@@ -24,7 +24,6 @@ class SqlRunReader:
         self._database = database
 
     def newest_runs(self, of: str | Stream | None = None, limit: int = 20) -> list[RunReport]:
-        """The newest runs, newest first: of a monitor by its name, of a stream, or of all."""
         query = sa.select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id.desc()).limit(limit)
         if isinstance(of, Stream):
             query = query.where(in_stream(runs, of))
@@ -34,13 +33,11 @@ class SqlRunReader:
             return [read_run_row(row) for row in connection.execute(query)]
 
     def read_run(self, run_id: str) -> RunReport | None:
-        """One run, None when there is none of that id."""
         with self._database.read() as connection:
             row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).first()
         return None if row is None else read_run_row(row)
 
     def read_usage(self, monitor: str, since: datetime) -> list[ModelUsage]:
-        """The model usage of a monitor's runs that began since then; of killed runs, what was last stored."""
         query = sa.select(runs.c.usage).where(runs.c.monitor == monitor, runs.c.started_at >= since)
         with self._database.read() as connection:
             return [each for found in connection.scalars(query) for each in read_usage_rows(found)]

@@ -29,16 +29,10 @@ class SqlClaimStore:
 
     @contextmanager
     def work_on(self, stream: Stream, run_id: str, max_attempts: int) -> Iterator[SqlClaims]:
-        """While it is entered the run is a worker of the stream; items with `max_attempts` tries are skipped."""
         with join_stream(self._database, stream, run_id) as worker:
             yield SqlClaims(self._database, worker, max_attempts)
 
     def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
-        """Hold the stream for one run; waits up to `wait` seconds, and a killed holder's lock is freed with it.
-
-        Raises:
-            BusyError: when another run holds it for longer, naming its process and since when.
-        """
         return lock_stream(self._database, stream, wait, self._clock)
 
 
@@ -53,7 +47,6 @@ class SqlClaims:
 
     @property
     def worker(self) -> str:
-        """Who takes them."""
         return self._worker.name
 
     def take_next(self, size: int) -> list[SampledItem]:
@@ -66,7 +59,6 @@ class SqlClaims:
         return page
 
     def free_ids(self) -> list[str]:
-        """The ids of all waiting items that nobody has."""
         free_dead_claims(self._database, self._worker)
         free = sa.and_(in_stream(decisions, self._worker.stream), _is_claimable(self._worker, self._most))
         query = sa.select(decisions.c.item_id).where(free, hint_open_index())
@@ -74,7 +66,6 @@ class SqlClaims:
             return list(connection.scalars(query))
 
     def take(self, item_ids: Sequence[str]) -> list[SampledItem]:
-        """Those of these items that wait and that nobody has, in the order of the ids."""
         found: dict[str, SampledItem] = {}
         with self._database.write() as connection:
             renew_lease(connection, self._worker)

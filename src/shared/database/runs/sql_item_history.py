@@ -26,9 +26,7 @@ from shared.database.engine.row_mapping import (
     read_score,
     rows_by_item,
 )
-from shared.database.schema.outbox_tables import outbox
-from shared.database.schema.tables import decisions, failures, items, scores
-from shared.database.schema.worker_tables import passed_over
+from shared.database.schema.tables import decisions, failures, items, outbox, passed_over, scores
 
 NEAR = 500
 """Ids looked at on either side of one that is not there."""
@@ -41,7 +39,6 @@ class SqlItemHistoryReader:
         self._database = database
 
     def read_histories(self, stream: Stream, item_id: str) -> list[ItemHistory]:
-        """All that is stored of an item by its source's id, its versions oldest decision first."""
         with self._database.read() as connection:
             ids = list(connection.scalars(_version_ids(stream, item_id)))
             ids = [each for each in ids if item_id in (each, own_id(each))]
@@ -64,7 +61,6 @@ class SqlItemHistoryReader:
         return sorted(histories, key=lambda history: (history.decided_at, history.decision.item_id))
 
     def read_skipped(self, stream: Stream, item_id: str) -> list[SkippedItem]:
-        """Why an item was skipped where no decision was made about it, oldest first."""
         with self._database.read() as connection:
             rows = rows_by_item(connection, passed_over, stream, [item_id]).get(item_id, [])
         return [_skipped_item(row) for row in sorted(rows, key=lambda row: row.at)]

@@ -37,8 +37,7 @@ from shared.database.engine.row_mapping import (
 from shared.database.runs.conditions import newest_scores, standing_failures
 from shared.database.runs.report_rows import read_run_row
 from shared.database.schema.column_types import Id
-from shared.database.schema.outbox_tables import OPEN, outbox
-from shared.database.schema.tables import FINISHED, decisions, failures, items, runs, scores
+from shared.database.schema.tables import FINISHED, OPEN, decisions, failures, items, outbox, runs, scores
 
 _O = outbox.c
 _PAGE = 5000
@@ -74,13 +73,11 @@ class SqlOutbox:
         return len(ids)
 
     def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
-        """Store messages of no item, in one transaction; those that are stored already stay as they are."""
         with self._database.write() as connection:
             for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
                 insert_new(connection, outbox, part)
 
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: MessageClaim) -> list[ClaimedMessage]:
-        """Take rows of this state that are due and nobody's, those longest due first."""
         with self._database.write() as connection:
             rows = connection.execute(
                 claimable_messages(stream, sink, state, claim).with_for_update(skip_locked=True)
@@ -92,7 +89,6 @@ class SqlOutbox:
         return [_parcel(row) for row in rows]
 
     def renew(self, stream: Stream, sink: str, parcels: Sequence[ClaimedMessage], until: datetime) -> None:
-        """Lengthen the claim of rows that were claimed here; rows that others took over since stay theirs."""
         mine = sa.update(outbox).where(_this(stream, sink), _O.owner == self.owner).values(leased_until=until)
         rows = ({"of_item": each.message.item_id, "of_key": each.message.key} for each in parcels)
         with self._database.write() as connection:
@@ -100,7 +96,6 @@ class SqlOutbox:
                 connection.execute(mine, part)
 
     def settle(self, stream: Stream, sink: str, settled: Sequence[MessageOutcome], at: datetime) -> None:
-        """Store what became of rows claimed here, in one transaction; rows that others took over since stay."""
         names = ("state", "attempts", "next_try_at", "sent_at", "reason")
         mine = sa.update(outbox).where(_this(stream, sink), _O.owner == self.owner)
         mine = mine.values({name: sa.bindparam(f"new_{name}") for name in names})
@@ -118,7 +113,6 @@ class SqlOutbox:
                     connection.execute(update, part)
 
     def batch(self, stream: Stream, parcel: ClaimedMessage) -> Batch | None:
-        """A whole batch, read again from what is stored; None when its items were forgotten since."""
         ids = list(parcel.message.body["items"])
         with self._database.read() as connection:
             results = _results(connection, stream, ids)
@@ -128,9 +122,6 @@ class SqlOutbox:
         return Batch(parcel.batch_id, stream, results, read_run_row(row))
 
     def find_confirmed(self, stream: Stream, sinks: Sequence[str] | None, size: int) -> list[str]:
-        """Up to `size` packed items, not published yet, for which every row of these sinks is verified or skipped.
-        None, for a monitor without any sink: finished items, packed or not.
-        """
         found: list[str] = []
         last = ("", "")
         with self._database.read() as connection:
@@ -145,7 +136,6 @@ class SqlOutbox:
         return found[:size]
 
     def close(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> int:
-        """These items are published; closing twice is harmless. How many of them were not yet."""
         closed = 0
         with self._database.write("marks") as connection:
             for part in chunks(item_ids):
@@ -155,14 +145,12 @@ class SqlOutbox:
         return closed
 
     def next_due(self, stream: Stream, sink: str, now: datetime) -> datetime | None:
-        """When the sink's next row, which is nobody's, can be sent or looked for; None when there is none."""
         waiting = sa.and_(_of_sink(stream, sink), OPEN, _O.state.in_(["pending", "sent"]), _free(now))
         with self._database.read() as connection:
             found: datetime | None = connection.scalar(sa.select(sa.func.min(_O.next_try_at)).where(waiting))
         return found
 
     def count_unfinished(self, stream: Stream, now: datetime) -> list[OpenDeliveries]:
-        """What is not verified or skipped, by sink and state."""
         count = sa.func.count()
         claimed = sa.func.sum(sa.case((_free(now), 0), else_=1))
         mine = sa.and_(in_stream(outbox, stream), OPEN)

@@ -20,8 +20,7 @@ from shared.database.engine.row_mapping import (
 )
 from shared.database.runs.conditions import PAGE, is_untried, newest_scores, standing_failures
 from shared.database.runs.report_rows import run_row
-from shared.database.schema.tables import decisions, failures, runs, scores
-from shared.database.schema.worker_tables import draws, workers
+from shared.database.schema.tables import decisions, draws, failures, runs, scores, workers
 
 
 class SqlReports:
@@ -36,8 +35,6 @@ class SqlReports:
             _write_run(connection, report)
 
     def find_finished_samples(self, stream: Stream, samples: Iterable[str], worker: str) -> dict[str, int]:
-        """Those of these samples of which every item was tried and that no run has reported, with their sizes. When
-        `worker` is the only one, those of all samples: the runs that had the others were killed."""
         names = list(samples)
         untried = sa.select(decisions.c.run_id).where(in_stream(decisions, stream), is_untried()).distinct()
         others = sa.select(workers.c.worker).where(in_stream(workers, stream), workers.c.worker != worker)
@@ -70,7 +67,6 @@ class SqlReports:
             last = ids[-1]
 
     def report_samples(self, report: RunReport, samples: Iterable[str]) -> bool:
-        """Write the run's row with its estimates of these samples, unless another run has reported one of them."""
         mine = sa.and_(in_stream(draws, report.stream), draws.c.run_id.in_(sorted(set(samples))))
         query = sa.select(draws.c.reported_by).where(mine).order_by(draws.c.run_id).with_for_update()
         with self._database.write() as connection:

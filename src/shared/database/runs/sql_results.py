@@ -24,8 +24,7 @@ from shared.database.engine.row_mapping import (
 )
 from shared.database.runs.conditions import hint_open_index
 from shared.database.runs.worker_leases import server_time
-from shared.database.schema.tables import WAITING, decisions, failures, scores
-from shared.database.schema.worker_tables import workers
+from shared.database.schema.tables import WAITING, decisions, failures, scores, workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,6 @@ class SqlResults:
             return _save_claimed(connection, saving, results) if worker else _save_all(connection, saving, results)
 
     def give_up(self, stream: Stream, max_attempts: int, worker: str = "") -> int:
-        """Finish items that failed `max_attempts` times or more and that no other worker has: they go on with the
-        scores they have. How many they were."""
         with self._database.write() as connection:
             return connection.execute(finish_exhausted(stream, max_attempts, worker)).rowcount
 

@@ -17,8 +17,7 @@ from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import chunks, in_stream, insert_new, item_row, known_ids, rows_by_item
 from shared.database.runs.conditions import hint_open_index, is_same_item
 from shared.database.runs.unfinished_items import THIN, sampled_item, thin_row
-from shared.database.schema.tables import WAITING, decisions, items, scores
-from shared.database.schema.worker_tables import draws
+from shared.database.schema.tables import WAITING, decisions, draws, items, scores
 
 
 class SqlSamples:
@@ -30,7 +29,6 @@ class SqlSamples:
         self._database, self._clock = database, clock
 
     def find_undecided(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
-        """The ids for which no decision was ever stored, in their order, each once."""
         ids = dict.fromkeys(item_ids)
         with self._database.read() as connection:
             decided = known_ids(connection, decisions, stream, ids)
@@ -61,20 +59,17 @@ class SqlSamples:
                 )
 
     def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
-        """Decide anew about sampled items that were never tried, in one transaction. Tried items stay as they are."""
         with self._database.write() as connection:
             for part in chunks(decisions):
                 connection.execute(THIN, [thin_row(stream, each) for each in part])
 
     def unfinished_ids(self, stream: Stream, max_attempts: int) -> list[str]:
-        """The ids of items that are not finished and were tried fewer than `max_attempts` times."""
         unfinished = sa.and_(in_stream(decisions, stream), WAITING, hint_open_index())
         query = sa.select(decisions.c.item_id).where(unfinished, decisions.c.attempts < max_attempts)
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
     def read_unfinished(self, stream: Stream, item_ids: Sequence[str]) -> list[SampledItem]:
-        """Those of these items that are not finished, in the order of the ids, each with the scores it has."""
         with self._database.read() as connection:
             unfinished = known_ids(connection, decisions, stream, item_ids, WAITING)
             wanted = [each for each in item_ids if each in unfinished]
@@ -84,7 +79,6 @@ class SqlSamples:
         return [sampled_item(found[each][0], decided[each][0], have.get(each, ())) for each in wanted]
 
     def count_scores_sampled_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
-        """How many scores are stored of the samples that these items belong to."""
         samples: set[str] = set()
         count = sa.select(sa.func.count()).select_from(scores).join(decisions, is_same_item(scores, decisions))
         found = 0

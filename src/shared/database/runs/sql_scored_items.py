@@ -11,33 +11,25 @@ from shared.core.results import Stream
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, in_stream, key, known_ids
 from shared.database.runs.conditions import is_same_item
-from shared.database.schema.outbox_tables import outbox
-from shared.database.schema.tables import decisions, failures, items, scores
+from shared.database.schema.tables import decisions, failures, items, outbox, scores
 
 
 class SqlScoredItems:
-    """Which items of a stream are done, in a database. Ids may be any valid Unicode text."""
+    """`ScoredItemsStore` on `database`. Ids may be any valid Unicode text. Every method raises `StoreError` when the
+    database cannot be read or written; nothing is marked or forgotten then.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
-        """The ids not marked yet, in their order, each once.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
         ids = dict.fromkeys(item_ids)
         with self._database.read() as connection:
             marked = known_ids(connection, decisions, stream, ids, decisions.c.marked_at.is_not(None))
         return [each for each in ids if each not in marked]
 
     def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
-        """Mark items as scored at `at`; durable on return, whole or not at all. A first mark stays.
-
-        Raises:
-            StoreError: when the database cannot be written.
-        """
+        """Mark items as scored at `at`; durable on return, whole or not at all. A first mark stays."""
         blank = {"run_id": "", "drawn": True, "probability": None, "strategy": "", "stratum": "", "attempts": 0}
         rows = (
             {**key(stream, each), **blank, "decided_at": at, "state": "published", "marked_at": at}
@@ -58,9 +50,6 @@ class SqlScoredItems:
 
         Their payloads, decisions, scores, failures and messages go; runs stay, and so do items not marked yet and
         items that no draw chose. Returns how many items were forgotten.
-
-        Raises:
-            StoreError: when the database cannot be written; nothing is forgotten then.
         """
         marked = decisions.c.marked_at.is_not(None)
         mine = marked if stream is None else sa.and_(in_stream(decisions, stream), marked)
@@ -70,11 +59,6 @@ class SqlScoredItems:
             return connection.execute(sa.delete(decisions).where(mine)).rowcount
 
     def stats(self) -> dict[Stream, int]:
-        """Distinct items marked, by stream.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
         columns = (decisions.c.source_key, decisions.c.monitor_key)
         query = sa.select(*columns, sa.func.count()).where(decisions.c.marked_at.is_not(None)).group_by(*columns)
         with self._database.read() as connection:

@@ -14,8 +14,7 @@ from shared.core.state.item_history import SkippedItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, in_stream, insert_new, key
 from shared.database.runs.conditions import is_untried
-from shared.database.schema.tables import WAITING, decisions
-from shared.database.schema.worker_tables import passed_over
+from shared.database.schema.tables import WAITING, decisions, passed_over
 
 
 class SqlSkippedItems:
@@ -32,7 +31,6 @@ class SqlSkippedItems:
             _insert_skipped(connection, run_id, stream, skipped, self._clock())
 
     def skip_over_budget(self, run_id: str, stream: Stream, worker: str) -> None:
-        """Store of all items that wait for their first try, except other workers', that the run's budget is spent."""
         mine = sa.or_(decisions.c.claimed_by.is_(None), decisions.c.claimed_by == worker)
         names = ["source_key", "monitor_key", "item_id"]
         table = passed_over.c
@@ -52,7 +50,6 @@ class SqlSkippedItems:
             connection.execute(insert.on_conflict_do_update(index_elements=[*names, "reason"], set_=again))
 
     def finish_elsewhere(self, run_id: str, stream: Stream, item_ids: Sequence[str]) -> None:
-        """Finish waiting items that a run with another database has marked."""
         at = self._clock()
         with self._database.write() as connection:
             for part in chunks(item_ids):

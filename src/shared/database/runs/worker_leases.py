@@ -21,8 +21,7 @@ from shared.database.engine.database import Database
 from shared.database.engine.database_errors import file_errors_as_store_errors
 from shared.database.engine.row_mapping import in_stream, insert_new
 from shared.database.runs.conditions import hint_open_index
-from shared.database.schema.tables import WAITING, decisions
-from shared.database.schema.worker_tables import workers
+from shared.database.schema.tables import WAITING, decisions, workers
 
 LEASE = timedelta(seconds=120)
 """How long a worker that is silent keeps its items."""

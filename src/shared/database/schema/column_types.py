@@ -105,3 +105,14 @@ class Prose(sa.types.TypeDecorator[str]):
         if value is None or (is_encodable(value) and "\0" not in value):
             return value
         return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def columns(
+    type_: sa.types.TypeEngine[Any] | type[sa.types.TypeEngine[Any]],
+    *names: str,
+    primary_key: bool = False,
+    nullable: bool = True,
+) -> list[sa.Column[Any]]:
+    """Columns that are alike but for their names."""
+    nullable = nullable and not primary_key
+    return [sa.Column(name, type_, primary_key=primary_key, nullable=nullable) for name in names]

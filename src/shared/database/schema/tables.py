@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from shared.database.schema.column_types import Id, Json, Moment, Prose
+from shared.database.schema.column_types import Id, Json, Moment, Prose, columns
 
 HEAD = "0012"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
@@ -26,33 +26,22 @@ runs = sa.Table(
     metadata,
     sa.Column("run_id", Id, primary_key=True),
     sa.Column("monitor", sa.Text, nullable=False),
-    sa.Column("source_key", Id, nullable=False),
-    sa.Column("monitor_key", Id, nullable=False),
-    sa.Column("config_digest", sa.Text, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
+    *columns(Id, "source_key", "monitor_key", nullable=False),
+    *columns(sa.Text, "config_digest", "status", nullable=False),
     sa.Column("started_at", Moment, nullable=False),
     sa.Column("finished_at", Moment),
-    sa.Column("counts", Json, nullable=False),
-    sa.Column("estimates", Json, nullable=False),
-    sa.Column("notes", Json, nullable=False),
-    sa.Column("broken", Json, nullable=False),
-    sa.Column("failure_kinds", Json, nullable=False),
+    *columns(Json, "counts", "estimates", "notes", "broken", "failure_kinds", nullable=False),
     sa.Column("cost", sa.Double),
-    sa.Column("version", sa.Text, nullable=False),
-    sa.Column("environment", sa.Text, nullable=False),
+    *columns(sa.Text, "version", "environment", nullable=False),
     sa.Column("publishing", Json, nullable=False),
     sa.Column("config_text", Prose, nullable=False),
-    sa.Column("usage", Json),
-    sa.Column("budget", Json),
-    sa.Column("published", Json),
+    *columns(Json, "usage", "budget", "published"),
 )
 
 items = sa.Table(
     "items",
     metadata,
-    sa.Column("source_key", Id, primary_key=True),
-    sa.Column("monitor_key", Id, primary_key=True),
-    sa.Column("item_id", Id, primary_key=True),
+    *columns(Id, "source_key", "monitor_key", "item_id", primary_key=True),
     sa.Column("payload", Json, nullable=False),
     sa.Column("stored_at", Moment, nullable=False),
 )
@@ -61,9 +50,7 @@ items = sa.Table(
 decisions = sa.Table(
     "decisions",
     metadata,
-    sa.Column("source_key", Id, primary_key=True),
-    sa.Column("monitor_key", Id, primary_key=True),
-    sa.Column("item_id", Id, primary_key=True),
+    *columns(Id, "source_key", "monitor_key", "item_id", primary_key=True),
     sa.Column("run_id", Id, nullable=False),
     sa.Column("drawn", sa.Boolean, nullable=False),
     sa.Column("probability", sa.Double),
@@ -113,14 +100,9 @@ sa.Index(
 scores = sa.Table(
     "scores",
     metadata,
-    sa.Column("source_key", Id, primary_key=True),
-    sa.Column("monitor_key", Id, primary_key=True),
-    sa.Column("item_id", Id, primary_key=True),
-    sa.Column("label", Id, primary_key=True),
-    sa.Column("metric_digest", Id, primary_key=True),
+    *columns(Id, "source_key", "monitor_key", "item_id", "label", "metric_digest", primary_key=True),
     sa.Column("run_id", Id, nullable=False),
-    sa.Column("class_name", sa.Text, nullable=False),
-    sa.Column("metric_version", sa.Text, nullable=False),
+    *columns(sa.Text, "class_name", "metric_version", nullable=False),
     sa.Column("value", sa.Double),
     sa.Column("passed", sa.Boolean),
     sa.Column("threshold", sa.Double),
@@ -128,13 +110,10 @@ scores = sa.Table(
     sa.Column("signals", Json),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("parent", sa.Text),
-    sa.Column("weight", sa.Double),
-    sa.Column("cost", sa.Double),
+    *columns(sa.Double, "weight", "cost"),
     sa.Column("model", sa.Text),
-    sa.Column("scored_at", Moment, nullable=False),
-    sa.Column("item_at", Moment, nullable=False),
-    sa.Column("proxy", sa.Double),
-    sa.Column("chance", sa.Double),
+    *columns(Moment, "scored_at", "item_at", nullable=False),
+    *columns(sa.Double, "proxy", "chance"),
     sa.Index("ix_scores_run", "run_id", "item_id"),
     sa.Index("ix_scores_time", "source_key", "monitor_key", "item_at"),
 )
@@ -143,148 +122,84 @@ scores = sa.Table(
 failures = sa.Table(
     "failures",
     metadata,
-    sa.Column("source_key", Id, primary_key=True),
-    sa.Column("monitor_key", Id, primary_key=True),
-    sa.Column("item_id", Id, primary_key=True),
-    sa.Column("label", Id, primary_key=True),
-    sa.Column("metric_digest", Id, primary_key=True),
+    *columns(Id, "source_key", "monitor_key", "item_id", "label", "metric_digest", primary_key=True),
     sa.Column("attempt", sa.Integer, primary_key=True),
     sa.Column("run_id", Id, nullable=False),
-    sa.Column("class_name", sa.Text, nullable=False),
-    sa.Column("metric_version", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
+    *columns(sa.Text, "class_name", "metric_version", "kind", nullable=False),
     sa.Column("message", Prose, nullable=False),
     sa.Column("failed_at", Moment, nullable=False),
     sa.Index("ix_failures_run", "run_id", "item_id"),
 )
 """Metrics that gave no score, one row for each try (`attempt` from 1)."""
 
-responses = sa.Table(
-    "responses",
+
+workers = sa.Table(
+    "workers",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("payload", Json, nullable=False),
-    sa.Column("bytes", sa.Integer, nullable=False),
-    sa.Column("cost", sa.Double),
-    sa.Column("stored_at", Moment, nullable=False),
-    sa.Index("ix_responses_stored_at", "stored_at"),
+    sa.Column("worker", Id, primary_key=True),
+    *columns(Id, "source_key", "monitor_key", "run_id", nullable=False),
+    *columns(Moment, "since", "leased_until", nullable=False),
 )
-"""Answers of models by the digest of the question; `cost` is what the answer cost, in US dollars."""
+"""Runs that are at work. An item whose `claimed_by` is set has its worker here: who goes, or is found dead, frees its
+items in the same transaction.
+"""
 
-response_use = sa.Table(
-    "response_use",
+draws = sa.Table(
+    "draws",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Double, nullable=False),
+    *columns(Id, "source_key", "monitor_key", "run_id", primary_key=True),
+    sa.Column("drawn", sa.Integer, nullable=False),
+    sa.Column("drawn_at", Moment, nullable=False),
+    sa.Column("reported_by", Id),
 )
-"""Running totals of the response cache: `hits`, `misses`, and `saved` in US dollars."""
+"""Draws by the run that made them, with how many items they drew and the run that has reported their estimates."""
 
-batch_questions = sa.Table(
-    "batch_questions",
+passed_over = sa.Table(
+    "passed_over",
     metadata,
-    sa.Column("lane", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("intent", sa.Text),
-    sa.Column("place", sa.Integer),
-    sa.Column("bytes", sa.Integer, nullable=False),
-    sa.Column("asked_at", Moment, nullable=False),
-    sa.Column("taken_at", Moment),
-    sa.Column("body", Json),  # long ones last: SQLite reads through them to what stands behind
-    sa.Column("outcome", Json),
-    sa.Index("ix_batch_questions_state", "lane", "state", "asked_at"),
-    sa.Index("ix_batch_questions_intent", "intent", "place"),
-)
-"""Questions of the batch lane (`core/state/batch_store.py`); `body` is empty from the answer on."""
-
-batch_jobs = sa.Table(
-    "batch_jobs",
-    metadata,
-    sa.Column("intent", sa.Text, primary_key=True),
-    sa.Column("lane", sa.Text, nullable=False),
-    sa.Column("batch_id", sa.Text),
-    sa.Column("questions", sa.Integer, nullable=False),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("leased_until", Moment, nullable=False),
-    sa.Column("created_at", Moment, nullable=False),
-)
-"""Batches that are intended (without `batch_id`) or open; one that has ended has no row."""
-
-batch_features = sa.Table(
-    "batch_features",
-    metadata,
-    sa.Column("lane", sa.Text, primary_key=True),
-    sa.Column("feature", sa.Text, primary_key=True),
-)
-"""What the models of lanes were found to refuse."""
-
-
-anchor_passes = sa.Table(
-    "anchor_passes",
-    metadata,
-    sa.Column("pass_id", sa.Text, primary_key=True),
-    sa.Column("source_key", Id, nullable=False),
-    sa.Column("monitor_key", Id, nullable=False),
-    sa.Column("label", Id, nullable=False),
-    sa.Column("metric_digest", Id, nullable=False),
-    sa.Column("class_name", sa.Text, nullable=False),
-    sa.Column("metric_version", sa.Text, nullable=False),
-    sa.Column("anchors", sa.Text, nullable=False),
-    sa.Column("judged_at", Moment, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
+    *columns(Id, "source_key", "monitor_key", "item_id", "reason", primary_key=True),
     sa.Column("run_id", Id, nullable=False),
-    sa.Column("cost", sa.Double),
-    sa.Column("threshold", sa.Double),
-    sa.Index("ix_anchor_passes_stream", "source_key", "monitor_key", "label", "judged_at"),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("detail", Prose, nullable=False),
+    sa.Column("at", Moment, nullable=False),
 )
-"""Every time that a metric was asked about the whole anchor set; `anchors` is the SHA-256 of the set's file."""
-
-anchor_verdicts = sa.Table(
-    "anchor_verdicts",
-    metadata,
-    sa.Column("pass_id", sa.Text, primary_key=True),
-    sa.Column("item_id", Id, primary_key=True),
-    sa.Column("repeat", sa.Integer, primary_key=True),
-    sa.Column("value", sa.Double),
-    sa.Column("passed", sa.Boolean),
-    sa.Column("people", sa.Double),
-    sa.Column("failure", Prose, nullable=False),
-)
-"""What was said of one anchor item in one vote; `people` is the label that the file had."""
-
-prompt_generations = sa.Table(
-    "prompt_generations",
-    metadata,
-    sa.Column("name", Id, primary_key=True),
-    sa.Column("generation", sa.BigInteger, nullable=False),
-    sa.Column("state", sa.Text),
-    sa.Column("state_generation", sa.BigInteger),
-)
-"""How often each prompt was invalidated; `state` is what a poll last saw, at `state_generation`
-(`core/state/prompt_generations.py`).
+"""Why something was left out that no decision tells of (`core/state/item_history.py`, `SkippedItem`), and by which run
+last.
 """
 
-deliveries = sa.Table(
-    "deliveries",
+outbox = sa.Table(
+    "outbox",
     metadata,
-    sa.Column("id", Id, primary_key=True),
-    sa.Column("prompt", Id, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("version", sa.BigInteger),
-    sa.Column("received_at", Moment, nullable=False),
+    *columns(Id, "source_key", "monitor_key", "item_id", "sink", "key", primary_key=True),
+    sa.Column("label", sa.Text, nullable=False),
+    *columns(Id, "batch_id", "run_id", nullable=False),
+    sa.Column("whole", sa.Boolean, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("channels", Json, nullable=False),
-    sa.Column("tries", sa.Integer, nullable=False),
-    sa.Column("next_at", Moment),
-    sa.Column("body", sa.Text),
-    sa.Index("ix_deliveries_received", "received_at"),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    *columns(Moment, "next_try_at", "stored_at", nullable=False),
+    *columns(Moment, "sent_at", "settled_at"),
+    sa.Column("owner", sa.Text),
+    sa.Column("leased_until", Moment),
+    sa.Column("reason", Prose, nullable=False),
+    sa.Column("body", Json),
 )
-"""Deliveries of Langfuse's webhook (`core/state/webhook_deliveries.py`). `channels` are still to be told, at `next_at`
-or when the lease of whoever does it ends; `body` is what came, and is emptied when all is done.
+"""A message by item, sink and key; a whole batch (`whole`) has its id as item and as key, and as body its items' ids.
+The body is empty once it is verified; a failed row keeps it, so that it may be tried again. `reason` says why a row is
+skipped or failed, or why the last try was not taken.
 """
 
-TO_TELL = sa.literal_column("state", sa.Text) == sa.literal_column("'waiting'")
-"""Not told to all; a literal text, for the reason above."""
+OPEN = sa.literal_column("state", sa.Text).in_(
+    [sa.literal_column(f"'{each}'") for each in ("pending", "sent", "failed")]
+)
+"""Not at its good end; a literal text, the same as in the index: SQLite uses a partial index for nothing else."""
 
-sa.Index("ix_deliveries_waiting", deliveries.c.next_at, sqlite_where=TO_TELL, postgresql_where=TO_TELL)
+sa.Index(
+    "ix_outbox_open",
+    outbox.c.source_key,
+    outbox.c.monitor_key,
+    outbox.c.sink,
+    outbox.c.state,
+    outbox.c.next_try_at,
+    sqlite_where=OPEN,
+    postgresql_where=OPEN,
+)

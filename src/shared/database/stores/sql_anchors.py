@@ -12,21 +12,17 @@ from shared.core.human_labels import AnchorPass, AnchorVerdict
 from shared.core.results import MetricRef, Stream
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, chunks, in_stream, insert_new
-from shared.database.schema.tables import anchor_passes, anchor_verdicts
+from shared.database.schema.store_tables import anchor_passes, anchor_verdicts
 
 
 class SqlAnchors:
-    """Passes over anchor sets, in a database."""
+    """`AnchorStore` on `database`. Every method raises `StoreError` when the database cannot be read or written."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, judged: AnchorPass) -> None:
-        """Keep a pass whole. The same pass (stream, metric, moment) a second time changes nothing.
-
-        Raises:
-            StoreError: when the database cannot be written; nothing of the pass is kept then.
-        """
+        """Keep a pass whole. The same pass (stream, metric, moment) a second time changes nothing."""
         metric = judged.metric
         pass_id = stable_id(judged.stream, metric, judged.anchors, judged.judged_at)
         row = {
@@ -51,11 +47,7 @@ class SqlAnchors:
                 insert_new(connection, anchor_verdicts, part)
 
     def passes(self, stream: Stream, label: str | None = None) -> list[AnchorPass]:
-        """All passes of a stream, or of one metric's label in it, oldest first; verdicts by item and vote.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
+        """All passes of a stream, or of one metric's label in it, oldest first; verdicts by item and vote."""
         query = sa.select(anchor_passes).where(in_stream(anchor_passes, stream))
         if label is not None:
             query = query.where(anchor_passes.c.label == label)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from shared.core.state.batch_store import BatchClaim, BatchJob, BatchQuestion
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, insert_new
-from shared.database.schema.tables import batch_features, batch_jobs, batch_questions
+from shared.database.schema.store_tables import batch_features, batch_jobs, batch_questions
 
 _Q = batch_questions.c
 _J = batch_jobs.c
@@ -22,13 +22,12 @@ _PAGE = 500
 
 
 class SqlBatches:
-    """Questions and batches in the tables `batch_*`. Each method may raise StoreError."""
+    """`BatchStore` on `database`. Every method raises `StoreError` when the database cannot be read or written."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def ask(self, lane: str, questions: Mapping[str, Mapping[str, Any]], now: datetime) -> dict[str, BatchQuestion]:
-        """Queue what is new or was taken; how each question stands after it."""
         rows = [
             {
                 "lane": lane,
@@ -52,7 +51,6 @@ class SqlBatches:
             return _stand(connection, lane, list(questions))
 
     def claim(self, lane: str, claim: BatchClaim) -> BatchJob | None:
-        """Make an intended batch of the oldest queued questions."""
         queued = sa.select(_Q.key, _Q.bytes).where(_Q.lane == lane, _Q.state == "queued")
         with self._database.write("batches") as connection:
             keys: list[str] = []
@@ -88,26 +86,22 @@ class SqlBatches:
             last = rows[-1].place
 
     def renew(self, intent: str, owner: str, now: datetime, until: datetime) -> bool:
-        """Lengthen the owner's time, or take the batch over when it is up."""
         free = sa.or_(_J.owner == owner, _J.leased_until <= now)
         update = sa.update(batch_jobs).where(_J.intent == intent, _J.batch_id.is_(None), free)
         with self._database.write("batches") as connection:
             return connection.execute(update.values(owner=owner, leased_until=until)).rowcount == 1
 
     def record_opened(self, intent: str, batch_id: str) -> None:
-        """The provider has the batch under this id."""
         with self._database.write("batches") as connection:
             connection.execute(sa.update(batch_jobs).where(_J.intent == intent).values(batch_id=batch_id))
 
     def release(self, intent: str) -> None:
-        """Queue the questions again and forget the batch."""
         back = sa.update(batch_questions).where(_Q.intent == intent, _Q.state == "sent")
         with self._database.write("batches") as connection:
             connection.execute(back.values(state="queued", intent=None, place=None))
             connection.execute(sa.delete(batch_jobs).where(_J.intent == intent))
 
     def jobs(self, lane: str) -> list[BatchJob]:
-        """The intended and open batches, oldest first."""
         query = sa.select(batch_jobs).where(_J.lane == lane).order_by(_J.created_at, _J.intent)
         with self._database.read() as connection:
             return [
@@ -116,7 +110,6 @@ class SqlBatches:
             ]
 
     def settle(self, intent: str, outcomes: Mapping[str, Mapping[str, Any]]) -> int:
-        """Keep outcomes of the batch's questions; the first of a key stands."""
         # By lane and key: by the intent's index each key would read the whole batch.
         found = sa.select(_Q.intent).where(_Q.lane == sa.bindparam("of"), _Q.key.in_(_WANTED))
         mine = sa.and_(_Q.lane == sa.bindparam("of"), _Q.key == sa.bindparam("which"), _Q.intent == intent)
@@ -133,7 +126,6 @@ class SqlBatches:
         return known
 
     def finish(self, intent: str, rest: Mapping[str, Any] | None = None) -> int:
-        """Forget the batch; what has no outcome gets `rest`, or is free."""
         left = sa.and_(_Q.intent == intent, _Q.state == "sent")
         with self._database.write("batches") as connection:
             if rest is None:
@@ -145,7 +137,6 @@ class SqlBatches:
         return count
 
     def take(self, lane: str, keys: Sequence[str], now: datetime) -> dict[str, BatchQuestion]:
-        """How questions stand; those that are answered are taken."""
         with self._database.read() as connection:
             found = _stand(connection, lane, keys)
         answered = [key for key, each in found.items() if each.state == "answered"]
@@ -158,18 +149,15 @@ class SqlBatches:
         return found
 
     def record_refused(self, lane: str, feature: str) -> None:
-        """Remember what the lane's model refuses."""
         with self._database.write("batches") as connection:
             insert_new(connection, batch_features, [{"lane": lane, "feature": feature}])
 
     def read_refused(self, lane: str) -> list[str]:
-        """What the lane's model is known to refuse."""
         query = sa.select(batch_features.c.feature).where(batch_features.c.lane == lane)
         with self._database.read() as connection:
             return list(connection.execute(query.order_by(batch_features.c.feature)).scalars())
 
     def forget(self, before: datetime) -> int:
-        """Delete questions that were taken before a moment."""
         with self._database.write("batches") as connection:
             return connection.execute(
                 sa.delete(batch_questions).where(_Q.state == "taken", _Q.taken_at < before)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from shared.core.state.webhook_deliveries import Claimed, Delivery
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks
-from shared.database.schema.tables import TO_TELL
-from shared.database.schema.tables import deliveries as table
+from shared.database.schema.store_tables import TO_TELL
+from shared.database.schema.store_tables import deliveries as table
 from shared.database.stores.sql_prompt_generations import raise_all
 
 _PRUNED = 1000
@@ -21,17 +21,14 @@ _PRUNED = 1000
 
 
 class SqlDeliveries:
-    """What a webhook delivered, in a database."""
+    """`Deliveries` on `database`. Every method raises `StoreError` when the database cannot be read or written;
+    nothing is stored and no generation raised then.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def accept(self, batch: Sequence[Delivery], channels: Sequence[str], at: datetime) -> list[bool]:
-        """Store the new ones and raise the generations of their prompts, in one transaction; which were new.
-
-        Raises:
-            StoreError: when the database cannot be written: then nothing is stored and nothing raised.
-        """
         first = {each.id: place for place, each in reversed(list(enumerate(batch)))}
         # by id, so that two who store the same ones never wait for each other
         rows = [_row(batch[first[each]], channels, at) for each in sorted(first)]
@@ -44,11 +41,6 @@ class SqlDeliveries:
         return [each.id in new and first[each.id] == place for place, each in enumerate(batch)]
 
     def claim(self, at: datetime, lease: timedelta, most: int) -> list[Claimed]:
-        """Take up to so many that are to be told now, longest due first, until the lease is over.
-
-        Raises:
-            StoreError: when the database cannot be read or written.
-        """
         due = sa.select(table.c.id).where(TO_TELL, table.c.next_at <= at).order_by(table.c.next_at).limit(most)
         taken = (
             sa.update(table)
@@ -62,11 +54,6 @@ class SqlDeliveries:
             return [_claimed_delivery(row) for row in connection.execute(taken)]
 
     def settle(self, claimed: Claimed, left: Sequence[str], again: datetime | None) -> None:
-        """Say what became of a try, unless another process has taken the delivery since.
-
-        Raises:
-            StoreError: when the database cannot be written.
-        """
         state = ("waiting" if again else "failed") if left else "done"
         values: dict[str, Any] = {"state": state, "channels": list(left), "next_at": again if left else None}
         mine = sa.and_(table.c.id == claimed.delivery.id, TO_TELL, table.c.tries == claimed.tries)
@@ -74,11 +61,6 @@ class SqlDeliveries:
             connection.execute(sa.update(table).where(mine).values(values | ({} if left else {"body": None})))
 
     def prune(self, before: datetime) -> int:
-        """Forget what came earlier and is not waiting; how many those were.
-
-        Raises:
-            StoreError: when the database cannot be written.
-        """
         old = sa.select(table.c.id).where(table.c.received_at < before, sa.not_(TO_TELL)).limit(_PRUNED)
         forgotten = 0
         while self._any(old):
@@ -87,11 +69,6 @@ class SqlDeliveries:
         return forgotten
 
     def counts(self) -> Mapping[str, int]:
-        """How many there are, by state.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
         query = sa.select(table.c.state, sa.func.count()).group_by(table.c.state)
         with self._database.read() as connection:
             found = {state: count for state, count in connection.execute(query)}

@@ -11,32 +11,24 @@ from shared.core.errors import StoreError
 from shared.core.state.drift_states import DriftKey, DriftState
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert
-from shared.database.schema.drift_tables import drift_state as table
+from shared.database.schema.store_tables import drift_state as table
 
 
 class SqlDriftStates:
-    """States of detectors, in a database."""
+    """`DriftStates` on `database`. Every method raises `StoreError` when the database cannot be read or written;
+    `put` also for a version below 0.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, key: DriftKey) -> DriftState:
-        """The state as it was stored last; an empty one of version 0 when it never was.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
         query = sa.select(table.c.state, table.c.version).where(*_is_row_of(key))
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return DriftState({}) if row is None else DriftState(row.state, row.version)
 
     def put(self, key: DriftKey, value: Mapping[str, Any], expected: int) -> bool:
-        """Store a state that was made from version `expected`; False when another one was stored meanwhile.
-
-        Raises:
-            StoreError: when the database cannot be written, or the version is below 0.
-        """
         if expected < 0:
             raise StoreError(f"expected a version >= 0, found {expected}")
         made = {"state": dict(value), "version": expected + 1}

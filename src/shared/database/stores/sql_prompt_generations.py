@@ -10,24 +10,21 @@ from sqlalchemy.dialects import postgresql, sqlite
 from shared.core.state.prompt_generations import Sighting
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks
-from shared.database.schema.tables import prompt_generations as table
+from shared.database.schema.store_tables import prompt_generations as table
 
 _WANTED: sa.BindParameter[list[str]] = sa.bindparam("wanted", expanding=True)
 _CURRENT = sa.select(table.c.name, table.c.generation).where(table.c.name.in_(_WANTED))
 
 
 class SqlGenerations:
-    """Counters of prompts, in a database."""
+    """`PromptGenerations` on `database`. Every method raises `StoreError` when the database cannot be read or written;
+    no counter is raised then.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def current(self, names: Sequence[str]) -> dict[str, int]:
-        """The generations of these prompts; 0 for one that was never raised.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
         found = dict.fromkeys(names, 0)
         with self._database.read() as connection:
             for part in chunks(list(found)):
@@ -36,20 +33,10 @@ class SqlGenerations:
         return found
 
     def bump(self, name: str) -> int:
-        """Raise a prompt's counter by one; the generation after it.
-
-        Raises:
-            StoreError: when the database cannot be written; nothing is raised then.
-        """
         with self._database.write() as connection:
             return _raise_one(connection, name)
 
     def sight(self, name: str, state: str) -> Sighting:
-        """Note the server's state of a prompt, and raise the counter when it differs from the one before.
-
-        Raises:
-            StoreError: when the database cannot be read or written; nothing is raised then.
-        """
         with self._database.write(f"prompt {name}") as connection:
             row = connection.execute(sa.select(table).where(table.c.name == name)).one_or_none()
             announced = row is None or row.state is None or row.generation > row.state_generation

@@ -19,7 +19,7 @@ from shared.core.model_ports import answer_from_dict, answer_to_dict
 from shared.core.results import LMResult
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks
-from shared.database.schema.tables import response_use, responses
+from shared.database.schema.store_tables import response_use, responses
 
 _WANTED: sa.BindParameter[list[str]] = sa.bindparam("wanted", expanding=True)
 _GET = sa.select(responses.c.key, responses.c.payload, responses.c.cost).where(responses.c.key.in_(_WANTED))
@@ -39,7 +39,7 @@ class CacheLimits:
 
 class SqlResponses:
     """Answers by key, for any number of processes. Totals of hits and misses are written with the next `put`, by
-    `stats` and by `close`.
+    `stats` and by `close`. Every method raises `StoreError` when the database cannot be read or written.
     """
 
     def __init__(self, database: Database, limits: CacheLimits = CacheLimits(), clock: Clock = utc_now) -> None:
@@ -52,11 +52,7 @@ class SqlResponses:
         self._room = (0, 0)
 
     def get(self, keys: Sequence[str]) -> dict[str, LMResult]:
-        """The answers that are there and not too old, by key.
-
-        Raises:
-            StoreError: when the database cannot be read.
-        """
+        """The answers that are there and not too old, by key."""
         wanted = list(dict.fromkeys(keys))
         query = _GET
         if self._limits.max_age is not None:
@@ -74,11 +70,7 @@ class SqlResponses:
         return found
 
     def put(self, answers: Mapping[str, LMResult]) -> None:
-        """Keep answers, durable on return. A later answer to a key stands.
-
-        Raises:
-            StoreError: when the database cannot be written.
-        """
+        """Keep answers, durable on return. A later answer to a key stands."""
         now = self._clock()
         rows: list[dict[str, Any]] = []
         for key, answer in answers.items():
@@ -97,21 +89,13 @@ class SqlResponses:
             self._make_room(connection, len(rows), sum(row["bytes"] for row in rows))
 
     def drop(self, keys: Sequence[str]) -> None:
-        """Forget these answers, durable on return.
-
-        Raises:
-            StoreError: when the database cannot be written.
-        """
+        """Forget these answers, durable on return."""
         with self._database.write("responses") as connection:
             for part in chunks(list(keys)):
                 connection.execute(sa.delete(responses).where(responses.c.key.in_(part)))
 
     def stats(self) -> CacheStats:
-        """Hits and misses of all processes so far, and what is in it.
-
-        Raises:
-            StoreError: when the database cannot be read or written.
-        """
+        """Hits and misses of all processes so far, and what is in it."""
         if self._uses:
             with self._database.write("responses") as connection:
                 self._count(connection)
@@ -124,11 +108,7 @@ class SqlResponses:
         return CacheStats(hits, misses, int(entries), int(stored), uses.get("saved", 0.0))
 
     def clear(self) -> int:
-        """Forget all answers, and how often they were used; how many there were.
-
-        Raises:
-            StoreError: when the database cannot be written.
-        """
+        """Forget all answers, and how often they were used; how many there were."""
         with self._database.write("responses") as connection, self._lock:
             self._uses.clear()
             self._saved = 0.0

@@ -25,7 +25,7 @@ from shared.core.digests import content_digest, stable_id
 from shared.core.records import CONTENT_FIELDS, DatasetItem
 from shared.core.results import MetricRef, Stream
 from shared.core.state.item_history import own_id
-from shared.database.schema.column_types import Id
+from shared.database.schema.column_types import Id, columns
 from shared.database.upload.value_conversion import Kind
 
 JSON = sa.Text().with_variant(JSONB(), "postgresql")
@@ -51,29 +51,25 @@ def _now_in_sqlite(element: _Now, compiler: object, **_: object) -> str:
 metadata = sa.MetaData()
 
 
-def _columns(type_: sa.types.TypeEngine[Any], *names: str) -> list[sa.Column[Any]]:
-    return [sa.Column(name, type_) for name in names]
-
-
 dataset = sa.Table(
     "evaluation_dataset",
     metadata,
     sa.Column("dataset_id", sa.Text, nullable=False),
-    *_columns(sa.Text(), "query", "expected_output", "actual_output"),
-    *_columns(JSON, "additional_input", "acceptance_criteria", "dataset_metadata", "user_tags"),
+    *columns(sa.Text(), "query", "expected_output", "actual_output"),
+    *columns(JSON, "additional_input", "acceptance_criteria", "dataset_metadata", "user_tags"),
     sa.Column("created_at", MOMENT, server_default=_Now()),
-    *_columns(JSON, "conversation"),
-    *_columns(sa.Text(), "source_type", "environment", "source_name", "source_component"),
-    *_columns(JSON, "tools_called", "expected_tools", "retrieved_content", "judgment", "critique", "trace"),
-    *_columns(JSON, "additional_output"),
-    *_columns(sa.Text(), "document_text"),
-    *_columns(JSON, "actual_reference", "expected_reference"),
+    *columns(JSON, "conversation"),
+    *columns(sa.Text(), "source_type", "environment", "source_name", "source_component"),
+    *columns(JSON, "tools_called", "expected_tools", "retrieved_content", "judgment", "critique", "trace"),
+    *columns(JSON, "additional_output"),
+    *columns(sa.Text(), "document_text"),
+    *columns(JSON, "actual_reference", "expected_reference"),
     sa.Column("latency", sa.Double),
-    *_columns(sa.Text(), "trace_id", "observation_id"),
+    *columns(sa.Text(), "trace_id", "observation_id"),
     sa.Column("has_errors", sa.Boolean),
     # Ours.
     sa.Column("dataset_key", Id, primary_key=True),
-    *_columns(sa.Text(), "source_key", "session_id"),
+    *columns(sa.Text(), "source_key", "session_id"),
     sa.Column("source_timestamp", MOMENT),
     sa.Index("idx_eval_dataset_created_at", "created_at"),
     sa.Index("idx_eval_dataset_dataset_id", "dataset_id"),
@@ -88,25 +84,25 @@ results = sa.Table(
     sa.Column("metric_name", sa.Text, nullable=False),
     sa.Column("metric_score", sa.Double),
     sa.Column("passed", sa.Boolean),
-    *_columns(sa.Text(), "explanation", "metric_type", "metric_category"),
+    *columns(sa.Text(), "explanation", "metric_type", "metric_category"),
     sa.Column("threshold", sa.Double),
-    *_columns(JSON, "signals"),
-    *_columns(sa.Text(), "metric_id", "parent"),
+    *columns(JSON, "signals"),
+    *columns(sa.Text(), "metric_id", "parent"),
     sa.Column("weight", sa.Double),
-    *_columns(sa.Text(), "source"),
-    *_columns(JSON, "metric_metadata"),
-    *_columns(sa.Text(), "evaluation_name", "eval_mode"),
+    *columns(sa.Text(), "source"),
+    *columns(JSON, "metric_metadata"),
+    *columns(sa.Text(), "evaluation_name", "eval_mode"),
     sa.Column("cost_estimate", sa.Double),
-    *_columns(sa.Text(), "model_name", "llm_provider"),
+    *columns(sa.Text(), "model_name", "llm_provider"),
     sa.Column("timestamp", MOMENT, server_default=_Now()),
-    *_columns(JSON, "evaluation_metadata"),
-    *_columns(sa.Text(), "version"),
+    *columns(JSON, "evaluation_metadata"),
+    *columns(sa.Text(), "version"),
     # Ours.
     sa.Column("result_key", Id, primary_key=True),
     sa.Column("dataset_key", Id, sa.ForeignKey("evaluation_dataset.dataset_key"), nullable=False),
-    *_columns(sa.Text(), "item_id", "source_key", "monitor_key"),
-    *_columns(sa.Text(), "metric_class", "metric_version", "metric_digest"),
-    *_columns(sa.Text(), "failure_kind", "failure_message", "batch_id"),
+    *columns(sa.Text(), "item_id", "source_key", "monitor_key"),
+    *columns(sa.Text(), "metric_class", "metric_version", "metric_digest"),
+    *columns(sa.Text(), "failure_kind", "failure_message", "batch_id"),
     sa.Index("idx_eval_results_dataset_id", "dataset_id"),
     sa.Index("idx_eval_results_run_id", "run_id"),
     sa.Index("idx_eval_results_timestamp", "timestamp"),
