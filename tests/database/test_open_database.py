@@ -17,6 +17,7 @@ from shared.core.results import Decision, RunConfig, RunReport
 from shared.core.state.outbox import MessageClaim
 from shared.database.engine.database import Database, open_database
 from shared.database.engine.migrate import FOLDER, upgrade
+from shared.database.runs.conditions import ORDER
 from shared.database.runs.result_reader import page_of_ids, scores_since
 from shared.database.runs.run_reader import SqlRunReader
 from shared.database.runs.run_state import build_run_state
@@ -24,7 +25,6 @@ from shared.database.runs.sql_claims import claimable_items
 from shared.database.runs.sql_outbox import claimable_messages, packed_items, unconfirmed_ids, unpacked_items
 from shared.database.runs.sql_results import finish_exhausted
 from shared.database.runs.sql_scored_items import SqlScoredItems
-from shared.database.runs.unfinished_items import ORDER
 from shared.database.runs.worker_leases import Worker
 from shared.database.schema.tables import HEAD, metadata
 from tests.contracts.adapters.processes import line, rest, started

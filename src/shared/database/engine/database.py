@@ -67,11 +67,19 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: when it cannot be created, reached, read or written, is no database, or is from a newer version.
     """
-    url = parse_address(os.fspath(path_or_url))
-    if url.get_backend_name() == "postgresql":
-        return _opened_server(url)
-    path = Path(url.database or "").absolute()
-    return _opened_file(path)
+    database = _connect(parse_address(os.fspath(path_or_url)))
+    with as_store_errors(database.place):
+        try:
+            if database.path is None:
+                from shared.database.engine.postgres import prepare_server
+
+                prepare_server(database.engine, lambda engine: _prepare(engine, database.place))
+            else:
+                _prepare_file(database, database.path)
+        except BaseException:
+            database.close()
+            raise
+    return database
 
 
 def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
@@ -81,17 +89,11 @@ def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
     Raises:
         StoreError: when the address cannot be understood, or the file's folder cannot be made.
     """
-    url = parse_address(os.fspath(path_or_url))
-    if url.get_backend_name() == "postgresql":
-        from shared.database.engine.postgres import place_of, postgres_engine
-
-        return Database(postgres_engine(url), place_of(url))
-    from shared.database.engine.sqlite import sqlite_engine
-
-    path = Path(url.database or "").absolute()
-    with file_errors_as_store_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return Database(sqlite_engine(path), str(path), path)
+    database = _connect(parse_address(os.fspath(path_or_url)))
+    if database.path is not None:
+        with file_errors_as_store_errors(database.path):
+            database.path.parent.mkdir(parents=True, exist_ok=True)
+    return database
 
 
 def read_database(path_or_url: str | os.PathLike[str]) -> Database:
@@ -105,9 +107,7 @@ def read_database(path_or_url: str | os.PathLike[str]) -> Database:
     path = Path(url.database or "").absolute()
     if url.get_backend_name() != "sqlite" or all(os.access(each, os.W_OK) for each in (path, path.parent)):
         return open_database(path_or_url)
-    from shared.database.engine.sqlite import reading_engine
-
-    database = Database(reading_engine(path), str(path), path)
+    database = _connect(url, reading=True)
     with as_store_errors(database.place), file_errors_as_store_errors(path):
         try:
             found = _read_revision(database.engine)
@@ -132,14 +132,12 @@ def has_state(path_or_url: str | os.PathLike[str]) -> bool:
     url = parse_address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite":
         return Path(url.database or "").exists()
-    from shared.database.engine.postgres import place_of, postgres_engine
-
-    engine = postgres_engine(url)
+    database = _connect(url)
     try:
-        with as_store_errors(place_of(url)), engine.connect() as connection:
+        with as_store_errors(database.place), database.engine.connect() as connection:
             return sa.inspect(connection).has_table("alembic_version")
     finally:
-        engine.dispose()
+        database.close()
 
 
 def describe_state(path_or_url: str | os.PathLike[str]) -> str:
@@ -149,15 +147,9 @@ def describe_state(path_or_url: str | os.PathLike[str]) -> str:
         StoreError: when it cannot be reached or read, or is from a newer version.
     """
     url = parse_address(os.fspath(path_or_url))
-    path = None if url.get_backend_name() == "postgresql" else Path(url.database or "").absolute()
-    if path is not None and not path.exists():
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return "is not there yet; the first run makes it"
-    if path is None:
-        database = open_as_it_is(path_or_url)
-    else:
-        from shared.database.engine.sqlite import reading_engine
-
-        database = Database(reading_engine(path), str(path), path)
+    database = _connect(url, reading=True)
     try:
         with as_store_errors(database.place):
             revision = _read_revision(database.engine)
@@ -189,31 +181,24 @@ def format_place(path_or_url: str | os.PathLike[str]) -> str:
     return place_of(url)
 
 
-def _opened_file(path: Path) -> Database:
-    from shared.database.engine.sqlite import prepare_file, sqlite_engine  # late: one of the two kinds is needed
+def _connect(url: sa.URL, reading: bool = False) -> Database:
+    """The database of an address, of which nothing has been asked so far; with `reading` a file is not written."""
+    if url.get_backend_name() == "postgresql":
+        from shared.database.engine.postgres import place_of, postgres_engine  # late: one of the two kinds is needed
 
-    database = Database(sqlite_engine(path), str(path), path)
-    with as_store_errors(database.place), file_errors_as_store_errors(path):
+        return Database(postgres_engine(url), place_of(url))
+    from shared.database.engine.sqlite import reading_engine, sqlite_engine
+
+    path = Path(url.database or "").absolute()
+    return Database(reading_engine(path) if reading else sqlite_engine(path), str(path), path)
+
+
+def _prepare_file(database: Database, path: Path) -> None:
+    from shared.database.engine.sqlite import prepare_file
+
+    with file_errors_as_store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            prepare_file(path, database.engine, lambda engine: _prepare(engine, database.place))
-        except BaseException:
-            database.close()
-            raise
-    return database
-
-
-def _opened_server(url: sa.URL) -> Database:
-    from shared.database.engine.postgres import place_of, postgres_engine, prepare_server
-
-    database = Database(postgres_engine(url), place_of(url))
-    with as_store_errors(database.place):
-        try:
-            prepare_server(database.engine, lambda engine: _prepare(engine, database.place))
-        except BaseException:
-            database.close()
-            raise
-    return database
+        prepare_file(path, database.engine, lambda engine: _prepare(engine, database.place))
 
 
 def parse_address(text: str) -> sa.URL:

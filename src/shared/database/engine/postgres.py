@@ -7,23 +7,15 @@ statements are off, so that a pooler between (PgBouncer, Neon) may give every tr
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from shared.core.clock import Clock, iso
-from shared.core.digests import digest
-from shared.core.errors import BusyError, StoreError
-from shared.core.results import Stream
+from shared.core.errors import StoreError
 from shared.database.engine.cold_start import ColdStartLimits, retry_connections
-from shared.database.engine.database_errors import BUSY_SECONDS, as_store_errors
-from shared.database.engine.lock_names import lock_name
+from shared.database.engine.database_errors import BUSY_SECONDS
 
 SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
 
@@ -31,14 +23,6 @@ SCHEMA_LOCK = 0x74727565  # "true": held while the schema is brought up to date
 READING = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 LOCALLY = f"SET LOCAL lock_timeout = {int(BUSY_SECONDS * 1000)}; SET LOCAL timezone = 'UTC'"
 """In each transaction, as poolers refuse settings that come with the connection and mix sessions."""
-
-_HELD = (
-    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL tcp_keepalives_idle = 20;"
-    " SET LOCAL tcp_keepalives_interval = 5; SET LOCAL tcp_keepalives_count = 4"
-)
-"""For a transaction that holds a lock: the server may not end it for being idle, and gives the lock back 40 seconds
-after the holder's machine has vanished, not after hours.
-"""
 
 
 def postgres_engine(
@@ -85,66 +69,3 @@ def prepare_server(engine: sa.Engine, prepare: Callable[[sa.Engine], None]) -> N
         with guard.begin():
             guard.execute(sa.select(sa.func.pg_advisory_xact_lock(SCHEMA_LOCK)))
             prepare(engine)
-
-
-@contextmanager
-def advisory_lock(engine: sa.Engine, place: str, stream: Stream, clock: Clock) -> Iterator[None]:
-    """Hold a stream until the block ends, by an open transaction: that works through a pooler too, and a process that
-    is killed gives the lock back with its connection.
-
-    Raises:
-        BusyError: when another run holds it, naming that run's process and since when.
-    """
-    key = int(lock_name(stream)[:15], 16)
-    about = f"process {os.getpid()} on {socket.gethostname()[:20]} since {iso(clock())[:19]}Z"
-    with ExitStack() as stack:
-        with as_store_errors(place):
-            plain = stack.enter_context(engine.connect())
-            connection = plain.execution_options(trueline_write=True)
-            stack.enter_context(connection.begin())
-            connection.exec_driver_sql(_HELD)
-            connection.execute(sa.select(sa.func.set_config("application_name", about, True)))
-            mine = connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key)))
-            who = "" if mine else _holder(connection, key)
-        if not mine:
-            raise BusyError(f"{stream}: another run holds it ({who}). Let it finish, or end that process.")
-        try:
-            yield
-        finally:
-            with suppress(DBAPIError):  # a connection that is gone has given the lock back
-                stack.close()
-
-
-@contextmanager
-def life_lock(engine: sa.Engine, place: str, name: str) -> Iterator[None]:
-    """Hold a worker's own lock until the block ends or its process does."""
-    with ExitStack() as stack:
-        with as_store_errors(place):
-            plain = stack.enter_context(engine.connect())
-            connection = plain.execution_options(trueline_write=True)
-            stack.enter_context(connection.begin())
-            connection.exec_driver_sql(_HELD)
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_life(name))))
-        try:
-            yield
-        finally:
-            with suppress(DBAPIError):  # a connection that is gone has given the lock back
-                stack.close()
-
-
-def has_life_lock(connection: sa.Connection, name: str) -> bool:
-    """Whether some process holds the worker's lock."""
-    return not connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(_life(name))))
-
-
-def _life(name: str) -> int:
-    return int(digest(["worker", name])[:15], 16)
-
-
-def _holder(connection: sa.Connection, key: int) -> str:
-    query = """
-        SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-        WHERE l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = :key
-    """
-    name: Any = connection.scalar(sa.text(query), {"key": key})
-    return str(name) if name else "a process that began just now"

@@ -1,16 +1,23 @@
-"""Conditions on rows that several statements of runs share."""
+"""Conditions and records of rows that several stores of runs share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
-from shared.database.engine.row_mapping import Row
-from shared.database.schema.tables import WAITING, decisions
+from shared.core.results import Stream
+from shared.core.state.claims import SampledItem
+from shared.database.engine.row_mapping import Row, in_stream, read_decision, read_item, read_score
+from shared.database.schema.tables import WAITING, decisions, items
 
 PAGE = 500
 """Items held in memory at a time."""
+
+ORDER = (decisions.c.decided_at, decisions.c.item_id)
+"""Oldest sample first."""
 
 
 def hint_open_index() -> sa.ColumnElement[bool]:
@@ -39,3 +46,18 @@ def newest_scores(scored: list[Row]) -> list[Row]:
     """The newest score of each label: a metric that was changed between two tries has one of each version."""
     latest = {row.label: row for row in sorted(scored, key=lambda row: row.scored_at)}
     return [row for row in scored if latest[row.label] is row]
+
+
+def waiting_rows(stream: Stream) -> sa.Select[Any]:
+    """Unfinished items with what was stored of them."""
+    return (
+        sa.select(decisions, items.c.payload)
+        .join(items, is_same_item(items, decisions))
+        .where(in_stream(decisions, stream), WAITING)
+    )
+
+
+def sampled_item(item: Row, decided: Row, scored: Iterable[Row]) -> SampledItem:
+    """One unfinished item, with the scores that it has."""
+    have = tuple(read_score(row) for row in scored)
+    return SampledItem(read_item(item), read_decision(decided), have, decided.attempts, decided.run_id)

@@ -14,9 +14,8 @@ from shared.core.results import Stream
 from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, rows_by_item
-from shared.database.runs.conditions import hint_open_index
-from shared.database.runs.stream_lock import lock_stream
-from shared.database.runs.unfinished_items import ORDER, sampled_item, waiting_rows
+from shared.database.runs.conditions import ORDER, hint_open_index, sampled_item, waiting_rows
+from shared.database.runs.process_locks import lock_stream
 from shared.database.runs.worker_leases import Worker, free_dead_claims, join_stream, renew_lease
 from shared.database.schema.tables import WAITING, decisions, scores
 

@@ -14,10 +14,19 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, Stream
 from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, in_stream, insert_new, item_row, known_ids, rows_by_item
-from shared.database.runs.conditions import hint_open_index, is_same_item
-from shared.database.runs.unfinished_items import THIN, sampled_item, thin_row
+from shared.database.engine.row_mapping import chunks, in_stream, insert_new, item_row, key, known_ids, rows_by_item
+from shared.database.runs.conditions import hint_open_index, is_same_item, sampled_item
 from shared.database.schema.tables import WAITING, decisions, draws, items, scores
+
+_THIN = (
+    sa.update(decisions)
+    .where(
+        *(decisions.c[name] == sa.bindparam(f"of_{name}") for name in ("source_key", "monitor_key", "item_id")),
+        decisions.c.state == "drawn",
+        decisions.c.attempts == 0,
+    )
+    .values({name: sa.bindparam(f"new_{name}") for name in ("drawn", "state", "probability", "strategy")})
+)
 
 
 class SqlSamples:
@@ -61,7 +70,7 @@ class SqlSamples:
     def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
         with self._database.write() as connection:
             for part in chunks(decisions):
-                connection.execute(THIN, [thin_row(stream, each) for each in part])
+                connection.execute(_THIN, [_thin_row(stream, each) for each in part])
 
     def unfinished_ids(self, stream: Stream, max_attempts: int) -> list[str]:
         unfinished = sa.and_(in_stream(decisions, stream), WAITING, hint_open_index())
@@ -121,3 +130,11 @@ def _insert_decisions(
     if all_new:
         return sampled
     return known_ids(connection, decisions, stream, sampled, decisions.c.run_id == run_id, decisions.c.decided_at == at)
+
+
+def _thin_row(stream: Stream, decision: Decision) -> dict[str, Any]:
+    """The parameters of `_THIN`; the run that sampled the item stays in its row, and its sample is finished later."""
+    changed: dict[str, Any] = {"drawn": decision.drawn, "state": "drawn" if decision.drawn else "undrawn"}
+    changed |= {"probability": decision.probability, "strategy": decision.strategy}
+    named = {f"of_{name}": value for name, value in key(stream, decision.item_id).items()}
+    return named | {f"new_{name}": value for name, value in changed.items()}

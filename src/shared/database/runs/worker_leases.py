@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import sqlalchemy as sa
-from filelock import FileLock, Timeout
 
 from shared.core.clock import utc_now
 from shared.core.errors import StoreError
 from shared.core.results import Stream
 from shared.database.engine.database import Database
-from shared.database.engine.database_errors import file_errors_as_store_errors
 from shared.database.engine.row_mapping import in_stream, insert_new
 from shared.database.runs.conditions import hint_open_index
+from shared.database.runs.process_locks import has_died, hold_life_lock, remove_stale_locks
 from shared.database.schema.tables import WAITING, decisions, workers
 
 LEASE = timedelta(seconds=120)
@@ -57,7 +54,7 @@ def join_stream(database: Database, stream: Stream, run_id: str) -> Iterator[Wor
     """
     name = f"{run_id}/{uuid4().hex[:12]}"
     with ExitStack() as stack:
-        stack.enter_context(_hold_life_lock(database, name))
+        stack.enter_context(hold_life_lock(database, name))
         with database.write() as connection:
             since = server_time(connection)
             worker = Worker(name, stream, run_id, since)
@@ -100,10 +97,10 @@ def free_dead_claims(database: Database, worker: Worker) -> int:
         others = other_workers(connection, worker)
         late = {name for name, until in others.items() if until < server_time(connection)}
     dead = 0
-    _remove_stale_locks(database, {*others, worker.name})
+    remove_stale_locks(database, {*others, worker.name})
     for name in others:
         with database.write() as connection:
-            if not (_is_dead(database, connection, name) or name in late):
+            if not (has_died(database, connection, name) or name in late):
                 continue
             still = sa.select(workers.c.leased_until).where(workers.c.worker == name).with_for_update()
             until = connection.scalar(still)
@@ -132,56 +129,3 @@ def _keep_renewing(database: Database, worker: Worker, stop: threading.Event) ->
     while not stop.wait(_BEAT):
         with suppress(StoreError), database.write() as connection:  # the run itself meets the error
             renew_lease(connection, worker)
-
-
-@contextmanager
-def _hold_life_lock(database: Database, name: str) -> Iterator[None]:
-    """Hold the lock that says that this worker's process lives."""
-    if database.path is None:
-        from shared.database.engine.postgres import life_lock  # late: files need no server
-
-        with life_lock(database.engine, database.place, name):
-            yield
-        return
-    path = _lock_path(database.path, name)
-    with file_errors_as_store_errors(database.path):
-        lock = FileLock(path)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-        path.unlink(missing_ok=True)
-
-
-def _is_dead(database: Database, connection: sa.Connection, name: str) -> bool:
-    """Whether the worker's process has gone; while the transaction lasts nobody else finds the same on a server."""
-    if database.path is None:
-        from shared.database.engine.postgres import has_life_lock  # late: files need no server
-
-        return not has_life_lock(connection, name)
-    return _remove_if_free(_lock_path(database.path, name))
-
-
-def _remove_if_free(path: Path) -> bool:
-    """Whether nobody holds a lock file; it is removed then."""
-    try:
-        with FileLock(path, timeout=0):
-            pass
-    except Timeout:
-        return False
-    path.unlink(missing_ok=True)
-    return True
-
-
-def _remove_stale_locks(database: Database, known: set[str]) -> None:
-    """Remove the lock files of processes that were killed before they had a row."""
-    if database.path is not None:
-        mine = {_lock_path(database.path, name) for name in known}
-        for path in database.path.parent.glob(f"{glob.escape(database.path.name)}.*.worker"):
-            if path not in mine:
-                _remove_if_free(path)
-
-
-def _lock_path(database: Path, name: str) -> Path:
-    return Path(f"{database}.{name.rpartition('/')[2]}.worker")

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from shared.core.clock import iso
 from shared.core.registry import hint
-from shared.database.upload.evaluation_keys import with_keys
+from shared.database.upload.evaluation_tables import with_keys
 from shared.database.upload.table_layout import TableLayout, add_columns, quote_name, read_layout
 from shared.database.upload.upload_by_copy import Copy
 from shared.database.upload.upload_result import (
