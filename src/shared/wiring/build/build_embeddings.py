@@ -41,7 +41,7 @@ class EmbedderBuilder:
         if alias not in self._specs or alias in self._failed:
             return None  # its mistake is noted already
         place = ("embeddings", alias) if alias in self._entries else where
-        found: EmbedderHandle | None = self._checker.guard(place, lambda: self.embedders.add_handle(alias, metric))
+        found = self._checker.guard(place, lambda: self.embedders.add_handle(alias, metric))
         if found is None:
             self._failed.add(alias)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def _metric(where: Where, label: str, entry: Mapping[str, Any], parts: MetricPar
         return None
     common, own = split_keys(entry, MetricCommon)
     del own["class"]
-    model = _model(target, where, own, checker)
+    model = _own_model(target, where, own, checker)
     if model is None:
         return None
     options, params = checker.model(MetricCommon, common, where), checker.model(model, own, where)
@@ -71,7 +71,7 @@ def _metric(where: Where, label: str, entry: Mapping[str, Any], parts: MetricPar
     if given is None:
         return None
     chosen = _options(label, options, parts.evaluation)
-    found: BoundMetric | None = checker.guard(where, lambda: _bind(target, label, given, chosen))
+    found = checker.guard(where, lambda: _bind(target, label, given, chosen))
     if found is not None and _asks_elsewhere(found):
         checker.problem((*where, "blocking"), "a metric that asks a model cannot run in a process of its own")
         return None
@@ -115,9 +115,10 @@ def _asks_elsewhere(metric: BoundMetric) -> bool:
     return metric.blocking and any(isinstance(value, ModelHandle) for value in metric.params.values())
 
 
-def _model(target: Any, where: Where, own: dict[str, Any], checker: Checker) -> type[BaseModel] | None:
+def _own_model(
+    target: Callable[..., object], where: Where, own: dict[str, Any], checker: Checker
+) -> type[BaseModel] | None:
     """The model of a metric's own parameters; keys that it does not know are noted and taken out of `own`."""
-    model: type[BaseModel] | None
     model = checker.guard(where, lambda: params_model(target, user_parameters(target), str(where[-1])))
     if model is None:
         return None
@@ -132,7 +133,7 @@ def _model(target: Any, where: Where, own: dict[str, Any], checker: Checker) -> 
     return model
 
 
-def _bind(target: Any, label: str, params: Mapping[str, Any], options: MetricOptions) -> BoundMetric:
+def _bind(target: Callable[..., object], label: str, params: Mapping[str, Any], options: MetricOptions) -> BoundMetric:
     made = attempt(lambda given: bind(target, label, given, options), params)
     if isinstance(made, ConfigError):
         raise made
@@ -175,7 +176,7 @@ def build_tree(evaluation: Evaluation, metrics: list[BoundMetric], checker: Chec
                 checker.problem(("evaluation", part, key), f"unknown label {key!r}. {hint(key, labels)}")
     _one_by_chance(nodes, metrics, checker)
     digests = {metric.label: metric.ref.digest for metric in metrics}
-    done: tuple[Node, ...] | None = checker.guard(("evaluation", "model"), lambda: order_nodes(nodes, digests))
+    done = checker.guard(("evaluation", "model"), lambda: order_nodes(nodes, digests))
     return done or ()
 
 

@@ -37,8 +37,7 @@ from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation, b
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.find_config import display_path
-from shared.wiring.config.loaded_config import LoadedConfig
-from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
+from shared.wiring.config.monitor_config import LoadedConfig, MonitorConfig, SourceCommon
 from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.registries import Registries, build_registries
 from shared.wiring.config.settings import RunEnvironment, read_environment

@@ -3,7 +3,7 @@ in its place. `trueline schema` writes it to `configs/trueline.schema.json`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -64,7 +64,7 @@ def config_schema(registries: Registries) -> Schema:
         "description": "more sinks",
         "items": _choices(registries.sinks, "type", _model_schema(SinkCommon)["properties"]),
     }
-    schema = _with_variables(_hoisted(schema))
+    schema = _with_variables(_hoist_definitions(schema))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Trueline monitor", **schema}
 
 
@@ -134,32 +134,31 @@ def _model_schema(model: type[BaseModel]) -> Schema:
     return model.model_json_schema()
 
 
-def _hoisted(schema: Schema) -> Schema:
+def _change_mappings(value: Any, change: Callable[[Schema], Schema]) -> Any:
+    """A value with every mapping in it changed, from the inside out."""
+    if isinstance(value, list):
+        return [_change_mappings(each, change) for each in value]
+    if isinstance(value, dict):
+        return change({key: _change_mappings(each, change) for key, each in value.items()})
+    return value
+
+
+def _hoist_definitions(schema: Schema) -> Schema:
     """The schema with every inner `$defs` moved to the top, where `$ref`s look for them."""
     found: Schema = {}
 
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            for name, inner in value.get("$defs", {}).items():
-                found[name] = clean(inner)
-            return {key: clean(inner) for key, inner in value.items() if key != "$defs"}
-        return [clean(each) for each in value] if isinstance(value, list) else value
+    def take_out(mapping: Schema) -> Schema:
+        found.update(mapping.pop("$defs", {}))
+        return mapping
 
-    cleaned: Schema = clean(schema)
-    return {**cleaned, "$defs": found}
+    return {**_change_mappings(schema, take_out), "$defs": found}
 
 
 def _with_variables(schema: Schema) -> Schema:
     """The schema in which a number or boolean may also be a `${VARIABLE}`."""
 
-    def widen(value: Any) -> Any:
-        if isinstance(value, list):
-            return [widen(each) for each in value]
-        if not isinstance(value, dict):
-            return value
-        inner = {key: widen(each) for key, each in value.items()}
-        plain = inner.get("type") in ("integer", "number", "boolean") or "enum" in inner
-        return {"anyOf": [inner, _VARIABLE]} if plain else inner
+    def widen(mapping: Schema) -> Schema:
+        plain = mapping.get("type") in ("integer", "number", "boolean") or "enum" in mapping
+        return {"anyOf": [mapping, _VARIABLE]} if plain else mapping
 
-    widened: Schema = widen(schema)
-    return widened
+    return dict(_change_mappings(schema, widen))

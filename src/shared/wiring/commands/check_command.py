@@ -18,8 +18,8 @@ from shared.wiring.build.sink_langfuse import Connecting
 from shared.wiring.commands.check_text import check_json, check_text
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.run.dry_run import forecast_item_cost
+from shared.wiring.run.guarded_output import metrics_print_to_stderr
 from shared.wiring.run.interruption import run_until_done
-from shared.wiring.run.metric_output import metrics_print_to_stderr
 
 
 def main(options: Namespace) -> int:

@@ -9,10 +9,13 @@ from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
 from shared.llm.models.model_costs import ModelCosts
+from shared.monitoring.plan import MonitorPlan
 from shared.privacy.secret_patterns import PLACEHOLDER
 from shared.privacy.secret_settings import is_secret_name
 from shared.scoring.metric import BoundMetric
+from shared.wiring.build.build_labels import LabelSources
 from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.config.labels_config import Anchors
 
 
 def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
@@ -23,15 +26,15 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
         f"monitor     {config.name}{f', version {config.version}' if config.version else ''}"
         f"{f', environment {plan.config.environment}' if plan.config.environment else ''}",
         f"source      {plan.stream.source_key}: {_describe_part(config.source)}",
-        f"sampling    {_describe_part(config.sampling)}; {_describe_aggregates(built)}",
+        f"sampling    {_describe_part(config.sampling)}; {_describe_aggregates(plan)}",
         "metrics",
         *(f"  {_metric(metric)}" for metric in built.metrics),
         *(f"  {node.label:24} {node.strategy} of {', '.join(c.label for c in node.children)}" for node in built.nodes),
-        *_models(built, costs),
+        *_model_lines(built.models, costs),
         f"state       {_describe_part(config.scored_store)}; stored in {built.state}; "
-        f"scored again: {built.plan.again.policy}",
+        f"scored again: {plan.again.policy}",
         f"publishing  {', '.join(map(_sink, built.sinks)) or 'state database only'}",
-        *_label_lines(built),
+        *_label_lines(built.labels, config.anchors),
         f"report      {config.report.path or 'none'}",
         f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
         f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
@@ -42,11 +45,10 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
     return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
 
 
-def _label_lines(built: BuiltMonitor) -> list[str]:
+def _label_lines(labels: LabelSources, anchors: Anchors | None) -> list[str]:
     """Where human labels come from, if anywhere."""
-    found, anchors = built.labels, built.config.values.anchors
-    sources = ", ".join(source.name for source in found.sources)
-    lines = [f"labels      {sources}, chosen {found.chosen.replace('_', ' ')}"] if sources else []
+    sources = ", ".join(source.name for source in labels.sources)
+    lines = [f"labels      {sources}, chosen {labels.chosen.replace('_', ' ')}"] if sources else []
     if anchors is not None:
         every = f" and every {anchors.every}" if anchors.every else ""
         votes = f", {anchors.repeats} votes each" if anchors.repeats > 1 else ""
@@ -54,9 +56,8 @@ def _label_lines(built: BuiltMonitor) -> list[str]:
     return lines
 
 
-def _models(built: BuiltMonitor, costs: Sequence[str]) -> list[str]:
+def _model_lines(money: ModelCosts, costs: Sequence[str]) -> list[str]:
     """The models that metrics ask, with their prices, the budget, and what it will cost."""
-    money = built.models
     if not money.models.asked_models:
         return []
     lines = ["models", *(f"  {alias:24} {_model(money, alias)}" for alias in money.models.asked_models)]
@@ -139,9 +140,9 @@ def _metric(metric: BoundMetric) -> str:
     return f"{metric.label:24} {metric.spec.name} v{metric.ref.version}: {passes}, {kind}"
 
 
-def _describe_aggregates(built: BuiltMonitor) -> str:
-    if built.plan.aggregates:
+def _describe_aggregates(plan: MonitorPlan) -> str:
+    if plan.aggregates:
         return "means and pass rates with 95 % confidence intervals"
-    if not built.plan.strategy.unbiased:
+    if not plan.strategy.unbiased:
         return "an inspection queue: scores are listed without means or rates (the sample is not random)"
     return "no means or rates: with the CSV store alone only uniform sampling gives them"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from shared.core.registry import nearest_name
 from shared.core.results import RunReport, Stream
 from shared.core.state.item_history import ItemHistory, SkippedItem
-from shared.core.state.run_stores import ItemHistoryReader
-from shared.privacy.redact_records import redact_failure, redact_item, redact_score
+from shared.monitoring.plan import MonitorPlan
+from shared.privacy.redact_records import redact_failure, redact_item, redact_report, redact_score
 from shared.privacy.redaction import TextCleaner
 from shared.report.terminal.item_history_text import (
     HistoryOptions,
@@ -20,10 +20,8 @@ from shared.report.terminal.item_history_text import (
     skipped_text,
 )
 from shared.report.text.formatting import line, wrap_text
-from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
-from shared.wiring.commands.report_page import redact_for_display
 from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text
 
 _PAST = 100
@@ -52,12 +50,13 @@ def main(options: Namespace) -> int:
     built = open_monitor(options)
     with open_stored_state(built.state) as stores:
         runs = stores.reader.runs.newest_runs(built.plan.name, _PAST)
-        found = _find_item(built, stores, runs, options.item)
+        search = _ItemSearch(built.plan, stores, runs, built.redactor)
+        found = search.find(options.item)
     stories, passed = found.stories, found.passed
     stories = [_redact_story(story, built.redactor) for story in stories]
     passed = [_redact_skipped(each, built.redactor) for each in passed]
-    histories = [(story, _story_options(built, runs, story)) for story in stories]
-    name = _item_name(built, found.item_id)
+    histories = [(story, _history_options(built.plan, built.shows_texts, runs, story)) for story in stories]
+    name = built.redactor.name(found.item_id)
     if options.json:
         print_json(
             {"item_id": name, "stories": [_story_json(*each) for each in histories]}
@@ -72,65 +71,68 @@ def main(options: Namespace) -> int:
     return 0 if found.known else 1
 
 
-def _find_item(built: BuiltMonitor, stores: OpenStores, runs: Sequence[RunReport], item_id: str) -> _FoundItem:
-    streams = _monitor_streams(built, runs)
-    found = _read_stories(stores.reader.histories, streams, item_id)
-    if found.stories or skipped_text(item_id, found.passed):  # that it once came twice does not say what became of it
-        return found
-    if not built.plan.one_off and not stores.scored.unseen(built.plan.stream, [item_id]):
-        return _FoundItem(item_id, (), (), [_LOST])
-    near = _similar_ids(stores.reader.histories, streams, item_id)
-    begun = [each for each in near if each.startswith(item_id)]
-    if len(begun) == 1:
-        return _read_stories(stores.reader.histories, streams, begun[0])
-    return _FoundItem(item_id, (), (), _explain_unknown(built, runs, item_id, near), known=False)
+@dataclass(frozen=True, slots=True)
+class _ItemSearch:
+    """Looks for an item in the streams of a monitor; `runs` are its newest."""
+
+    plan: MonitorPlan
+    stores: OpenStores
+    runs: Sequence[RunReport]
+    redactor: TextCleaner
+
+    def find(self, item_id: str) -> _FoundItem:
+        streams = self._streams()
+        found = self._read_stories(streams, item_id)
+        if found.stories or skipped_text(item_id, found.passed):
+            return found
+        if not self.plan.one_off and not self.stores.scored.unseen(self.plan.stream, [item_id]):
+            return _FoundItem(item_id, (), (), [_LOST])
+        reader = self.stores.reader.histories
+        near = list(dict.fromkeys(each for stream in streams[:5] for each in reader.nearby_ids(stream, item_id)))
+        begun = [each for each in near if each.startswith(item_id)]
+        if len(begun) == 1:
+            return self._read_stories(streams, begun[0])
+        return _FoundItem(item_id, (), (), self._explain_unknown(item_id, near, begun), known=False)
+
+    def _streams(self) -> list[Stream]:
+        """The monitor's own stream first, then those of runs without deduplication, newest first."""
+        own = [] if self.plan.one_off else [self.plan.stream]
+        source = self.plan.stream.source_key
+        return list(dict.fromkeys((*own, *(run.stream for run in self.runs if run.stream.source_key == source))))
+
+    def _read_stories(self, streams: Sequence[Stream], item_id: str) -> _FoundItem:
+        reader = self.stores.reader.histories
+        stories = [story for stream in streams for story in reader.read_histories(stream, item_id)]
+        passed = [] if stories else [each for stream in streams for each in reader.read_skipped(stream, item_id)]
+        return _FoundItem(item_id, stories, passed)
+
+    def _explain_unknown(self, item_id: str, near: Sequence[str], begun: Sequence[str]) -> list[str]:
+        """Why an item may have no history."""
+        name = self.redactor.name
+        if begun:
+            shown = ", ".join(repr(name(each)) for each in begun[:3])
+            return [f"The beginning of several ids, such as {shown}; give more of it."]
+        words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
+        broken = [each for run in self.runs for each in redact_report(run, self.redactor).broken if item_id in each]
+        if broken:
+            words.append(f"A broken record names it: {line(broken[0], 300)}.")
+        close = nearest_name(item_id, near)
+        if close:
+            words.append(f"Did you mean {name(close)!r}?")
+        return words
 
 
-def _read_stories(reader: ItemHistoryReader, streams: Sequence[Stream], item_id: str) -> _FoundItem:
-    stories = [story for stream in streams for story in reader.read_histories(stream, item_id)]
-    passed = [] if stories else [each for stream in streams for each in reader.read_skipped(stream, item_id)]
-    return _FoundItem(item_id, stories, passed)
-
-
-def _item_name(built: BuiltMonitor, item_id: str) -> str:
-    return built.redactor.name(item_id)
-
-
-def _monitor_streams(built: BuiltMonitor, runs: Sequence[RunReport]) -> list[Stream]:
-    """The monitor's own stream first, then those of runs without deduplication, newest first."""
-    own = [] if built.plan.one_off else [built.plan.stream]
-    source = built.plan.stream.source_key
-    return list(dict.fromkeys((*own, *(run.stream for run in runs if run.stream.source_key == source))))
-
-
-def _explain_unknown(built: BuiltMonitor, runs: Sequence[RunReport], item_id: str, near: Sequence[str]) -> list[str]:
-    """Why an item may have no history."""
-    begun = [_item_name(built, each) for each in near if each.startswith(item_id)]
-    if begun:
-        return [f"The beginning of several ids, such as {', '.join(map(repr, begun[:3]))}; give more of it."]
-    words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
-    broken = [each for run in runs for each in redact_for_display(run, built.redactor).broken if item_id in each]
-    if broken:
-        words.append(f"A broken record names it: {line(broken[0], 300)}.")
-    close = nearest_name(item_id, near)
-    if close:
-        words.append(f"Did you mean {_item_name(built, close)!r}?")
-    return words
-
-
-def _similar_ids(reader: ItemHistoryReader, streams: Sequence[Stream], item_id: str) -> list[str]:
-    return list(dict.fromkeys(each for stream in streams[:5] for each in reader.nearby_ids(stream, item_id)))
-
-
-def _story_options(built: BuiltMonitor, runs: Sequence[RunReport], story: ItemHistory) -> HistoryOptions:
+def _history_options(
+    plan: MonitorPlan, show_text: bool, runs: Sequence[RunReport], story: ItemHistory
+) -> HistoryOptions:
     newest = next((run for run in runs if run.stream == story.stream), None)
-    digests = {metric.label: metric.ref.digest for metric in built.metrics}
+    digests = {metric.label: metric.ref.digest for metric in plan.runner.metrics}
     return HistoryOptions(
-        digests=digests | {node.label: node.digest for node in built.nodes},
-        max_attempts=built.plan.limits.max_attempts,
-        policy=built.plan.again.policy,
+        digests=digests | {node.label: node.digest for node in plan.runner.nodes},
+        max_attempts=plan.limits.max_attempts,
+        policy=plan.again.policy,
         postponing=newest is not None and newest.counts.postponed > 0,
-        show_text=built.shows_texts,
+        show_text=show_text,
     )
 
 

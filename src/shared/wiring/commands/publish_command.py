@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from shared.core.errors import UsageError
@@ -14,7 +14,6 @@ from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
 from shared.report.text.formatting import line
 from shared.report.text.result_words import published_lines
-from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_stores import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import json_values, open_stored_state, print_json, print_text
@@ -34,17 +33,24 @@ def main(options: Namespace) -> int:
     if not built.sinks:
         raise UsageError(f"{built.config.document.name}: `publishing` names no sink, so nothing is pending")
     with open_stored_state(built.state) as stores:
-        work = _find_work(built, stores)
+        work = _find_work(built.plan, built.sinks, stores)
         if options.list:
             rests = [Publisher(each.plan, each.ports, each.run).result() for each in work]
         else:
             rests = run_until_done(_deliver(built.sinks, work, options.failed))
-    notes = [built.redactor.redact_message(note) for rest in rests for note in rest.notes]
+    clean = built.redactor.redact_message
+    notes = [clean(note) for rest in rests for note in rest.notes]
     if options.json:
-        print_json({"streams": [_status_json(built, rest) for rest in rests], "notes": notes})
+        print_json({"streams": [_status_json(rest, clean) for rest in rests], "notes": notes})
     else:
         print_text(
-            "\n".join([*_status_lines(built, rests, options.list), *(f"! {line(note, 600)}" for note in notes)]) + "\n"
+            "\n".join(
+                [
+                    *_status_lines(rests, options.list, clean),
+                    *(f"! {line(note, 600)}" for note in notes),
+                ]
+            )
+            + "\n"
         )
     return 0 if all(rest.all_there for rest in rests) else 1
 
@@ -63,38 +69,33 @@ async def _deliver(sinks: Sequence[Outlet], work: Sequence[_PendingStream], fail
         return [await publish_pending(each.plan, each.ports, each.run, failed) for each in work]
 
 
-def _find_work(built: BuiltMonitor, stores: OpenStores) -> list[_PendingStream]:
+def _find_work(plan: MonitorPlan, sinks: tuple[Outlet, ...], stores: OpenStores) -> list[_PendingStream]:
     """The monitor's own stream and those of its runs without deduplication, each with its newest run."""
     newest: dict[Stream, RunReport] = {}
-    for run in stores.reader.runs.newest_runs(built.plan.name, _PAST):
-        if run.stream.source_key == built.plan.stream.source_key:
+    for run in stores.reader.runs.newest_runs(plan.name, _PAST):
+        if run.stream.source_key == plan.stream.source_key:
             newest.setdefault(run.stream, run)
-    remembered = Stream(built.plan.stream.source_key, built.plan.name)
+    remembered = Stream(plan.stream.source_key, plan.name)
     return [
         _PendingStream(
-            replace(built.plan, stream=stream, one_off=stream != remembered),
-            Ports(stores.scored if stream == remembered else NoScoredItems(), stores.state, built.sinks),
+            replace(plan, stream=stream, one_off=stream != remembered),
+            Ports(stores.scored if stream == remembered else NoScoredItems(), stores.state, sinks),
             run,
         )
         for stream, run in newest.items()
     ]
 
 
-def _status_lines(built: BuiltMonitor, rests: Sequence[PublishResult], only_list: bool) -> list[str]:
+def _status_lines(rests: Sequence[PublishResult], only_list: bool, clean: Callable[[str], str]) -> list[str]:
     lines = []
     for rest in rests:
         busy = rest.marked or any(each.verified or each.sent or each.pending for each in rest.published)
         if busy or rest.notes or len(rests) == 1:
             marked = "" if only_list else f": {rest.marked:,} item(s) processed"
-            lines += [f"{rest.stream}{marked}", *_redact_lines(built, rest)]
+            lines += [f"{rest.stream}{marked}", *map(clean, published_lines(rest.published))]
     return lines or [f"nothing is pending, in {len(rests):,} stream(s)"]
 
 
-def _redact_lines(built: BuiltMonitor, rest: PublishResult) -> list[str]:
-    return [built.redactor.redact_message(each) for each in published_lines(rest.published)]
-
-
-def _status_json(built: BuiltMonitor, rest: PublishResult) -> dict[str, object]:
-    clean = built.redactor.redact_message
+def _status_json(rest: PublishResult, clean: Callable[[str], str]) -> dict[str, object]:
     published = [replace(each, reasons={clean(why): n for why, n in each.reasons.items()}) for each in rest.published]
     return {"stream": str(rest.stream), "marked": rest.marked, "published": json_values(published)}

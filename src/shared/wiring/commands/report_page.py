@@ -10,7 +10,6 @@ from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader, StateReader
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
-from shared.privacy.redaction import TextCleaner
 from shared.report.judges.monitor_judges import MonitorJudges
 from shared.report.records.judge_records import JudgeOptions, Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
@@ -70,16 +69,9 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
         )
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.config.environment.root / name.replace("{run_id}", report.run_id)
-    data = collect(
-        stored.reader.results, redact_for_display(report, built.redactor), built.config.document.text, options
-    )
+    data = collect(stored.reader.results, redact_report(report, built.redactor), built.config.document.text, options)
     write_report(data, path, stored.judges)
     return path
-
-
-def redact_for_display(report: RunReport, redactor: TextCleaner) -> RunReport:
-    """The report as it may be shown."""
-    return redact_report(report, redactor)
 
 
 def find_newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:

@@ -7,17 +7,18 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+from shared.privacy.redact_records import redact_report
 from shared.report.terminal.progress_display import choose_progress_display
 from shared.report.terminal.run_summary import print_summary, report_json
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS
 from shared.wiring.build.build_monitor import RunOptions
 from shared.wiring.commands.open_monitor import open_monitor
-from shared.wiring.commands.report_page import StoredRun, monitor_judges, redact_for_display, try_write_page
+from shared.wiring.commands.report_page import StoredRun, monitor_judges, try_write_page
 from shared.wiring.config.find_config import display_path
 from shared.wiring.run.exit_codes import EXIT_CODES
+from shared.wiring.run.guarded_output import metrics_print_to_stderr
 from shared.wiring.run.interruption import run_until_done
-from shared.wiring.run.metric_output import metrics_print_to_stderr
 from shared.wiring.run.session import run_once
 
 
@@ -30,7 +31,7 @@ def main(options: Namespace) -> int:
     quiet = options.quiet or not built.config.values.evaluation.show_progress
     with metrics_print_to_stderr(), choose_progress_display(quiet) as progress:
         result = run_until_done(run_once(built, progress))
-    report = redact_for_display(result.report, built.redactor)
+    report = redact_report(result.report, built.redactor)
     stored, page = StoredRun(result.reader, report), None
     if not options.dry_run and (report.counts.scored or report.counts.failed_items):
         judges = monitor_judges(built).try_collect(result.reader, result.anchors, report.stream)

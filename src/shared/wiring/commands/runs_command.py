@@ -9,13 +9,12 @@ from itertools import islice
 
 from shared.core.results import RunReport
 from shared.core.state.run_stores import ResultReader
-from shared.privacy.redact_records import redact_failure
+from shared.privacy.redact_records import redact_failure, redact_report
 from shared.privacy.redaction import TextCleaner
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
 from shared.report.terminal.run_summary import print_summary, report_json
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
-from shared.wiring.commands.report_page import redact_for_display
 from shared.wiring.commands.stored_state import find_run, open_stored_state, print_json, print_text
 
 _EXAMPLES = 10
@@ -50,7 +49,7 @@ def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:
         found = None if run_id is not None else newest
         run = found or find_run(stores.reader.runs, built.plan.name, run_id or "")
         run = replace(
-            redact_for_display(run, built.redactor),
+            redact_report(run, built.redactor),
             examples=_failure_examples(stores.reader.results, run, built.redactor),
         )
     if in_json:

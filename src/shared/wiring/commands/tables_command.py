@@ -12,7 +12,7 @@ from shared.database.evaluation.table_setup import create_tables, inspect_tables
 from shared.wiring.build.sink_database import database_target, target_address
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.config.checker import Checker
-from shared.wiring.config.loaded_config import LoadedConfig
+from shared.wiring.config.monitor_config import LoadedConfig
 
 _STATES = {
     "absent": "there are none; a run with push_to_db creates them, and so does `trueline tables create`",

@@ -22,6 +22,7 @@ from shared.scoring.metric import BoundMetric
 from shared.wiring.config.yaml_file import Document, Where
 
 Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
 
 
 class StrictModel(BaseModel):
@@ -60,7 +61,7 @@ class Checker:
         if self.problems:
             raise ConfigError(*map(self.secrets.redact, self.problems))
 
-    def model(self, model: type[Model], value: Any, where: Where) -> Model | None:
+    def model(self, model: type[Model], value: object, where: Where) -> Model | None:
         """The value as a model, or None after noting what is wrong with it."""
         try:
             made = model.model_validate(value)
@@ -71,18 +72,19 @@ class Checker:
                 self._explain(model, details, where)
         return None
 
-    def resolve(self, registry: Registry, name: Any, where: Where) -> Any:
+    def resolve(self, registry: Registry, name: object, where: Where) -> object:
         """What a name or dotted path stands for, or None after noting why it stands for nothing."""
         if not isinstance(name, str) or not name:
             self.problem(where, f"expected the name of a {registry.kind}, found {describe_value(name)}")
             return None
         try:
-            return registry.resolve(name)
+            found: object = registry.resolve(name)
+            return found
         except ConfigError as error:
             self.problem(where, str(error))
             return None
 
-    def guard(self, where: Where, work: Callable[[], Any]) -> Any:
+    def guard(self, where: Where, work: Callable[[], T]) -> T | None:
         """The outcome of `work`, or None after noting the ConfigError that it raised."""
         try:
             return work()
@@ -100,16 +102,16 @@ class Checker:
             self.problem(place, f"unknown key {loc[-1]!r}. {hint(str(loc[-1]), _keys(owner))}")
         elif kind == "missing":
             owner = _model_at(model, loc[:-1])
-            self.problem(place, f"{loc[-1]!r} is missing; expected {_expected(owner, str(loc[-1]))}")
+            self.problem(place, f"{loc[-1]!r} is missing; expected {_describe_expected(owner, str(loc[-1]))}")
         elif kind == "value_error":
             self.problem(place, details["msg"].removeprefix("Value error, "))
         else:
             found = details["input"]
-            told = _kind(found) if _is_secret(model, loc) else describe_value(found)
-            self.problem(place, f"found {told}; {_sentence(details)}")
+            described = _kind(found) if _is_secret(model, loc) else describe_value(found)
+            self.problem(place, f"found {described}; {_sentence(details)}")
 
 
-def describe_value(value: Any) -> str:
+def describe_value(value: object) -> str:
     """A value as an error shows it, with what it is: `'ten' (a string)`."""
     if value is None:
         return "nothing"
@@ -117,17 +119,19 @@ def describe_value(value: Any) -> str:
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({_kind(value)})"
 
 
-def _kind(value: Any) -> str:
-    names = {
-        str: "a string",
-        bool: "a boolean",
-        int: "an integer",
-        float: "a number",
-        dict: "a mapping",
-        list: "a list",
-        type(None): "nothing",
-    }
-    return names.get(type(value), type(value).__name__)
+_TYPE_NAMES: dict[object, str] = {
+    str: "a string",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    dict: "a mapping",
+    list: "a list",
+    type(None): "nothing",
+}
+
+
+def _kind(value: object) -> str:
+    return _TYPE_NAMES.get(type(value), type(value).__name__)
 
 
 _WANTED = {
@@ -150,14 +154,14 @@ def _sentence(details: ErrorDetails) -> str:
     return "expected " + message[len("Input should be ") :] if message.startswith("Input should be ") else message
 
 
-def _is_branch(step: Any, details: ErrorDetails) -> bool:
+def _is_branch(step: object, details: ErrorDetails) -> bool:
     """Whether a step of pydantic's location names a branch of a union rather than a key of the user's."""
     return (
         isinstance(step, str) and step != details["loc"][0] and (step in _WANTED or step[:1].isupper() or "[" in step)
     )
 
 
-def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
+def _model_at(model: type[BaseModel], loc: tuple[str | int, ...]) -> type[BaseModel]:
     for step in loc:
         if isinstance(step, str) and step in model.model_fields:
             inner = _inner_model(model.model_fields[step].annotation)
@@ -165,7 +169,7 @@ def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel]:
     return model
 
 
-def _is_secret(model: type[BaseModel], loc: tuple[Any, ...]) -> bool:
+def _is_secret(model: type[BaseModel], loc: tuple[str | int, ...]) -> bool:
     """Whether a place holds what must not be printed, also when it is not what it should be."""
     for step in loc:
         info = model.model_fields.get(str(step))
@@ -175,11 +179,11 @@ def _is_secret(model: type[BaseModel], loc: tuple[Any, ...]) -> bool:
     return False
 
 
-def _holds_secret(annotation: Any) -> bool:
+def _holds_secret(annotation: object) -> bool:
     return annotation is SecretStr or any(_holds_secret(each) for each in get_args(annotation))
 
 
-def _inner_model(annotation: Any) -> type[BaseModel] | None:
+def _inner_model(annotation: object) -> type[BaseModel] | None:
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return annotation
     found = (_inner_model(each) for each in get_args(annotation))
@@ -190,16 +194,22 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [info.alias or name for name, info in model.model_fields.items()]
 
 
-def _expected(model: type[BaseModel], key: str) -> str:
+def _describe_expected(model: type[BaseModel], key: str) -> str:
     info = next((i for name, i in model.model_fields.items() if key in (name, i.alias)), None)
     if info is None:
         return "a value"
     return f"{type_name(info.annotation)}{f' ({info.description})' if info.description else ''}"
 
 
-def type_name(annotation: Any) -> str:
+def type_name(annotation: object) -> str:
     """An annotation in the words of errors and `check`: `an integer`, `a string or nothing`, `one of 'a', 'b'`."""
-    plain = {int: "an integer", float: "a number", str: "a string", bool: "a boolean", type(None): "nothing"}
+    plain: dict[object, str] = {
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "nothing",
+    }
     if annotation in plain:
         return plain[annotation]
     origin = get_origin(annotation)
@@ -212,7 +222,7 @@ def type_name(annotation: Any) -> str:
     return "a mapping" if origin is not None or _inner_model(annotation) else "a value"
 
 
-def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner: str) -> type[BaseModel]:
+def params_model(target: object, parameters: Mapping[str, inspect.Parameter], owner: str) -> type[BaseModel]:
     """The model of a target's parameters: its own `Params`, itself when it is a model, else made of its signature.
 
     Raises:
@@ -235,7 +245,7 @@ def params_model(target: Any, parameters: Mapping[str, inspect.Parameter], owner
         raise ConfigError(f"{owner}: the types of its parameters cannot be given in YAML: {reason}") from error
 
 
-def _by_name(hint: Any) -> Any:
+def _by_name(hint: object) -> object:
     """The annotation, with a string in place of what the YAML can only name (a language model, an embedding model), and
     a mapping in place of a metric that is part of another.
     """
@@ -249,7 +259,7 @@ def _by_name(hint: Any) -> Any:
     return hint
 
 
-def annotations_of(target: Any, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+def annotations_of(target: object, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """The annotations of these parameters alone: others may name what only a type checker imports."""
     namespace = vars(sys.modules.get(target.__module__, types))
     texts = {name: each.annotation for name, each in parameters.items() if isinstance(each.annotation, str)}

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FunctionType
 
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
@@ -63,7 +63,7 @@ EMBEDDINGS = {
     "openai_compatible": "shared.llm.adapters.openai_embeddings:OpenAICompatibleEmbedder",
 }
 
-EXTRACTORS = {"item": "shared.wiring.config.item_extractor:item_from_record"}
+EXTRACTORS = {"item": "shared.core.records:DatasetItem.from_dict"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +131,5 @@ def _add_application(app: Application, registries: Mapping[str, Registry]) -> No
         registries["extractors"].add(f"{app.name}.{name}", _path(extractor))
 
 
-def _path(target: Any) -> str:
+def _path(target: type[object] | FunctionType) -> str:
     return f"{target.__module__}:{target.__qualname__}"

@@ -48,15 +48,15 @@ class Document:
         """`file:line  path.to.it` of a value; of the nearest thing above it when it is missing."""
         for end in range(len(where), 0, -1):
             if where[:end] in self.overridden:
-                return f"{self.overridden[where[:end]]}  {dotted(where)}"
+                return f"{self.overridden[where[:end]]}  {dotted_path(where)}"
         inner = where
         while inner and inner not in self.lines:
             inner = inner[:-1]
         line = self.lines.get(inner)
-        return f"{self.name}{'' if line is None else f':{line}'}  {dotted(where) or 'the file'}"
+        return f"{self.name}{'' if line is None else f':{line}'}  {dotted_path(where) or 'the file'}"
 
 
-def dotted(where: Where) -> str:
+def dotted_path(where: Where) -> str:
     """A place as users write it: `metrics_config.Cites.class`, `items[2]`."""
     text = ""
     for step in where:
@@ -77,7 +77,7 @@ def read_document(path: Path, name: str, variables: Mapping[str, str], overrides
     reader = _Reader(name, variables)
     document = Document(name, text, reader.mapping(text), reader.lines)
     for override in overrides:
-        _override(document, override, variables)
+        _set_override(document, override, variables)
     if reader.problems:
         raise ConfigError(*reader.problems)
     return document
@@ -99,7 +99,7 @@ class _Reader:
             raise ConfigError(f"{self.name}: expected a mapping (key: value lines) at the top, found {found}")
         return value
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str) -> object:
         self._loader = _Loader(text)
         try:
             node = self._loader.get_single_node()
@@ -112,7 +112,7 @@ class _Reader:
             self._loader.dispose()
         return None if node is None else self._value(node, ())
 
-    def _value(self, node: yaml.Node, where: Where) -> Any:
+    def _value(self, node: yaml.Node, where: Where) -> object:
         self.lines.setdefault(where, node.start_mark.line + 1)
         if len(where) > _DEEPEST:
             raise ConfigError(f"{self._place(where)}: nested deeper than {_DEEPEST} levels; is an alias inside itself?")
@@ -131,31 +131,36 @@ class _Reader:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 parts = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 for part in reversed(parts):
-                    merged |= self._merged(part, where)
+                    merged |= self._merge_value(part, where)
                 continue
             if key in found:
                 first = self.lines.get(inner)
                 line = key_node.start_mark.line + 1
-                self.problems.append(f"{self.name}:{line}  {dotted(inner)}: stands here twice (first in line {first})")
+                self.problems.append(
+                    f"{self.name}:{line}  {dotted_path(inner)}: stands here twice (first in line {first})"
+                )
                 continue
             self.lines[inner] = key_node.start_mark.line + 1
             found[key] = self._value(value_node, inner)
         return merged | found
 
-    def _merged(self, node: yaml.Node, where: Where) -> dict[str, Any]:
+    def _merge_value(self, node: yaml.Node, where: Where) -> dict[str, Any]:
         if isinstance(node, yaml.MappingNode):
             return self._pairs(node, where)
         self.problems.append(f"{self._place(where)}: expected a mapping after <<, found {node.value!r}")
         return {}
 
-    def _scalar(self, node: yaml.Node, where: Where) -> Any:
+    def _scalar(self, node: yaml.Node, where: Where) -> object:
         text, tag, quoted = str(node.value), node.tag, getattr(node, "style", None) is not None
         expanded = _VARIABLE.sub(lambda hit: self._variable(hit, where), text)
         if expanded != text:
             resolve: Callable[..., str] = self._loader.resolve
             tag = "tag:yaml.org,2002:str" if quoted else resolve(yaml.ScalarNode, expanded, (True, False))
         try:
-            return self._loader.construct_object(yaml.ScalarNode(tag, expanded, node.start_mark, node.end_mark))
+            value: object = self._loader.construct_object(
+                yaml.ScalarNode(tag, expanded, node.start_mark, node.end_mark)
+            )
+            return value
         except (yaml.YAMLError, ValueError) as error:
             problem = getattr(error, "problem", None) or error
             self.problems.append(f"{self._place(where)}: found {expanded!r}, which cannot be read: {problem}")
@@ -180,7 +185,7 @@ class _Reader:
         return Document(self.name, "", {}, self.lines).place(where)
 
 
-def _override(document: Document, override: str, variables: Mapping[str, str]) -> None:
+def _set_override(document: Document, override: str, variables: Mapping[str, str]) -> None:
     """Set one dotted key; its value is read as YAML, variables included."""
     key, equals, text = override.partition("=")
     steps = key.strip().split(".")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -61,6 +62,20 @@ class GuardedOutput:
 def open_output(variables: Mapping[str, str]) -> GuardedOutput:
     """Output that hides the secrets of an environment, before any configuration is known."""
     return GuardedOutput(SecretGate(secrets_of_variables(variables)))
+
+
+@contextmanager
+def metrics_print_to_stderr() -> Iterator[None]:
+    """Send what users' code prints, here and in its processes, to standard error: standard output is the report's."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 class _GuardedStream(io.TextIOWrapper):
