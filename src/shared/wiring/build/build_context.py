@@ -1,4 +1,4 @@
-"""What builders of sinks are given."""
+"""What builders are given: the checked configuration, and for sinks the entry that asks for them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from shared.core.state.outbox import MessageSink
 from shared.wiring.config.checker import Checker, StrictModel
 from shared.wiring.config.monitor_config import MonitorConfig, Publishing
 from shared.wiring.config.settings import RunEnvironment
-from shared.wiring.config.yaml_file import Where
+from shared.wiring.config.yaml_file import Document, Where
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """The checked values of a configuration, the file that they come from, and the environment that it runs in."""
+
+    values: MonitorConfig
+    document: Document
+    environment: RunEnvironment
 
 
 class SinkCommon(StrictModel):

@@ -26,7 +26,7 @@ from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
 from shared.wiring.build.build_budget import build_model_costs
-from shared.wiring.build.build_context import BuildContext
+from shared.wiring.build.build_context import BuildContext, LoadedConfig
 from shared.wiring.build.build_embeddings import EmbedderBuilder
 from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
@@ -37,7 +37,7 @@ from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation, b
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.find_config import display_path
-from shared.wiring.config.monitor_config import LoadedConfig, MonitorConfig, SourceCommon
+from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
 from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.registries import Registries, build_registries
 from shared.wiring.config.settings import RunEnvironment, read_environment

@@ -9,7 +9,7 @@ from shared.core.ports import Sink
 from shared.core.registry import Registry, hint
 from shared.core.state.outbox import MessageSink, Outlet
 from shared.monitoring.sink_delivery import DeliveryLimits
-from shared.wiring.build.build_context import BuildContext, SinkBuildContext, SinkBuilder, SinkEntry
+from shared.wiring.build.build_context import BuildContext, SinkBuildContext, SinkBuilder, SinkCommon, SinkEntry
 from shared.wiring.build.construct_part import check_part, construct_part
 from shared.wiring.build.sink_entries import sink_entries
 from shared.wiring.config.checker import Checker
@@ -78,7 +78,8 @@ def _build_sink(target: object, context: SinkBuildContext) -> Sink | MessageSink
     if not callable(target):
         checker.problem((*where, "type"), f"{context.entry.type!r} cannot be called; expected a class or a function")
         return None
-    part = check_part(checker, target, context.entry.given, where)
+    common = SinkCommon.model_fields if "sinks" in where else ("required",)
+    part = check_part(checker, target, context.entry.given, where, common)
     sink = None if part is None else construct_part(checker, part, where, context)
     if sink is None:
         return None

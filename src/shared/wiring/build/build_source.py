@@ -9,7 +9,6 @@ from typing import cast
 
 from shared.core.ports import DataSource, SourceContext
 from shared.core.records import DatasetItem
-from shared.core.registry import hint
 from shared.core.window import WindowRule
 from shared.monitoring.source_window import (
     WINDOW_KEYS,
@@ -56,7 +55,7 @@ def build_source(
     rest = {key: value for key, value in block.items() if key in parameters or key not in common}
     window, own = split_window_keys(rest, parameters)
     rule = _check_window(target, window, str(block["type"]), checker)
-    part = check_part(checker, target, _without_unknown(own, parameters, checker), _WHERE)
+    part = check_part(checker, target, own, _WHERE, (*SourceCommon.model_fields, *WINDOW_KEYS))
     if shared is None or extract is None or rule is None or part is None:
         return None
     context = SourceContext(root, f"{shared.type}:{shared.name}", extract, rule)
@@ -93,15 +92,6 @@ def _check_window(target: object, given: Mapping[str, object], kind: str, checke
         return None if given else WindowRule()
     params = checker.model(window_params_model(support), dict(given), _WHERE)
     return None if params is None else params.to_rule(support)
-
-
-def _without_unknown(own: Mapping[str, object], parameters: Collection[str], checker: Checker) -> dict[str, object]:
-    """The source's own keys; others are noted, with the names of all that the block may hold."""
-    for key in own:
-        if key not in parameters:
-            known = [*parameters, *SourceCommon.model_fields, *WINDOW_KEYS]
-            checker.problem((*_WHERE, key), f"unknown key {key!r}. {hint(key, known)}")
-    return {key: value for key, value in own.items() if key in parameters}
 
 
 def _resolve_extractor(

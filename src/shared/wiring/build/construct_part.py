@@ -9,7 +9,7 @@ label sources `root`), is given that too.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.ports import SinkContext, SourceContext
-from shared.core.registry import Registry
+from shared.core.registry import Registry, hint
 from shared.wiring.config.checker import Checker, StrictModel, annotations_of, params_model
 from shared.wiring.config.yaml_file import Where
 
@@ -72,12 +72,23 @@ class CheckedPart:
 
 
 def check_part(
-    checker: Checker, target: Callable[..., object], given: Mapping[str, object], where: Where
+    checker: Checker,
+    target: Callable[..., object],
+    given: Mapping[str, object],
+    where: Where,
+    common: Iterable[str] = (),
 ) -> CheckedPart | None:
-    """The part with the parameters given, or None after noting what is wrong with them."""
+    """The part with the parameters given, or None after noting what is wrong with them. `common` are the other keys of
+    its block, which errors about unknown keys name too.
+    """
     model = checker.guard(where, lambda: parameters_model(target, str(where[-1])))
-    params = None if model is None else checker.model(model, dict(given), where)
-    return None if params is None else CheckedPart(target, params)
+    if model is None:
+        return None
+    unknown = [key for key in given if key not in model.model_fields]
+    for key in unknown:
+        checker.problem((*where, key), f"unknown key {key!r}. {hint(key, [*model.model_fields, *common])}")
+    params = checker.model(model, {key: value for key, value in given.items() if key not in unknown}, where)
+    return None if params is None or unknown else CheckedPart(target, params)
 
 
 def construct_part(checker: Checker, part: CheckedPart, where: Where, extra: object) -> object | None:

@@ -9,10 +9,10 @@ from argparse import Namespace
 from shared.core.errors import UsageError
 from shared.database.engine.database import open_as_it_is
 from shared.database.evaluation.table_setup import create_tables, inspect_tables
+from shared.wiring.build.build_context import LoadedConfig
 from shared.wiring.build.sink_database import database_target, target_address
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.config.checker import Checker
-from shared.wiring.config.monitor_config import LoadedConfig
 
 _STATES = {
     "absent": "there are none; a run with push_to_db creates them, and so does `trueline tables create`",

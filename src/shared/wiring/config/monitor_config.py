@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
@@ -15,8 +14,6 @@ from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.cron import cron_trigger
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
-from shared.wiring.config.settings import RunEnvironment
-from shared.wiring.config.yaml_file import Document
 
 
 def _text(value: object) -> object:
@@ -292,12 +289,3 @@ def checked_name(value: str) -> str:
     if not NAME.match(value):
         raise ValueError(f"expected a name of 1 to 100 characters without slash, backslash or colon, found {value!r}")
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedConfig:
-    """The checked values of a configuration, the file that they come from, and the environment that it runs in."""
-
-    values: MonitorConfig
-    document: Document
-    environment: RunEnvironment
