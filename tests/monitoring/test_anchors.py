@@ -15,7 +15,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Score, Stream
 from shared.monitoring.anchor_set import AnchorPlan, judge_anchors
 from shared.monitoring.memory_store import MemoryAnchors
-from shared.scoring.judging.vote_number import REPEAT
+from shared.scoring.judging.ask_judge import REPEAT
 from shared.scoring.metric import BoundMetric, MetricOptions, bind
 
 STREAM = Stream("file:desk", "desk")

@@ -27,7 +27,7 @@ from shared.core.results import Score
 from shared.scoring.bridges.bridged_metric import BridgedMetric, BridgeSpec, Vendor, make_bridged_metric
 from shared.scoring.bridges.bridged_model import BridgeJudge, inline_references, strip_fence
 from shared.scoring.bridges.import_guard import vendor_guard
-from shared.scoring.judging.vote_number import REPEAT
+from shared.scoring.judging.ask_judge import REPEAT
 from shared.scoring.metric import bind, user_parameters
 from shared.wiring.config.registries import build_registries
 from tests.bridges.helping import results

@@ -14,7 +14,7 @@ from shared.core.registry import hint
 from shared.core.results import ItemResult, Stream
 from shared.core.state.run_stores import ClaimStore
 from shared.monitoring.plan import NoProgress, RunProgress
-from shared.scoring.judging.vote_number import REPEAT
+from shared.scoring.judging.ask_judge import REPEAT
 from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 

@@ -40,23 +40,11 @@ class MemoryScoredItems:
             return {stream: len(ids) for stream, ids in self._marked.items() if ids}
 
 
-class NoScoredItems:
+class NoScoredItems(MemoryScoredItems):
     """Remembers nothing: every item is new each time."""
-
-    def unseen(self, stream: Stream, item_ids: Sequence[str]) -> list[str]:
-        """All of them, each once."""
-        return list(dict.fromkeys(item_ids))
 
     def mark(self, stream: Stream, item_ids: Sequence[str], at: datetime) -> None:
         """Keep nothing."""
-
-    def clear(self, stream: Stream | None = None) -> int:
-        """Nothing was kept."""
-        return 0
-
-    def stats(self) -> dict[Stream, int]:
-        """Nothing was kept."""
-        return {}
 
 
 class MemoryAnchors:

@@ -71,65 +71,46 @@ class RunProgress(Protocol):
 
     def stage(self, name: str, total: int | None = None) -> None:
         """A new stage begins; `total` steps are expected where that is known."""
-        ...
 
     def advance(self, steps: int = 1) -> None:
         """So many more steps are done."""
-        ...
 
 
 class NoProgress:
     """Progress that nobody watches."""
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def advance(self, steps: int = 1) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
 class SpendingTracker(Protocol):
-    """What a run asks of models, and what is left for it."""
+    """What a run asks of models, and what is left for it. The defaults are those of a run that asks none."""
 
     def usage(self) -> tuple[ModelUsage, ...]:
         """What was asked so far, by metric and model."""
-        ...
+        return ()
 
     def uses(self) -> tuple[BudgetUse, ...]:
         """How much of the budget is used."""
-        ...
+        return ()
 
     def notes(self) -> tuple[str, ...]:
         """What the user must be told about the money."""
-        ...
+        return ()
 
     def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
         """What is left of a budget that is kept by thinning; none of another."""
-        ...
+        return ()
 
     async def foresee(self, items: Sequence[DatasetItem]) -> None:
         """Find out what items like these will cost, where nothing is known of that; no model is asked."""
-        ...
 
 
-class NoSpending:
+class NoSpending(SpendingTracker):
     """Of a run that asks no model."""
-
-    def usage(self) -> tuple[ModelUsage, ...]:
-        """Nothing was asked."""
-        return ()
-
-    def uses(self) -> tuple[BudgetUse, ...]:
-        """There is no budget."""
-        return ()
-
-    def notes(self) -> tuple[str, ...]:
-        """There is nothing to tell."""
-        return ()
-
-    def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
-        """There is no budget."""
-        return ()
 
     async def foresee(self, items: Sequence[DatasetItem]) -> None:
         """Nothing will be asked."""

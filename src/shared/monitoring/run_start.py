@@ -27,15 +27,12 @@ class EarlierState(Protocol):
 
     def find_missing(self, stream: Stream) -> str:
         """Which state of a stream is missing; empty when none is."""
-        ...
 
     def find_lost_part(self, stream: Stream) -> str:
         """Which part of the state is missing though another part is there; empty when none is."""
-        ...
 
     def begin(self) -> None:
         """Create what proves that there was a run."""
-        ...
 
 
 def begin_state(plan: MonitorPlan, state: EarlierState) -> None:

@@ -15,6 +15,7 @@ from shared.llm.adapters.offline import OfflineAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.scoring.judging.ask_judge import (
     DEFAULT_OPTIONS,
+    REPEAT,
     JudgeQuestion,
     JudgeRequestOptions,
     JudgeResponse,
@@ -23,7 +24,6 @@ from shared.scoring.judging.ask_judge import (
 )
 from shared.scoring.judging.judge_errors import JudgeError
 from shared.scoring.judging.prompt_files import JudgePrompt
-from shared.scoring.judging.vote_number import REPEAT
 from tests.llm.memory_responses import MemoryResponses
 from tests.scoring.judging.scripted import Reply, ScriptedJudge, Seen, in_turn
 

@@ -12,7 +12,7 @@ from shared.core.errors import BadAnswer, ConfigError, FatalError, Postponed, Tr
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult, Score
-from shared.scoring.judging.vote_number import REPEAT
+from shared.scoring.judging.ask_judge import REPEAT
 
 MAX_TOKENS = 4096
 """The longest answer of a judge, where the vendor's metric says nothing else: lists of claims are long."""

@@ -15,6 +15,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +27,12 @@ from shared.scoring.judging.fencing import Fence, clean_text, make_fence, verify
 from shared.scoring.judging.judge_errors import JudgeEmpty, JudgeError, JudgeRefused, JudgeTruncated, quote_excerpt
 from shared.scoring.judging.prompt_files import JudgePrompt, load_prompt
 from shared.scoring.judging.verdicts import Schema, object_schema, read_verdict
-from shared.scoring.judging.vote_number import REPEAT
+
+REPEAT: ContextVar[str] = ContextVar("trueline_repeat", default="")
+"""The mark by which a judge's calls of one vote differ from those of another, so that no cache answers in its place.
+Empty in an ordinary run. Whoever asks a model puts it into `input_data` (`{"repeat": REPEAT.get()}`) when it is not:
+it is part of the response cache's key and never of what the model is sent. It holds in the task that sets it and in
+tasks made from there, not in other processes (metrics that are `blocking`)."""
 
 CHECK = "check"
 """The key of the check value, last in every verdict."""
