@@ -89,7 +89,7 @@ def spec_of(target: object) -> MetricSpec:
     return found if isinstance(found, MetricSpec) else _make_spec(target, {})
 
 
-def _make_spec(target: Any, facts: Mapping[str, Any]) -> MetricSpec:
+def _make_spec(target: Callable[..., Any], facts: Mapping[str, Any]) -> MetricSpec:
     fields: Mapping[str, str] | None = facts.get("fields")
     paths = tuple((fields or {}).values()) + tuple(facts.get("needs", ()))
     roots = tuple(dict.fromkeys(path.split(".")[0] for path in paths))
@@ -152,7 +152,7 @@ class BoundMetric:
         return value < self.threshold if self.inverse else value >= self.threshold
 
 
-def user_parameters(target: Any) -> dict[str, inspect.Parameter]:
+def user_parameters(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The parameters a user may set: keyword-only arguments of a function, arguments of a class's constructor."""
     if inspect.isclass(target):
         found = list(inspect.signature(target).parameters.values())
@@ -163,7 +163,10 @@ def user_parameters(target: Any) -> dict[str, inspect.Parameter]:
 
 
 def bind(
-    target: object, label: str, params: Mapping[str, Any] | None = None, options: MetricOptions | None = None
+    target: Callable[..., Any],
+    label: str,
+    params: Mapping[str, Any] | None = None,
+    options: MetricOptions | None = None,
 ) -> BoundMetric:
     """A metric under a label, with its own parameters and options. Parameters are taken to be checked already.
 
@@ -213,7 +216,7 @@ def _digest_value(value: Any) -> object:
     return getattr(value, "identity", value)
 
 
-def _build_callable(target: Any, params: Mapping[str, Any]) -> Callable[..., Any]:
+def _build_callable(target: Callable[..., Any], params: Mapping[str, Any]) -> Callable[..., Any]:
     """The target with its parameters given: an object of a class, a function with them filled in, or as it is."""
     build: Callable[..., Any] = target
     if inspect.isclass(target):
@@ -227,11 +230,11 @@ def _mapped_reads(reads: Sequence[str], mapping: Mapping[str, str]) -> tuple[str
     return tuple(dict.fromkeys([*kept, *(path.split(".")[0] for path in mapping.values())]))
 
 
-def _dotted_path(target: Any) -> str:
+def _dotted_path(target: Callable[..., Any]) -> str:
     return f"{target.__module__}:{target.__qualname__}"
 
 
-def _on_fields(ready: Callable[..., Any], target: Any, spec: MetricSpec) -> MetricCall:
+def _on_fields(ready: Callable[..., Any], target: Callable[..., Any], spec: MetricSpec) -> MetricCall:
     """A call on an item for a function on values; values that the function cannot do without must be there."""
     if spec.fields is None:
         return ready
