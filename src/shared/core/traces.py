@@ -266,7 +266,7 @@ class TraceCollection(Sequence[Trace]):
         except (OSError, TypeError, ValueError) as error:
             raise StoreError(f"{os.fspath(path)}: the traces cannot be written: {error}") from error
 
-    def filter_by(self, test: Callable[[Trace], bool] | None = None, **fields: Any) -> TraceCollection:
+    def filter_by(self, test: Callable[[Trace], bool] | None = None, **fields: object) -> TraceCollection:
         """The traces that pass `test` and whose own fields equal `fields` (names forgiving, as in dot access)."""
 
         def keeps(trace: Trace) -> bool:
@@ -275,7 +275,7 @@ class TraceCollection(Sequence[Trace]):
 
         return TraceCollection((each for each in self if keeps(each)), self.patterns)
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: int | slice) -> Any:
         return TraceCollection(self._traces[index], self.patterns) if isinstance(index, slice) else self._traces[index]
 
     def __len__(self) -> int:

@@ -60,7 +60,7 @@ class MetricSpec:
     path: str | None = None
 
 
-def metric(**facts: Any) -> Callable[[F], F]:
+def metric(**facts: object) -> Callable[[F], F]:
     """Label a function or class as a metric; the facts are the fields of `MetricSpec`. Nothing else happens.
 
     Raises:

@@ -151,10 +151,10 @@ class _NeverRaised(Exception):
 
 
 def _make_completion(judge: BridgeJudge) -> object:
-    async def complete(messages: Any, tools: Any = None, **kwargs: Any) -> dict[str, Any]:
+    async def complete(messages: Any, tools: Any = None, **kwargs: object) -> dict[str, Any]:
         params = {name: kwargs[name] for name in ("temperature", "max_tokens", "reasoning_effort") if name in kwargs}
         if not tools:
-            return _wrap_message({"role": "assistant", "content": await judge.answer(messages, **params)})
+            return _wrap_message({"role": "assistant", "content": await judge.answer(messages, None, **params)})
         function = tools[0]["function"]
         text = await judge.answer(messages, function["parameters"], **params)
         judge.loads(text)

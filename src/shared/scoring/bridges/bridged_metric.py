@@ -270,7 +270,7 @@ def _find_collection_type(
     return list[read[0][0]], lambda values: [inner(each) for each in values]  # type: ignore[misc]
 
 
-def first_present(*values: Any) -> object:
+def first_present(*values: object) -> object:
     """The first value that is there: neither None nor empty."""
     return next((each for each in values if each is not None and each not in ("", (), [])), None)
 

@@ -39,7 +39,7 @@ class BridgeJudge:
         self.error: Exception | None = None
         self.last: str | None = None
 
-    async def answer(self, prompt: Messages, schema: Mapping[str, Any] | None = None, **params: Any) -> str:
+    async def answer(self, prompt: Messages, schema: Mapping[str, Any] | None = None, **params: object) -> str:
         """The text of an answer; JSON of the schema where one is given and the model can be held to it.
 
         Raises:
@@ -57,7 +57,7 @@ class BridgeJudge:
                 raise BadAnswer(f"the judge's answer was cut off after {params['max_tokens']} tokens")
         return result.text
 
-    async def record(self, prompt: Messages, model: Any, **params: Any) -> Any:
+    async def record(self, prompt: Messages, model: Any, **params: object) -> Any:
         """An answer as the record of a pydantic model.
 
         Raises:

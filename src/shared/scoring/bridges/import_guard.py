@@ -132,7 +132,7 @@ def guarded_import(package: str, quiet: Mapping[str, str]) -> Iterator[None]:
         before, hooks = ProcessSnapshot(), list[Callable[..., Any]]()
         register = atexit.register
 
-        def note(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., Any]:
+        def note(function: Callable[..., Any], *args: object, **kwargs: object) -> Callable[..., Any]:
             if str(getattr(function, "__module__", "")).split(".")[0] != package:
                 return register(function, *args, **kwargs)
             hooks.append(partial(function, *args, **kwargs))

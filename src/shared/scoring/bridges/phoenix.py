@@ -6,7 +6,7 @@ Their judge is our adapter. Their spans are suppressed: they would carry judged 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from shared.core.errors import ItemError
@@ -57,7 +57,7 @@ def metric_class(name: str) -> type[BridgedMetric]:
     return make_bridged_metric(Phoenix, _make_factory(found) if single else found, called, facts)
 
 
-def _make_factory(evaluator: object) -> Any:
+def _make_factory(evaluator: object) -> Callable[[], object]:
     """A function of theirs is an evaluator already, and keeps nothing of an item."""
 
     def same() -> object:
@@ -140,10 +140,12 @@ def _llm_class() -> Any:
             self._judge = judge
             self.provider, self.model = "trueline", judge.name
 
-        async def async_generate_text(self, prompt: object, tracer: object = None, **kwargs: Any) -> str:
-            return await self._judge.answer(_convert_messages(prompt), **kwargs)
+        async def async_generate_text(self, prompt: object, tracer: object = None, **kwargs: object) -> str:
+            return await self._judge.answer(_convert_messages(prompt), None, **kwargs)
 
-        async def async_generate_object(self, prompt: Any, schema: Any, tracer: Any = None, **kwargs: Any) -> Any:
+        async def async_generate_object(
+            self, prompt: object, schema: Any, tracer: object = None, **kwargs: object
+        ) -> dict[str, Any]:
             kwargs.pop("method", None)
             found = self._judge.loads(await self._judge.answer(_convert_messages(prompt), schema, **kwargs))
             if not isinstance(found, dict):
@@ -156,8 +158,8 @@ def _llm_class() -> Any:
             labels: object,
             include_explanation: bool = True,
             description: object = None,
-            **kwargs: Any,
-        ) -> Any:
+            **kwargs: object,
+        ) -> dict[str, Any]:
             schema = wrapper.generate_classification_schema(labels, include_explanation, description)
             found = await self.async_generate_object(prompt, schema, **kwargs)
             if "label" not in found:

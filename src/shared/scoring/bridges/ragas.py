@@ -149,13 +149,13 @@ def _embeddings_class() -> object:
             super().__init__()
             self._judge = judge
 
-        async def aembed_text(self, text: str, **_: Any) -> list[float]:
+        async def aembed_text(self, text: str, **_: object) -> list[float]:
             return (await self._judge.embed([text]))[0]
 
-        async def aembed_texts(self, texts: list[str], **_: Any) -> list[list[float]]:
+        async def aembed_texts(self, texts: list[str], **_: object) -> list[list[float]]:
             return await self._judge.embed(texts)
 
-        def embed_text(self, text: str, **_: Any) -> list[float]:
+        def embed_text(self, text: str, **_: object) -> list[float]:
             return asyncio.run(self.aembed_text(text))
 
     return RagasEmbeddings

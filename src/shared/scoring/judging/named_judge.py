@@ -74,7 +74,7 @@ class JudgeSession:
         self._asked: list[JudgeResponse] = []
 
     async def ask(
-        self, prompt: str, shape: Mapping[str, Schema], judged: Mapping[str, Any], **values: Any
+        self, prompt: str, shape: Mapping[str, Schema], judged: Mapping[str, Any], **values: object
     ) -> Mapping[str, Any]:
         """The verdict on the judged texts, those that are None left out; `asked` tells the prompt whether a query is
         there.
@@ -90,7 +90,7 @@ class JudgeSession:
         self._asked.append(await ask_judge(self._judge.model, made))
         return self._asked[-1].verdict
 
-    async def list_texts(self, prompt: str, name: str, judged: Mapping[str, Any], **values: Any) -> list[str]:
+    async def list_texts(self, prompt: str, name: str, judged: Mapping[str, Any], **values: object) -> list[str]:
         """Texts that the judge takes from the judged ones: at most `max_entries`, none blank, each once."""
         most = self._judge.max_entries
         shape = {name: {"type": "array", "items": TEXT, "maxItems": most}}
@@ -99,7 +99,7 @@ class JudgeSession:
         return list(by_words.values())[::-1]
 
     async def judge_entries(
-        self, prompt: str, words: Iterable[str], entries: Mapping[int, str], judged: Mapping[str, Any], **values: Any
+        self, prompt: str, words: Iterable[str], entries: Mapping[int, str], judged: Mapping[str, Any], **values: object
     ) -> list[EntryVerdict]:
         """One verdict, out of `words`, for each entry by its number."""
         one = object_schema({"reason": TEXT, "verdict": {"type": "string", "enum": list(words)}})
