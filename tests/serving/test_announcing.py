@@ -102,6 +102,22 @@ def test_slack_hears_what_changed_and_not_what_it_says(state: Database) -> None:
     assert not any(b"secret things" in each.body for each in slack.heard)
 
 
+def test_nobody_is_sent_a_secret(state: Database) -> None:
+    """A key in a prompt, its name or a label leaves neither for the notify URL nor for Slack."""
+    key = "sk-proj-4fT9aZ1kLmQ8vB2xN7cR5wYd"
+    body = event("d1", f"team {key}", prompt={"name": f"team {key}", "labels": [SECRET], "prompt": f"use {key}"})
+    variables = {"LANGFUSE_SLACK_CHANNEL_ID": "C1", "SLACK_BOT_TOKEN": "xoxb-1"}
+    with listening(OK) as slack, listening() as app:
+        variables |= {"SLACK_API_URL": slack.url, "LANGFUSE_WEBHOOK_NOTIFY_URL": app.url}
+        with serving(state.path, **variables) as port:
+            assert post(port, body)[0] == 200
+            until(lambda: done(state) == 1)
+        sent = [app.heard[0].json, slack.heard[0].json]
+    assert not any(secret in json.dumps(each) for each in sent for secret in (key, SECRET))
+    assert sent[0]["payload"]["prompt"]["prompt"] == "use [KEY]"
+    assert sent[1]["text"].startswith("*Prompt team [KEY]*")
+
+
 def test_the_answer_does_not_wait_for_those_who_are_told(state: Database) -> None:
     hold = threading.Event()
     with listening(Answer(hold=hold)) as app, serving(state.path, LANGFUSE_WEBHOOK_NOTIFY_URL=app.url) as port:

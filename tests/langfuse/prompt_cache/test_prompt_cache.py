@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -417,3 +417,65 @@ def test_patience_ends(bench: Bench) -> None:
             break
     assert manager.get_prompt("p").content == "v1"
     assert bench.server.fetches == 1
+
+
+def test_an_older_answer_that_arrives_late_does_not_replace_a_younger_one(bench: Bench) -> None:
+    """What began to be fetched first may be answered last."""
+    manager = bench.manager()
+    manager.get_prompt("p")
+    bench.clock.now += 61
+    late = bench.server.hold()
+    assert manager.get_prompt("p").content == "v1"  # its refresh has read v1 and is under way
+    assert late.read.wait(20)
+    bench.server.put("p", "v2", "production")
+    manager.invalidate("p")
+    assert manager.get_prompt("p").content == "v2"
+    again = bench.server.hold()  # overtaken by the invalidation, the refresh fetches once more
+    late.let.set()
+    assert again.read.wait(20)
+    fetches = bench.server.fetches
+    assert manager.get_prompt("p").content == "v2"  # from the cache, though the older answer came last
+    assert bench.server.fetches == fetches
+    again.let.set()
+
+
+def test_a_refresh_that_failed_is_not_repeated_at_every_read(bench: Bench) -> None:
+    """While an old prompt is served, a server that is down is asked once in `retry` seconds."""
+    manager = bench.manager(times=CacheTimes(ttl=60, retry=5))
+    manager.get_prompt("p")
+    bench.clock.now += 61
+    bench.server.failures.append(Unavailable("down"))
+    assert manager.get_prompt("p").content == "v1"
+    until(lambda: not bench.server.failures)
+    time.sleep(0.2)  # for the failure to be noted
+    assert [manager.get_prompt("p").content for _ in range(5)] == ["v1"] * 5
+    time.sleep(0.2)
+    assert bench.server.fetches == 2
+    bench.clock.now += 6
+    manager.get_prompt("p")
+    until(lambda: bench.server.fetches == 3)
+
+
+def test_failures_are_remembered_up_to_the_size_of_the_cache(bench: Bench) -> None:
+    """Requests for prompts that do not exist cannot fill the memory: at the limit earlier failures are forgotten."""
+    manager = bench.manager(times=CacheTimes(most=2, retry=5))
+    for name in ("a", "b", "a", "b"):
+        with pytest.raises(NotFound):
+            manager.get_prompt(name)
+    assert bench.server.fetches == 2  # both are remembered
+    with pytest.raises(NotFound):
+        manager.get_prompt("c")
+    with pytest.raises(NotFound):
+        manager.get_prompt("a")
+    assert bench.server.fetches == 4  # the failure of `a` was forgotten for that of `c`
+    with pytest.raises(NotFound):
+        manager.get_prompt("c")
+    assert bench.server.fetches == 4
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for a fetch in the background."""
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)

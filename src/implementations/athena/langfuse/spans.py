@@ -51,13 +51,15 @@ def trace_spans(trace: Mapping[str, Any], at: datetime) -> list[Span]:
     root = span_id(f"{trace['id']}:root")
     own = {"type": "span", "input": trace["input"], "output": trace["output"]}
     end = at + timedelta(seconds=trace["latency"])
-    spans = [_span(trace, (root, None), (at, end), shared | _observation_attributes(own) | _metadata(trace))]
+    attributes = shared | _observation_attributes(own) | _metadata(trace)
+    spans = [{"traceId": trace["id"], **_span(root, trace["name"], at, end, attributes)}]
     for step in trace["observations"]:
         own = {"type": str(step["type"]).lower()}
         own |= {key: step[name] for key, name in _OF_STEP.items() if step.get(name) is not None}
-        times = (parse_time(step["startTime"]) + moved, parse_time(step["endTime"]) + moved)
+        begin, end = (parse_time(step[name]) + moved for name in ("startTime", "endTime"))
         attributes = shared | _observation_attributes(own) | _metadata(step)
-        spans.append(_span({**step, "id": trace["id"]}, (span_id(step["id"]), root), times, attributes))
+        span = _span(span_id(step["id"]), step["name"], begin, end, attributes)
+        spans.append({"traceId": trace["id"], "parentSpanId": root, **span})
     return spans
 
 
@@ -66,18 +68,12 @@ def span_id(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-def _span(
-    named: Mapping[str, Any],
-    ids: tuple[str, str | None],
-    times: tuple[datetime, datetime],
-    attributes: Mapping[str, Any],
-) -> Span:
-    own, parent = ids
-    span = {"traceId": named["id"], "spanId": own, "name": named["name"], "kind": 1}
-    span |= {"parentSpanId": parent} if parent else {}
-    for key, moment in zip(("startTimeUnixNano", "endTimeUnixNano"), times, strict=True):
-        span[key] = str(_microseconds(moment) * 1000)
-    return span | {"attributes": [_attribute(key, value) for key, value in attributes.items()]}
+def _span(own: str, name: str, start: datetime, end: datetime, attributes: Mapping[str, Any]) -> Span:
+    return {
+        **{"spanId": own, "name": name, "kind": 1},
+        **{"startTimeUnixNano": _to_nanoseconds(start), "endTimeUnixNano": _to_nanoseconds(end)},
+        "attributes": [_attribute(key, value) for key, value in attributes.items()],
+    }
 
 
 def _observation_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,6 +103,5 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _microseconds(moment: datetime) -> int:
-    """Since 1970, exactly."""
-    return (moment - datetime.fromtimestamp(0, moment.tzinfo)) // timedelta(microseconds=1)
+def _to_nanoseconds(moment: datetime) -> str:
+    return str((moment - datetime.fromtimestamp(0, moment.tzinfo)) // timedelta(microseconds=1) * 1000)

@@ -1,4 +1,4 @@
-"""What a server can do: its version from /health, and a look at whether it serves the v2 reads."""
+"""Detects what a server can do: its version, and which endpoints for reading and sending it has."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Health:
 
 
 class Probe:
-    """Asks once and remembers."""
+    """Detects each ability once, at its first use."""
 
     def __init__(self, transport: LangfuseTransport) -> None:
         self._transport = transport
@@ -45,7 +45,7 @@ class Probe:
         self._dialect: Dialect | None = None
 
     async def health(self) -> Health:
-        """Ask /health, each time anew.
+        """Request /health, at every call.
 
         Raises:
             ConfigError: when no Langfuse answers there, or one older than 3.0; Unavailable when nothing answers.
@@ -69,12 +69,12 @@ class Probe:
     async def dialect(self) -> Dialect:
         """How scores are sent."""
         if self._dialect is None:
-            said = self._transport.settings.scores_by
-            self._dialect = await self._dialect_by_version() if said == "auto" else said
+            configured = self._transport.settings.scores_by
+            self._dialect = await self._dialect_by_version() if configured == "auto" else configured
         return self._dialect
 
     def disable_arrays(self) -> None:
-        """The server has refused a list, whatever its version says."""
+        """Send scores one by one: the server has refused a list."""
         self._dialect = "single"
 
     async def _dialect_by_version(self) -> Dialect:
@@ -88,12 +88,12 @@ class Probe:
             ConfigError: when the server serves neither read, or is older than 3.0.
         """
         if self._reads is None:
-            since = iso(self._transport.runtime.wall() + timedelta(days=1))  # nothing lies there: a cheap question
-            now: dict[str, str | int] = {"limit": 1, "fromStartTime": since}
-            if await self._is_served(Call("GET", "/api/public/v2/observations", "general", {**now, "fields": "core"})):
+            params: dict[str, str | int] = {"limit": 1, "fromStartTime": self._tomorrow()}
+            v2 = Call("GET", "/api/public/v2/observations", "general", {**params, "fields": "core"})
+            if await self._is_served(v2):
                 self._reads = "v2"
-            elif await self._is_served(Call("GET", "/api/public/observations", "legacy", {**now, "page": 1})):
-                await self.health()  # a server before 3.0 serves it too, and means something else by it
+            elif await self._is_served(Call("GET", "/api/public/observations", "legacy", {**params, "page": 1})):
+                await self.health()  # servers before 3.0 have it too, with another meaning
                 self._reads = "legacy"
             else:
                 raise await self._unsupported_server()
@@ -102,11 +102,15 @@ class Probe:
     async def score_reads(self) -> Reads:
         """How scores are read."""
         if self._score_reads is None:
-            since = iso(self._transport.runtime.wall() + timedelta(days=1))
+            since = self._tomorrow()
             call = Call("GET", "/api/public/v3/scores", "general", {"limit": 1, "fromTimestamp": since})
             new = await self.reads() == "v2" or await self._is_served(call)
             self._score_reads = "v2" if new else "legacy"
         return self._score_reads
+
+    def _tomorrow(self) -> str:
+        """A start time after which there are no rows, so that the request is cheap."""
+        return iso(self._transport.runtime.wall() + timedelta(days=1))
 
     async def _is_served(self, call: Call) -> bool:
         try:

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic_core import to_json
-
 from shared.core.clock import iso
 from shared.core.errors import BadAnswer
 from shared.langfuse.api.connection import Bucket
 from shared.langfuse.api.langfuse_call import Call
-from shared.langfuse.api.langfuse_transport import JsonReply, LangfuseTransport, quote_segment
+from shared.langfuse.api.langfuse_transport import LangfuseTransport, quote_segment
 from shared.langfuse.api.pagination import read_cursor_pages, read_numbered_pages
 from shared.langfuse.api.read_queries import Row
 
@@ -50,12 +48,12 @@ class Datasets:
         Raises:
             NotFound: when there is none of that name.
         """
-        return _row(await self._ask("GET", f"v2/datasets/{quote_segment(name)}", named=True))
+        return await self._ask("GET", f"v2/datasets/{quote_segment(name)}")
 
     async def create(self, name: str, description: str | None = None, metadata: Mapping[str, Any] | None = None) -> Row:
         """Create a dataset, or update the one of that name."""
         body = {"name": name, "description": description, "metadata": metadata}
-        return _row(await self._ask("POST", "v2/datasets", body=body))
+        return await self._ask("POST", "v2/datasets", body, named=False)
 
     def items(self, dataset: str) -> AsyncIterator[Row]:
         """Every item of a dataset, newest first.
@@ -76,7 +74,7 @@ class Datasets:
             **{"metadata": item.metadata, "sourceTraceId": item.source_trace_id},
             "sourceObservationId": item.source_observation_id,
         }
-        return _row(await self._ask("POST", "dataset-items", body=body, named=True))
+        return await self._ask("POST", "dataset-items", body)
 
     async def link(self, run: str, item_id: str, trace_id: str, observation_id: str | None = None) -> Row:
         """Link a trace to an item in a run of the older kind. Langfuse 4 reads experiments from spans instead.
@@ -85,7 +83,7 @@ class Datasets:
             NotFound: when there is no such item; Unavailable also when the answer was lost.
         """
         body = {"runName": run, "datasetItemId": item_id, "traceId": trace_id, "observationId": observation_id}
-        return _row(await self._ask("POST", "dataset-run-items", body=body, named=True, once=True))
+        return await self._ask("POST", "dataset-run-items", body, once=True)
 
     def links(self, dataset_id: str, run: str) -> AsyncIterator[Row]:
         """What `link` has linked in a run; nothing where there is no such run.
@@ -126,15 +124,14 @@ class Datasets:
         self,
         method: str,
         path: str,
-        params: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | None = None,
-        **how: bool,
-    ) -> JsonReply:
-        content = None if body is None else to_json({key: value for key, value in body.items() if value is not None})
-        return await self._transport.ask(Call(method, f"/api/public/{path}", _BUCKET, params, content, **how))
-
-
-def _row(reply: JsonReply) -> Row:
-    if not isinstance(reply.data, dict) or "id" not in reply.data:
-        raise BadAnswer("the server's answer is not a dataset or one of its items")
-    return reply.data
+        body: Mapping[str, object] | None = None,
+        *,
+        named: bool = True,
+        once: bool = False,
+    ) -> Row:
+        """The dataset or item in the answer."""
+        call = Call(method, f"/api/public/{path}", _BUCKET, None, body, named=named, once=once)
+        data = (await self._transport.ask(call)).data
+        if not isinstance(data, dict) or "id" not in data:
+            raise BadAnswer("the server's answer is not a dataset or one of its items")
+        return data

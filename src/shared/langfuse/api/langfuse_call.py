@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shared.http.transport import QueryParams
@@ -11,14 +12,15 @@ from shared.langfuse.api.connection import Bucket
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request. `named` asks for one thing by its name or id, `broad` for as much as a window holds. `once` must not
-    be sent again where it may have taken effect already; what `ingests` brings spans. `body` is JSON in bytes.
+    be sent again where it may have taken effect already; what `ingests` brings spans. A mapping as `body` is sent as
+    JSON without what is None in it; bytes are JSON already.
     """
 
     method: str
     path: str
     bucket: Bucket | None = None
     params: QueryParams | None = None
-    body: bytes | None = None
+    body: bytes | Mapping[str, object] | None = None
     named: bool = False
     broad: bool = False
     once: bool = False

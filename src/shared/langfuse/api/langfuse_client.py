@@ -96,7 +96,7 @@ class LangfuseClient:
         """The pages of a query. With `resume`, that of an earlier page, the read continues after it.
 
         Raises:
-            TooBroad: when the server gives up even on a second's window; BadAnswer for cursors that never end;
+            QueryTooBroad: when the server gives up even on a second's window; BadAnswer for cursors that never end;
             Unavailable, RateLimited, ConfigError.
         """
         if await self._probe.reads() == "v2":
@@ -109,7 +109,7 @@ class LangfuseClient:
             yield page
 
     async def post_scores(self, scores: Iterable[LangfuseScore]) -> list[SendOutcome]:
-        """Send scores and say of each what became of it, in their order. See `scores.Outcome`.
+        """Send scores and say of each what became of it, in their order. See `SendOutcome`.
 
         Raises:
             ConfigError, FatalError: when no score can be sent at all (wrong keys, wrong host).
@@ -117,8 +117,8 @@ class LangfuseClient:
         return await self._posting.post(scores)
 
     async def stored_scores(self, scores: Sequence[LangfuseScore]) -> set[tuple[str, str, str]]:
-        """The identities (`Score.identity`) of those that can be read back as they were sent. Scores become readable
-        some seconds after they were accepted.
+        """The identities (`LangfuseScore.identity`) of those that can be read back as they were sent. Scores become
+        readable some seconds after they were accepted.
         """
         return await self._posting.find_stored(scores)
 

@@ -23,9 +23,15 @@ MAX_REQUEST_BYTES = 1_000_000
 """Bytes of one request. The server takes 1 MiB."""
 
 _FIELDS = {
-    **{"id": "id", "name": "name", "value": "value", "dataType": "data_type", "traceId": "trace_id"},
-    **{"observationId": "observation_id", "sessionId": "session_id", "datasetRunId": "experiment_id"},
-    **{"comment": "comment", "metadata": "metadata", "environment": "environment", "configId": "config_id"},
+    **{"id": "id", "name": "name", "value": "value", "dataType": "data_type", "timestamp": "timestamp"},
+    **{"traceId": "trace_id", "observationId": "observation_id", "sessionId": "session_id"},
+    **{
+        "datasetRunId": "experiment_id",
+        "comment": "comment",
+        "metadata": "metadata",
+        "environment": "environment",
+        "configId": "config_id",
+    },
 }
 _ENVIRONMENT = re.compile(r"(?!langfuse)[a-z0-9_-]{1,40}")
 _NAMESPACE = uuid.UUID("6f1d8d1e-3a52-5b1f-9c55-0b6c2f1f7a10")
@@ -61,12 +67,7 @@ class LangfuseScore:
 
     def body(self) -> dict[str, object]:
         """The JSON object that is sent: always the whole score."""
-        found: dict[str, object] = {
-            **{"id": self.id, "name": self.name, "value": self.value, "dataType": self.data_type},
-            **{"timestamp": iso(self.timestamp), "traceId": self.trace_id, "observationId": self.observation_id},
-            **{"sessionId": self.session_id, "datasetRunId": self.experiment_id, "comment": self.comment},
-            **{"metadata": self.metadata, "environment": self.environment, "configId": self.config_id},
-        }
+        found = {name: getattr(self, field) for name, field in _FIELDS.items()} | {"timestamp": iso(self.timestamp)}
         if self.data_type == "BOOLEAN":
             found["value"] = int(self.value)
         return {name: value for name, value in found.items() if value is not None}

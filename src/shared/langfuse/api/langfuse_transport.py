@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from shared.core.errors import Unavailable
 from shared.core.event_loops import PerLoop
@@ -57,8 +57,8 @@ class LangfuseTransport:
         """Send a request, with the attempts that the settings allow, and read its answer.
 
         Raises:
-            TransientError: RateLimited, Unavailable (TooBroad), BadAnswer; ItemError: NotFound, Refused, TooLarge;
-            ConfigError (Unserved), FatalError.
+            TransientError: RateLimited, Unavailable (QueryTooBroad), BadAnswer; ItemError: NotFound, Refused,
+            TooLarge; ConfigError (EndpointMissing), FatalError.
         """
 
         async def attempt() -> JsonReply:
@@ -76,7 +76,6 @@ class LangfuseTransport:
         return await retry_call(attempt, limits, self.runtime)
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
         await self._transport.aclose()
 
     async def _attempt(self, call: Call) -> JsonReply:
@@ -96,12 +95,15 @@ class LangfuseTransport:
         raise error
 
     async def _send(self, call: Call) -> HttpReply:
-        headers = {} if call.body is None else {"content-type": "application/json"}
+        content = call.body
+        if content is not None and not isinstance(content, bytes):
+            content = to_json({name: value for name, value in content.items() if value is not None})
+        headers = {} if content is None else {"content-type": "application/json"}
         request = HttpRequest(
             call.method,
             call.path,
             params=call.params,
-            content=call.body,
+            content=content,
             headers=headers | (_READABLE_SOON if call.ingests else {}),
         )
         try:

@@ -129,7 +129,7 @@ async def read_pages(
     """Every page of a query, or those from a stored position on.
 
     Raises:
-        TooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
+        QueryTooBroad: when even a second in pages of ten is too much, or the query has no `since` to divide.
         BadAnswer: when the cursors never end.
     """
     position: PagePosition | None = _first_position(query, runtime) if resume is None else PagePosition.parse(resume)

@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic_core import to_json
-
 from shared.core.errors import BadAnswer, ConfigError
 from shared.langfuse.api.langfuse_call import Call
 from shared.langfuse.api.langfuse_transport import LangfuseTransport, quote_segment
@@ -103,7 +101,7 @@ class Prompts:
         params: dict[str, str | int] = {} if version is None else {"version": version}
         if label is not None:
             params["label"] = label
-        return LangfusePrompt.parse((await self._ask("GET", f"/{quote_segment(name)}", params=params, named=True)).data)
+        return await self._ask("GET", f"/{quote_segment(name)}", params)
 
     async def list_all(
         self, name: str | None = None, label: str | None = None, tag: str | None = None
@@ -126,13 +124,10 @@ class Prompts:
         """
         body = {
             **{"name": new.name, "prompt": new.content, "type": "text" if isinstance(new.content, str) else "chat"},
-            **{"labels": list(new.labels), "config": new.config},
+            **{"labels": list(new.labels), "config": new.config, "commitMessage": new.commit_message},
+            "tags": None if new.tags is None else list(new.tags),
         }
-        if new.tags is not None:
-            body["tags"] = list(new.tags)
-        if new.commit_message is not None:
-            body["commitMessage"] = new.commit_message
-        return LangfusePrompt.parse((await self._ask("POST", "", body=body, once=True)).data)
+        return await self._ask("POST", "", body=body, once=True)
 
     async def add_labels(self, name: str, version: int, labels: Sequence[str]) -> LangfusePrompt:
         """Point labels at a version, away from the others. It keeps its own labels; `latest` cannot be moved.
@@ -141,20 +136,21 @@ class Prompts:
             NotFound: when there is no such version; ConfigError for a label that these keys may not move, and for a
             string instead of a list.
         """
-        path = f"/{quote_segment(name)}/versions/{version}"
         body = {"newLabels": _check_list(name, "labels", labels)}
-        return LangfusePrompt.parse((await self._ask("PATCH", path, body=body, named=True)).data)
+        return await self._ask("PATCH", f"/{quote_segment(name)}/versions/{version}", body=body)
 
     async def _ask(
         self,
         method: str,
         path: str,
         params: Mapping[str, str | int] | None = None,
-        body: Mapping[str, Any] | None = None,
-        **how: bool,
-    ) -> Any:
-        content = None if body is None else to_json(body)
-        return await self._transport.ask(Call(method, _PATH + path, None, params, content, **how))
+        body: Mapping[str, object] | None = None,
+        *,
+        once: bool = False,
+    ) -> LangfusePrompt:
+        """The version in the answer."""
+        call = Call(method, _PATH + path, None, params, body, named=bool(path), once=once)
+        return LangfusePrompt.parse((await self._transport.ask(call)).data)
 
 
 def _check_list(name: str, what: str, given: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What may be asked of observations and scores, and what comes back."""
+"""Queries for observations and scores, and the pages that answer them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.core.clock import iso
 from shared.core.errors import ConfigError
 
 EXPERIMENTS = "sdk-experiment"
-"""The environment of traces that an experiment makes, as Langfuse's SDK calls it. They are no live traffic."""
+"""The environment that Langfuse's SDK gives to traces of an experiment. They are not live traffic."""
 
 Row = dict[str, Any]
 """One observation or score, with the field names of Langfuse's API."""
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 FIELD_GROUPS = frozenset(
     {"core", "basic", "time", "io", "metadata", "model", "usage", "prompt", "metrics", "trace_context"}
 )
-"""Field groups of an observation; `core` always comes. Ask for few: they decide how long a read takes."""
+"""Field groups of an observation; `core` is always included. The fewer are requested, the faster the read."""
 
 ObservationType = Literal[
     "SPAN", "GENERATION", "EVENT", "AGENT", "TOOL", "CHAIN", "RETRIEVER", "EVALUATOR", "EMBEDDING", "GUARDRAIL"
@@ -29,13 +29,10 @@ ObservationLevel = Literal["DEBUG", "DEFAULT", "WARNING", "ERROR"]
 
 
 @dataclass(frozen=True, slots=True)
-class ObservationQuery:
-    """Which observations: `since <= startTime < until`, and all of the other conditions that are given.
-
-    `tags` must all be on the trace. `where` holds further conditions as Langfuse writes them
-    (`{"type": "number", "column": "latency", "operator": ">", "value": 2}`). Metadata values are cut to 200 characters
-    unless their key is in `expand_metadata`. `first_window` seconds are asked for first instead of all from `since` on,
-    where the whole is known to be too much for the server.
+class ObservationFilter:
+    """Which observations to read, and which field groups of each: `since <= startTime < until`, and all of the other
+    conditions that are set. `tags` must all be on the trace. `where` holds further conditions as Langfuse writes them
+    (`{"type": "number", "column": "latency", "operator": ">", "value": 2}`).
     """
 
     since: datetime | None = None
@@ -52,6 +49,23 @@ class ObservationQuery:
     root_only: bool = False
     tags: Sequence[str] = ()
     where: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def simple_params(self) -> dict[str, str]:
+        """The conditions that are parameters of their own."""
+        found = {"traceId": self.trace_id, "name": self.name, "type": self.type, "level": self.level}
+        found |= {"userId": self.user_id, "sessionId": self.session_id, "version": self.version}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationQuery(ObservationFilter):
+    """A filter, and how the server is asked for what passes it.
+
+    The server cuts metadata values to 200 characters unless their key is in `expand_metadata`. Where the whole window
+    is known to be too much for the server, the first request covers only its last `first_window` seconds.
+    """
+
     expand_metadata: Sequence[str] = ()
     page_size: int = 1000
     first_window: float | None = None
@@ -65,16 +79,9 @@ class ObservationQuery:
         if not 1 <= self.page_size <= 1000:
             raise ConfigError(f"page_size: found {self.page_size}; expected 1 to 1000")
 
-    @property
-    def simple_params(self) -> dict[str, str]:
-        """The conditions that are parameters of their own."""
-        found = {"traceId": self.trace_id, "name": self.name, "type": self.type, "level": self.level}
-        found |= {"userId": self.user_id, "sessionId": self.session_id, "version": self.version}
-        return {name: value for name, value in found.items() if value is not None}
-
     def params(self, since: datetime | None, until: datetime | None) -> dict[str, str | Sequence[str]]:
-        """Parameters of the v2 read within a window. With tags or `where` everything goes into `filter`, because the
-        server would not look at the other parameters beside it.
+        """Parameters of the v2 read within a window. With tags or `where` everything goes into `filter`: the server
+        ignores the other parameters beside it.
         """
         found: dict[str, str | Sequence[str]] = {"fields": ",".join(dict.fromkeys(("core", *self.fields)))}
         if self.expand_metadata:
@@ -111,8 +118,8 @@ class ObservationQuery:
 
 @dataclass(frozen=True, slots=True)
 class ObservationPage:
-    """Rows of one answer, newest first (none in a window without any), and where to go on: a text that may be stored,
-    None at the end.
+    """Rows of one answer, newest first, and the position of the next page: a string that may be stored, None at the
+    end.
     """
 
     rows: Sequence[Row]
@@ -121,7 +128,9 @@ class ObservationPage:
 
 @dataclass(frozen=True, slots=True)
 class ScoreQuery:
-    """Which scores: `since <= timestamp < until`, and all of the other conditions; a list means any of its values."""
+    """Which scores to read: `since <= timestamp < until`, and all of the other conditions; a list means any of its
+    values.
+    """
 
     ids: Sequence[str] = ()
     names: Sequence[str] = ()
@@ -142,7 +151,7 @@ class ScoreQuery:
             )
 
     def params(self, names: Mapping[str, str]) -> dict[str, str]:
-        """Parameters of a read; `names` says how its endpoint calls each field."""
+        """Parameters of a read; `names` maps fields to the endpoint's parameters."""
         found = {}
         for field, name in names.items():
             value = getattr(self, field)

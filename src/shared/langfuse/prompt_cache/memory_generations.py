@@ -18,18 +18,15 @@ class MemoryGenerations:
         self._states: dict[str, tuple[str, int]] = {}
 
     def current(self, names: Sequence[str]) -> dict[str, int]:
-        """The generations of these prompts; 0 for one that was never raised."""
         with self._lock:
             return {name: self._counters[name] for name in names}
 
     def bump(self, name: str) -> int:
-        """Raise a prompt's counter by one; the generation after it."""
         with self._lock:
             self._counters[name] += 1
             return self._counters[name]
 
     def sight(self, name: str, state: str) -> Sighting:
-        """Note the server's state of a prompt, and raise the counter when it differs from the one before."""
         with self._lock:
             before, then = self._states.get(name, (None, 0))
             announced = before is None or self._counters[name] > then

@@ -49,5 +49,4 @@ class NotifyUrl:
             raise Unavailable(f"{host} answered {status}")
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._client.aclose()

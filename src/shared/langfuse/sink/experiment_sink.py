@@ -7,7 +7,7 @@ read back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -28,10 +28,10 @@ from shared.langfuse.sink.build_experiment import ExperimentBuilder
 from shared.langfuse.sink.experiment_runs import LinkRecorder, RunRecorder, SpanRecorder, group_by_run
 from shared.langfuse.sink.experiment_spans import ExperimentRun
 from shared.langfuse.sink.score_delivery import (
+    DeliverMessages,
     ProjectCheck,
     ReadBackTracker,
     ScoreDelivery,
-    config_errors_as_fatal,
     describe_delivery,
     retry_receipts,
 )
@@ -43,8 +43,6 @@ _SEND_FOR = timedelta(seconds=100)
 """Items are sent in batches, and no batch begins later than this. Each item takes a request of its own; if a rate limit
 slowed them until the claim on the messages had expired, another process would send the same spans again.
 """
-
-DeliverMessages = Callable[[Sequence[SinkMessage]], Coroutine[Any, Any, list[Receipt]]]
 
 
 class LangfuseExperimentSink:
@@ -95,7 +93,6 @@ class LangfuseExperimentSink:
         return f"{await describe_delivery(self._client, self._project)}; experiments are recorded by {how}"
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
         await self._client.aclose()
 
     async def _deliver(
@@ -106,24 +103,21 @@ class LangfuseExperimentSink:
         scores: Callable[..., Any],
     ) -> list[Receipt]:
         """Deliver items by `items` and scores by `scores`; when the server is unreachable, all stay as they are."""
-        with config_errors_as_fatal():
-            try:
-                found = await self._project.reject_foreign(messages)
-            except TransientError as error:
-                return retry_receipts(messages, otherwise, error)
-            own = [message for message in messages if message.key not in found]
+
+        async def deliver_scores(some: Sequence[SinkMessage]) -> list[Receipt]:
+            made = await self._scores_of(some)
+            ready = [(message, score) for message, score in zip(some, made, strict=True) if score is not None]
+            receipts = await scores([each for each, _ in ready], [each for _, each in ready]) if ready else []
+            return [*receipts, *_receipts_without_run(some, made, otherwise)]
+
+        async def deliver(own: Sequence[SinkMessage]) -> list[Receipt]:
+            found: list[Receipt] = []
             for group in group_by_run(each for each in own if each.body["kind"] == "item").values():
-                found |= {each.key: each for each in await self._attempt(items, group, otherwise)}
+                found += await self._attempt(items, group, otherwise)
             rest = [each for each in own if each.body["kind"] != "item"]
+            return found + await self._attempt(deliver_scores, rest, otherwise)
 
-            async def deliver(some: Sequence[SinkMessage]) -> list[Receipt]:
-                made = await self._scores_of(some)
-                ready = [(message, score) for message, score in zip(some, made, strict=True) if score is not None]
-                receipts = await scores([each for each, _ in ready], [each for _, each in ready]) if ready else []
-                return [*receipts, *_receipts_without_run(some, made, otherwise)]
-
-            found |= {each.key: each for each in await self._attempt(deliver, rest, otherwise)}
-        return [found[message.key] for message in messages]
+        return await self._project.deliver(messages, otherwise, deliver)
 
     async def _attempt(
         self, work: DeliverMessages, messages: Sequence[SinkMessage], otherwise: MessageState

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from shared.core.errors import ConfigError, FatalError, TransientError, requested_wait
 from shared.core.event_loops import gather_or_cancel
@@ -15,6 +14,8 @@ _FIRST_LOOK = 0.2
 _LONGEST_LOOK = 60.0
 _BATCH_SIZE = 500
 """Scores that are sent and then read back together; a whole number of pages, so that no request is wasted."""
+
+DeliverMessages = Callable[[Sequence[SinkMessage]], Awaitable[list[Receipt]]]
 
 STATES: Mapping[str, MessageState] = {"accepted": "sent", "rejected": "failed", "unknown": "pending"}
 """The state of a message after an outcome."""
@@ -135,6 +136,24 @@ class ProjectCheck:
             if name and name != own
         }
 
+    async def deliver(
+        self, messages: Sequence[SinkMessage], otherwise: MessageState, work: DeliverMessages
+    ) -> list[Receipt]:
+        """Deliver the messages of this project by `work`; when the server is unreachable, all stay `otherwise`.
+
+        Raises:
+            FatalError: for wrong keys, host or server, which stop a sink that is running already.
+        """
+        try:
+            found = await self.reject_foreign(messages)
+            own = [message for message in messages if message.key not in found]
+            found |= {receipt.key: receipt for receipt in await work(own)}
+        except TransientError as error:
+            return retry_receipts(messages, otherwise, error)
+        except ConfigError as error:
+            raise FatalError(str(error)) from error
+        return [found[message.key] for message in messages]
+
 
 _DIALECTS = {
     "array": "in lists of up to {most}",
@@ -154,15 +173,6 @@ async def describe_delivery(client: LangfuseClient, project: ProjectCheck) -> st
     how = _DIALECTS[dialect].format(most=client.settings.scores_per_post)
     version = health.version or "of unknown version"
     return f"Langfuse {version}, project {await project.project_id()}: scores are sent {how}"
-
-
-@contextmanager
-def config_errors_as_fatal() -> Iterator[None]:
-    """Raise a ConfigError as a FatalError: wrong keys, host or server stop a sink that is running already."""
-    try:
-        yield
-    except ConfigError as error:
-        raise FatalError(str(error)) from error
 
 
 def retry_receipts(messages: Sequence[SinkMessage], state: MessageState, error: TransientError) -> list[Receipt]:

@@ -5,20 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 
-from shared.core.errors import TransientError
 from shared.core.ports import Batch
 from shared.core.state.outbox import MessageState, PackedBatch, Receipt, SinkMessage
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore
 from shared.langfuse.sink.build_scores import MessageBuilder, ScoreContext, find_subject
-from shared.langfuse.sink.score_delivery import (
-    ProjectCheck,
-    ReadBackTracker,
-    ScoreDelivery,
-    config_errors_as_fatal,
-    describe_delivery,
-    retry_receipts,
-)
+from shared.langfuse.sink.score_delivery import ProjectCheck, ReadBackTracker, ScoreDelivery, describe_delivery
 
 DeliverScores = Callable[[Sequence[SinkMessage], Sequence[LangfuseScore]], Awaitable[list[Receipt]]]
 
@@ -82,18 +74,12 @@ class LangfuseSink:
         return await describe_delivery(self._client, self._project)
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
         await self._client.aclose()
 
     async def _deliver(
         self, messages: Sequence[SinkMessage], work: DeliverScores, otherwise: MessageState
     ) -> list[Receipt]:
-        with config_errors_as_fatal():
-            try:
-                found = await self._project.reject_foreign(messages)
-            except TransientError as error:
-                return retry_receipts(messages, otherwise, error)
-            own = [message for message in messages if message.key not in found]
-            receipts = await work(own, [LangfuseScore.parse(message.body["score"]) for message in own])
-        found |= {receipt.key: receipt for receipt in receipts}
-        return [found[message.key] for message in messages]
+        def deliver(own: Sequence[SinkMessage]) -> Awaitable[list[Receipt]]:
+            return work(own, [LangfuseScore.parse(message.body["score"]) for message in own])
+
+        return await self._project.deliver(messages, otherwise, deliver)

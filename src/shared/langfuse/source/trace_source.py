@@ -1,10 +1,11 @@
 """The source `langfuse`: whole traces, or sessions, of a Langfuse project.
 
-A trace is an item of the window when one of its rows starts in it, look-back included; marks keep it from being scored
-twice. It is given to the extractor when nothing of it has started or ended for `quiet_minutes`, with all its rows.
-When a row's parent has not arrived, it is waited for as long as the next window is sure to hold the trace: until its
-newest row began `look_back_minutes` ago. What is not ready is counted in a `SourceNotice` and left to the next run;
-where the next window might not hold it, that one begins earlier. How rows become traces is told in `trace_reader.py`.
+A trace belongs to the window if one of its rows starts in it, look-back included; deduplication keeps it from being
+scored twice. It is given to the extractor with all its rows, once none of them has started or ended for
+`quiet_minutes`. If a row's parent has not arrived, the trace waits for it as long as the next window is sure to hold
+the trace: until its newest row began `look_back_minutes` ago. Traces that are not ready are counted in a `SourceNotice`
+and left to the next run; where its window might not hold them, it begins earlier. `trace_reader.py` describes how rows
+become traces.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ _LATER = {
 }
 
 
-_TOLD = timedelta(minutes=10)
-"""Runs that begin a little late are nothing to speak of."""
+_REPORTED_GAP = timedelta(minutes=10)
+"""A window that begins less than this earlier than usual is not reported."""
 
 
 class LangfuseSource:
@@ -75,7 +76,7 @@ class LangfuseSource:
         return LangfuseSource(self._params, replace(self._context, window=window), self.runtime)
 
     async def connect(self) -> str:
-        """What the server is and how it is read; for `trueline check --connect`.
+        """Describe the server and how it is read; for `trueline check --connect`.
 
         Raises:
             ConfigError: wrong keys or host, a server that is too old; TransientError when it does not answer.
@@ -85,11 +86,11 @@ class LangfuseSource:
     def fetch(self, now: datetime) -> Iterator[Fetched]:
         """Yield the items in the window as of `now`, in bounded memory.
 
-        A read that is broken off, by an error or a kill, is gone on with for an hour by the next one.
+        A read that was interrupted, by an error or a kill, can be resumed by the next one for an hour.
 
         Raises:
             SourceError: when the server cannot be read; ConfigError: wrong keys, wrong host; StoreError: when rows
-            cannot be put aside.
+            cannot be stored meanwhile.
         """
         now, done = as_utc(now), False
         client = LangfuseClient(LangfuseSettings.from_connection(self._params, self._context.root), self.runtime)
@@ -140,11 +141,11 @@ class LangfuseSource:
         for why, text in _NOTES.items():
             if left[why]:
                 words = {"n": left[why], "items": self._params.items, "limit": self._window.limit}
-                told = text.format(**words, quiet=quiet, back=back)
-                yield SourceNotice(told, cut=why == "limit", behind=behind if why == "long" else 0)
+                notice = text.format(**words, quiet=quiet, back=back)
+                yield SourceNotice(notice, cut=why == "limit", behind=behind if why == "long" else 0)
 
     def _catch_up_notices(self, now: datetime) -> Iterator[SourceNotice]:
-        """What must be told of a window that begins earlier than it says, because runs were missed."""
+        """Notices of a window that begins earlier than configured, because runs were missed."""
         last = self._window.last_read
         usual, reached = self._window.with_last_read(None).window_at(now).start, self._window.window_at(now).start
         counts = self._window.moves_with_clock and self._window.limit is None
@@ -156,18 +157,18 @@ class LangfuseSource:
             yield SourceNotice(
                 f"the window was last read at {begun}, more than catch_up_days ago; {lost} by from_timestamp"
             )
-        elif usual - reached > _TOLD:
+        elif usual - reached > _REPORTED_GAP:
             yield SourceNotice(
                 f"the window was last read at {begun}: this one begins at {iso(reached)[:16]} to leave no gap"
             )
 
     def _is_experiment(self, record: Row) -> bool:
-        """Whether an experiment has made the trace, such as this monitor's own, and nobody asked for those."""
+        """Whether the trace is an experiment's, such as this monitor's own, and those were not requested."""
         asked = self._params.environments or self._params.trace_ids
         return record.get("environment") == EXPERIMENTS and not asked
 
     def _deferral_reason(self, group: RowGroup, reader: WindowReader, now: datetime) -> str:
-        """Why the group is not given to the extractor now; empty when it is."""
+        """Why the group is left to a later run; empty when it is extracted now."""
         spans = [row_times(row) for row in group.rows]
         low, high = reader.low, reader.high.timestamp()
         if not any((low is None or first >= low.timestamp()) and first < high for first, _ in spans):
@@ -178,24 +179,21 @@ class LangfuseSource:
         return "lacking" if comes_again and lacks_rows(group.rows) else ""
 
     def _extra_seconds(self, group: RowGroup, reader: WindowReader, now: datetime) -> int:
-        """So many seconds earlier than now the next window must begin to hold the group, look-back included."""
+        """By how many seconds the next window must begin earlier to hold the group, look-back included."""
         return ceil((now - self._window.look_back).timestamp() - reader.latest_times(group.rows).start)
 
     def _extract(self, record: Row) -> DatasetItem | BrokenRecord | SkippedRecord:
         found = extract_item(self._context.extract, record, record["id"])
-        return (
-            BrokenRecord(f"{self._params.items.removesuffix('s')} {record['id']}", found)
-            if isinstance(found, str)
-            else found
-        )
+        where = f"{self._params.items.removesuffix('s')} {record['id']}"
+        return BrokenRecord(where, found) if isinstance(found, str) else found
 
     def _spool_key(self) -> str:
-        """The same for every read of the same rows by the same source: what is put aside belongs to it."""
+        """The spool's name: the same for every read of the same rows by the same source."""
         asked = self._params.model_dump(mode="json", exclude={"public_key", "secret_key", "limits"})
         window = repr(self._window.with_last_read(None))
         return digest([self.key, asked, window, self._params.public_key.get_secret_value()])[:16]
 
 
 def _deferred_items(group: RowGroup, why: str) -> list[SkippedRecord]:
-    """What is stored of a group that is left to a later run; nothing of one that is not there."""
+    """The record of a group that is left to a later run; none for one that is not there."""
     return [SkippedRecord(group.id, _LATER[why], later=True)] if why in _LATER else []

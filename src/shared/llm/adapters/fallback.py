@@ -41,7 +41,6 @@ class FallbackAdapter:
         raise self._all_out(passed)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same, for callers without an event loop."""
         passed: list[str] = []
         for adapter in self._adapters:
             try:

@@ -120,7 +120,6 @@ class LocalAdapter:
             return [tuple(logprobs) for _, logprobs in self._score(self._encode(prompt), choices)]
 
     def list_models(self) -> list[str]:
-        """The one model that is loaded."""
         return [self.name]
 
     def test_connection(self) -> None:

@@ -72,7 +72,6 @@ class OfflineEmbedder:
         return await asyncio.to_thread(self.vectors, texts)
 
     def vectors(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """The same for callers without an event loop."""
         return [self._vector(text) for text in texts]
 
     def _vector(self, text: str) -> tuple[float, ...]:

@@ -115,7 +115,6 @@ class OpenAICompatibleAdapter:
             raise ConfigError(f"{error}; is base_url the API's? It usually ends in /v1") from error
 
     def list_models(self) -> list[str]:
-        """The same for callers without an event loop."""
         return self._portal.run(self.alist_models())
 
     def test_connection(self) -> None:
@@ -127,7 +126,6 @@ class OpenAICompatibleAdapter:
         self._portal.run(self.complete([{"role": "user", "content": "Say yes."}], max_tokens=16))
 
     async def aclose(self) -> None:
-        """Close the connections that were opened in this event loop."""
         await self._connection.aclose()
 
     def close(self) -> None:

@@ -62,7 +62,6 @@ class OpenAICompatibleEmbedder:
         return self._portal.run(self.embed(texts))
 
     async def aclose(self) -> None:
-        """Close the connections that were opened in this event loop."""
         await self._connection.aclose()
 
     def close(self) -> None:

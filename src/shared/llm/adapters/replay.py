@@ -12,10 +12,11 @@ from shared.core.errors import ConfigError, ItemError
 from shared.core.model_ports import answer_from_dict
 from shared.core.registry import hint
 from shared.core.results import LMResult
+from shared.llm.adapters.serverless_adapter import ServerlessAdapter
 from shared.llm.cache.request_key import Prompt, request_key
 
 
-class ReplayAdapter:
+class ReplayAdapter(ServerlessAdapter):
     """One model of a recording, by its name; None when the recording has only one. A later line of a key stands.
 
     Raises:
@@ -32,16 +33,12 @@ class ReplayAdapter:
         self.name = _choose_model(self._path, list(answers), model)
         self._answers = answers[self.name]
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The recorded answer to exactly this question.
 
         Raises:
             ItemError: when there is none, with the key and how to record one.
         """
-        return self.complete_with_logprobs(prompt, max_tokens, **params)
-
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same, for callers without an event loop."""
         key = request_key(self.name, prompt, max_tokens, params)
         answer = self._answers.get(key)
         if answer is None:
@@ -59,13 +56,6 @@ class ReplayAdapter:
             await asyncio.sleep(0)
             if piece:
                 yield piece
-
-    def list_models(self) -> list[str]:
-        """The model that is replayed."""
-        return [self.name]
-
-    def test_connection(self) -> None:
-        """The recording was read when the adapter was made."""
 
 
 def _choose_model(path: Path, names: list[str], model: str | None) -> str:

@@ -79,7 +79,6 @@ class BatchAdapter:
         return await asyncio.wrap_future(self._portal.begin(work))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same for callers without an event loop."""
         return self._portal.run(self._track(self._answer(prompt, max_tokens, params)))
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:

@@ -79,7 +79,7 @@ class BatchApi:
         """Send a file of questions; its id.
 
         Raises:
-            TooLarge, ConfigError, ItemError, FatalError, TransientError.
+            BatchFileTooLarge, ConfigError, ItemError, FatalError, TransientError.
         """
         upload = FileUpload(f"{name}.jsonl", file, {"purpose": "batch"})
         found = await self._retry_fitting(lambda: self._request_json("POST", "/files", upload=upload))
@@ -89,7 +89,7 @@ class BatchApi:
         """Make a batch of a file. When it is not known whether a try has made it, it is looked for before the next.
 
         Raises:
-            TooLarge, ConfigError, ItemError, FatalError: there is no batch; TransientError: there may be one.
+            BatchFileTooLarge, ConfigError, ItemError, FatalError: there is no batch; TransientError: there may be one.
         """
         body = {"input_file_id": file_id, "endpoint": ENDPOINT, "completion_window": window}
         sent_before = False
@@ -165,7 +165,6 @@ class BatchApi:
         raise error
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
         await self._connection.aclose()
 
     async def _find(self, intent: str, since: datetime) -> BatchState | None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator
 
 from shared.core.results import LMResult
 from shared.llm.adapters.schema_examples import find_requested_schema, make_example
+from shared.llm.adapters.serverless_adapter import ServerlessAdapter
 from shared.llm.budget.token_counts import likely_input_tokens
 from shared.llm.cache.request_key import Prompt
 
 
-class EstimatingAdapter:
+class EstimatingAdapter(ServerlessAdapter):
     """Counts questions: their likely tokens, and `max_tokens` of answer each, which is the most that there can be.
 
     Its answers only let metrics of several steps get on: the shortest instance of the schema that is asked for, else a
@@ -26,7 +25,7 @@ class EstimatingAdapter:
         self.calls = self.input = self.output = 0
         self._lock = threading.Lock()
 
-    async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
+    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """A stand-in for the answer, after counting the question."""
         tokens = likely_input_tokens(prompt, params)
         with self._lock:
@@ -37,25 +36,3 @@ class EstimatingAdapter:
         text = "estimate" if schema is None else json.dumps(make_example(schema, 0, "estimate"))
         usage = {"input": tokens, "output": max_tokens}
         return LMResult(text, usage=usage, cost=0.0, latency=0.0, model="offline", answered_by=self.name)
-
-    def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same, for callers without an event loop, or in the thread of one."""
-        made = self.complete(prompt, max_tokens, **params)
-        try:
-            made.send(None)
-        except StopIteration as done:
-            answer: LMResult = done.value
-            return answer
-        raise AssertionError("it waits for nothing")
-
-    async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
-        """The same in one piece."""
-        await asyncio.sleep(0)
-        yield (await self.complete(prompt, max_tokens, **params)).text
-
-    def list_models(self) -> list[str]:
-        """The one that it stands for."""
-        return [self.name]
-
-    def test_connection(self) -> None:
-        """There is none to fail."""

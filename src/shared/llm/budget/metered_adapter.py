@@ -104,7 +104,6 @@ class MeteredAdapter(AdapterWrapper):
             return call.settle_answer(await super().complete(prompt, max_tokens, **params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same, for callers without an event loop."""
         call = _MeteredCall(self._meter, self.name, prompt, params)
         with call.start(self._meter.account.ledger.reserve_waiting(call.max_amount(max_tokens), call.whose)):
             return call.settle_answer(super().complete_with_logprobs(prompt, max_tokens, **params))
@@ -198,11 +197,9 @@ class CountingAdapter(AdapterWrapper):
         self._account, self._metric = account, metric
 
     async def complete(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The inner adapter's answer."""
         return self._count_answer(await super().complete(prompt, max_tokens, **params))
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same, for callers without an event loop."""
         return self._count_answer(super().complete_with_logprobs(prompt, max_tokens, **params))
 
     def _count_answer(self, answer: LMResult) -> LMResult:

@@ -83,7 +83,6 @@ class CachingAdapter(AdapterWrapper):
         return answer if mine else replace(answer, cached=True)
 
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
-        """The same, for callers without an event loop."""
         key = request_key(self.name, prompt, max_tokens, params)
         future, mine = self._pending.join(key)
         # A call in progress may be this very loop's, which we keep from going on.

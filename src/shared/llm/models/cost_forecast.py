@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from shared.core.counts import ModelUsage
@@ -150,7 +151,7 @@ async def _forecast_from_tokens(
     calls: list[CallForecast] = []
     for metric in metrics:
         counting = [EstimatingAdapter(costs.models.names(handle.alias)[0]) for handle in metric.handles]
-        with _CountingCalls(metric.handles, counting):
+        with _answer_by(metric.handles, counting):
             await metric.ask(items)
         for handle, counted in zip(metric.handles, counting, strict=True):
             price, n = costs.price(handle.alias), len(items)
@@ -164,17 +165,14 @@ async def _forecast_from_tokens(
     return CostForecast(tuple(calls), basis, at_most=True)
 
 
-class _CountingCalls:
-    """While it is entered, the handles are answered by adapters that count; afterwards as before."""
-
-    def __init__(self, handles: Sequence[ModelHandle], adapters: Sequence[EstimatingAdapter]) -> None:
-        self._handles, self._adapters = handles, adapters
-        self._before = [handle.inner for handle in handles]
-
-    def __enter__(self) -> None:
-        for handle, adapter in zip(self._handles, self._adapters, strict=True):
+@contextmanager
+def _answer_by(handles: Sequence[ModelHandle], adapters: Sequence[EstimatingAdapter]) -> Iterator[None]:
+    """Within the block the handles are answered by adapters that count; afterwards as before."""
+    before = [handle.inner for handle in handles]
+    try:
+        for handle, adapter in zip(handles, adapters, strict=True):
             handle.connect(adapter)
-
-    def __exit__(self, *_: object) -> None:
-        for handle, inner in zip(self._handles, self._before, strict=True):
+        yield
+    finally:
+        for handle, inner in zip(handles, before, strict=True):
             handle.connect(inner)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from shared.core.errors import TruelineError
 from shared.core.model_ports import Embedder
 from shared.llm.budget.metered_adapter import Meter, UsageAccount
 from shared.llm.budget.metered_embedder import MeteredEmbedder
 from shared.llm.budget.prices import Price
-from shared.llm.models.model_handle import EmbedderHandle
+from shared.llm.models.model_handle import EmbedderHandle, close_all
 from shared.llm.models.model_settings import OFFLINE, EmbeddingCommon
 
 
@@ -55,11 +54,4 @@ class EmbedderSet:
         """Close the connections that were opened in this event loop. What went wrong with it."""
         for handle in self.handles:
             handle.inner = handle.bare
-        problems = []
-        for alias, embedder in self._embedders.items():
-            try:
-                close = getattr(embedder, "aclose", None)
-                await close() if close is not None else None
-            except TruelineError as error:
-                problems.append(f"embeddings {alias!r}: {error}")
-        return problems
+        return await close_all("embeddings", self._embedders)

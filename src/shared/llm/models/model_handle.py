@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from shared.core.errors import ConfigError
+from shared.core.errors import ConfigError, TruelineError
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.llm.cache.adapter_wrapper import AdapterWrapper
@@ -39,5 +39,16 @@ class EmbedderHandle:
         self.inner = embedder
 
     async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """See `Embedder`."""
         return await self.inner.embed(texts)
+
+
+async def close_all(kind: str, adapters: Mapping[str, object]) -> list[str]:
+    """Close what has connections in this event loop; what went wrong with it, by name."""
+    problems = []
+    for alias, adapter in list(adapters.items()):
+        try:
+            if (close := getattr(adapter, "aclose", None)) is not None:
+                await close()
+        except TruelineError as error:
+            problems.append(f"{kind} {alias!r}: {error}")
+    return problems

@@ -19,7 +19,7 @@ from shared.llm.adapters.recording import RecordingAdapter
 from shared.llm.budget.metered_adapter import CountingAdapter, Meter, MeteredAdapter, UsageAccount
 from shared.llm.budget.prices import Price
 from shared.llm.cache.caching_adapter import CachingAdapter, PendingCalls
-from shared.llm.models.model_handle import ModelHandle
+from shared.llm.models.model_handle import ModelHandle, close_all
 from shared.llm.models.model_settings import OFFLINE, ModelCommon
 from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 
@@ -118,14 +118,7 @@ class ModelSet:
         """Send queued questions and close the connections of this event loop. What went wrong with it."""
         for handle in self.handles:
             handle.connect(None)
-        closing = {alias: getattr(each, "aclose", None) for alias, each in self._adapters.items()}
-        problems = []
-        for alias, close in closing.items():
-            try:
-                await close() if close is not None else None
-            except TruelineError as error:
-                problems.append(f"model {alias!r}: {error}")
-        return problems
+        return await close_all("model", self._adapters)
 
     def batch_notes(self, max_concurrent: int, timeout: float | None) -> list[str]:
         """What does not fit together between the batch lane and the runner."""

@@ -83,7 +83,6 @@ class OpenAIConnection:
         return self._transport.parts(response, bounded)
 
     async def aclose(self) -> None:
-        """Close the connections of the running loop."""
         await self._transport.aclose()
 
 

@@ -11,8 +11,8 @@ from shared.http.client_settings import ApiKey, Count, Headers, PositiveSeconds,
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class ServerSettings(BaseModel):
-    """How to reach one model of one OpenAI-compatible server. Keys and headers are never printed."""
+class ServerAddress(BaseModel):
+    """Where one model of one OpenAI-compatible server is. Keys and headers are never printed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
@@ -26,6 +26,17 @@ class ServerSettings(BaseModel):
     total_timeout: PositiveSeconds = Field(
         default=600.0, description="Seconds for one answer, from first to last byte."
     )
+
+    @field_validator("base_url")
+    @classmethod
+    def _url_is_usable(cls, value: str) -> str:
+        example = "https://api.openai.com/v1 or http://127.0.0.1:8000/v1"
+        return check_base_url(value, example, "keys belong in api_key")
+
+
+class ServerSettings(ServerAddress):
+    """An address, and the limits that requests to it keep to."""
+
     max_concurrent: Count = Field(default=16, description="Concurrent requests; fewer after the server answers 429.")
     requests_per_minute: Count | None = Field(default=None, description="Never more in any 60 seconds.")
     tokens_per_minute: Count | None = Field(default=None, description="Input and output together, to within a request.")
@@ -42,12 +53,6 @@ class ServerSettings(BaseModel):
         default=600.0, description="Seconds without any answer after which it is left alone too."
     )
     max_response_mb: PositiveSeconds = Field(default=20.0, description="A longer answer is refused while it is read.")
-
-    @field_validator("base_url")
-    @classmethod
-    def _url_is_usable(cls, value: str) -> str:
-        example = "https://api.openai.com/v1 or http://127.0.0.1:8000/v1"
-        return check_base_url(value, example, "keys belong in api_key")
 
 
 class OpenAISettings(ServerSettings):

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
@@ -51,8 +51,8 @@ def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     settings = webhook_settings(environ)
     for vendor in ("httpx", "httpcore"):  # they log whole addresses, and the notify URL may hold a token
         logging.getLogger(vendor).setLevel(logging.WARNING)
-    service = WebhookService(settings, open_database(settings.state))
     secrets = SecretGate(secrets_of_config(settings))
+    service = WebhookService(settings, open_database(settings.state), secrets)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -74,11 +74,11 @@ def webhook_app(environ: Mapping[str, str] | None = None) -> FastAPI:
 class WebhookService:
     """The routes' handlers, for one event loop."""
 
-    def __init__(self, settings: WebhookSettings, database: Database) -> None:
+    def __init__(self, settings: WebhookSettings, database: Database, secrets: SecretGate) -> None:
         self._database = database
         self._meters = WebhookMeters()
         self._deliveries: Deliveries = SqlDeliveries(database)
-        self._listeners = _Listeners.from_settings(settings)
+        self._listeners = _Listeners.from_settings(settings, secrets)
         self._announcer = Announcer(
             self._deliveries,
             self._listeners.channels,
@@ -157,9 +157,10 @@ class _Listeners:
 
     notify: NotifyUrl | None
     slack: SlackNotifier | None
+    secrets: SecretGate
 
     @classmethod
-    def from_settings(cls, settings: WebhookSettings) -> _Listeners:
+    def from_settings(cls, settings: WebhookSettings, secrets: SecretGate) -> _Listeners:
         notify = slack = None
         if url := settings.notify_url.get_secret_value():
             secret = settings.notify_secret.get_secret_value()
@@ -169,20 +170,20 @@ class _Listeners:
             notify = NotifyUrl(url, secret, time.time)
         if settings.slack_channel:
             slack = SlackNotifier(SlackSettings(settings.slack_token, settings.slack_channel, settings.slack_api))
-        return cls(notify, slack)
+        return cls(notify, slack, secrets)
 
     @property
     def channels(self) -> dict[str, Channel]:
         found: dict[str, Channel] = {}
-        if self.notify is not None:
-            found["notify"] = self.notify
+        if (notify := self.notify) is not None:
+            found["notify"] = lambda delivery: notify(self._without_secrets(delivery))
         if (slack := self.slack) is not None:
-
-            async def post_to_slack(delivery: Delivery) -> None:
-                await slack.notify(*describe_change(delivery))
-
-            found["slack"] = post_to_slack
+            found["slack"] = lambda delivery: slack.notify(*describe_change(self._without_secrets(delivery)))
         return found
+
+    def _without_secrets(self, delivery: Delivery) -> Delivery:
+        hide = self.secrets
+        return replace(delivery, prompt=hide.redact(delivery.prompt), body=hide.redact_output(delivery.body))
 
     async def aclose(self) -> None:
         for each in (self.notify, self.slack):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from shared.core.errors import ConfigError
 from shared.http.client_settings import HeaderValue
@@ -24,12 +25,10 @@ def _from_variable(variable: str, default: object) -> Any:
     return Field(default, validation_alias=variable)
 
 
-class WebhookSettings(BaseSettings):
-    """The `.env` of the working folder, then the environment; a variable that is empty counts as not set."""
+class WebhookSettings(BaseModel):
+    """The receiver's settings, each by its environment variable."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
     secret: SecretStr = _from_variable("LANGFUSE_WEBHOOK_SECRET", SecretStr(""))
     older_body: bool = _from_variable("LANGFUSE_WEBHOOK_OLDER_BODY", False)
@@ -55,30 +54,17 @@ class WebhookSettings(BaseSettings):
         return value
 
 
-class _MappingSettings(WebhookSettings):
-    """The same settings from a mapping alone."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *others: object,
-        **named: object,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The mapping, and no other source."""
-        return (init_settings,)
-
-
 def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSettings:
-    """The validated settings; from the environment unless a mapping is given.
+    """The validated settings: from the `.env` of the working folder, then the environment, or from a mapping in their
+    place. A variable that is empty counts as not set.
 
     Raises:
         ConfigError: naming each variable that is wrong, and LANGFUSE_WEBHOOK_SECRET where there is none.
     """
     try:
-        given = {name: value for name, value in (environ or {}).items() if value}
-        found = WebhookSettings() if environ is None else _MappingSettings(**given)  # type: ignore[arg-type]  # by their aliases
+        layers = (dotenv_values(".env"), os.environ) if environ is None else (environ,)
+        given = {name.upper(): value for layer in layers for name, value in layer.items() if value}
+        found = WebhookSettings.model_validate(given)
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False)
         raise ConfigError(*(f"{str(each['loc'][0]).upper()}: {each['msg']}" for each in wrong)) from None
