@@ -88,7 +88,7 @@ def test_a_corrupt_parquet(tmp_path: Path) -> None:
 def test_a_format_that_the_name_does_not_tell(tmp_path: Path) -> None:
     """No guess from the content: the user says the format."""
     (tmp_path / "a.log").write_text(TWO)
-    assert "'.log' tells no format" in refused(tmp_path, "a.log")
+    assert "'.log' names no format" in refused(tmp_path, "a.log")
     assert read(tmp_path, "a.log", format="jsonl").ids == ["a", "b"]
 
 
@@ -129,7 +129,7 @@ def test_a_parquet_without_rows_is_empty(tmp_path: Path) -> None:
         ('[{"id": 1}, {bad}]', "cannot be read as json"),
         ('{"rows": []}', "found an object with the keys 'rows'"),
         ("5", "found a number"),
-        ('{"id": 1}\n{"id": 2}\n', "say `format: jsonl`"),
+        ('{"id": 1}\n{"id": 2}\n', "set `format: jsonl`"),
         ("plain text", "not one JSON value"),
     ],
 )

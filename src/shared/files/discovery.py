@@ -59,7 +59,7 @@ class FileSourceParams(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TextSurvey:
-    """What one look over the bytes of a text file told.
+    """What one pass over the bytes of a text file found.
 
     `lines` counts lines, `blank` is True without any visible character, `first` is the first visible character.
     `odd` marks bytes that only the line-by-line reader takes (a BOM, invalid UTF-8, NUL, a lone carriage return);
@@ -181,8 +181,8 @@ def _format(name: str, said: str) -> Format:
     if ending not in _ENDINGS:
         known = ", ".join(_ENDINGS)
         raise SourceError(
-            f"{name}: the ending {ending!r} tells no format (known: {known}, each also with .gz except Parquet); "
-            "say `format: jsonl`, json, csv or parquet"
+            f"{name}: the ending {ending!r} names no format (known: {known}, each also with .gz except Parquet); "
+            "set `format: jsonl`, json, csv or parquet"
         )
     return _ENDINGS[ending]
 

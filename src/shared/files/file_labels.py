@@ -1,4 +1,4 @@
-"""The label source `file`: people's verdicts out of JSONL, JSON, CSV and Parquet files."""
+"""The label source `file`: human labels from JSONL, JSON, CSV and Parquet files."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _read_label(record: Mapping[str, Any]) -> HumanLabel | str:
 
 
 def verdict_of(raw: object) -> float | str:
-    """A person's verdict as a number in [0, 1], or what is wrong with it."""
+    """A human label as a number in [0, 1], or what is wrong with it."""
     expected = "expected a number from 0 to 1, true or false, or a word such as pass, fail, good, bad"
     if isinstance(raw, str):
         word = raw.strip().lower()

@@ -60,8 +60,8 @@ class FileSource:
         """Yield the items in the window as of `now`, lazily and in bounded memory.
 
         All files are looked at before the first item is yielded. With a `limit` the newest records of the window are
-        taken (the first ones where records have no time), still in file order, and a `SourceNotice` tells what was left
-        out. An empty file is told by a `SourceNotice`.
+        taken (the first ones where records have no time), still in file order, and a `SourceNotice` says how many were
+        skipped. A `SourceNotice` also reports an empty file.
 
         Raises:
             SourceError: when a file is missing, unreadable or damaged; ConfigError: when DuckDB is not installed.

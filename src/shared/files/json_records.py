@@ -52,7 +52,7 @@ def as_entry(number: int, value: object) -> NumberedRecord:
 
 
 def _type_name(value: object) -> str:
-    names = {list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    names = {list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 
@@ -174,8 +174,8 @@ def _whole_list(file: File) -> list[Any]:
     try:
         value = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        cure = "; one object a line is JSON Lines: say `format: jsonl`" if "Extra data" in str(error) else ""
-        raise SourceError(f"{file.name}: not one JSON value: {error}{cure}") from error
+        remedy = "; one object a line is JSON Lines: set `format: jsonl`" if "Extra data" in str(error) else ""
+        raise SourceError(f"{file.name}: not one JSON value: {error}{remedy}") from error
     if isinstance(value, list):
         return value
     found = _type_name(value)

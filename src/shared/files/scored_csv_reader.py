@@ -109,7 +109,7 @@ class MarkedItems:
     def _malformed(self, found: str, expected: str = "four columns, the first two not empty") -> StoreError:
         return StoreError(
             f"{self._path}:{self.lines + 1}: found {found}, expected {expected}. Nothing was changed. Restore a copy or"
-            " mend the line; deleting the file would forget every mark, and all items would be scored again."
+            " correct the line; deleting the file would lose every mark, and all items would be scored again."
         )
 
 

@@ -35,7 +35,7 @@ _LAST_SECOND = 253402300799
 def csv_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The rows of a CSV file with a header, all values as text; numbered by the line that a row starts on.
 
-    Split by Python, not by DuckDB, whose reader drops rows without a word when told to skip the ragged ones.
+    Split by Python, not by DuckDB, whose reader drops rows silently when it skips the ragged ones.
 
     Raises:
         SourceError: for a header that cannot be used, or a quote that is opened and never closed.
@@ -85,7 +85,7 @@ def _csv_flaw(file: File, start: int, error: csv.Error) -> str:
     if "unexpected end of data" in str(error):
         raise SourceError(
             f"{file.name}:{start}: a quote opened in the row that starts here is never closed, so that the rest of "
-            "the file cannot be told into rows; repair the quote"
+            "the file cannot be split into rows; close the quote"
         ) from error
     return f"not CSV: {error}"
 

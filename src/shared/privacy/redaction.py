@@ -33,8 +33,6 @@ PERSON = "PERSON"
 
 ENTITY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 _ENOUGH_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")
-_SSN_IN = re.compile(r"\d[ -]?\d\d[ -]?\d{4}")
-_IBAN_IN = re.compile(r"[A-Za-z]{2}\d\d[ \u00a0-]?[A-Za-z0-9]{4}", re.ASCII)
 _PASSES = 4
 _PERSONAL = frozenset((
     "user", "userid", "username", "userids", "usr", "sessionid", "session", "customerid", "accountid",
@@ -79,7 +77,7 @@ class Redactor:
         unknown = sorted(set(self.kinds) - set(KINDS))
         if unknown:
             raise ValueError(f"unknown kind {unknown[0]!r}; known: {', '.join(KINDS)}")
-        _ = self._patterns  # a mistake in an entity is told when the redactor is made
+        _ = self._patterns  # reports a mistake in an entity when the redactor is constructed
 
     def find(self, text: str) -> tuple[Finding, ...]:
         """Everything found, in order and without overlaps: what overlaps is one finding of the longest one's kind.
@@ -166,12 +164,10 @@ class Redactor:
     ) -> tuple[Finding, ...]:
         if "[" in text:  # a placeholder is a wall: NUL, as long as it was
             text = self._placeholder.sub(lambda found: "\0" * len(found[0]), text)
-        found = [Finding(kind, *span) for kind, span in self._spans(text, kinds)]
+        found = [*self._detect(text, kinds)]
         if "PHONE" in kinds and _ENOUGH_DIGITS.search(text):  # last: what is a card is not asked about again
-            found += [
-                Finding("PHONE", *span)
-                for span in find_phones(_blank_out(text, found) if found else text, self.regions)
-            ]
+            rest = _blank_out(text, found) if found else text
+            found += [Finding("PHONE", *span) for span in find_phones(rest, self.regions)]
         if names is not None:  # blanks instead of what was found: an address is no name
             found += [Finding(PERSON, *span) for span in names(_blank_out(text, found).replace("\0", " "))]
         allowed = self._allowed
@@ -179,17 +175,14 @@ class Redactor:
             found = [each for each in found if not allowed.match(text[each.start : each.end].lower())]
         return tuple(_merge_findings(found)) if len(found) > 1 else tuple(found)
 
-    def _spans(self, text: str, kinds: frozenset[str]) -> Iterator[tuple[str, Span]]:
+    def _detect(self, text: str, kinds: frozenset[str]) -> Iterator[Finding]:
         for name, pattern in self._patterns:
             hits = (hit.span() for hit in pattern.finditer(text) if hit[0].strip() and "\0" not in hit[0])
-            yield from _with_kind(name, hits)
-        for kind, detect in _DETECTORS:
+            yield from (Finding(name, *span) for span in hits)
+        detectors = _DETECTORS | _NUMBER_DETECTORS if _ENOUGH_DIGITS.search(text) else _DETECTORS
+        for kind, detect in detectors.items():
             if kind in kinds:
-                yield from _with_kind(kind, detect(text))
-        if not kinds.isdisjoint(_NUMBERS) and _ENOUGH_DIGITS.search(text):
-            for kind, detect in _NUMBER_DETECTORS:
-                if kind in kinds:
-                    yield from _with_kind(kind, detect(text))
+                yield from (Finding(kind, *span) for span in detect(text))
 
     def _redact_mapping(self, value: Mapping[Any, Any]) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
@@ -203,18 +196,9 @@ class Redactor:
         return made
 
 
-_DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
-    ("EMAIL", find_emails),
-    ("URL", find_urls),
-    ("KEY", find_keys),
-    ("IP", find_ips),
-)
-_NUMBER_DETECTORS: tuple[tuple[str, Callable[[str], Iterator[Span]]], ...] = (
-    ("CARD", find_cards),
-    ("IBAN", find_ibans),
-    ("SSN", find_ssns),
-)
-_NUMBERS = frozenset({"CARD", "IBAN", "SSN"})
+Detector = Callable[[str], Iterator[Span]]
+_DETECTORS: dict[str, Detector] = {"EMAIL": find_emails, "URL": find_urls, "KEY": find_keys, "IP": find_ips}
+_NUMBER_DETECTORS: dict[str, Detector] = {"CARD": find_cards, "IBAN": find_ibans, "SSN": find_ssns}
 
 
 def _blank_out(text: str, found: Iterable[Finding]) -> str:
@@ -223,10 +207,6 @@ def _blank_out(text: str, found: Iterable[Finding]) -> str:
     for _, start, end in found:
         letters[start:end] = "\0" * (end - start)
     return "".join(letters)
-
-
-def _with_kind(kind: str, spans: Iterable[Span]) -> Iterator[tuple[str, Span]]:
-    return ((kind, span) for span in spans)
 
 
 def _compile_entity(name: str, pattern: str | tuple[str, ...]) -> re.Pattern[str]:

@@ -114,14 +114,18 @@ def looks_random(token: str) -> bool:
 
 
 _WORDS = ("key", "secret", "token", "passw", "passphrase", "passcode", "pwd", "credential", "authorization", "bearer",
-          "pin ", "dsn", "pw", "kennwort", "contrase", "otp", "cvv", "cvc", " code")  # fmt: skip
+          "pin ", "dsn", "pw", "kennwort", "contrase", "connection_string", "otp", "cvv", "cvc", " code")  # fmt: skip
+SECRET_NAMES = (
+    "(?:key|secret|token|passw(?:or)?[dt]|kennwort|contrase[nñ]a|passphrase|passcode|pwd?|credential|authorization|dsn"
+    "|connection_string)s?"
+)
+"""How names of secret settings end."""
+
 _NAMED = re.compile(
-    r"""(?P<name>(?<![\w.-])[\w.-]{0,60}?
-        (?:key|secret|token|passw(?:or)?[dt]|kennwort|contrase[nñ]a|passphrase|passcode|pwd?|credential|authorization|dsn)
-        s?(?![\w.-]))
-        ["']?\s{0,3}(?P<sign>:=|=>|[:=])\s{0,3}
-        (?:(?:Bearer|Basic|Token)\s{1,3})?
-        (?P<value>"[^"\n\0]{1,5000}"|'[^'\n\0]{1,5000}'|[^\s,;&"'`<>\0\[\](){}]{4,})""",
+    rf"""(?P<name>(?<![\w.-])[\w.-]{{0,60}}?{SECRET_NAMES}(?![\w.-]))
+        ["']?\s{{0,3}}(?P<sign>:=|=>|[:=])\s{{0,3}}
+        (?:(?:Bearer|Basic|Token)\s{{1,3}})?
+        (?P<value>"[^"\n\0]{{1,5000}}"|'[^'\n\0]{{1,5000}}'|[^\s,;&"'`<>\0\[\](){{}}]{{4,}})""",
     re.IGNORECASE | re.VERBOSE,
 )
 _PASSWORD_IS = re.compile(

@@ -13,10 +13,10 @@ from urllib.parse import unquote
 from pydantic import BaseModel, SecretStr
 
 from shared.privacy.addresses import Span
-from shared.privacy.secret_patterns import PLACEHOLDER, replace_spans
+from shared.privacy.secret_patterns import PLACEHOLDER, SECRET_NAMES, replace_spans
 
 # Starts and lengths are bounded throughout: hostile text must not make a pattern slow.
-_NAME = r"[\w.-]{0,80}(?:key|secret|token|passw(?:or)?d|pwd|credential|authorization|dsn|connection_string)s?"
+_NAME = rf"[\w.-]{{0,80}}{SECRET_NAMES}"
 _NAME_ALONE = re.compile(_NAME, re.IGNORECASE)
 _HARMLESS = re.compile(r"(?:source|monitor|score|item|sort|primary|partition|stratum)_keys?")
 _COUNTED = re.compile(r"[\w.-]*tokens")

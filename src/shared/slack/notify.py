@@ -16,8 +16,10 @@ API = "https://slack.com/api/"
 _LONGEST = 3000
 """Characters of a text; Slack cuts messages off at 40,000."""
 
-_PASSING = frozenset({"ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable"})
-_PASSING_TOO = frozenset({"request_timeout", "team_added_to_org"})
+_PASSING = frozenset((
+    "ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout",
+    "team_added_to_org",
+))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class SlackNotifier:
         if isinstance(data, dict) and data.get("ok") is True:
             return
         why = str(data.get("error", "") if isinstance(data, dict) else "")[:80] or f"status {response.status_code}"
-        if why in _PASSING | _PASSING_TOO:
+        if why in _PASSING:
             raise _RetryLater(Unavailable(f"Slack says {why}"), 1.0)
         raise ConfigError(
             f"Slack refuses the message to channel {self._settings.channel!r}: {why}; check the token, its right"

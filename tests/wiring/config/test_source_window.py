@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,8 +12,10 @@ import pytest
 
 from shared.core.clock import utc_now
 from shared.core.ports import CatchesUp
+from shared.core.registry import Registry
 from shared.llm.models.model_settings import EmbeddingCommon, ModelCommon
 from shared.scoring.metric import user_parameters
+from shared.wiring.build.build_context import SinkCommon
 from shared.wiring.build.build_monitor import build_monitor
 from shared.wiring.build.construct_part import parameters_model
 from shared.wiring.config.checker import params_model
@@ -163,19 +165,23 @@ def test_the_environment_of_the_source_langfuse_filters(
 def test_no_key_is_claimed_by_two_models() -> None:
     """A common key never swallows one that a registered part declares; `environment` of `langfuse` means one thing."""
     registries = build_registries()
+    claimed: list[tuple[Registry, Iterable[str]]] = [
+        (registries.sources, SourceCommon.model_fields),
+        (registries.labels, LabelsCommon.model_fields),
+        (registries.models, ModelCommon.model_fields),
+        (registries.embeddings, EmbeddingCommon.model_fields),
+        (registries.metrics, MetricCommon.model_fields),
+        (registries.sinks, SinkCommon.model_fields),
+        (registries.stores, ("type",)),
+        (registries.sampling, ("strategy",)),
+    ]
     clashes = set()
-    for registry, common in (
-        (registries.sources, SourceCommon),
-        (registries.labels, LabelsCommon),
-        (registries.models, ModelCommon),
-        (registries.embeddings, EmbeddingCommon),
-        (registries.metrics, MetricCommon),
-    ):
+    for registry, common in claimed:
         for entry in registry.entries():
             target = registry.resolve(entry.name)
             if registry is registries.metrics:
                 own = params_model(target, user_parameters(target), entry.name).model_fields
             else:
                 own = parameters_model(target, entry.name).model_fields
-            clashes |= {(registry.kind, entry.name, key) for key in own if key in common.model_fields}
+            clashes |= {(registry.kind, entry.name, key) for key in own if key in common}
     assert clashes == {("source", "langfuse", "environment")}

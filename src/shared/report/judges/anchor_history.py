@@ -22,7 +22,7 @@ def anchor_view(passes: Sequence[AnchorPass], window: Window) -> AnchorView:
         return AnchorView(points, votes=_votes(last), set_changed=len(passes) > 1)
     before = passes[-2]
     judge = paired_change(_first_votes(before), _first_votes(last))
-    # The traffic of a pass is that of its run, which judges first. That of the runs between two passes tells nothing,
+    # The traffic of a pass is that of its run, which judges first. That of the runs between two passes says nothing,
     # for the judge may have moved behind its name at any time between them.
     old = window((before.metric.digest, before.threshold), before.run_id, before.judged_at)
     new = window((last.metric.digest, last.threshold), last.run_id, None)

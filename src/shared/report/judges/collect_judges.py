@@ -1,4 +1,4 @@
-"""Judges against people: one pass over a stream's stored scores, laid beside people's labels and the anchor set."""
+"""Judges against human labels: one pass over a stream's stored scores, beside the labels and the anchor set."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def collect_judges(
     passes: Sequence[AnchorPass] = (),
     own_id: Callable[[DatasetItem], str] = lambda item: item.id,
 ) -> tuple[JudgeView, ...]:
-    """Every metric of the stream that people have judged or that anchors were given to, by label.
+    """Every metric of the stream that has human labels or anchor passes, by label.
 
     Memory: some 20 bytes for each score of such a metric, 200 where the monitor scores items again. Scores of different
     versions of a metric are never mixed, and of one item's by the same version the newest counts. `own_id` gives the id
@@ -132,7 +132,7 @@ class _JudgeColumn:
             rows.labelled[item_id] = _Labelled(place, kept, score)
 
     def view(self, label: str, passes: Sequence[AnchorPass], began: Callable[[str], datetime | None]) -> JudgeView:
-        """The newest version against people; the others are listed."""
+        """The newest version against human labels; the others are listed."""
         now = self._options.versions.get(label)
         found = None if now is None else self._versions.get(now)
         current = now is None or found is not None or not self._versions

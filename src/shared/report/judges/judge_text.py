@@ -1,4 +1,4 @@
-"""Judges against people in words, for a terminal and for the summary of a run."""
+"""Judges against human labels in words, for a terminal and for the summary of a run."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def need_words(view: JudgeView) -> str:
 
 
 def people_words(view: JudgeView) -> str:
-    """How far people agree among themselves, empty where nobody can tell."""
+    """How far human annotators agree among themselves; empty where no item has two labels."""
     if not view.several:
         return ""
     undecided = f", split on {view.undecided:,}" if view.undecided else ""

@@ -1,4 +1,4 @@
-"""What is shown of a judge against people. Every record is immutable and small."""
+"""What is shown of a judge against human labels. Every record is immutable and small."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class LabelsNeeded:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """An item that judge and people see differently."""
+    """An item that judge and human annotators see differently."""
 
     item_id: str
     judge: bool
@@ -117,10 +117,10 @@ class AnchorView:
 
 @dataclass(frozen=True, slots=True)
 class JudgeView:
-    """One metric that people have judged too, or that is asked about anchors.
+    """One metric that has human labels, or is asked about anchors.
 
-    `judged` items have a verdict of this version, `labelled` of them also one of people. `unscored` are labels on
-    items that this version has no verdict for, `undecided` items on which people are split. `trusted` is the method
+    `judged` items have a verdict of this version, `labelled` of them also a human label. `unscored` are labels on
+    items that this version has no verdict for, `undecided` items on which annotators are split. `trusted` is the method
     to go by, None where none can be; `why` says why in words. `current` says that it is the version configured now.
     """
 
@@ -154,7 +154,7 @@ class JudgeView:
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """Every judge of a monitor, and what the user must be told of labels and anchors."""
+    """Every judge of a monitor, and notes on labels and anchors."""
 
     views: tuple[JudgeView, ...] = ()
     notes: tuple[str, ...] = ()

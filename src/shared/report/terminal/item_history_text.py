@@ -119,11 +119,11 @@ def skipped_text(item_id: str, passed: Sequence[SkippedItem]) -> str:
         "later": "Not scored yet: the run that saw it first left it to a later one",
         "filtered": "Skipped by the extractor or the source",
     }
-    told = [each for reason in words for each in passed if each.reason == reason]
-    if not told:
+    known = [each for reason in words for each in passed if each.reason == reason]
+    if not known:
         return ""
-    why = f"{words[told[-1].reason]}: {line(told[-1].detail, 600)}"
-    seen = f"  seen       {format_time(told[-1].at)}, run {line(told[-1].run_id, 60)}"
+    why = f"{words[known[-1].reason]}: {line(known[-1].detail, 600)}"
+    seen = f"  seen       {format_time(known[-1].at)}, run {line(known[-1].run_id, 60)}"
     return "\n".join([line(item_id, 200), *wrap_text(why), "", seen]).replace("\u00a0", " ") + "\n"
 
 

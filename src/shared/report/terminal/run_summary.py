@@ -56,7 +56,7 @@ def summary(
     """The run in a screenful: verdict, notes, metrics, counts, failures, and in which `places` more is found.
 
     `places` maps what is there ("report", "state") to where it is; `judges` adds a line for each metric
-    that people judged too. Without `color` the text holds no escape codes.
+    that has human labels. Without `color` the text holds no escape codes.
     """
     from rich.console import Console  # late: importing the house must stay light
 
@@ -248,7 +248,7 @@ def _counts(report: RunReport, width: int) -> list[Styled]:
 
 
 def _judges(judges: Judges) -> list[Styled]:
-    """A line for each judge that people have judged too."""
+    """A line for each judge that is compared with human labels."""
     parts = [_text(f"! {line(note, 600)}", "yellow") for note in judges.notes]
     lines = [_text(judge_line(view)) for view in judges.views]
     return [*parts, _text("judges against human labels", "bold"), *lines, _text("")] if lines else parts
