@@ -64,12 +64,12 @@ def test_random_labels_are_corrected_by_ppi() -> None:
     """The judge says 88 %, the truth is 80 %: PPI++ is vouched for, its interval holds the truth, the judge's not."""
     results, truth = traffic(2000)
     view = only(results, some(truth, 150))
-    assert (view.judged, view.labelled, view.trusted) == (2000, 150, "PPI++")
-    assert view.passes is not None and view.passes.low > 0.8
-    assert view.best is not None and view.best.low < 0.8 < view.best.high
+    assert (view.judged, view.labelled, view.rate.trusted) == (2000, 150, "PPI++")
+    assert view.rate.passes is not None and view.rate.passes.low > 0.8
+    assert view.rate.best is not None and view.rate.best.low < 0.8 < view.rate.best.high
     assert view.agreement is not None and view.agreement.n == 150
-    assert [need.half_width for need in view.needs] == [0.05, 0.02]
-    need = view.needs[0].labels
+    assert [need.half_width for need in view.rate.needs] == [0.05, 0.02]
+    need = view.rate.needs[0].labels
     assert need is not None and 100 < need < 200
 
 
@@ -79,10 +79,10 @@ def test_a_biased_choice_of_labels_is_seen() -> None:
     failed = [each.item.id for each in results if each.scores[0].passed is False][:120]
     chosen = {item: truth[item] for item in [*failed, *(f"i{n}" for n in range(60))]}
     view = only(results, chosen)
-    assert view.trusted is None and view.best is None
-    assert "no random part" in view.why and "by_verdict" in view.why
-    said = only(results, chosen, JudgeOptions(chosen="by_verdict"))
-    assert said.trusted == "by verdict" and said.best is not None and said.best.low < 0.8 < said.best.high
+    assert view.rate.trusted is None and view.rate.best is None
+    assert "no random part" in view.rate.why and "by_verdict" in view.rate.why
+    rate = only(results, chosen, JudgeOptions(chosen="by_verdict")).rate
+    assert rate.trusted == "by verdict" and rate.best is not None and rate.best.low < 0.8 < rate.best.high
 
 
 def test_labels_from_elsewhere_take_rogan_gladen() -> None:
@@ -90,15 +90,15 @@ def test_labels_from_elsewhere_take_rogan_gladen() -> None:
     results, truth = traffic(3000)
     bad = [item for item, good in truth.items() if not good][:150]
     good = [item for item, good in truth.items() if good][:150]
-    view = only(results, {item: truth[item] for item in [*bad, *good]}, JudgeOptions(chosen="elsewhere"))
-    assert view.trusted == "Rogan-Gladen" and view.best is not None and view.best.low < 0.8 < view.best.high
+    rate = only(results, {item: truth[item] for item in [*bad, *good]}, JudgeOptions(chosen="elsewhere")).rate
+    assert rate.trusted == "Rogan-Gladen" and rate.best is not None and rate.best.low < 0.8 < rate.best.high
 
 
 def test_a_handful_of_labels_vouches_for_nothing() -> None:
     """Three labels: agreement is told with its width, no rate is."""
     results, truth = traffic(500)
     view = only(results, some(truth, 3))
-    assert view.trusted is None and "3 labels cannot carry a correction" in view.why
+    assert view.rate.trusted is None and "3 labels cannot carry a correction" in view.rate.why
     assert view.agreement is not None and view.agreement.agreement.high - view.agreement.agreement.low > 0.5
 
 
@@ -106,22 +106,22 @@ def test_labels_on_items_that_were_never_judged_are_counted() -> None:
     """They are left out and said."""
     results, _ = traffic(50)
     view = only(results, {"elsewhere": True, "lost": False})
-    assert (view.labelled, view.unscored, view.trusted) == (0, 2, None)
-    assert view.why == "no judged item has a label."
+    assert (view.labelled, view.labels.unscored, view.rate.trusted) == (0, 2, None)
+    assert view.rate.why == "no judged item has a label."
     assert "2 labels on items that this version has not judged" in judges_text((view,))
 
 
 def test_a_census_of_labels_needs_no_judge() -> None:
     results, truth = traffic(60)
-    assert only(results, truth).trusted == "people alone"
+    assert only(results, truth).rate.trusted == "people alone"
 
 
 def test_a_constant_judge_leaves_the_labels_alone() -> None:
     """It has no kappa to speak of, and no correction by its errors."""
     results = [stored(n, True) for n in range(400)]
     view = only(results, {f"i{n}": n % 4 > 0 for n in range(100)})
-    assert view.trusted == "people alone"
-    assert {each.method: each.why for each in view.corrections}["Rogan-Gladen"].endswith("no better than chance")
+    assert view.rate.trusted == "people alone"
+    assert {each.method: each.why for each in view.rate.corrections}["Rogan-Gladen"].endswith("no better than chance")
 
 
 def test_versions_of_a_judge_are_never_mixed() -> None:
@@ -141,13 +141,14 @@ def test_an_inspection_queue_gives_agreement_and_no_rate() -> None:
     """Items that were not a random sample say nothing of the traffic."""
     results = [stored(n, n % 3 > 0, None) for n in range(60)]
     view = only(results, {f"i{n}": n % 2 > 0 for n in range(60)})
-    assert view.agreement is not None and view.passes is None and view.trusted is None and view.needs == ()
-    assert "not a random sample" in view.why
+    rate = view.rate
+    assert view.agreement is not None and rate.passes is None and rate.trusted is None and rate.needs == ()
+    assert "not a random sample" in rate.why
 
 
 def test_a_metric_without_a_threshold_is_told_to_have_one() -> None:
     view = only([stored(n, None) for n in range(30)], {f"i{n}": True for n in range(30)})
-    assert "set `threshold`" in view.why
+    assert "set `threshold`" in view.rate.why
 
 
 def test_the_newest_score_of_a_labelled_item_counts() -> None:
@@ -166,7 +167,7 @@ def test_an_item_that_was_scored_again_is_judged_once(hours: tuple[int, int]) ->
     reader = state_reader([], [Row("run", each) for each in lots])
     (view,) = collect_judges(reader, STREAM, people, JudgeOptions(), (), lambda item: item.id.partition("@")[0])
     assert (view.judged, view.labelled) == (30, 1)
-    assert view.passes is not None and view.passes.value == 1.0
+    assert view.rate.passes is not None and view.rate.passes.value == 1.0
     assert view.agreement is not None and view.agreement.agreement.value == 1.0
 
 
@@ -263,8 +264,8 @@ def test_people_who_differ_are_the_ceiling() -> None:
     ]
     reader = state_reader([], [Row("run", each) for each in results])
     (view,) = collect_judges(reader, STREAM, settle_labels(labels), JudgeOptions())
-    assert (view.labelled, view.undecided, view.several) == (90, 10, 100)
-    assert view.people_kappa is not None and 0.5 < view.people_kappa.value < 0.9
+    assert (view.labelled, view.labels.undecided, view.labels.several) == (90, 10, 100)
+    assert view.labels.people_kappa is not None and 0.5 < view.labels.people_kappa.value < 0.9
     text = judges_text((view,))
     assert (
         "human annotators among themselves: kappa 0." in text
@@ -293,7 +294,8 @@ def test_what_narrows_the_interval_is_said_in_labels() -> None:
     assert "more labels on random items for ±5 points" in words and "±2" in words
     assert "±5 points is reached" in judges_text((only(results, some(truth, 600)),))
     close = only(results, some(truth, 60))
-    planned = replace(close, needs=(LabelsNeeded(0.05, 50),))  # fulfilled, and the interval is wider still
+    rate = replace(close.rate, needs=(LabelsNeeded(0.05, 50),))  # fulfilled, and the interval is wider still
+    planned = replace(close, rate=rate)
     assert "a few more labels on random items for ±5 points" in " ".join(judges_text((planned,)).split())
     few = judges_text((only(*traffic(100)),))
     assert "cannot be reached with 100 judged items" in " ".join(few.split())

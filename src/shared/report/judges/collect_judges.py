@@ -20,7 +20,9 @@ from shared.report.records.judge_records import (
     JudgeOptions,
     JudgeVersion,
     JudgeView,
+    LabelCounts,
     LabelsNeeded,
+    PassRate,
     VersionKey,
 )
 from shared.report.text.formatting import Text, line, truncate
@@ -143,6 +145,7 @@ class _JudgeColumn:
         evidence = Evidence(labelled, rest, agreement, rows.by_chance, self._options.chosen, rows.without_verdict)
         found_rates = corrections(evidence)
         method, why = choose_method(evidence, found_rates)
+        as_judged = uncorrected_rate(rows.passed, rows.chances) if rows.passed and rows.by_chance else None
         differing, more = self._disagreements(rows)
         return JudgeView(
             label=label,
@@ -155,17 +158,15 @@ class _JudgeColumn:
                 if each is not rows
             ),
             judged=len(rows.passed),
-            passes=uncorrected_rate(rows.passed, rows.chances) if rows.passed and rows.by_chance else None,
             labelled=len(rows.labelled),
-            unscored=len(self._people.passed) - len(rows.labelled),
-            undecided=len(self._people.undecided),
+            labels=LabelCounts(
+                len(self._people.passed) - len(rows.labelled),
+                len(self._people.undecided),
+                self._people.several,
+                self._people.kappa,
+            ),
             agreement=agreement,
-            corrections=found_rates,
-            trusted=method,
-            why=why,
-            needs=_needs(evidence),
-            several=self._people.several,
-            people_kappa=self._people.kappa,
+            rate=PassRate(as_judged, found_rates, method, why, _needs(evidence)),
             disagreements=differing,
             more_disagreements=more,
             anchors=anchor_view(passes, partial(self._window, began)) if passes else None,

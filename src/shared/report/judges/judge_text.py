@@ -27,11 +27,11 @@ def judge_line(view: JudgeView) -> str:
         return f"{name}: no labels on judged items" if not view.anchors else f"{name}: {_anchors_short(view.anchors)}"
     found = view.agreement.kappa
     kappa = f"kappa {figure_words(found)}" if found else "no kappa: one verdict throughout"
-    rate = ""
-    if view.passes is not None:
-        corrected = f", by {view.trusted} {rate_words(view.best)}" if view.best else ", no corrected rate"
-        rate = f"; passes {rate_words(view.passes)} as judged{corrected}"
-    return f"{name}: {count_words(view.labelled, 'label')}, {kappa}{rate}"
+    words, rate = f"{name}: {count_words(view.labelled, 'label')}, {kappa}", view.rate
+    if rate.passes is None:
+        return words
+    corrected = f"by {rate.trusted} {rate_words(rate.best)}" if rate.best else "no corrected rate"
+    return f"{words}; passes {rate_words(rate.passes)} as judged, {corrected}"
 
 
 def rate_words(found: Sequence[float | None] | None) -> str:
@@ -67,8 +67,8 @@ def correction_words(each: Correction) -> str:
 def need_words(view: JudgeView) -> str:
     """How many labels would narrow the interval."""
     parts, beyond = [], []
-    now = next((each.found for each in view.corrections if each.method == "PPI++"), None)
-    for need in view.needs:
+    now = next((each.found for each in view.rate.corrections if each.method == "PPI++"), None)
+    for need in view.rate.needs:
         wish = f"±{100 * need.half_width:g}"
         if now is not None and now.high - now.low <= 2 * need.half_width:
             parts.append(f"{wish} points is reached")
@@ -85,11 +85,11 @@ def need_words(view: JudgeView) -> str:
 
 def people_words(view: JudgeView) -> str:
     """How far human annotators agree among themselves; empty where no item has two labels."""
-    if not view.several:
+    if not view.labels.several:
         return ""
-    undecided = f", split on {view.undecided:,}" if view.undecided else ""
-    kappa = f"kappa {figure_words(view.people_kappa)}" if view.people_kappa else "one verdict throughout"
-    items = count_words(view.several, "item")
+    undecided = f", split on {view.labels.undecided:,}" if view.labels.undecided else ""
+    kappa = f"kappa {figure_words(view.labels.people_kappa)}" if view.labels.people_kappa else "one verdict throughout"
+    items = count_words(view.labels.several, "item")
     return f"human annotators among themselves: {kappa} on {items} that several labelled{undecided}"
 
 
@@ -135,15 +135,17 @@ def _judge_lines(view: JudgeView, width: int) -> Iterator[str]:
         yield "  the version that is configured now has judged no item yet; this is the newest that has"
     for each in view.others:
         yield f"  an earlier version, not mixed in: {version_words(each)}, {count_words(each.n, 'item')}"
-    if view.unscored:
-        yield from wrapped(f"{count_words(view.unscored, 'label')} on items that this version has not judged: skipped")
+    if view.labels.unscored:
+        unscored = count_words(view.labels.unscored, "label")
+        yield from wrapped(f"{unscored} on items that this version has not judged: skipped")
     if view.agreement is not None:
         yield from _agreement_lines(view)
     if people_words(view):
         yield from wrapped(people_words(view))
     yield from _rate_lines(view)
-    yield from wrapped(f"use {view.trusted}: {view.why}" if view.trusted else f"no rate to use: {view.why}")
-    if view.needs:
+    rate = view.rate
+    yield from wrapped(f"use {rate.trusted}: {rate.why}" if rate.trusted else f"no rate to use: {rate.why}")
+    if rate.needs:
         yield from wrapped(f"to narrow it: {need_words(view)}")
     yield from _disagreement_lines(view, width)
     yield from _history(view, width)
@@ -167,11 +169,11 @@ def _agreement_lines(view: JudgeView) -> Iterator[str]:
 
 
 def _rate_lines(view: JudgeView) -> Iterator[str]:
-    if view.passes is None:
+    if view.rate.passes is None:
         return
-    yield f"  pass rate     {'as judged':13} {rate_words(view.passes)}"
-    for at in view.corrections:
-        yield f"              {'*' if at.method == view.trusted else ' '} {at.method:13} {correction_words(at)}"
+    yield f"  pass rate     {'as judged':13} {rate_words(view.rate.passes)}"
+    for at in view.rate.corrections:
+        yield f"              {'*' if at.method == view.rate.trusted else ' '} {at.method:13} {correction_words(at)}"
 
 
 def _disagreement_lines(view: JudgeView, width: int) -> Iterator[str]:

@@ -116,12 +116,41 @@ class AnchorView:
 
 
 @dataclass(frozen=True, slots=True)
+class PassRate:
+    """The pass rate as judged (`passes`), by each method of correction, and what narrows its interval. `trusted` is the
+    method to go by, None where none can be; `why` says why in words.
+    """
+
+    passes: Interval | None
+    corrections: tuple[Correction, ...]
+    trusted: Method | None
+    why: str
+    needs: tuple[LabelsNeeded, ...]
+
+    @property
+    def best(self) -> CorrectedRate | None:
+        """The pass rate to go by."""
+        return next((each.found for each in self.corrections if each.method == self.trusted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """Human labels: `unscored` on items without a verdict of this version, `undecided` items on which annotators are
+    split, `several` items with more than one label and the annotators' agreement on them.
+    """
+
+    unscored: int
+    undecided: int
+    several: int
+    people_kappa: Interval | None
+
+
+@dataclass(frozen=True, slots=True)
 class JudgeView:
     """One metric that has human labels, or is asked about anchors.
 
-    `judged` items have a verdict of this version, `labelled` of them also a human label. `unscored` are labels on
-    items that this version has no verdict for, `undecided` items on which annotators are split. `trusted` is the method
-    to go by, None where none can be; `why` says why in words. `current` says that it is the version configured now.
+    `judged` items have a verdict of this version, `labelled` of them also a human label. `current` says that it is the
+    version configured now.
     """
 
     label: str
@@ -130,26 +159,14 @@ class JudgeView:
     threshold: float | None
     others: tuple[JudgeVersion, ...]
     judged: int
-    passes: Interval | None
     labelled: int
-    unscored: int
-    undecided: int
+    labels: LabelCounts
     agreement: Agreement | None
-    corrections: tuple[Correction, ...]
-    trusted: Method | None
-    why: str
-    needs: tuple[LabelsNeeded, ...]
-    several: int
-    people_kappa: Interval | None
+    rate: PassRate
     disagreements: tuple[Disagreement, ...]
     more_disagreements: int = 0
     anchors: AnchorView | None = None
     current: bool = True
-
-    @property
-    def best(self) -> CorrectedRate | None:
-        """The pass rate to go by."""
-        return next((each.found for each in self.corrections if each.method == self.trusted), None)
 
 
 @dataclass(frozen=True, slots=True)

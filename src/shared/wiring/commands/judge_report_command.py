@@ -10,7 +10,7 @@ from shared.report.records.judge_records import Judges
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.report_page import find_newest_run, monitor_judges
-from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text, require_state
+from shared.wiring.commands.stored_state import json_values, open_stored_state, print_json, print_text, require_state
 
 
 def main(options: Namespace) -> int:
@@ -28,7 +28,10 @@ def main(options: Namespace) -> int:
         stream = built.plan.stream if not built.plan.one_off else find_newest_run(stores.reader.runs, built.plan).stream
         judges = Judges(compared.collect(stores.reader, stores.anchors, people, stream), notes)
     if options.json:
-        print_json(judges)
+        values = json_values(judges)
+        for view in values["views"]:
+            view.update(view.pop("rate"), **view.pop("labels"))  # as users know them: side by side
+        print_json(values)
     else:
         print_text(_judges_text(built, judges))
     return 0
