@@ -1,1 +1,1 @@
-"""Trueline: watches an LLM application, scores it, and says how sure it is. One room a folder; see docs/design.md."""
+"""Trueline monitors LLM applications in production. One room a folder: see docs/architecture.md."""

@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     top = argparse.ArgumentParser(
         prog="trueline",
-        description="Monitors LLM applications: samples new traces, scores them, and reports every result with a 95 %% "
+        description="Monitors LLM applications: samples new traces, scores them, and reports every result with a 95 % "
         "confidence interval.",
         epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 too many failures, "
         "4 over budget, 130 interrupted.",
