@@ -33,8 +33,9 @@ from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_
 from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
-from shared.wiring.build.build_stores import ScoredStoreConfig, StateLocation, build_store
+from shared.wiring.build.build_stores import ScoredStoreConfig, build_store, locate_state
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.build.state_location import StateLocation
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.find_config import display_path
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
@@ -132,11 +133,12 @@ class _MonitorBuilder:
         remembers = store.remembers and options.deduplicate and environment.settings.deduplicate
         runner = Runner(metrics, nodes, self._runner_options())
         redactor = build_redactor(config.privacy, environment.settings, checker.secrets)
+        state, moved = locate_state(store, Stream(source.source.key, config.name), self.root, environment.earlier_root)
         built = BuiltMonitor(
             config=self.loaded,
             plan=self._plan(source, strategy, store, runner, None if remembers else clock()),
             state=replace(
-                store.location(self.root),
+                state,
                 required_by=_state_required_by(store.must_exist, environment),
                 first_run=options.first_run,
             ),
@@ -146,7 +148,7 @@ class _MonitorBuilder:
             models=models,
             labels=labels,
             redactor=redactor,
-            notes=self._notes(models, redactor),
+            notes=(*moved, *self._notes(models, redactor)),
         )
         return _as_dry_run(built) if options.dry_run else built
 

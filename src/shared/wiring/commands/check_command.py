@@ -13,8 +13,8 @@ from shared.database.engine.database import describe_state
 from shared.monitoring.source_window import SourceInWindow
 from shared.privacy.redacting_sinks import RedactingMessages, RedactingSink
 from shared.wiring.build.build_monitor import BuiltMonitor
-from shared.wiring.build.build_stores import StateLocation
 from shared.wiring.build.sink_langfuse import Connecting
+from shared.wiring.build.state_location import StateLocation
 from shared.wiring.commands.check_text import check_json, check_text
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.run.dry_run import forecast_item_cost

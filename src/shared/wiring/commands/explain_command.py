@@ -20,7 +20,7 @@ from shared.report.terminal.item_history_text import (
     skipped_text,
 )
 from shared.report.text.formatting import line, wrap_text
-from shared.wiring.build.build_stores import OpenStores
+from shared.wiring.build.state_location import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text
 

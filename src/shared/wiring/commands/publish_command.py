@@ -14,7 +14,7 @@ from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
 from shared.report.text.formatting import line
 from shared.report.text.result_words import published_lines
-from shared.wiring.build.build_stores import OpenStores
+from shared.wiring.build.state_location import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import json_values, open_stored_state, print_json, print_text
 from shared.wiring.run.interruption import run_until_done

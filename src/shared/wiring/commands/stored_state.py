@@ -15,7 +15,7 @@ from shared.core.errors import UsageError
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
 from shared.report.terminal.run_summary import writable
-from shared.wiring.build.build_stores import OpenStores, StateLocation
+from shared.wiring.build.state_location import OpenStores, StateLocation
 
 PAST = 1000
 """Runs looked at to complete the beginning of an id."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from shared.core.errors import UsageError
 from shared.core.registry import hint
 from shared.wiring.config.applications import applications
-from shared.wiring.config.settings import project_root
+from shared.wiring.config.project_root import project_root
 
 
 def config_roots() -> list[Path]:

@@ -13,7 +13,7 @@ from shared.core.errors import ConfigError
 from shared.core.registry import Registry
 from shared.scoring.library import BRIDGES, LIBRARY
 from shared.wiring.config.applications import Application, add_project_to_path, applications
-from shared.wiring.config.settings import project_root
+from shared.wiring.config.project_root import project_root
 
 SOURCES = {
     "file": "shared.files.file_source:FileSource",

@@ -14,8 +14,7 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
 from shared.core.errors import ConfigError
-
-_MARKERS = ("pyproject.toml", ".git", ".env")
+from shared.wiring.config.project_root import earlier_root, project_root
 
 
 class Settings(BaseModel):
@@ -32,19 +31,14 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RunEnvironment:
-    """Where a run takes place: the folder that relative paths start from, all variables, and the settings."""
+    """Where a run takes place: the folder that relative paths start from, all variables, and the settings.
+    `earlier_root` is the folder that they started from in earlier versions, mostly the same.
+    """
 
     root: Path
     variables: Mapping[str, str]
     settings: Settings
-
-
-def project_root(start: Path, fallback: Path) -> Path:
-    """The nearest folder at or above `start` that holds a project (pyproject.toml, .git or .env); else `fallback`."""
-    for folder in (start, *start.parents):
-        if any((folder / marker).exists() for marker in _MARKERS):
-            return folder
-    return fallback
+    earlier_root: Path
 
 
 def read_environment(config_path: Path, environ: Mapping[str, str] | None = None) -> RunEnvironment:
@@ -53,11 +47,11 @@ def read_environment(config_path: Path, environ: Mapping[str, str] | None = None
     Raises:
         ConfigError: when a setting has a value of the wrong type.
     """
-    root = project_root(config_path.resolve().parent, Path.cwd())
-    files = [root / ".env"]
+    folder = config_path.resolve().parent
+    root, earlier = project_root(folder, Path.cwd()), earlier_root(folder, Path.cwd())
     app = application_of(config_path, root)
-    if app is not None:
-        files.append(root / "src" / "implementations" / app / ".env")
+    own = () if app is None else (root / "src" / "implementations" / app / ".env",)
+    files = dict.fromkeys((root / ".env", earlier / ".env", *own))
     layers: dict[str, str] = {}
     for layer in (*map(dotenv_values, files), os.environ if environ is None else environ):
         # An empty variable hides no value of an earlier layer; `${NAME}` may still stand for an empty one.
@@ -68,7 +62,7 @@ def read_environment(config_path: Path, environ: Mapping[str, str] | None = None
         first = error.errors()[0]
         name = str(first["loc"][0]).upper()
         raise ConfigError(f"setting {name}: found {first['input']!r}, expected: {first['msg']}") from error
-    return RunEnvironment(root, layers, settings)
+    return RunEnvironment(root, layers, settings, earlier)
 
 
 def application_of(config_path: Path, root: Path) -> str | None:

@@ -23,7 +23,7 @@ from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import Ports, RunProgress
 from shared.monitoring.run_start import describe_lost_state
 from shared.wiring.build.build_monitor import BuiltMonitor
-from shared.wiring.build.build_stores import OpenStores, StateLocation
+from shared.wiring.build.state_location import OpenStores, StateLocation
 from shared.wiring.run.model_metrics import find_model_metrics
 
 _ITEMS = 30

@@ -24,7 +24,7 @@ from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import NoProgress, Ports, RunProgress
 from shared.monitoring.run_start import begin_state
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
-from shared.wiring.build.build_stores import OpenStores
+from shared.wiring.build.state_location import OpenStores
 from shared.wiring.config.find_config import find_config
 from shared.wiring.config.monitor_config import ResponseCacheConfig
 from shared.wiring.run.dry_run import run_dry

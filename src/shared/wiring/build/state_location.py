@@ -1,0 +1,184 @@
+"""Where the state of a monitor is, and its stores when they are open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.core.human_labels import AnchorStore
+from shared.core.results import Stream
+from shared.core.state.run_stores import RunState, ScoredItemsStore, StateReader
+from shared.database.engine.database import Database, format_place, has_state, open_database, read_database
+from shared.database.runs.run_state import build_run_state, build_state_reader
+from shared.database.runs.sql_scored_items import SqlScoredItems
+from shared.database.stores.sql_anchors import SqlAnchors
+from shared.monitoring.memory_store import NoScoredItems
+from shared.wiring.config.find_config import display_path
+
+if TYPE_CHECKING:
+    from shared.files.scored_csv import CsvScoredItems
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStores:
+    """The stores of one monitor; `reader` reads what was stored in `state`; all are in the one `database`."""
+
+    scored: ScoredItemsStore
+    state: RunState
+    reader: StateReader
+    database: Database
+    anchors: AnchorStore
+
+    def close(self) -> None:
+        """Close the database."""
+        self.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class StateLocation:
+    """Where the state of a monitor is kept: the path or URL of a database. `remembers`: runs skip what earlier runs
+    scored. `shared`: all of it is in one database, so that several runs may score one stream at the same time.
+    `required_by` names what demands that there is state of earlier runs; a `first_run` needs none.
+    """
+
+    address: str
+    remembers: bool = True
+    shared: bool = True
+    required_by: str = ""
+    first_run: bool = False
+
+    def __str__(self) -> str:
+        """The path or URL, without a password."""
+        return format_place(self.address) if self._is_server else display_path(Path(self.address))
+
+    @property
+    def _is_server(self) -> bool:
+        return "://" in self.address
+
+    def exists(self) -> bool:
+        """Whether there is state already.
+
+        Raises:
+            StoreError: when a server cannot be reached.
+        """
+        return has_state(self.address) if self._is_server else Path(self.address).exists()
+
+    def has_history(self, stream: Stream) -> bool:
+        """Whether the state knows a run of this stream.
+
+        Raises:
+            StoreError: when the state cannot be read.
+        """
+        if not self.exists():
+            return False
+        stores = self.open_to_read()
+        try:
+            return bool(stores.reader.runs.newest_runs(stream, limit=1))
+        finally:
+            stores.close()
+
+    def find_missing(self, stream: Stream) -> str:
+        """Which state of earlier runs of a stream is missing; empty when none is. Creates nothing.
+
+        Raises:
+            StoreError: when the state cannot be read.
+        """
+        if not self.remembers:
+            return ""
+        if not self.exists():
+            return f"{self} is not there"
+        known = self.has_history(stream)
+        return "" if known else f"{self} knows no run of this monitor on {stream.source_key}"
+
+    def find_lost_part(self, stream: Stream) -> str:
+        """Which part is missing of state that is kept in two places; empty when none is."""
+        return ""
+
+    def begin(self) -> None:
+        """Create what proves that there was a run, unless opening the stores creates it."""
+
+    def open(self) -> OpenStores:
+        """Open the stores, creating what is not there yet.
+
+        Raises:
+            StoreError: when they cannot be opened.
+        """
+        return self._stores(open_database(self.address))
+
+    def open_to_read(self) -> OpenStores:
+        """Open the stores to read what is there, also where nothing can be written.
+
+        Raises:
+            StoreError: when they cannot be opened.
+        """
+        return self._stores(read_database(self.address))
+
+    def open_if_exists(self) -> OpenStores | None:
+        """Open the stores where they exist; creates nothing."""
+        return self.open() if self.exists() else None
+
+    def scored_items(self, database: Database | None) -> ScoredItemsStore:
+        """Which items were processed; without a database, as far as that is known."""
+        return SqlScoredItems(database) if database is not None and self.remembers else NoScoredItems()
+
+    def _stores(self, database: Database) -> OpenStores:
+        state, reader = build_run_state(database), build_state_reader(database)
+        return OpenStores(self.scored_items(database), state, reader, database, SqlAnchors(database))
+
+
+@dataclass(frozen=True, slots=True)
+class CsvStateLocation(StateLocation):
+    """The same with the processed items in a CSV; the database beside it may be lost."""
+
+    csv: Path = Path()
+
+    def has_history(self, stream: Stream) -> bool:
+        """Whether the CSV or the database knows the stream."""
+        return bool(self._csv().stats().get(stream)) or StateLocation.has_history(self, stream)
+
+    def find_missing(self, stream: Stream) -> str:
+        """Whether the CSV is missing."""
+        return "" if self.csv.exists() else f"{display_path(self.csv)} is not there"
+
+    def find_lost_part(self, stream: Stream) -> str:
+        """Whether the CSV is missing though the database knows items that it would name."""
+        if self.csv.exists() or not self.exists():
+            return ""
+        database = open_database(self.address)
+        try:
+            processed = SqlScoredItems(database).stats().get(stream, 0)
+        finally:
+            database.close()
+        if not processed:
+            return ""
+        return f"{display_path(self.csv)} is not there, though {self} knows of {processed:,} items of it"
+
+    def begin(self) -> None:
+        """Create the CSV where it is missing, also when the run will have nothing to process."""
+        self._csv().begin()
+
+    def scored_items(self, database: Database | None) -> ScoredItemsStore:
+        """What the CSV names."""
+        return self._csv()
+
+    def _csv(self) -> CsvScoredItems:
+        from shared.files.scored_csv import CsvScoredItems  # late: only this choice needs it
+
+        return CsvScoredItems(self.csv)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStateLocation(StateLocation):
+    """The same with the processed items in a store of the user's own; the database beside it may be lost."""
+
+    own: ScoredItemsStore = NoScoredItems()  # noqa: RUF009  # it has no state
+
+    def find_missing(self, stream: Stream) -> str:
+        """Whether the store knows no item of the stream."""
+        known = self.own.stats().get(stream, 0)
+        return "" if known else f"{type(self.own).__name__} knows no item of this monitor on {stream.source_key}"
+
+    def scored_items(self, database: Database | None) -> ScoredItemsStore:
+        """What the store names."""
+        return self.own
