@@ -220,7 +220,7 @@ def test_the_cost_is_shown_on_the_terminal_and_the_page(project: Project, server
     assert "models: 0 calls, 8 from cache" in shown
     assert "of the budget of $1.00 a run is used" in shown
     page = (project.folder / "data" / "reports" / "asking.html").read_text()
-    assert "What it cost" in page
+    assert "<h2>Cost</h2>" in page
     assert "<td>small</td>" in page
 
 

@@ -13,6 +13,7 @@ import pytest
 from shared.core.clock import iso, utc_now
 from shared.core.errors import ConfigError
 from shared.langfuse.source.trace_source import LangfuseSource
+from shared.privacy.redacting_sinks import RedactingMessages
 from shared.wiring.build.build_monitor import build_monitor
 from tests.langfuse.fake_server.faults import BROKEN, CUT_AFTER, UNAVAILABLE, at_random
 from tests.langfuse.fake_server.plan import PUBLIC_KEY, SECRET_KEY, Plan
@@ -174,7 +175,7 @@ def test_a_sink_of_the_sources_own_server_keeps_to_the_same_limits(tmp_path: Pat
     project = project_of(tmp_path, server, LIVE.replace("hours_back: 1", "hours_back: 1\n  limits_file: limits.json"))
     built = build_monitor(project.folder / "m.yaml")
     assert isinstance(built.plan.source, LangfuseSource)
-    sinks = {outlet.name: outlet.sink for outlet in built.sinks}
+    sinks = {outlet.name: outlet.sink.inner for outlet in built.sinks if isinstance(outlet.sink, RedactingMessages)}
     clients = [getattr(sinks[name], "_client") for name in ("langfuse", "langfuse-experiment")]  # noqa: B009 - private
     assert clients[0] is clients[1]
     assert clients[0]._runtime is built.plan.source.runtime
