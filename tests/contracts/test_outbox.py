@@ -140,11 +140,11 @@ def test_a_row_waits_until_it_is_due(store: RunState) -> None:
     assert (sent.message, sent.sent_at, sent.state) == (second.message, NOW, "sent")
     assert store.outbox.next_due(STREAM, "a", LATER) is None  # they are with somebody
     assert {(each.claimed, each.next_due) for each in store.outbox.count_unfinished(STREAM, LATER)} == {(1, None)}
+    assert store.outbox.retry_now(STREAM, "a", False, NOW) == 0  # nor does anybody else put them back
     store.outbox.release(STREAM)
     assert store.outbox.retry_now(STREAM, "a", False, NOW) == 2
-    assert (
-        store.outbox.retry_now(STREAM, "a", False, NOW) == 0
-    )  # of a sink that is down most are due: they are not written again
+    # Of a sink that is down most are due: they are not written again.
+    assert store.outbox.retry_now(STREAM, "a", False, NOW) == 0
     assert store.outbox.next_due(STREAM, "a", NOW) == NOW
 
 
