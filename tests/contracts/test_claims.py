@@ -153,6 +153,17 @@ def test_a_late_result_is_stored_only_while_nothing_else_is(
     assert [row.failures for row in reader.results.read_results(STREAM)] == [(), (), ()]
 
 
+def test_a_late_score_is_not_mixed_into_what_failed_since(database: Database, store: RunState) -> None:
+    """An item that another worker has tried meanwhile is that worker's, also where it gave no score."""
+    draw(store, ["x"])
+    with store.claims.work_on(STREAM, "a", 3) as a, store.claims.work_on(STREAM, "b", 3) as b:
+        a.take_next(1)
+        silent(database, a)
+        assert ids(b.take_next(1)) == ["x"]
+        assert store.results.save_results("b", STREAM, [bad("x")], b.worker) == {"x"}
+        assert store.results.save_results("a", STREAM, [good("x", 0.0)], a.worker) == set()
+
+
 def test_a_killed_worker_is_known_dead_at_once(path: str, store: RunState, database: Database) -> None:
     """The next run on the machine does not wait for the end of a lease; until then the items are safe."""
     draw(store, ["x", "y"])

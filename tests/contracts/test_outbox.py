@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
@@ -16,6 +17,7 @@ from shared.core.state.run_stores import RunState
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state
 from shared.database.runs.sql_scored_items import SqlScoredItems
+from shared.database.schema.tables import outbox
 from tests.contracts.adapters.outboxes import claim, deliver, packed
 from tests.contracts.adapters.processes import line, rest, started
 from tests.contracts.adapters.served import postgres_at
@@ -148,13 +150,16 @@ def test_a_row_waits_until_it_is_due(store: RunState) -> None:
     assert store.outbox.next_due(STREAM, "a", NOW) == NOW
 
 
-def test_failed_rows_may_be_tried_again_as_if_they_were_new(store: RunState) -> None:
+def test_failed_rows_may_be_tried_again_as_if_they_were_new(database: Database, store: RunState) -> None:
     """They keep their body and reason; what is verified keeps neither body nor a way back."""
     finished(store, ["1", "2"])
     post(store, "a")
     first, second = taken(store)
     settle(store, [first], "failed", reason="too long")
     settle(store, [second], "verified")
+    with database.read() as connection:
+        kept = connection.execute(sa.select(outbox.c.key).where(outbox.c.body.is_not(None))).scalars().all()
+    assert list(kept) == [first.message.key]
     (stands,) = store.outbox.count_unfinished(STREAM, NOW)
     assert (stands.sink, stands.state, stands.count, stands.reasons) == ("a", "failed", 1, {"too long": 1})
     assert stands.next_due is None
