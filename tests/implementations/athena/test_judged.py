@@ -28,7 +28,7 @@ def test_the_recorded_judge_scores_fails_and_is_corrected(tmp_path: Path) -> Non
         {"JudgeInjected": 5, "JudgeTruncated": 2, "JudgeProse": 1},
     )
     page = (tmp_path / "r.html").read_text()
-    assert "Judges against people" in page
+    assert "Judges against human labels" in page
     printed = told(tmp_path, "judge-report", "athena_llm_judge")
-    assert "20 of them labelled" in printed
-    assert "go by PPI++" in printed
+    assert "20 of them with human labels" in printed
+    assert "use PPI++:" in printed
