@@ -164,6 +164,17 @@ def test_a_late_score_is_not_mixed_into_what_failed_since(database: Database, st
         assert store.results.save_results("a", STREAM, [good("x", 0.0)], a.worker) == set()
 
 
+def test_a_spent_budget_skips_no_item_of_another_worker(store: RunState, reader: StateReader) -> None:
+    """A run whose budget is spent says so of its own and of free items; what another scores is not skipped."""
+    draw(store, ["x", "y", "z"])
+    with store.claims.work_on(STREAM, "a", 3) as a, store.claims.work_on(STREAM, "b", 3) as b:
+        a.take(["x"])
+        b.take(["y"])
+        store.skipped.skip_over_budget("b", STREAM, b.worker)
+    skipped = {each: [row.reason for row in reader.histories.read_skipped(STREAM, each)] for each in ("x", "y", "z")}
+    assert skipped == {"x": [], "y": ["over_budget"], "z": ["over_budget"]}
+
+
 def test_a_killed_worker_is_known_dead_at_once(path: str, store: RunState, database: Database) -> None:
     """The next run on the machine does not wait for the end of a lease; until then the items are safe."""
     draw(store, ["x", "y"])
