@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,20 @@ from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, RunConfig, RunReport, Stream
 from shared.files.file_sink import COLUMNS, FileSink
 
+FORMULAS = {
+    '=HYPERLINK("http://127.0.0.1/?"&A1)': '\'=HYPERLINK("http://127.0.0.1/?"&A1)',
+    "+1+cmd|' /C calc'!A0": "'+1+cmd|' /C calc'!A0",
+    "-2+3": "'-2+3",
+    "@SUM(A1)": "'@SUM(A1)",
+    "  =1+1": "'  =1+1",
+    "\uff1d1+1": "'\uff1d1+1",
+    "\t=1+1": "'\t=1+1",
+    "\r=1+1": "'\\x0d=1+1",
+    "bell \x07 and \x1b[31m and \x9b": "bell \\x07 and \\x1b[31m and \\x9b",
+    "two\r\nlines, a\ttab": "two\nlines, a\ttab",
+    "-5.5": "-5.5",
+    "a = b": "a = b",
+}
 AT = datetime(2026, 3, 10, 12, tzinfo=UTC)
 REF = MetricRef("Right", "exact_match", "1", "abc")
 
@@ -148,3 +163,15 @@ def test_a_read_only_folder(tmp_path: Path) -> None:
     finally:
         os.seteuid(user)
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(("text", "cell"), FORMULAS.items())
+def test_a_csv_runs_nothing_in_a_spreadsheet(tmp_path: Path, text: str, cell: str) -> None:
+    """Texts that a spreadsheet would run, and control characters, are made harmless; numbers stay numbers."""
+    score = MetricScore(MetricRef(text, "exact_match", "1", "abc"), -0.5, False, 0.7, text, {"k": "\x9b"})
+    made = replace(batch(items=1), results=(ItemResult(DatasetItem(id=text, trace_id=text), (score,)),))
+    publish(tmp_path, made, format="csv")
+    with (tmp_path / "out/athena/scores-b1.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert [row[name] for name in ("item_id", "trace_id", "label", "explanation")] == [cell] * 4
+    assert (row["value"], row["signals"]) == ("-0.5", '{"k": "\\x9b"}')

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import ItemError, SourceError, StoreError
+from shared.core.private_files import create_private_file
 
 
 def _normalize_name(name: str) -> str:
@@ -262,7 +263,9 @@ class TraceCollection(Sequence[Trace]):
         """
         try:
             text = json.dumps([each.raw for each in self], ensure_ascii=False, indent=1)
-            Path(path).write_bytes(text.encode())  # encoded before the file is opened, which empties it
+            data = text.encode()
+            create_private_file(path)
+            Path(path).write_bytes(data)  # encoded before the file is opened, which empties it
         except (OSError, TypeError, ValueError) as error:
             raise StoreError(f"{os.fspath(path)}: the traces cannot be written: {error}") from error
 

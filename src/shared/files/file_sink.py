@@ -19,8 +19,10 @@ from shared.core.clock import iso
 from shared.core.digests import to_plain
 from shared.core.errors import ConfigError, StoreError
 from shared.core.ports import Batch
+from shared.core.private_files import create_private_file, make_private_folder
 from shared.core.results import ItemResult, MetricFailure, MetricScore
 from shared.files.duckdb_reader import escape_glob
+from shared.files.spreadsheet_cells import readable_cell
 
 _TEXTS = (
     "run_id", "monitor", "environment", "version", "item_id", "trace_id", "observation_id", "session_id",
@@ -75,7 +77,7 @@ class FileSink:
     def _write(self, batch: Batch) -> None:
         target = self.path(batch)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(target.parent)
             _replace(target, rows_of(batch), _WRITERS[self._format])
         except OSError as error:
             raise StoreError(
@@ -146,8 +148,9 @@ def _replace(
     target: Path, rows: Iterator[dict[str, Any]], write: Callable[[Path, Iterator[dict[str, Any]]], None]
 ) -> None:
     """Write beside the target, flush to the disk, then rename: a reader or a crash never sees half a file."""
-    temporary = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"  # with the umask's rights
+    temporary = target.parent / f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
+        create_private_file(temporary)
         write(temporary, rows)
         _flush(temporary)
         os.replace(temporary, target)
@@ -188,8 +191,10 @@ def _write_csv(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         writer = csv.DictWriter(handle, COLUMNS)
         writer.writeheader()
         for row in rows:
-            packed = {name: _json(row[name]) for name in _JSON if row[name] is not None}
-            writer.writerow(row | packed)
+            texts = row | {name: _json(row[name]) for name in _JSON if row[name] is not None}
+            writer.writerow(
+                {name: readable_cell(each) if isinstance(each, str) else each for name, each in texts.items()}
+            )
 
 
 def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
@@ -202,9 +207,10 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
     types["passed"] = "BOOLEAN"
     columns = {name: types[name] for name in COLUMNS}
     try:
+        create_private_file(source)
         _write_jsonl(source, rows)
         with duckdb.connect(":memory:", config={"temp_directory": ""}) as connection:
-            sql = "COPY (SELECT * FROM read_ndjson($1, columns = $2)) TO $3 (FORMAT parquet)"
+            sql = "COPY (SELECT * FROM read_ndjson($1, columns = $2)) TO $3 (FORMAT parquet, USE_TMP_FILE false)"
             connection.execute(sql, [escape_glob(str(source)), columns, str(path)])
     except duckdb.Error as error:
         raise OSError(str(error).splitlines()[0]) from error

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from shared.core.clock import iso
 from shared.core.errors import StoreError
+from shared.core.private_files import PRIVATE, create_private_file, make_private_folder
 from shared.core.results import Stream
 from shared.files.scored_csv_reader import ANY, HEADER, LEGACY, MarkedItems, format_csv_row, read_marks
 
@@ -125,6 +126,7 @@ class CsvScoredItems:
         elif marks.legacy:
             original = f"{self.path}.legacy"
             _log.warning("%s: converted from the older columns; the original is kept as %s", self.path, original)
+            create_private_file(original)
             shutil.copyfile(self.path, original)
             converted = (
                 format_csv_row((row[0], owner.source_key, owner.monitor_key, row[3]))
@@ -153,6 +155,7 @@ class CsvScoredItems:
         """Put a new file in the old one's place, whole or not at all."""
         path = Path(os.path.realpath(self.path))
         new = path.with_name(f"{path.name}.new")
+        create_private_file(new)
         with new.open("wb") as file:
             file.writelines(parts)
             file.flush()
@@ -166,9 +169,9 @@ class CsvScoredItems:
     def _lock_for_writing(self) -> Iterator[None]:
         """Be the only writer."""
         with self._as_store_errors():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.path.parent)
             try:
-                with FileLock(f"{self.path}.lock", timeout=LOCK_SECONDS):
+                with FileLock(f"{self.path}.lock", LOCK_SECONDS, PRIVATE):
                     yield
             except Timeout as error:
                 raise StoreError(f"{self.path}: another process has been writing for {LOCK_SECONDS:.0f} s.") from error

@@ -12,6 +12,7 @@ from typing import Protocol
 from filelock import FileLock
 
 from shared.core.errors import StoreError
+from shared.core.private_files import PRIVATE, create_private_file, make_private_folder
 
 Values = dict[str, float]
 
@@ -44,18 +45,19 @@ class FileRateLimitStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = FileLock(f"{path}.lock")
+        self._lock = FileLock(f"{path}.lock", mode=PRIVATE)
 
     @contextmanager
     def transaction(self) -> Iterator[Values]:
         """The numbers, under the file's lock."""
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self._path.parent)
             with self._lock:
                 values = self._read()
                 before = dict(values)
                 yield values
                 if values != before:
+                    create_private_file(self._path)
                     self._path.write_text(json.dumps(values), encoding="utf-8")
         except OSError as error:
             raise StoreError(f"limits_file {str(self._path)!r}: cannot be used ({error.strerror})") from error

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 
 from shared.core.errors import StoreError
+from shared.core.private_files import make_private_folder
 from shared.database.engine.database_errors import as_store_errors, file_errors_as_store_errors
 from shared.database.schema.tables import HEAD
 
@@ -92,7 +93,7 @@ def open_as_it_is(path_or_url: str | os.PathLike[str]) -> Database:
     database = _connect(parse_address(os.fspath(path_or_url)))
     if database.path is not None:
         with file_errors_as_store_errors(database.path):
-            database.path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(database.path.parent)
     return database
 
 
@@ -197,7 +198,7 @@ def _prepare_file(database: Database, path: Path) -> None:
     from shared.database.engine.sqlite import prepare_file
 
     with file_errors_as_store_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         prepare_file(path, database.engine, lambda engine: _prepare(engine, database.place))
 
 

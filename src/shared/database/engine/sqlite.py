@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,16 +16,22 @@ import sqlalchemy as sa
 from filelock import FileLock, Timeout
 
 from shared.core.errors import StoreError
+from shared.core.private_files import PRIVATE, create_private_file
 from shared.database.engine.database_errors import BUSY_SECONDS
 
 
 def sqlite_engine(path: Path) -> sa.Engine:
     """An engine on a file; its transactions are the write option's IMMEDIATE, or plain ones that read."""
-    return _add_listeners(
-        sa.create_engine(
-            sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
-        )
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_SECONDS, "isolation_level": None}
     )
+
+    def create_file(*_: object) -> None:
+        with suppress(OSError):  # SQLite says what is wrong with the place
+            create_private_file(path)  # the files that SQLite makes beside it get the same rights
+
+    sa.event.listen(engine, "do_connect", create_file)
+    return _add_listeners(engine)
 
 
 def reading_engine(path: Path) -> sa.Engine:
@@ -65,7 +72,7 @@ def prepare_file(path: Path, engine: sa.Engine, prepare: Callable[[sa.Engine], N
         StoreError: when another process has been at it for too long.
     """
     try:
-        with FileLock(f"{path}.open.lock", timeout=BUSY_SECONDS):
+        with FileLock(f"{path}.open.lock", BUSY_SECONDS, PRIVATE):
             with engine.connect() as connection:
                 connection.connection.execute("PRAGMA journal_mode=WAL")
             prepare(engine)

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from shared.core.clock import Clock, iso
 from shared.core.digests import digest
 from shared.core.errors import BusyError
+from shared.core.private_files import PRIVATE, create_private_file
 from shared.core.results import Stream
 from shared.database.engine.database import Database
 from shared.database.engine.database_errors import as_store_errors, file_errors_as_store_errors
@@ -70,7 +71,7 @@ def _lock_on_server(database: Database, stream: Stream, key: int, clock: Clock) 
 @contextmanager
 def _lock_beside_file(database: Path, stream: Stream, name: str, wait: float, clock: Clock) -> Iterator[None]:
     holder = Path(f"{name}.holder")
-    lock = FileLock(f"{name}.lock", timeout=max(0.0, wait))
+    lock = FileLock(f"{name}.lock", max(0.0, wait), PRIVATE)
     with file_errors_as_store_errors(database):
         try:
             lock.acquire()
@@ -82,6 +83,7 @@ def _lock_beside_file(database: Path, stream: Stream, name: str, wait: float, cl
     try:
         with file_errors_as_store_errors(database):
             about = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(clock())}
+            create_private_file(holder)
             holder.write_text(json.dumps(about), encoding="utf-8")
         yield
     finally:
@@ -99,7 +101,7 @@ def hold_life_lock(database: Database, worker: str) -> Iterator[None]:
         return
     path = _worker_path(database.path, worker)
     with file_errors_as_store_errors(database.path):
-        lock = FileLock(path)
+        lock = FileLock(path, mode=PRIVATE)
         lock.acquire()
     try:
         yield
@@ -168,7 +170,7 @@ def _worker_path(database: Path, worker: str) -> Path:
 def _remove_if_free(path: Path) -> bool:
     """Whether nobody holds a lock file; it is removed then."""
     try:
-        with FileLock(path, timeout=0):
+        with FileLock(path, 0, PRIVATE):
             pass
     except Timeout:
         return False

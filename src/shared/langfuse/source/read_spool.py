@@ -19,6 +19,7 @@ from pydantic_core import from_json, to_json
 
 from shared.core.clock import iso, parse_time
 from shared.core.errors import BadAnswer, StoreError
+from shared.core.private_files import make_private_folder
 from shared.langfuse.api.read_queries import Row
 
 _SWEPT_AFTER = 86_400.0
@@ -62,7 +63,7 @@ class Spool:
             StoreError: when neither can be written.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             _sweep(path.parent)
             self._path = path
             self._db = _open_locked(path) or self._open_temporary()

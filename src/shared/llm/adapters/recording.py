@@ -16,6 +16,7 @@ from shared.core.digests import to_plain
 from shared.core.errors import StoreError
 from shared.core.model_ports import answer_to_dict
 from shared.core.ports import LMAdapter
+from shared.core.private_files import create_private_file, make_private_folder
 from shared.core.results import LMResult
 from shared.llm.cache.adapter_wrapper import AdapterWrapper
 from shared.llm.cache.request_key import Prompt, request_key
@@ -70,7 +71,8 @@ class RecordingAdapter(AdapterWrapper):
 
     def _append(self, line: bytes) -> None:
         """One write, so that two processes' lines do not mix; what a kill cut short is taken away first."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._path.parent)
+        create_private_file(self._path)
         with open(self._path, "ab+", buffering=0) as file:
             if not self._healed:
                 file.seek(0)

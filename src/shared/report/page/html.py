@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import StoreError
+from shared.core.private_files import create_private_file, make_private_folder
 from shared.report.judges import judge_text
 from shared.report.page import charts, timeline
 from shared.report.page.svg import Html
@@ -67,8 +68,9 @@ def write_report(data: ReportData, path: Path, judges: Judges | None = None) -> 
     page = render(data, judges).encode("utf-8")
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         try:
+            create_private_file(beside)
             with beside.open("wb") as file:
                 file.write(page)
                 file.flush()
