@@ -41,7 +41,7 @@ def main() -> None:
             anchors.append(json.dumps(kept, ensure_ascii=False, separators=(",", ":")))
     with (FOLDER / "labels_from_gold.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("item_id", "label", "value", "who"))
+        writer.writerow(("item_id", "metric", "value", "who"))
         writer.writerows(labels)
     (FOLDER / "anchors_from_gold.jsonl").write_text("\n".join(anchors) + "\n", encoding="utf-8")
     print(f"{len(labels)} labels, {len(anchors)} anchors")

@@ -25,10 +25,10 @@ def test_csv_and_jsonl_say_the_same(tmp_path: Path) -> None:
     """One label in each format, with who and when."""
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     wanted = [HumanLabel("a", "Grounded", 1.0, at, "ann"), HumanLabel("b", "Grounded", 0.0)]
-    table = "item_id,label,value,at,who\na,Grounded,pass,2026-03-01T12:00:00Z,ann\nb,Grounded,0,,\n"
+    table = "item_id,metric,value,at,who\na,Grounded,pass,2026-03-01T12:00:00Z,ann\nb,Grounded,0,,\n"
     lines = (
-        '{"item_id": "a", "label": "Grounded", "value": true, "at": "2026-03-01T12:00:00Z", "who": "ann"}\n'
-        '{"item_id": "b", "label": "Grounded", "value": 0}\n'
+        '{"item_id": "a", "metric": "Grounded", "value": true, "at": "2026-03-01T12:00:00Z", "who": "ann"}\n'
+        '{"item_id": "b", "metric": "Grounded", "value": 0}\n'
     )
     assert labels_of(tmp_path, "l.csv", table) == wanted
     assert labels_of(tmp_path, "l.jsonl", lines) == wanted
@@ -49,7 +49,7 @@ def test_csv_and_jsonl_say_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_verdicts_in_many_words(tmp_path: Path, value: str, means: float) -> None:
-    assert labels_of(tmp_path, "l.csv", f"item_id,label,value\na,G,{value}\n")[0].value == means
+    assert labels_of(tmp_path, "l.csv", f"item_id,metric,value\na,G,{value}\n")[0].value == means
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_verdicts_in_many_words(tmp_path: Path, value: str, means: float) -> Non
         ("a,G,5", "found 5.0"),
         ("a,G,-1", "found -1.0"),
         ("a,G,inf", "found inf"),
-        ("a,,1", "no 'label'; expected item_id, label and value"),
+        ("a,,1", "no 'metric'; expected item_id, metric and value"),
         (",G,1", "no 'item_id'"),
         ("a,G", "expected 3 cells as in the header, found 2"),
     ],
@@ -67,13 +67,13 @@ def test_verdicts_in_many_words(tmp_path: Path, value: str, means: float) -> Non
 def test_a_bad_row_is_named_with_its_line(tmp_path: Path, row: str, says: str) -> None:
     """The whole source fails: a judge is not measured against half of the labels."""
     with pytest.raises(SourceError, match=r"l\.csv:3: ") as error:
-        labels_of(tmp_path, "l.csv", f"item_id,label,value\nok,G,1\n{row}\n")
+        labels_of(tmp_path, "l.csv", f"item_id,metric,value\nok,G,1\n{row}\n")
     assert says in str(error.value)
 
 
 def test_every_bad_row_is_told_at_once(tmp_path: Path) -> None:
     """Twenty of them in full, the rest counted."""
-    rows = "\n".join(json.dumps({"item_id": str(n), "label": "G", "value": "?"}) for n in range(25))
+    rows = "\n".join(json.dumps({"item_id": str(n), "metric": "G", "value": "?"}) for n in range(25))
     with pytest.raises(SourceError) as error:
         labels_of(tmp_path, "l.jsonl", rows)
     assert "l.jsonl:1: " in str(error.value) and "l.jsonl:20: " in str(error.value)
@@ -82,23 +82,23 @@ def test_every_bad_row_is_told_at_once(tmp_path: Path) -> None:
 
 def test_an_unknown_column_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"unknown column 'itm_id'.*Did you mean 'item_id'"):
-        labels_of(tmp_path, "l.jsonl", '{"itm_id": "a", "label": "G", "value": 1}\n')
+        labels_of(tmp_path, "l.jsonl", '{"itm_id": "a", "metric": "G", "value": 1}\n')
 
 
 def test_a_broken_time_is_told(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"l\.jsonl:1: at: expected a time"):
-        labels_of(tmp_path, "l.jsonl", '{"item_id": "a", "label": "G", "value": 1, "at": "yesterday"}\n')
+        labels_of(tmp_path, "l.jsonl", '{"item_id": "a", "metric": "G", "value": 1, "at": "yesterday"}\n')
 
 
 def test_since_leaves_older_labels_out(tmp_path: Path) -> None:
     """Labels without a time are never left out."""
-    text = "item_id,label,value,at\nold,G,1,2026-01-01\nnew,G,1,2026-03-01\nnone,G,1,\n"
+    text = "item_id,metric,value,at\nold,G,1,2026-01-01\nnew,G,1,2026-03-01\nnone,G,1,\n"
     found = labels_of(tmp_path, "l.csv", text, datetime(2026, 2, 1, tzinfo=UTC))
     assert [each.item_id for each in found] == ["new", "none"]
 
 
 def test_an_empty_file_has_no_labels_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
-    assert labels_of(tmp_path, "l.csv", "item_id,label,value\n") == []
+    assert labels_of(tmp_path, "l.csv", "item_id,metric,value\n") == []
     with pytest.raises(SourceError, match=r"nope\.csv"):
         list(FileLabels(FileLabelsParams(path="nope.csv"), tmp_path).labels())
 
@@ -141,3 +141,9 @@ def test_an_anchor_set_is_one_file_with_items(tmp_path: Path) -> None:
         read_anchors("anchors.jsonl", tmp_path, DatasetItem.from_dict)
     with pytest.raises(SourceError, match="expected one file, found 2"):
         read_anchors("*.jsonl", tmp_path, DatasetItem.from_dict)
+
+
+def test_the_metric_name_may_stand_under_its_older_column(tmp_path: Path) -> None:
+    """Files of earlier versions call the column `label`."""
+    found = labels_of(tmp_path, "l.csv", "item_id,label,value\na,Grounded,pass\n")
+    assert (found[0].item_id, found[0].metric, found[0].value) == ("a", "Grounded", 1.0)

@@ -17,8 +17,8 @@ from shared.core.registry import hint
 from shared.files.discovery import FileSourceParams, Format
 from shared.files.file_source import read_records
 
-COLUMNS = ("item_id", "label", "value", "at", "who")
-"""What a row may hold; the last two may be missing."""
+COLUMNS = ("item_id", "metric", "value", "at", "who")
+"""What a row may hold; the last two may be missing. Older files call the metric's name `label`."""
 
 _WORDS = {
     **dict.fromkeys(("true", "yes", "pass", "passed", "good", "right", "up", "thumbsup", "thumbs_up", "+1", "👍"), 1.0),
@@ -32,12 +32,12 @@ class FileLabelsParams(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    path: str | list[str] = Field(description="file or glob with columns item_id, label, value, and maybe at, who")
+    path: str | list[str] = Field(description="file or glob with columns item_id, metric, value, and maybe at, who")
     format: Literal["auto"] | Format = Field(default="auto", description="auto: by the name's ending")
 
 
 class FileLabels:
-    """Labels in files: rows with `item_id`, `label` (the metric's label), `value` and, where known, `at` and `who`.
+    """Labels in files: rows with `item_id`, `metric` (its name in `metrics_config`), `value` and, where known, `at` and `who`.
 
     `value` is a number in [0, 1], true or false, or a word such as pass, fail, good, bad, 👍, 👎. Strict: one row that
     cannot be understood makes the whole source fail, with every such row named, for a judge measured against half of
@@ -72,12 +72,14 @@ class FileLabels:
 
 def _read_label(record: Mapping[str, Any]) -> HumanLabel | str:
     """The label of a row, or what is wrong with it."""
+    if "label" in record and "metric" not in record:
+        record = {("metric" if key == "label" else key): value for key, value in record.items()}
     unknown = [key for key in record if key not in COLUMNS]
     if unknown:
         return f"unknown column {unknown[0]!r}. {hint(unknown[0], COLUMNS)}"
     missing = [key for key in COLUMNS[:3] if record.get(key) in (None, "")]
     if missing:
-        return f"no {missing[0]!r}; expected item_id, label and value in every row"
+        return f"no {missing[0]!r}; expected item_id, metric and value in every row"
     value = verdict_of(record["value"])
     if isinstance(value, str):
         return f"value: {value}"
@@ -85,7 +87,7 @@ def _read_label(record: Mapping[str, Any]) -> HumanLabel | str:
         at = None if record.get("at") in (None, "") else parse_time(record["at"])
     except ValueError as error:
         return f"at: {error}"
-    return HumanLabel(str(record["item_id"]), str(record["label"]), value, at, str(record.get("who") or ""))
+    return HumanLabel(str(record["item_id"]), str(record["metric"]), value, at, str(record.get("who") or ""))
 
 
 def verdict_of(raw: object) -> float | str:

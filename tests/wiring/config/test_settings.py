@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.core.errors import ConfigError
-from shared.wiring.config.settings import application_of, read_environment
+from shared.wiring.config.env_settings import application_of, read_environment
 from shared.wiring.serve.prompt_service import langfuse_settings, prompt_manager
 from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
 from tests.wiring.project import Project

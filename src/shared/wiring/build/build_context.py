@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from shared.core.ports import DataSource, Sink, SinkContext
 from shared.core.state.outbox import MessageSink
 from shared.wiring.config.checker import Checker, StrictModel
+from shared.wiring.config.env_settings import RunEnvironment
 from shared.wiring.config.monitor_config import MonitorConfig, Publishing
-from shared.wiring.config.settings import RunEnvironment
 from shared.wiring.config.yaml_file import Document, Where
 
 

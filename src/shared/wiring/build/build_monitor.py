@@ -37,11 +37,11 @@ from shared.wiring.build.build_stores import ScoredStoreConfig, build_store, loc
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
 from shared.wiring.build.state_location import StateLocation
 from shared.wiring.config.checker import Checker
+from shared.wiring.config.env_settings import RunEnvironment, read_environment
 from shared.wiring.config.find_config import display_path
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
 from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.registries import Registries, build_registries
-from shared.wiring.config.settings import RunEnvironment, read_environment
 from shared.wiring.config.yaml_file import read_document
 
 

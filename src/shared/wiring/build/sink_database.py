@@ -12,8 +12,8 @@ from shared.database.engine.database import format_place, open_as_it_is
 from shared.wiring.build.build_context import SinkBuildContext, SinkBuilder
 from shared.wiring.build.sink_entries import first_entry, sink_entries
 from shared.wiring.config.checker import Checker
+from shared.wiring.config.env_settings import RunEnvironment
 from shared.wiring.config.monitor_config import DatabaseTarget, Publishing
-from shared.wiring.config.settings import RunEnvironment
 
 
 def build_database_sink(context: SinkBuildContext) -> Sink | None:

@@ -19,7 +19,7 @@ def main(options: Namespace) -> int:
     if not built.labels.sources and built.config.values.anchors is None:
         raise UsageError(
             f"{built.config.document.name} has no human labels to compare judges with; add "
-            "`labels: {type: file, path: ...}` (columns item_id, label, value) or `anchors: {path: ...}`"
+            "`labels: {type: file, path: ...}` (columns item_id, metric, value) or `anchors: {path: ...}`"
         )
     require_state(built.state)
     compared = monitor_judges(built)

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from shared.privacy.redaction import Redactor, TextCleaner
 from shared.privacy.secret_gate import SecretGate
 from shared.wiring.config.checker import StrictModel
-from shared.wiring.config.settings import Settings
+from shared.wiring.config.env_settings import Settings
 
 PrivateKind = Literal["email", "phone", "card", "iban", "ssn", "ip", "url", "key"]
 
