@@ -146,4 +146,4 @@ def test_an_anchor_set_is_one_file_with_items(tmp_path: Path) -> None:
 def test_the_metric_name_may_stand_under_its_older_column(tmp_path: Path) -> None:
     """Files of earlier versions call the column `label`."""
     found = labels_of(tmp_path, "l.csv", "item_id,label,value\na,Grounded,pass\n")
-    assert (found[0].item_id, found[0].metric, found[0].value) == ("a", "Grounded", 1.0)
+    assert (found[0].item_id, found[0].claim, found[0].value) == ("a", "Grounded", 1.0)

@@ -12,10 +12,10 @@ from shared.core.results import MetricRef, Stream
 
 
 class HumanLabel(NamedTuple):
-    """One person's verdict on one item. `claim` is the label of the metric that claims the same.
+    """A human annotator's label of one item. `claim` is the name of the metric that claims the same.
 
-    `value` is in [0, 1]: 1 the claim holds (the metric should pass), 0 it does not, between them how sure the person
-    is. `at` is None where nobody wrote it down; `who` is empty where people are not told apart.
+    `value` is in [0, 1]: 1 the claim holds (the metric should pass), 0 it does not, values between them how sure the
+    annotator is. `at` is None where the time is unknown; `who` is empty where annotators are not distinguished.
     """
 
     item_id: str

@@ -37,7 +37,7 @@ class FileLabelsParams(BaseModel):
 
 
 class FileLabels:
-    """Labels in files: rows with `item_id`, `metric` (its name in `metrics_config`), `value` and, where known, `at` and `who`.
+    """Labels in files: rows with `item_id`, `metric` (its name), `value` and, where known, `at` and `who`.
 
     `value` is a number in [0, 1], true or false, or a word such as pass, fail, good, bad, 👍, 👎. Strict: one row that
     cannot be understood makes the whole source fail, with every such row named, for a judge measured against half of
