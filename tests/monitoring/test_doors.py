@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,3 +94,25 @@ def test_the_langfuse_source_takes_the_parameters_of_its_yaml() -> None:
     assert source.key == "langfuse:support"
     with pytest.raises(ValueError, match="no window"):
         LangfuseDataSource(DatasetItem.from_dict, **keys)
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("shared.core.ports", "Batch Broken DataSource Fetched LeftOut LMAdapter Notice Sink SourceContext"),
+        ("shared.core.results", "Counts ItemResult Part RunReport Score"),
+        ("shared.database.batches", "SqlBatches"),
+        ("shared.langfuse.client", "LangfuseClient"),
+        ("shared.langfuse.queries", "ObservationQuery"),
+        ("shared.langfuse.scores", "Score score_id"),
+        ("shared.langfuse.settings", "LangfuseSettings"),
+        ("shared.llm.batch_lane", "BatchAdapter"),
+        ("shared.llm.embeddings", "OpenAICompatibleEmbedder"),
+        ("shared.llm.openai_compatible", "OpenAICompatibleAdapter"),
+        ("shared.llm.settings", "BatchSettings EmbeddingSettings OpenAISettings"),
+    ],
+)
+def test_imports_of_before_go_on(module: str, names: str) -> None:
+    """Code of users that was written by the documentation of before needs no edit."""
+    found = importlib.import_module(module)
+    assert [name for name in names.split() if not hasattr(found, name)] == []

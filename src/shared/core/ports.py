@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
-from shared.core.extraction import Fetched
+from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice
 from shared.core.human_labels import HumanLabel
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -23,6 +23,11 @@ from shared.core.results import (
     Stream,
 )
 from shared.core.window import EVERYTHING, WindowRule
+
+Broken = BrokenRecord
+LeftOut = SkippedRecord
+Notice = SourceNotice
+"""Older names, which sources of users' own import from here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from shared.core.counts import DeliveryStatus, Spending
 from shared.core.counts import RunCounts as RunCounts
 from shared.core.records import DatasetItem
+
+Counts = RunCounts
+"""An older name."""
 
 Kind = Literal["metric", "sub_metric", "aggregate"]
 Population = Literal["process", "traffic"]
@@ -259,6 +263,13 @@ class RunReport:
     def seconds(self) -> float | None:
         """How long the run took."""
         return None if self.finished_at is None else (self.finished_at - self.started_at).total_seconds()
+
+    # Fields once: sinks of users' own read them by these names.
+    config_digest, config_text = property(attrgetter("config.digest")), property(attrgetter("config.text"))
+    version, environment = property(attrgetter("config.version")), property(attrgetter("config.environment"))
+    publishing = property(attrgetter("config.publishing"))
+    cost, usage = property(attrgetter("spending.cost")), property(attrgetter("spending.usage"))
+    budget = property(attrgetter("spending.budget"))
 
 
 class StoredResult(NamedTuple):
