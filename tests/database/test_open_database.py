@@ -159,6 +159,17 @@ def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
         SqlScoredItems(open_database(path)).unseen(STREAM, ["item-1"])
 
 
+def test_a_creation_that_was_killed_is_finished(tmp_path: Path) -> None:
+    """A file of zero bytes that our own killed process left is no lost state, and nothing of its making stays."""
+    path = tmp_path / "state.db"
+    path.touch()
+    (tmp_path / "state.db.creating").touch()
+    database = open_database(path)
+    assert SqlScoredItems(database).unseen(STREAM, ["item-1"]) == ["item-1"]
+    database.close()
+    assert not (tmp_path / "state.db.creating").exists()
+
+
 def test_a_full_database_is_said_and_keeps_what_it_had(tmp_path: Path) -> None:
     """SQLite's own "full" becomes a sentence with a cure; the transaction is taken back whole."""
     database = open_database(tmp_path / "state.db")

@@ -293,6 +293,19 @@ def test_a_database_that_is_none_is_refused(project: Project) -> None:
     assert path.read_text().startswith("hello")
 
 
+def test_a_database_of_zero_bytes_is_refused(project: Project) -> None:
+    """A state file that was cut to nothing is lost state, not a new one: nothing is scored again in silence."""
+    project.report()
+    path = project.write("data/state/trueline.db", "")
+    for command in (("m.yaml",), ("check", "m.yaml", "--connect"), ("runs", "m.yaml")):
+        done = project.run(*command)
+        assert done.returncode == 1, command
+        assert "trueline.db: the database file is there and has zero bytes" in done.stdout + done.stderr
+    assert path.read_bytes() == b""
+    path.unlink()
+    assert project.report()["counts"]["scored"] == 8
+
+
 def test_a_full_disk_is_said_and_loses_nothing(project: Project) -> None:
     """When the state cannot grow, the run fails with the path, and the next one finishes the work."""
     project.items(400)

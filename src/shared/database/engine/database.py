@@ -66,7 +66,8 @@ def open_database(path_or_url: str | os.PathLike[str]) -> Database:
     `postgresql://user:password@host/name`. Two processes may open a fresh one at once.
 
     Raises:
-        StoreError: when it cannot be created, reached, read or written, is no database, or is from a newer version.
+        StoreError: when it cannot be created, reached, read or written, is no database, is a file of zero bytes, or is
+            from a newer version.
     """
     database = _connect(parse_address(os.fspath(path_or_url)))
     with as_store_errors(database.place):
@@ -150,6 +151,10 @@ def describe_state(path_or_url: str | os.PathLike[str]) -> str:
     url = parse_address(os.fspath(path_or_url))
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
         return "is not there yet; the first run makes it"
+    if url.get_backend_name() == "sqlite":
+        from shared.database.engine.sqlite import refuse_emptied  # late: one of the two kinds is needed
+
+        refuse_emptied(Path(url.database or ""))
     database = _connect(url, reading=True)
     try:
         with as_store_errors(database.place):

@@ -69,12 +69,35 @@ def prepare_file(path: Path, engine: sa.Engine, prepare: Callable[[sa.Engine], N
     """Bring the file to WAL mode and to the newest schema, while no other process does the same.
 
     Raises:
-        StoreError: when another process has been at it for too long.
+        StoreError: when another process has been at it for too long, or the file is there and has zero bytes.
     """
+    creating = _creation_marker(path)
     try:
         with FileLock(f"{path}.open.lock", BUSY_SECONDS, PRIVATE):
+            refuse_emptied(path)
+            if not path.exists():
+                creating.touch(PRIVATE)
             with engine.connect() as connection:
                 connection.connection.execute("PRAGMA journal_mode=WAL")
             prepare(engine)
+            creating.unlink(missing_ok=True)
     except Timeout as error:
         raise StoreError(f"{path}: another process has been opening it for {BUSY_SECONDS:.0f} s.") from error
+
+
+def refuse_emptied(path: Path) -> None:
+    """Refuse a file of zero bytes, which SQLite takes for a new database, unless a killed process began to create it.
+
+    Raises:
+        StoreError: for such a file.
+    """
+    if path.exists() and not path.stat().st_size and not _creation_marker(path).exists():
+        raise StoreError(
+            f"{path}: the database file is there and has zero bytes, so what it held is lost; restore a copy, or delete"
+            " the file to start with new state. Trueline does not go on, so as not to score all again"
+        )
+
+
+def _creation_marker(path: Path) -> Path:
+    """The file that lies beside a database while it is created."""
+    return path.with_name(path.name + ".creating")
