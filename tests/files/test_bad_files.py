@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,37 @@ def test_a_gzip_with_a_wrong_checksum_or_no_gzip_at_all(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl.gz").write_text(TWO)
     assert "truncated or damaged" in refused(tmp_path, "a.jsonl.gz")
     assert "truncated or damaged" in refused(tmp_path, "b.jsonl.gz")
+
+
+RECORDS = [{"id": "a", "timestamp": "2026-01-02"}, {"id": "b", "metadata": {"c": [1, {"d": "], "}, 2]}}, {"id": "c"}]
+WAYS: list[dict[str, Any]] = [{}, {"limit": 2}, {"from_timestamp": "2026-01-01"}]
+
+
+@pytest.mark.parametrize("params", WAYS)
+def test_a_json_array_cut_anywhere_is_refused(tmp_path: Path, params: dict[str, Any]) -> None:
+    """Behind a comma, inside a nested object, behind a key: 600 of 1,000 records are never taken for all."""
+    whole = json.dumps(RECORDS)
+    for name, pack in (("a.json", bytes), ("a.json.gz", gzip.compress)):
+        for cut in range(1, len(whole)) if name == "a.json" else (whole.index(', {"id": "b"') + 1, len(whole) - 1):
+            (tmp_path / name).write_bytes(pack(whole[:cut].encode() + b" \n"))
+            assert name in refused(tmp_path, name, **params), whole[:cut]
+    records = ",".join(json.dumps({"id": str(number), "query": "x" * 1000}) for number in range(3000))
+    (tmp_path / "large.json").write_text(f"[{records},")
+    assert "cut off: it ends with ','" in refused(tmp_path, "large.json", **params)
+
+
+def test_an_object_and_lines_that_are_cut_are_noticed(tmp_path: Path) -> None:
+    """The object with a list inside is refused; of JSON Lines the last one is named as broken."""
+    whole = json.dumps({"data": RECORDS})
+    for cut in range(1, len(whole)):
+        (tmp_path / "o.json").write_text(whole[:cut])
+        assert "o.json" in refused(tmp_path, "o.json")
+    lines = jsonl(RECORDS)
+    last = lines.index('{"id": "c"')
+    for cut in range(last + 1, len(lines) - 1):
+        (tmp_path / "l.jsonl").write_text(lines[:cut])
+        found = read(tmp_path, "l.jsonl")
+        assert found.ids == ["a", "b"] and len(found.broken) == 1, lines[:cut]
 
 
 def test_a_corrupt_parquet(tmp_path: Path) -> None:

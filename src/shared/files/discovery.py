@@ -61,7 +61,7 @@ class FileSourceParams(BaseModel):
 class TextSurvey:
     """What one pass over the bytes of a text file found.
 
-    `lines` counts lines, `blank` is True without any visible character, `first` is the first visible character.
+    `lines` counts lines, `blank` is True without any visible character, `first` and `last` are the first and the last of them.
     `odd` marks bytes that only the line-by-line reader takes (a BOM, invalid UTF-8, NUL, a lone carriage return);
     `long_lines` marks a line that may be longer than DuckDB's buffers.
     """
@@ -69,6 +69,7 @@ class TextSurvey:
     lines: int = 0
     blank: bool = True
     first: str = ""
+    last: str = ""
     odd: bool = False
     long_lines: bool = False
 
@@ -203,7 +204,7 @@ def survey(handle: IO[bytes]) -> TextSurvey:
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = returns = 0
     odd = long_lines = False
-    first, last = b"", b""
+    first, last, end = b"", b"", b""
     while block := handle.read(_BLOCK):
         odd = odd or (not last and block.startswith(codecs.BOM_UTF8)) or b"\0" in block
         odd = odd or not _decodes(decoder, block)
@@ -214,10 +215,11 @@ def survey(handle: IO[bytes]) -> TextSurvey:
             returns += block.count(b"\r") - block.count(b"\r\n")
         returns -= last == b"\r" and block.startswith(b"\n")
         first = first or block.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+        end = block.rstrip()[-1:] or end
         last = block[-1:]
     odd = odd or returns > 0 or bool(decoder.getstate()[0])
     lines += last not in (b"", b"\n")
-    return TextSurvey(lines, not first, first.decode("latin-1"), odd, long_lines)
+    return TextSurvey(lines, not first, first.decode("latin-1"), end.decode("latin-1"), odd, long_lines)
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes) -> bool:
