@@ -90,7 +90,7 @@ def test_a_json_array_cut_anywhere_is_refused(tmp_path: Path, params: dict[str, 
             assert name in refused(tmp_path, name, **params), whole[:cut]
     records = ",".join(json.dumps({"id": str(number), "query": "x" * 1000}) for number in range(3000))
     (tmp_path / "large.json").write_text(f"[{records},")
-    assert "cut off: it ends with ','" in refused(tmp_path, "large.json", **params)
+    assert "cut off, it ends with ','" in refused(tmp_path, "large.json", **params)
 
 
 def test_an_object_and_lines_that_are_cut_are_noticed(tmp_path: Path) -> None:

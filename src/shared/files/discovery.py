@@ -61,7 +61,8 @@ class FileSourceParams(BaseModel):
 class TextSurvey:
     """What one pass over the bytes of a text file found.
 
-    `lines` counts lines, `blank` is True without any visible character, `first` and `last` are the first and the last of them.
+    `lines` counts lines, `blank` is True without any visible character, `first` and `last` are the first and the last
+    of them.
     `odd` marks bytes that only the line-by-line reader takes (a BOM, invalid UTF-8, NUL, a lone carriage return);
     `long_lines` marks a line that may be longer than DuckDB's buffers.
     """
