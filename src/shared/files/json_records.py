@@ -159,8 +159,8 @@ def json_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord
         return
     if file.shape.last != "]":  # DuckDB takes an array that ends behind a comma for a whole one
         raise SourceError(
-            f"{file.name}: cannot be read as json: the array is cut off, it ends with {file.shape.last!r}, expected ']';"
-            " nothing of it can be trusted to be complete: write or fetch the file again"
+            f"{file.name}: cannot be read as json: the array is cut off, it ends with {file.shape.last!r},"
+            " expected ']'; nothing of it can be trusted to be complete: write or fetch the file again"
         )
     where, values = "true", _values(file, time_filter)
     if time_filter.window.is_bounded and _PLAIN_FIELD.fullmatch(time_filter.field):
