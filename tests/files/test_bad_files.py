@@ -76,7 +76,11 @@ def test_a_gzip_with_a_wrong_checksum_or_no_gzip_at_all(tmp_path: Path) -> None:
     assert "truncated or damaged" in refused(tmp_path, "b.jsonl.gz")
 
 
-RECORDS = [{"id": "a", "timestamp": "2026-01-02"}, {"id": "b", "metadata": {"c": [1, {"d": "], "}, 2]}}, {"id": "c"}]
+RECORDS: list[dict[str, Any]] = [
+    {"id": "a", "timestamp": "2026-01-02"},
+    {"id": "b", "metadata": {"c": [1, {"d": "], "}, 2]}},
+    {"id": "c"},
+]
 WAYS: list[dict[str, Any]] = [{}, {"limit": 2}, {"from_timestamp": "2026-01-01"}]
 
 
