@@ -52,7 +52,9 @@ CUT = Fault(cut=True)
 
 
 class StandIn:
-    """`faults` are used up by questions in order; afterwards every question is answered well."""
+    """`faults` are used up by questions in order; afterwards every question is answered well, except those that have a
+    parameter (or `system_role`) that the server `refuses`, each in words of its own.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.models: Sequence[str] | None = ("small", "large")
@@ -60,6 +62,7 @@ class StandIn:
         self.logprobs = "given"
         self.tokens_field = "max_tokens"
         self.faults: deque[Fault] = deque()
+        self.refuses: dict[str, Fault] = {}
         self.seen: list[Seen] = []
         self.sent = 0
         self.clock = clock
@@ -195,9 +198,14 @@ class _Handler(BaseHTTPRequestHandler):
         said = ""
         if "input" in body:
             return False
+        system = any(each.get("role") == "system" for each in body.get("messages", ()))
+        for name, fault in self.standin.refuses.items():
+            if name in body or (name == "system_role" and system):
+                self._fail(fault)
+                return True
         if self.standin.logprobs == "refused" and "logprobs" in body:
             said = "logprobs are not supported with this model"
-        if self.standin.tokens_field not in body:
+        if self.standin.tokens_field not in body and "max_tokens" not in self.standin.refuses:
             said = f"Unsupported parameter: 'max_tokens'. Use '{self.standin.tokens_field}' instead."
         if self.standin.models is not None and body["model"] not in self.standin.models:
             self._json(404, {"error": {"message": f"The model {body['model']!r} does not exist"}})

@@ -188,7 +188,7 @@ def bind(
             f"metric {label!r}: a timeout cannot stop a synchronous metric; add 'blocking: true' to run it in a "
             "process that can be killed, or take the timeout away"
         )
-    identity = {name: _digest_value(value) for name, value in params.items()} | dict(getattr(ready, "identity", {}))
+    identity = _digest_params(target, params) | dict(getattr(ready, "identity", {}))
     identity |= {"field_mapping": dict(options.field_mapping)} if options.field_mapping else {}
     return BoundMetric(
         ref=MetricRef(
@@ -207,6 +207,14 @@ def bind(
         params=params,
         field_mapping=dict(options.field_mapping),
     )
+
+
+def _digest_params(target: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, object]:
+    """What the parameters add to the digest. One that came to the metric later (`added_parameters`) adds nothing while
+    it is not set, so that stored scores keep theirs.
+    """
+    added = getattr(target, "added_parameters", ())
+    return {name: _digest_value(value) for name, value in params.items() if name not in added or value is not None}
 
 
 def _digest_value(value: Any) -> object:

@@ -153,14 +153,15 @@ class OpenAICompatibleAdapter:
             raise self._permanent from error
 
     async def _with_features(self, call: Callable[[], Awaitable[T]]) -> T:
-        for left in (2, 1, 0):  # one more attempt for each of the two features that a server may refuse
+        refused: set[str] = set()  # by this call: another one may have learnt the same meanwhile
+        while True:
             try:
                 return await self._connection.retry(call)
             except UnsupportedFeature as error:
+                if error.feature in refused:
+                    raise ItemError(f"{error}; it is refused also without {error.feature}") from error
+                refused.add(error.feature)
                 self._dialect.learn(error.feature)
-                if not left:
-                    raise ItemError(str(error)) from error
-        raise AssertionError("unreachable")
 
     async def _first_piece(
         self, prompt: Prompt, max_tokens: int, params: dict[str, Any]

@@ -89,6 +89,9 @@ class OpenAICompatibleEmbedder:
             self._permanent = ConfigError(f"{error}; is {self._settings.model!r} an embedding model of this server?")
             raise self._permanent from error
         except UnsupportedFeature as error:
+            if error.feature == "dimensions":  # left out, vectors of another length would be compared
+                self._permanent = ConfigError(f"{error}; leave out `dimensions`")
+                raise self._permanent from error
             raise ItemError(str(error)) from error
         except PermanentRefusal as error:
             self._permanent = error.error

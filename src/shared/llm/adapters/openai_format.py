@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError
 from shared.core.registry import hint
 from shared.core.results import LMResult
 from shared.llm.cache.request_key import Prompt
+from shared.llm.openai.refused_features import SYSTEM_ROLE
 
 PARAMS = (
     *("temperature", "top_p", "seed", "stop", "top_logprobs", "frequency_penalty", "presence_penalty", "logit_bias"),
@@ -32,6 +33,7 @@ class RequestFormat:
         self.chat_only = chat_only
         self.logprobs = logprobs
         self.tokens_field = "max_tokens"
+        self.refused: set[str] = set()
 
     def request(self, prompt: Prompt, max_tokens: int, params: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Path and body of a request.
@@ -53,17 +55,34 @@ class RequestFormat:
             body |= {"prompt": prompt, "max_tokens": max_tokens}
         else:
             messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else list(prompt)
+            messages = _without_system_role(messages) if SYSTEM_ROLE in self.refused else messages
             body |= {"messages": messages, self.tokens_field: max_tokens}
         if self.logprobs:
             body |= {"logprobs": top} if plain else {"logprobs": True, "top_logprobs": top}
-        return "/completions" if plain else "/chat/completions", body | sent | extra
+        whole = {name: value for name, value in (body | sent | extra).items() if name not in self.refused}
+        return "/completions" if plain else "/chat/completions", whole
 
     def learn(self, feature: str) -> None:
-        """Do without a feature (`logprobs`, the name `max_tokens`) from now on."""
+        """Do without what the server refuses by this name from now on; `max_tokens` gets its newer name."""
         if feature == "logprobs":
             self.logprobs = False
-        else:
+        elif feature == "max_tokens":
             self.tokens_field = "max_completion_tokens"
+        elif feature == "max_completion_tokens":
+            self.tokens_field = "max_tokens"
+        else:
+            self.refused.add(feature)
+
+
+def _without_system_role(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages with what the system says in front of the first other one, as its author's own words."""
+    system = "\n\n".join(_join_text(each.get("content")) for each in messages if each.get("role") == "system")
+    others = [each for each in messages if each.get("role") != "system"]
+    if not system:
+        return others
+    if not others or others[0].get("role") != "user" or not isinstance(others[0].get("content"), str):
+        return [{"role": "user", "content": system}, *others]
+    return [{**others[0], "content": f"{system}\n\n{others[0]['content']}"}, *others[1:]]
 
 
 def estimate_tokens(prompt: Prompt, max_tokens: int) -> int:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from shared.core.errors import ConfigError, Unavailable
+from shared.core.errors import ConfigError, ItemError, Unavailable
 from shared.core.event_loops import BackgroundLoop, PerLoop
 from shared.core.results import LMResult
 from shared.core.state.batch_store import BatchStore
@@ -33,7 +33,7 @@ from shared.llm.openai.server_settings import BatchSettings, OpenAISettings
 T = TypeVar("T")
 
 _KEPT = timedelta(days=1)
-_ROUNDS = 4  # how often a question is put into a batch in one run: two features may be refused, a batch may expire
+_ROUNDS = 4  # how often a question is put into a batch in one run where batches expire; refusals do not count
 
 
 class BatchAdapter:
@@ -139,14 +139,20 @@ class BatchAdapter:
         sent = remove_input_data(params)
         self._dialect.request(prompt, max_tokens, sent)  # an unknown parameter is an error before anything is opened
         await self._open_run()
-        for _ in range(_ROUNDS):
+        refused: set[str] = set()
+        rounds = _ROUNDS
+        while rounds:
             _, body = self._dialect.request(prompt, max_tokens, sent)
             outcome = await self._queue.ask(key, body)
             if outcome is None:
+                rounds -= 1
                 continue
             try:
                 answer = self._api.answer(outcome)
             except UnsupportedFeature as error:
+                if error.feature in refused:
+                    raise ItemError(f"{error}; it is refused also without {error.feature}") from error
+                refused.add(error.feature)
                 self._dialect.learn(error.feature)
                 await asyncio.to_thread(self._store.record_refused, self._lane, error.feature)
             else:

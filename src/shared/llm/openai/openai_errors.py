@@ -9,10 +9,11 @@ from shared.core.errors import BadAnswer, ConfigError, FatalError, ItemError
 from shared.http.error_translation import CallRefused, ErrorTranslator
 from shared.http.retries import RETRIED_STATUSES
 from shared.http.transport import HttpReply
+from shared.llm.openai.refused_features import find_refused_feature
 
 
 class UnsupportedFeature(CallRefused):
-    """The server refuses a feature (`logprobs`, `max_tokens`), not the question."""
+    """The server refuses a parameter (`temperature`, `logprobs`) or the system role, not the question."""
 
     def __init__(self, feature: str, message: str) -> None:
         super().__init__(message)
@@ -38,7 +39,7 @@ class OpenAIErrorTranslator(ErrorTranslator):
         """The error of an answer whose status is not 200."""
         message = self.message(reply.body)
         where = f"{self._url} answered {reply.status}"
-        feature = _refused_feature(reply.status, message)
+        feature = find_refused_feature(reply.status, reply.body)
         if feature is not None:
             return UnsupportedFeature(feature, f"{where}: {message}")
         if reply.status in (400, 422, 500) and re.search(r"response_format|json_schema", message):
@@ -68,12 +69,3 @@ class OpenAIErrorTranslator(ErrorTranslator):
         if 200 <= reply.status < 300:
             return BadAnswer(f"{where}: {message}; expected 200")
         return ItemError(f"{where}: the request was refused: {message}")
-
-
-def _refused_feature(status: int, message: str) -> str | None:
-    """The feature that a refusal is about; llama.cpp refuses logprobs with a 500."""
-    if status in (400, 422, 500) and re.search(r"log_?probs", message, re.I):
-        return "logprobs"
-    if status in (400, 422) and "max_completion_tokens" in message:
-        return "max_tokens"
-    return None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 
 from shared.core.ports import LMAdapter
 from shared.core.results import Score
@@ -28,6 +28,7 @@ from shared.scoring.judging.prompt_files import load_prompt
 from shared.scoring.judging.verdicts import Schema, object_schema
 
 AtLeastOne = Annotated[int, Ge(1)]
+Temperature = Annotated[float, Ge(0), Le(2)]
 TEXT: Schema = {"type": "string"}
 _WORST = 3  # entries that an explanation names
 
@@ -38,8 +39,8 @@ class NamedJudge:
 
     `max_entries` bounds the claims, points, passages or turns that are judged, `max_chars` the characters shown of
     each judged text (of sources and conversations: in all), `max_tokens` each answer of the judge. With
-    `structured_output` the server is asked to keep to a JSON schema. `prompts` are the shipped prompts that it asks
-    with, and their versions.
+    `structured_output` the server is asked to keep to a JSON schema. `temperature` is 0 unless it is set. `prompts` are
+    the shipped prompts that it asks with, and their versions.
     """
 
     model: LMAdapter
@@ -47,7 +48,9 @@ class NamedJudge:
     max_entries: AtLeastOne = 30
     max_chars: AtLeastOne = 60_000
     structured_output: bool = True
+    temperature: Temperature | None = None
 
+    added_parameters: ClassVar[tuple[str, ...]] = ("temperature",)
     prompts: ClassVar[Mapping[str, int]] = {}
 
     @property
@@ -70,7 +73,9 @@ class JudgeSession:
 
     def __init__(self, judge: NamedJudge) -> None:
         self._judge = judge
-        self._manner = JudgeRequestOptions(judge.max_tokens, structured=judge.structured_output, most=judge.max_chars)
+        self._manner = JudgeRequestOptions(
+            judge.max_tokens, judge.temperature or 0.0, judge.structured_output, most=judge.max_chars
+        )
         self._asked: list[JudgeResponse] = []
 
     async def ask(

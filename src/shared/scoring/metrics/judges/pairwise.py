@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.core.errors import ConfigError
 from shared.core.ports import LMAdapter
@@ -23,7 +23,7 @@ from shared.scoring.judging.prompt_files import load_prompt
 from shared.scoring.judging.rubrics import JudgeInstructions, check_fields
 from shared.scoring.judging.votes import gather_responses
 from shared.scoring.metric import metric
-from shared.scoring.parameter_types import AtLeastOne, NotBlank
+from shared.scoring.parameter_types import AtLeastOne, NotBlank, Temperature
 
 _SHAPE: Mapping[str, Any] = {
     "reason": {"type": "string"},
@@ -37,6 +37,8 @@ _RUBRIC = "Which answer is more correct, more complete and more helpful for the 
 class PairwiseJudge:
     """Whether the answer beats another one: 1 it does, 0 it loses, 0.5 a tie or a verdict that turns with the order."""
 
+    added_parameters: ClassVar[tuple[str, ...]] = ("temperature",)
+
     def __init__(  # noqa: PLR0913 - each is a key in the YAML
         self,
         model: LMAdapter,
@@ -46,6 +48,7 @@ class PairwiseJudge:
         max_tokens: AtLeastOne = 1024,
         max_chars: AtLeastOne = 100_000,
         structured_output: bool = True,
+        temperature: Temperature | None = None,
     ) -> None:
         self._model = model
         self._prompt = load_prompt("pairwise_judge", 1)
@@ -57,7 +60,7 @@ class PairwiseJudge:
         if not {"actual_output", self._against}.isdisjoint(self._context):  # their names would tell which is whose
             raise ConfigError(f"fields: found {given}; the two answers are shown besides, without their names")
         self._rubric = rubric
-        self._options = JudgeRequestOptions(max_tokens, structured=structured_output, most=max_chars)
+        self._options = JudgeRequestOptions(max_tokens, temperature or 0.0, structured_output, most=max_chars)
         self._instructions = JudgeInstructions(self._prompt, (*self._context, "actual_output", self._against))
         self.reads = self._instructions.reads
         self.identity: Mapping[str, Any] = prompt_identity(self._prompt)
