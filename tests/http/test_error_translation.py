@@ -69,6 +69,8 @@ def test_long_words_are_cut() -> None:
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
+        ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2300"}, None),
         ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
     ],
 )

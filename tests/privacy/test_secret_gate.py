@@ -20,6 +20,9 @@ KEYS = (
     "AIzaSyA1234567890abcdefghijklmnopqrstuv", "whsec_abcdefgh12345678ijkl",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", "pypi-AgEIcHlwaS5vcmcCJDEyMzQ1Njc4OTAabcd",
     "npm_abcdefghijklmnopqrstuvwxyz0123456789", "sk-abcdefghijklmnop", "xoxb-123456789012-abcdefghijkl",
+    "gsk_AbCdEfGhIjKlMnOpQrStUvWxYz012345", "xai-AbCdEfGhIjKlMnOpQrStUvWxYz012345",
+    "pplx-AbCdEfGhIjKlMnOpQrStUvWxYz012345", "nvapi-AbCdEfGhIjKlMnOpQrStUvWxYz012345",
+    "r8_AbCdEfGhIjKlMnOpQrStUvWxYz012345", "csk-abcdefghijklmnopqrstuvwxyz012345",
 )  # fmt: skip
 SECRET = 'pass"w\\rd\n+/é&x'
 
@@ -57,6 +60,14 @@ def test_a_configured_secret_is_hidden_in_every_spelling(spelling: str) -> None:
         hidden = hide(f"a {spelling} z")
         assert "[KEY]" in hidden and hidden.startswith("a ") and hidden.endswith(" z")
         assert "w\\" not in hidden and "rd" not in hidden and spelling not in hidden
+
+
+def test_addresses_that_are_keys_are_hidden() -> None:
+    """Whoever has a Slack webhook's address may write, and a token may stand in a URL without a user."""
+    hook = "https://hooks.slack.com/services/T0123456/B0123456/AbCdEfGhIjKlMnOpQrStUvWx"
+    assert GATE.redact(f"POST {hook} failed") == "POST https://hooks.slack.com/services/[KEY] failed"
+    assert GATE.redact("clone https://0123456789abcdef01@host/x") == "clone https://[KEY]@host/x"
+    assert GATE.redact("see https://host/a/some.long.user.name@host") == "see https://host/a/some.long.user.name@host"
 
 
 def test_a_secret_with_line_ends_is_hidden_without_them() -> None:

@@ -109,7 +109,7 @@ def retry_after(header: Callable[[str], str | None], now: datetime) -> float | N
         return seconds
     try:
         return max(0.0, (as_utc(parsedate_to_datetime(text)) - now).total_seconds())
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or none that a calendar has
         return None
 
 

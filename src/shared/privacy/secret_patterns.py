@@ -19,6 +19,8 @@ _PREFIXED = re.compile(
     r"|(?:sk|pk|rk)-(?:lf-|ant-|proj-|live-|test-)[\w-]{12,}|sk-[A-Za-z0-9]{12,}"
     r"|(?:xox[abeprs]|xapp)-[\w-]{8,}|gh[opsur]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|lf-(?=[\w-]{0,200}\d)[\w-]{20,}"
     r"|A(?:KIA|SIA)[0-9A-Z]{16}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|hf_[A-Za-z0-9]{20,}|npm_\w{30,}|pypi-[\w-]{30,}"
+    r"|(?=[\w-]{0,60}\d)(?:gsk_|xai-|csk-|pplx-|nvapi-|r8_)[\w-]{24,}|dop_v1_[0-9a-f]{40,}"
+    r"|(?<=hooks\.slack\.com/services/)T\w{6,}/B\w{6,}/\w{16,}"
     r"|SG\.[\w-]{16,}\.[\w-]{16,}|dckr_pat_[\w-]{20,}|eyJ[\w-]{8,2000}\.[\w-]{2,}(?:\.[\w-]*)?"
     r")",
     re.ASCII,
@@ -26,7 +28,9 @@ _PREFIXED = re.compile(
 PLACEHOLDER = "[KEY]"
 """What stands in place of a secret, wherever one is hidden."""
 
-_USERINFO = re.compile(r"""(?<![\w+.-])[a-zA-Z][\w+.-]{0,30}://[^\s/@:]{0,200}:(?P<word>[^\s"']{1,500})@""")
+_USERINFO = re.compile(
+    r"""(?<![\w+.-])[a-zA-Z][\w+.-]{0,30}://(?:[^\s/@:]{0,200}:(?P<word>[^\s"']{1,500})|(?P<token>[\w.~-]{16,200}))@"""
+)
 _MIXED = re.compile(r"[A-Za-z0-9_+/-]{20,}={0,2}")
 _IDENTIFIER = re.compile(
     r"(?:chatcmpl|cmpl|msg|run|call|toolu|resp|thread|asst|req|step|batch|gen|evt|cus|pi|ch|in|sub|price|prod|content)[-_]"
@@ -60,7 +64,11 @@ def find_certain_keys(text: str) -> Iterator[Span]:
     """
     yield from _find_by_form(text)
     if "://" in text:
-        yield from (found.span("word") for found in _USERINFO.finditer(text) if found["word"] != PLACEHOLDER)
+        for found in _USERINFO.finditer(text):
+            if found["word"] and found["word"] != PLACEHOLDER:
+                yield found.span("word")
+            elif found["token"] and sum(map(str.isdigit, found["token"])) >= 2:
+                yield found.span("token")
 
 
 def find_vendor_keys(text: str) -> Iterator[Span]:

@@ -48,10 +48,11 @@ class WebhookSettings(BaseModel):
     @field_validator("notify_url")
     @classmethod
     def _url_is_usable(cls, value: SecretStr) -> SecretStr:
-        url = urlsplit(value.get_secret_value())
-        if value.get_secret_value() and (url.scheme not in ("http", "https") or not url.hostname):
+        text = value.get_secret_value().strip()
+        url = urlsplit(text)
+        if text and (url.scheme not in ("http", "https") or not url.hostname or not text.isprintable()):
             raise ValueError("expected an address such as https://app.example.com/prompts")
-        return value
+        return SecretStr(text)
 
 
 def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSettings:
