@@ -247,7 +247,10 @@ def test_a_server_without_start_up_serves_with_one(state: Database) -> None:
         ({"LANGFUSE_WEBHOOK_KEEP_SECONDS": "60"}, "LANGFUSE_WEBHOOK_KEEP_SECONDS: .* greater than or equal to 600"),
         ({"LANGFUSE_WEBHOOK_OLDER_BODY": "perhaps"}, "LANGFUSE_WEBHOOK_OLDER_BODY"),
         ({"LANGFUSE_WEBHOOK_NOTIFY_URL": "ftp://x/token-1234"}, "LANGFUSE_WEBHOOK_NOTIFY_URL: .*expected an address"),
-        ({"LANGFUSE_WEBHOOK_NOTIFY_URL": "http://x/token-\n1234"}, "LANGFUSE_WEBHOOK_NOTIFY_URL: .*expected an address"),
+        (
+            {"LANGFUSE_WEBHOOK_NOTIFY_URL": "http://x/token-\n1234"},
+            "LANGFUSE_WEBHOOK_NOTIFY_URL: .*expected an address",
+        ),
         ({"LANGFUSE_SLACK_CHANNEL_ID": "C1"}, "SLACK_BOT_TOKEN is not"),
         (
             {"LANGFUSE_SLACK_CHANNEL_ID": "C1", "SLACK_BOT_TOKEN": "token\n-1234"},
