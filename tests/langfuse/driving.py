@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
 
-from shared.core.state.outbox import MessageSink, MessageState, PackedBatch, SinkMessage, SkippedScore
+from shared.core.state.outbox import (
+    ClaimedMessage,
+    MessageSink,
+    MessageState,
+    PackedBatch,
+    SinkMessage,
+    SkippedScore,
+)
+from shared.monitoring.sink_delivery import DeliveryLimits, settle_message
 from tests.langfuse.fake_server.wire import START, MovableClock
 
-_LOST = timedelta(hours=1)
+_LIMITS = DeliveryLimits(settle=0.0)
 
 
 @dataclass
@@ -22,7 +31,8 @@ class Row:
     state: MessageState = "pending"
     reason: str = ""
     tries: int = 0
-    sent_at: datetime = field(default=START)
+    attempts: int = 0
+    sent_at: datetime | None = None
 
 
 class MemoryOutbox:
@@ -31,7 +41,7 @@ class MemoryOutbox:
     """
 
     def __init__(self, make: Callable[[], MessageSink], clock: MovableClock, size: int = 200) -> None:
-        self._make, self._clock, self._size = make, clock, size
+        self._make, self._clock, self._size, self._rng = make, clock, size, Random(0)
         self.rows: dict[str, Row] = {}
         self.skipped: list[SkippedScore] = []
 
@@ -75,10 +85,7 @@ class MemoryOutbox:
         receipts = await work([row.message for row in rows])
         assert [receipt.key for receipt in receipts] == [row.message.key for row in rows]
         for row, receipt in zip(rows, receipts, strict=True):
-            wait = receipt.wait if receipt.wait is not None else 1.0 if receipt.state in ("pending", "sent") else 0.0
-            if sending and receipt.state == "sent":
-                row.sent_at, wait = self._clock(), 0.0
-            if receipt.state == "sent" and self._clock() - row.sent_at >= _LOST:
-                receipt = replace(receipt, state="pending")
-            row.state, row.reason, row.tries = receipt.state, receipt.reason, row.tries + 1
-            row.due = self._clock() + timedelta(seconds=wait)
+            claimed = ClaimedMessage(row.message, row.state, "", "", row.attempts, START, row.sent_at)
+            made = settle_message(claimed, receipt, self._clock(), _LIMITS, self._rng)
+            row.state, row.reason, row.tries, row.attempts = made.state, made.reason, row.tries + 1, made.attempts
+            row.due, row.sent_at = made.next_try_at, made.sent_at

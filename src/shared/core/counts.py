@@ -57,8 +57,9 @@ class DeliveryStatus:
 
     Of the run itself are `verified` (the sink has them), `skipped` (the sink has no place for them) and `failed` (the
     sink will never take them). What stands when the run ends, also of earlier runs: `sent` (taken, not to be read back
-    yet), `pending` (they wait for another try) and `failed_before` (failed in earlier runs). `reasons` counts why
-    messages were skipped, failed or wait, in the sink's words.
+    yet), `pending` (they wait for another try) and `failed_before` (failed in earlier runs). `overdue_hours` is the age
+    of the oldest that is `sent`, once it is above the limit. `reasons` counts why messages were skipped, failed, wait
+    or could not be looked for, in the sink's words.
     """
 
     sink: str
@@ -70,12 +71,13 @@ class DeliveryStatus:
     sent: int = 0
     pending: int = 0
     failed_before: int = 0
+    overdue_hours: float = 0.0
     reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def holds_up(self) -> bool:
-        """Whether the run must say that it has not done all: something required waits, or failed."""
-        return self.required and bool(self.pending or self.failed)
+        """Whether the run must say that it has not done all: something required waits, failed, or is overdue."""
+        return self.required and bool(self.pending or self.failed or self.overdue_hours)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ class PublishResult(NamedTuple):
 
     @property
     def all_there(self) -> bool:
-        """Whether nothing required waits or has failed."""
-        return not any(each.required and (each.pending or each.failed or each.failed_before) for each in self.published)
+        """Whether nothing required waits, has failed or is overdue."""
+        return not any(each.holds_up or (each.required and each.failed_before) for each in self.published)
 
 
 class Publisher:
@@ -175,9 +175,10 @@ class Publisher:
 
     def delivery_statuses(self) -> tuple[DeliveryStatus, ...]:
         """What became of this run's messages, and what stands for each sink: when it had finished, else now."""
+        now, limit = self._ports.clock(), self._plan.delivery_limits.overdue
         if not self._finished:
-            self._standing = self._read_standing(self._ports.clock())
-        return tuple(make_delivery_status(each, self._standing) for each in self.deliveries)
+            self._standing = self._read_standing(now)
+        return tuple(make_delivery_status(each, self._standing, now, limit) for each in self.deliveries)
 
     def _read_standing(self, now: datetime) -> list[OpenDeliveries]:
         return self._store.count_unfinished(self._plan.stream, now) if self.deliveries else []

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
@@ -17,6 +17,8 @@ from shared.core.errors import StoreError, TransientError
 from shared.core.ports import Batch, Sink
 from shared.core.results import Stream
 from shared.core.state.outbox import (
+    NOT_LOOKED,
+    READ_FAILED,
     ClaimedMessage,
     MessageClaim,
     MessageOutcome,
@@ -40,7 +42,6 @@ MOST = 1000
 
 _LONGEST = 900.0  # seconds between two tries: less than an hour, so that every run of an hourly job tries again
 _SOONEST = 0.1  # seconds at least between two looks for a message
-_LOST = 3600.0  # seconds after which a message that was taken, and never seen, is sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,14 @@ class DeliveryLimits:
     """How long deliveries are waited for and tried. `verify` is how many seconds a run waits at its end, at most, until
     what it sent can be read back; `settle` is when it looks first, where the sink does not say. `leave` is how many
     seconds a sink of best effort has at the end of a run for what is under way. A message fails when it was sent
-    `tries` times over at least `hours`.
+    `tries` times over at least `hours`; one that is not verified `overdue` hours after it was stored fails the run.
     """
 
     verify: float = 20.0
     settle: float = 1.0
     tries: int = 10
     hours: float = 72.0
+    overdue: float = 2.0
     leave: float = 20.0
 
 
@@ -64,7 +66,8 @@ def settle_message(
     """What a claimed row becomes by what the sink says of it. Pure but for `rng`, which spreads tries over time.
 
     Tries are 1, 2, 4, ... seconds apart, up to 15 minutes, times a factor from [0.5, 1); or as far as the sink asks
-    for. A sent message is looked for after as long as it has been under way; after an hour it counts as lost.
+    for. A sent message is looked for after as long as it has been under way, four times at least until it counts as
+    lost. Its age is that of the stored row, whichever process sent it.
     """
     sending = parcel.state == "pending"
     attempts = parcel.attempts + sending
@@ -72,13 +75,18 @@ def settle_message(
         sent_at = now if sending else parcel.sent_at
         return MessageOutcome(parcel, receipt.state, attempts, now, sent_at, receipt.reason)
     if receipt.state == "sent":
-        sent_at = now if sending or parcel.sent_at is None else parcel.sent_at
+        sent_at = now if sending or parcel.sent_at is None else min(parcel.sent_at, now)  # the clock may be set back
         under_way = (now - sent_at).total_seconds()
-        if under_way < _LOST:
-            wait = patience.settle if sending else min(max(under_way, patience.settle), _LONGEST)
+        if under_way < receipt.lost_after:
+            longest = min(_LONGEST, receipt.lost_after / 4, receipt.lost_after - under_way)
+            wait = patience.settle if sending else min(max(under_way, patience.settle), longest)
             wait = max(wait if receipt.wait is None else receipt.wait, 0.0 if sending else _SOONEST)
-            return MessageOutcome(parcel, "sent", attempts, now + timedelta(seconds=wait), sent_at, receipt.reason)
-        receipt = Receipt(receipt.key, "pending", "it was taken, and could not be read back within an hour")
+            failed = READ_FAILED if receipt.lost_after == NOT_LOOKED else ""
+            reason = f"{failed}{receipt.reason}"
+            return MessageOutcome(parcel, "sent", attempts, now + timedelta(seconds=wait), sent_at, reason)
+        why = f"it was accepted, and could not be read back within {receipt.lost_after / 60:g} minutes"
+        lost = _schedule_retry(parcel, Receipt(receipt.key, "pending", why), attempts, now, patience, rng)
+        return replace(lost, next_try_at=now)  # the sink is not busy: a short run must not end before it is sent again
     return _schedule_retry(parcel, receipt, attempts, now, patience, rng)
 
 
@@ -184,7 +192,7 @@ class SinkDelivery:
         found = await self._keep_claimed(parcels, sink.send(messages) if state == "pending" else sink.verify(messages))
         if isinstance(found, Exception):
             self._note_error(found)
-            found = [Receipt(each.key, state, self._describe(found)) for each in messages]
+            found = [Receipt(each.key, state, self._describe(found), lost_after=NOT_LOOKED) for each in messages]
         self._settle(parcels, _match_receipts(messages, found, state))
         if state == "pending":
             self._update_rest(found)

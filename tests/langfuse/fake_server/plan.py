@@ -18,7 +18,8 @@ PROJECT = "proj1"
 class Plan:
     """`limits` are requests per window and bucket (`general`, `tracing`, `datasets`, `metrics`, `legacy`), as Langfuse
     Cloud has them; a self-hosted server has none. `score_delay` seconds pass until a score can be read; `latency` are
-    real seconds before each answer.
+    real seconds before each answer. `lost_scores` is the share of scores that are accepted and never stored, chosen by
+    `seed`.
     """
 
     version: str = "4.60.0"
@@ -29,6 +30,8 @@ class Plan:
     window: float = 60.0
     score_delay: float = 0.0
     latency: float = 0.0
+    lost_scores: float = 0.0
+    seed: int = 0
     protected_labels: frozenset[str] = frozenset()
 
     @property

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 from tests.langfuse.fake_server.plan import PROJECT, Plan
@@ -32,7 +33,7 @@ Row = dict[str, Any]
 
 class FakeScores:
     """`rows` are the physical ones, by (id, name, UTC date of the timestamp); `posts` counts every score received. One
-    that `drops` says yes to is accepted and never stored, as when the worker behind the API fails.
+    that `drops` says yes to is accepted and never stored, as when the worker behind the API fails; the plan says which.
     """
 
     def __init__(self, plan: Plan, clock: MovableClock) -> None:
@@ -43,7 +44,8 @@ class FakeScores:
         self._keys: dict[str, list[tuple[str, str, str]]] = {}
         self.posts = 0
         self.reject: set[str] = set()
-        self.drops: Callable[[], bool] = lambda: False
+        rng = Random(plan.seed)
+        self.drops: Callable[[], bool] = lambda: rng.random() < plan.lost_scores
         self.dropped = 0
 
     def stored(self) -> list[Row]:

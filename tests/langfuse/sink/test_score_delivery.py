@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from random import Random
 
 import pytest
 
 from shared.core.results import ItemResult
-from shared.core.state.outbox import Receipt
+from shared.core.state.outbox import ClaimedMessage, MessageOutcome, Receipt
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.sink.build_scores import ScoreContext
-from shared.langfuse.sink.score_delivery import ReadBackTracker
 from shared.langfuse.sink.score_sink import LangfuseSink
+from shared.monitoring.sink_delivery import DeliveryLimits, settle_message
 from tests.langfuse.batches import batch, item, made
-from tests.langfuse.clients import SharedTime, client_of, settings
+from tests.langfuse.clients import client_of, settings
+from tests.langfuse.fake_server.faults import UNAVAILABLE
 from tests.langfuse.fake_server.plan import Plan
 from tests.langfuse.fake_server.server import run_fake_langfuse
-from tests.langfuse.fake_server.wire import MovableClock
+from tests.langfuse.fake_server.wire import START
 
 MESSAGE = (
     LangfuseSink(LangfuseClient(settings("http://127.0.0.1:9")), ScoreContext())
@@ -25,28 +29,45 @@ MESSAGE = (
 )
 
 
+def look(sink: LangfuseSink, sent_at: datetime, now: datetime) -> MessageOutcome:
+    """What the stored row of a sent score becomes by a process that looks for it for the first time."""
+
+    async def verify() -> list[Receipt]:
+        async with aclosing(sink):
+            return await sink.verify([MESSAGE])
+
+    (receipt,) = asyncio.run(verify())
+    return settle_message(
+        ClaimedMessage(MESSAGE, "sent", "b", "r", 1, sent_at, sent_at), receipt, now, DeliveryLimits(), Random(1)
+    )
+
+
 def test_an_accepted_score_is_lost_after_its_time_and_waited_for_before() -> None:
-    """It is looked for ever more rarely, never later than the moment it counts as lost, and then sent again."""
-    clock = MovableClock()
-    tracker = ReadBackTracker(LangfuseClient(settings("http://127.0.0.1:9"), SharedTime(clock).runtime()), 100.0)
-    first = tracker.record_missing(MESSAGE)
-    clock.advance(70)
-    second = tracker.record_missing(MESSAGE)
-    clock.advance(30)
-    lost = tracker.record_missing(MESSAGE)
-    assert [each.state for each in (first, second, lost)] == ["sent", "sent", "pending"]
-    assert (first.wait, second.wait) == (0.2, 30.0) and "not stored 100 s later" in lost.reason
-    assert tracker.record_missing(MESSAGE).state == "sent"  # sent again, it has its full time again
+    """Its time counts from when it was sent, whichever process looks; it is looked for before, and then sent again."""
+    with run_fake_langfuse() as server:
+        seen = [
+            look(LangfuseSink(client_of(server), lost_after=100.0), START, START + timedelta(seconds=after))
+            for after in (0.5, 10, 90, 100)
+        ]
+    assert [each.state for each in seen] == ["sent", "sent", "sent", "pending"]
+    waits = [(each.next_try_at - START).total_seconds() for each in seen]
+    assert waits == [1.5, 20.0, 100.0, 100.0]  # a lost one is sent again without a pause
+    assert "could not be read back within 1.66667 minutes" in seen[3].reason and seen[3].sent_at is None
 
 
-def test_a_score_that_was_found_starts_anew() -> None:
-    """The time of an earlier wait does not count for a later one."""
-    clock = MovableClock()
-    tracker = ReadBackTracker(LangfuseClient(settings("http://127.0.0.1:9"), SharedTime(clock).runtime()), 100.0)
-    tracker.record_missing(MESSAGE)
-    assert tracker.record_found(MESSAGE) == Receipt(MESSAGE.key, "verified")
-    clock.advance(100)
-    assert tracker.record_missing(MESSAGE).state == "sent"
+def test_a_score_that_was_sent_by_a_clock_ahead_is_lost_by_the_right_one() -> None:
+    """A clock that was a year ahead once holds nothing up for a year."""
+    with run_fake_langfuse() as server:
+        sink = LangfuseSink(client_of(server), lost_after=100.0)
+        assert look(sink, START + timedelta(days=365), START).sent_at == START
+
+
+def test_a_failed_read_says_nothing_about_the_score() -> None:
+    """The reason names the read; the score is not sent again, however long the reads have failed."""
+    with run_fake_langfuse() as server:
+        server.faults.chance = lambda request: UNAVAILABLE if request.method == "GET" else None
+        made = look(LangfuseSink(client_of(server, tries=1)), START, START + timedelta(days=2))
+    assert made.state == "sent" and made.reason.startswith("reading back failed: ") and "503" in made.reason
 
 
 @pytest.mark.parametrize(("delay", "reads"), [(0.0, 3), (60.0, 1)])

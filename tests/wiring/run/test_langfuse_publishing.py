@@ -135,6 +135,55 @@ def test_a_server_that_is_down_holds_the_items_back_for_the_next_run(tmp_path: P
     assert names(server) == {"Exact": 12, "Short": 12}
 
 
+SHORT = ("--quiet", "--set", "publishing.verify_seconds=0", "--set", "publishing.langfuse.lost_after_minutes=0.002")
+"""The options of a short run; what the run before it has sent and cannot be read back is lost by then."""
+
+
+@pytest.mark.parametrize("more", ["", EXPERIMENT], ids=["scores", "experiment"])
+def test_short_runs_send_again_what_the_server_took_and_lost(tmp_path: Path, more: str) -> None:
+    """As under cron: no run lives as long as a score needs to count as lost, yet all are stored, and none twice."""
+    with run_fake_langfuse(Plan(lost_scores=0.4, seed=7), MovableClock(utc_now())) as server:
+        project = project_of(tmp_path, server, FILE + more)
+        marked = [project.report(*SHORT)["counts"]["marked"] for _ in range(8)]
+        found = names(server)
+        assert (found["Exact"], found["Short"]) == (12, 12) and max(found.values()) == 12
+        assert sum(marked) == 12 and marked[-1] == 0
+        assert server.scores.dropped > 5
+        assert server.scores.posts == len(server.scores.rows) + server.scores.dropped
+        if more:
+            assert sum(found.values()) == 28 and len(server.otlp.spans) == 12
+
+
+def test_a_run_that_ends_with_overdue_deliveries_says_so_and_fails(tmp_path: Path) -> None:
+    """Within the limit an unverified delivery is a note; above it every run fails, however often it was sent again."""
+    with run_fake_langfuse(Plan(lost_scores=1.0), MovableClock(utc_now())) as server:
+        project = project_of(tmp_path, server)
+        for _ in range(2):
+            within = project.run("m.yaml", "--json", *SHORT)
+            assert within.returncode == 0 and "cannot be read back yet" in json.loads(within.stdout)["notes"][0]
+        late = project.run("m.yaml", "--json", *SHORT, "--set", "publishing.overdue_hours=0.0001")
+        found = json.loads(late.stdout)
+        assert (late.returncode, found["status"]) == (1, "unpublished")
+        assert found["published"][0]["overdue_hours"] > 0
+        assert "24 message(s)" in found["notes"][0] and "the oldest has waited for" in found["notes"][0]
+        assert project.run("publish", "m.yaml", "--pending", *SHORT[1:]).returncode == 0
+        limit = ("--set", "publishing.overdue_hours=0.0001")
+        assert project.run("publish", "m.yaml", "--pending", *SHORT[1:], *limit).returncode == 1
+
+
+def test_reads_that_fail_are_reported_as_such(tmp_path: Path, server: FakeLangfuse) -> None:
+    """A user who is told that scores are slow would look in the wrong place."""
+    project = project_of(tmp_path, server)
+    server.faults.chance = lambda request: UNAVAILABLE if request.method == "GET" and "score" in request.path else None
+    done = project.run("m.yaml", "--json", *SHORT, "--set", "publishing.langfuse.tries=1")
+    (note,) = json.loads(done.stdout)["notes"]
+    assert "are not verified, because reading back failed: " in note and "503" in note
+    assert done.returncode == 0 and server.scores.posts == 24
+    server.faults.chance = lambda _: None
+    assert project.report(*SHORT)["counts"]["marked"] == 12
+    assert server.scores.posts == 24
+
+
 def test_check_says_what_the_server_can_do(tmp_path: Path, server: FakeLangfuse) -> None:
     project = project_of(tmp_path, server, FILE + EXPERIMENT)
     done = project.run("check", "m.yaml", "--connect")

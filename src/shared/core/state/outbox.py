@@ -14,6 +14,7 @@ A sink that takes whole batches gets one row for a batch, which goes from pendin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,12 @@ from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport, Stream
 
 MessageState = Literal["pending", "sent", "verified", "failed"]
+
+NOT_LOOKED = math.inf
+"""`Receipt.lost_after` of a message that could not be looked for: a failed read says nothing about the message."""
+
+READ_FAILED = "reading back failed: "
+"""How the stored reason of a sent message begins when the last look for it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +64,15 @@ class PackedBatch:
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a message. `wait`: seconds until it makes sense to send it again (`pending`) or to look for it
-    (`sent`), None when the sink does not say.
+    (`sent`), None when the sink does not say. `lost_after`: a message that is still `sent` so many seconds after it was
+    sent, also by an earlier process, counts as lost and is sent again.
     """
 
     key: str
     state: MessageState
     reason: str = ""
     wait: float | None = None
+    lost_after: float = 3600.0
 
 
 @runtime_checkable
@@ -166,7 +175,7 @@ class MessageOutcome:
 class OpenDeliveries:
     """How many rows of a sink are in a state that is not the end, or failed; the commonest reasons. `claimed` of them
     are with somebody now, and the first of the others is due at `next_due`: None where there is none, or where they
-    have failed.
+    have failed. `oldest` is when the first of them was stored.
     """
 
     sink: str
@@ -175,6 +184,7 @@ class OpenDeliveries:
     claimed: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     next_due: datetime | None = None
+    oldest: datetime | None = None
 
 
 class OutboxStore(Protocol):

@@ -155,7 +155,8 @@ class SqlOutbox:
         claimed = sa.func.sum(sa.case((_free(now), 0), else_=1))
         mine = sa.and_(in_stream(outbox, stream), OPEN)
         due = sa.func.min(sa.case((sa.and_(_free(now), _O.state != "failed"), _O.next_try_at)))
-        groups = sa.select(_O.sink, _O.state, count, claimed, due).where(mine).group_by(_O.sink, _O.state)
+        oldest = sa.func.min(_O.stored_at)
+        groups = sa.select(_O.sink, _O.state, count, claimed, due, oldest).where(mine).group_by(_O.sink, _O.state)
         told = sa.select(_O.reason, count).where(mine, _O.reason != "").group_by(_O.reason)
         told = told.order_by(count.desc(), _O.reason).limit(_REASONS)
         with self._database.read() as connection:
@@ -167,8 +168,9 @@ class SqlOutbox:
                     int(held),
                     {why: times for why, times in connection.execute(told.where(_O.sink == sink, _O.state == state))},
                     first,
+                    since,
                 )
-                for sink, state, n, held, first in connection.execute(groups.order_by(_O.sink, _O.state)).all()
+                for sink, state, n, held, first, since in connection.execute(groups.order_by(_O.sink, _O.state)).all()
             ]
 
     def retry_now(self, stream: Stream, sink: str, failed: bool, now: datetime) -> int:

@@ -30,9 +30,9 @@ from shared.langfuse.sink.experiment_spans import ExperimentRun
 from shared.langfuse.sink.score_delivery import (
     DeliverMessages,
     ProjectCheck,
-    ReadBackTracker,
     ScoreDelivery,
     describe_delivery,
+    read_back_receipt,
     retry_receipts,
 )
 from shared.langfuse.sink.score_sink import LOST_AFTER
@@ -53,8 +53,8 @@ class LangfuseExperimentSink:
     def __init__(self, client: LangfuseClient, builder: ExperimentBuilder, lost_after: float = LOST_AFTER) -> None:
         self._client, self._builder = client, builder
         self._project = ProjectCheck(client, builder.context.project)
-        self._tracker = ReadBackTracker(client, lost_after)
-        self._scores = ScoreDelivery(client, self._tracker)
+        self._lost_after = lost_after
+        self._scores = ScoreDelivery(client, lost_after)
         self._datasets = DatasetItems(client)
         self._runs: RunRecorder | None = None
 
@@ -155,10 +155,7 @@ class LangfuseExperimentSink:
 
     async def _verify_items(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         recorded = await (await self._recorder()).find_recorded(await self._experiment_run(messages[0]), messages)
-        return [
-            self._tracker.record_found(each) if each.key in recorded else self._tracker.record_missing(each)
-            for each in messages
-        ]
+        return [read_back_receipt(each, each.key in recorded, self._lost_after) for each in messages]
 
     async def _scores_of(self, messages: Sequence[SinkMessage]) -> list[LangfuseScore | None]:
         """The score of each message; None while its run does not exist yet."""

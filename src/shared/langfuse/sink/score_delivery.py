@@ -6,12 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from shared.core.errors import ConfigError, FatalError, TransientError, requested_wait
 from shared.core.event_loops import gather_or_cancel
-from shared.core.state.outbox import MessageState, Receipt, SinkMessage
+from shared.core.state.outbox import NOT_LOOKED, MessageState, Receipt, SinkMessage
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore, SendOutcome
 
-_FIRST_LOOK = 0.2
-_LONGEST_LOOK = 60.0
 _BATCH_SIZE = 500
 """Scores that are sent and then read back together; a whole number of pages, so that no request is wasted."""
 
@@ -21,34 +19,20 @@ STATES: Mapping[str, MessageState] = {"accepted": "sent", "rejected": "failed", 
 """The state of a message after an outcome."""
 
 
-class ReadBackTracker:
-    """Waits for accepted scores to become readable: `seconds` after the first look for one, it counts as lost."""
-
-    def __init__(self, client: LangfuseClient, seconds: float) -> None:
-        self._client, self._seconds = client, seconds
-        self._first_looks: dict[str, float] = {}
-
-    def record_found(self, message: SinkMessage) -> Receipt:
-        """The message's score was read back."""
-        self._first_looks.pop(message.key, None)
+def read_back_receipt(message: SinkMessage, found: bool, lost_after: float) -> Receipt:
+    """The receipt of a message that was looked for. One that is not there is lost `lost_after` seconds after it was
+    sent.
+    """
+    if found:
         return Receipt(message.key, "verified")
-
-    def record_missing(self, message: SinkMessage) -> Receipt:
-        """The message's score is not readable yet, or it is lost."""
-        now = self._client.now().timestamp()
-        waited = max(0.0, now - self._first_looks.setdefault(message.key, now))
-        if waited >= self._seconds:
-            self._first_looks.pop(message.key, None)
-            return Receipt(message.key, "pending", f"accepted by the server, but not stored {waited:.0f} s later")
-        wait = min(max(_FIRST_LOOK, waited), _LONGEST_LOOK, self._seconds - waited)
-        return Receipt(message.key, "sent", "accepted by the server, but not readable yet", wait)
+    return Receipt(message.key, "sent", "accepted by the server, but not readable yet", lost_after=lost_after)
 
 
 class ScoreDelivery:
     """Sends the scores of messages; reads them back immediately, as long as most of them are readable by then."""
 
-    def __init__(self, client: LangfuseClient, tracker: ReadBackTracker) -> None:
-        self._client, self._tracker = client, tracker
+    def __init__(self, client: LangfuseClient, lost_after: float) -> None:
+        self._client, self._lost_after = client, lost_after
         self._reads_immediately = True
 
     async def send(self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]) -> list[Receipt]:
@@ -64,20 +48,22 @@ class ScoreDelivery:
     async def _send(self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         outcomes = await self._client.post_scores(scores)
         accepted = [score for score, outcome in zip(scores, outcomes, strict=True) if outcome.status == "accepted"]
-        there = await self._find_readable(accepted) if accepted and self._reads_immediately else set()
-        return [
-            Receipt(message.key, "verified") if score.identity in there else _to_receipt(message, outcome)
-            for message, score, outcome in zip(messages, scores, outcomes, strict=True)
-        ]
+        receipts = {
+            message.key: _to_receipt(message, outcome) for message, outcome in zip(messages, outcomes, strict=True)
+        }
+        if accepted and self._reads_immediately:
+            sent = [message for message in messages if receipts[message.key].state == "sent"]
+            receipts |= {each.key: each for each in await self._read_immediately(sent, accepted)}
+        return [receipts[message.key] for message in messages]
 
-    async def _find_readable(self, scores: Sequence[LangfuseScore]) -> set[tuple[str, str, str]]:
-        """Those that can be read back already."""
-        try:
-            there = await self._client.stored_scores(scores)
-        except TransientError:
-            return set()
-        self._reads_immediately = 2 * len(there) >= len(scores)
-        return there
+    async def _read_immediately(
+        self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]
+    ) -> list[Receipt]:
+        """The receipts of accepted scores after a first look."""
+        found = await self.verify(messages, scores)
+        if not any(each.lost_after == NOT_LOOKED for each in found):
+            self._reads_immediately = 2 * sum(each.state == "verified" for each in found) >= len(scores)
+        return found
 
     async def verify(self, messages: Sequence[SinkMessage], scores: Sequence[LangfuseScore]) -> list[Receipt]:
         """Look for each message's score.
@@ -89,10 +75,9 @@ class ScoreDelivery:
             there = await self._client.stored_scores(scores)
         except TransientError as error:
             return retry_receipts(messages, "sent", error)
-        looks = zip(messages, scores, strict=True)
         return [
-            self._tracker.record_found(message) if score.identity in there else self._tracker.record_missing(message)
-            for message, score in looks
+            read_back_receipt(message, score.identity in there, self._lost_after)
+            for message, score in zip(messages, scores, strict=True)
         ]
 
 
@@ -176,8 +161,8 @@ async def describe_delivery(client: LangfuseClient, project: ProjectCheck) -> st
 
 
 def retry_receipts(messages: Sequence[SinkMessage], state: MessageState, error: TransientError) -> list[Receipt]:
-    """Receipts that leave all messages in `state`, to be tried again."""
-    return [Receipt(each.key, state, str(error), requested_wait(error)) for each in messages]
+    """Receipts that leave all messages in `state`, to be sent or looked for again."""
+    return [Receipt(each.key, state, str(error), requested_wait(error), NOT_LOOKED) for each in messages]
 
 
 def _to_receipt(message: SinkMessage, outcome: SendOutcome) -> Receipt:

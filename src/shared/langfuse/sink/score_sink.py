@@ -10,7 +10,7 @@ from shared.core.state.outbox import MessageState, PackedBatch, Receipt, SinkMes
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore
 from shared.langfuse.sink.build_scores import MessageBuilder, ScoreContext, find_subject
-from shared.langfuse.sink.score_delivery import ProjectCheck, ReadBackTracker, ScoreDelivery, describe_delivery
+from shared.langfuse.sink.score_delivery import ProjectCheck, ScoreDelivery, describe_delivery
 
 DeliverScores = Callable[[Sequence[SinkMessage], Sequence[LangfuseScore]], Awaitable[list[Receipt]]]
 
@@ -32,7 +32,7 @@ class LangfuseSink:
     ) -> None:
         self._client, self._context = client, context or ScoreContext()
         self._project = ProjectCheck(client, self._context.project)
-        self._delivery = ScoreDelivery(client, ReadBackTracker(client, lost_after))
+        self._delivery = ScoreDelivery(client, lost_after)
 
     def pack(self, batch: Batch) -> PackedBatch:
         """One message for each score of the batch."""

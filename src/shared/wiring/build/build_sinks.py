@@ -34,7 +34,12 @@ def build_sinks(context: BuildContext, registry: Registry) -> tuple[Outlet, ...]
 
 def delivery_limits(publishing: Publishing) -> DeliveryLimits:
     """How long deliveries are waited for and tried."""
-    return DeliveryLimits(verify=publishing.verify_seconds, tries=publishing.max_tries, hours=publishing.give_up_hours)
+    return DeliveryLimits(
+        verify=publishing.verify_seconds,
+        tries=publishing.max_tries,
+        hours=publishing.give_up_hours,
+        overdue=publishing.overdue_hours,
+    )
 
 
 def check_publishing(publishing: Publishing, labels: Sequence[str], checker: Checker) -> None:

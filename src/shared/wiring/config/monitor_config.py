@@ -185,6 +185,9 @@ class Publishing(StrictModel):
     )
     max_tries: int = Field(default=10, ge=1, description="a delivery fails after so many tries ...")
     give_up_hours: float = Field(default=72.0, ge=0, description="... and so many hours")
+    overdue_hours: float = Field(
+        default=2.0, gt=0, description="a run fails when a delivery is not verified so long after it was stored"
+    )
     metric_names: list[str] = Field(default_factory=list, description="publish only these metrics; empty: all")
     push_to_db: bool = Field(default=False, description="to the tables evaluation_dataset and evaluation_results")
     push_to_langfuse: bool = Field(default=False, description="publish scores to Langfuse, on their items' traces")
