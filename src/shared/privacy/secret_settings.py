@@ -19,6 +19,7 @@ from shared.privacy.secret_patterns import PLACEHOLDER, SECRET_NAMES, replace_sp
 _NAME = rf"[\w.-]{{0,80}}{SECRET_NAMES}"
 _NAME_ALONE = re.compile(_NAME, re.IGNORECASE)
 _HARMLESS = re.compile(r"(?:source|monitor|score|item|sort|primary|partition|stratum)_keys?")
+_WORKING_FOLDERS = ("PWD", "OLDPWD")  # of a shell: their names end like those of passwords
 _COUNTED = re.compile(r"[\w.-]*tokens")
 _NAMED = re.compile(rf"""(?i)(?P<name>(?<![\w.-]){_NAME})(?P<sep>["']?\s*[:=]\s*)""")
 _VALUE = re.compile(r"""\s*(\$\{\w+\}(?=[\s,;&}\]]|$)|"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,;&}\]"'\n]+)""")
@@ -47,7 +48,7 @@ def secrets_of_variables(variables: Mapping[str, str]) -> Iterator[str]:
     """Values of environment variables with a secret's name, and passwords inside all others."""
     for name, value in variables.items():
         ordinary = value.islower() and value.isalpha()
-        if is_secret_name(name) and "://" not in value and not ordinary:
+        if is_secret_name(name) and name not in _WORKING_FOLDERS and "://" not in value and not ordinary:
             yield value
         yield from _find_passwords(value)
 
