@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 
 from shared.core.best_effort import attempt, attempt_async
 from shared.core.counts import DeliveryStatus
+from shared.core.errors import FatalError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, PackedBatch, RunSink, SkippedScore
@@ -280,15 +281,20 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
 
 
 def _pack_batch(outlet: Outlet, batch: Batch) -> PackedBatch | None:
-    """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it."""
+    """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it.
+
+    Raises:
+        FatalError: when a required sink cannot pack it.
+    """
     sink = outlet.sink
     if not isinstance(sink, MessageSink):
         return None
-    if outlet.required:
-        return sink.pack(batch)
     found = attempt(sink.pack, batch)
     if isinstance(found, Exception):
         why = f"it could not be packed: {type(found).__name__}: {found}"
+        if outlet.required:
+            kept = "what was scored is kept, and is published once the sink can pack it"
+            raise FatalError(f"sink {outlet.name!r}: a batch of {len(batch.results)} items: {why}; {kept}") from found
         return PackedBatch(skipped=tuple(SkippedScore(result.item.id, "", why) for result in batch.results))
     return found
 

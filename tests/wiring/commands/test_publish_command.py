@@ -120,3 +120,36 @@ def test_a_wrong_required_is_said(project: Project, files: str, said: str) -> No
     """With place, what was found and what was expected, before any work."""
     configured(project, files)
     assert said in told(project, 2, "check", "m.yaml")
+
+
+def test_a_required_sink_that_cannot_pack_is_named(project: Project) -> None:
+    """The run fails with the name of the sink, and the run after its repair publishes without scoring again."""
+    configured(project)
+    config = (project.folder / "m.yaml").read_text().partition("publishing:")[0]
+    (project.folder / "m.yaml").write_text(config + "publishing: {sinks: [{type: 'packing:Sink', name: mine}]}\n")
+    module = project.folder / "packing.py"
+    module.write_text(BROKEN_PACK)
+    assert "sink 'mine': a batch of 8 items: it could not be packed: KeyError: 'trace'" in told(project, 1, "m.yaml")
+    module.write_text(BROKEN_PACK.replace('raise KeyError("trace")', "return PackedBatch()"))
+    assert "8 item(s) processed" in told(project, 0, "publish", "m.yaml", "--pending")
+
+
+BROKEN_PACK = '''
+from shared.core.state.outbox import PackedBatch
+
+class Sink:
+    name = "mine"
+    def pack(self, batch):
+        raise KeyError("trace")
+    async def send(self, messages): return []
+    async def verify(self, messages): return []
+    async def aclose(self): pass
+'''
+
+
+def test_the_folder_of_a_shell_is_no_secret(project: Project) -> None:
+    """PWD and OLDPWD end like the names of passwords; a path in a message is shown as it is."""
+    configured(project)
+    folder = str(project.folder)
+    text = told(project, 1, "m.yaml", "--set", f"publishing.files.directory={folder}/out", OLDPWD=folder, PWD=folder)
+    assert f"{folder}/out" in text.replace("\n", "") and "[KEY]" not in text
