@@ -16,16 +16,15 @@ from datetime import datetime
 from random import Random
 from typing import NamedTuple, Self
 
-from shared.core.best_effort import attempt, attempt_async
+from shared.core.best_effort import attempt_async
 from shared.core.counts import DeliveryStatus
-from shared.core.errors import FatalError
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, PackedBatch, RunSink, SkippedScore
+from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, RunSink, SkippedScore
 from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
-from shared.monitoring.sink_delivery import DeliveryContext, SinkDelivery
+from shared.monitoring.sink_delivery import DeliveryContext, SinkDelivery, pack_batch
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
@@ -214,7 +213,7 @@ class Publisher:
         def pack(batch: Batch) -> list[Outgoing]:
             chosen = self._keep_published_labels(batch)
             self._context.packed = chosen
-            outgoing = [Outgoing(each.name, _pack_batch(each.outlet, chosen)) for each in self.deliveries]
+            outgoing = [Outgoing(each.name, pack_batch(each.outlet, chosen)) for each in self.deliveries]
             left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
             return outgoing
 
@@ -278,25 +277,6 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
             ports.state.outbox.retry_now(plan.stream, each.name, True, ports.clock())
         await publisher.finish(bounded=False)
         return publisher.result()
-
-
-def _pack_batch(outlet: Outlet, batch: Batch) -> PackedBatch | None:
-    """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it.
-
-    Raises:
-        FatalError: when a required sink cannot pack it.
-    """
-    sink = outlet.sink
-    if not isinstance(sink, MessageSink):
-        return None
-    found = attempt(sink.pack, batch)
-    if isinstance(found, Exception):
-        why = f"it could not be packed: {type(found).__name__}: {found}"
-        if outlet.required:
-            kept = "what was scored is kept, and is published once the sink can pack it"
-            raise FatalError(f"sink {outlet.name!r}: a batch of {len(batch.results)} items: {why}; {kept}") from found
-        return PackedBatch(skipped=tuple(SkippedScore(result.item.id, "", why) for result in batch.results))
-    return found
 
 
 def _next_wait(deliveries: Iterable[SinkDelivery]) -> float | None:

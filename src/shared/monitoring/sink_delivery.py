@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
 
-from shared.core.best_effort import attempt_async
+from shared.core.best_effort import attempt, attempt_async
 from shared.core.clock import Clock
-from shared.core.errors import StoreError, TransientError
+from shared.core.errors import FatalError, StoreError, TransientError
 from shared.core.ports import Batch, Sink
 from shared.core.results import Stream
 from shared.core.state.outbox import (
@@ -26,6 +26,7 @@ from shared.core.state.outbox import (
     MessageState,
     OutboxStore,
     Outlet,
+    PackedBatch,
     Receipt,
     SinkMessage,
     SkippedScore,
@@ -268,6 +269,25 @@ class SinkDelivery:
         wait = max([min(2.0**self._misses, 60.0), *(each.wait or 0.0 for each in receipts)])
         self._misses += 1
         self.rest_until = self._context.clock() + timedelta(seconds=wait)
+
+
+def pack_batch(outlet: Outlet, batch: Batch) -> PackedBatch | None:
+    """What one sink gets: None for a whole batch. One that is best effort and cannot pack it skips it.
+
+    Raises:
+        FatalError: when a required sink cannot pack it.
+    """
+    sink = outlet.sink
+    if not isinstance(sink, MessageSink):
+        return None
+    found = attempt(sink.pack, batch)
+    if isinstance(found, Exception):
+        why = f"it could not be packed: {type(found).__name__}: {found}"
+        if outlet.required:
+            kept = "what was scored is kept, and is published once the sink can pack it"
+            raise FatalError(f"sink {outlet.name!r}: a batch of {len(batch.results)} items: {why}; {kept}") from found
+        return PackedBatch(skipped=tuple(SkippedScore(result.item.id, "", why) for result in batch.results))
+    return found
 
 
 def _match_receipts(messages: Sequence[SinkMessage], found: Sequence[Receipt], state: MessageState) -> list[Receipt]:

@@ -134,7 +134,7 @@ def test_a_required_sink_that_cannot_pack_is_named(project: Project) -> None:
     assert "8 item(s) processed" in told(project, 0, "publish", "m.yaml", "--pending")
 
 
-BROKEN_PACK = '''
+BROKEN_PACK = """
 from shared.core.state.outbox import PackedBatch
 
 class Sink:
@@ -144,7 +144,7 @@ class Sink:
     async def send(self, messages): return []
     async def verify(self, messages): return []
     async def aclose(self): pass
-'''
+"""
 
 
 def test_the_folder_of_a_shell_is_no_secret(project: Project) -> None:
