@@ -155,6 +155,7 @@ class _Run:
 
     def _decide_status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
+        self.notes.extend(self.tally.not_applicable_notes())
         if self.over_budget:
             return "over_budget"
         failed, which = self.tally.failure_share, "that were tried failed"
@@ -168,6 +169,11 @@ class _Run:
             share = f"{counts.broken:,} of {counts.read:,}"
             self.notes.insert(0, f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
+        most, share = limits.max_not_applicable_share, self.tally.no_metric_share
+        if most is not None and (share > most or share == 1):
+            what = f"no metric applies to {counts.no_metric:,} of {counts.scored + counts.failed_items:,} items"
+            self.notes.insert(0, f"{what} ({share:.0%}; evaluation.max_not_applicable_share is {most:.0%})")
+            return "failed"
         if counts.postponed:
             self.notes.append(
                 f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"

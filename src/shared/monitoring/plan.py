@@ -28,10 +28,12 @@ Mode = Literal["run", "dry_run", "hold"]
 class RunLimits:
     """When a run gives up, and in what steps it works: results are stored and published when there are `chunk` of
     them, and stored at the latest `pause` seconds after they came. Shares are in [0, 1], `lock_wait` in seconds.
+    More items without any score than `max_not_applicable_share`, or all, fail the run; None: they never do.
     """
 
     max_failure_share: float = 0.2
     max_broken_share: float = 0.5
+    max_not_applicable_share: float | None = 1.0
     max_attempts: int = 5
     chunk: int = 2000
     pause: float = 0.05

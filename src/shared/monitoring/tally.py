@@ -35,6 +35,8 @@ class RunTally:
         self.kinds: dict[str, int] = {}
         self.examples: dict[tuple[str, str], str] = {}
         self.costs: dict[str, float] = {}
+        self._answered: set[str] = set()
+        self._not_applicable: Counter[str] = Counter()
         self._tried = self._missed = 0
         self.again: list[str] = []
         self._missed_again = 0
@@ -53,6 +55,25 @@ class RunTally:
     def failure_share(self) -> float:
         """Failed scores among those tried for the first time; nodes that fail because a child did do not count."""
         return self._missed / self._tried if self._tried else 0.0
+
+    @property
+    def no_metric_share(self) -> float:
+        """Items without any score or failure, because no metric applies, among the items of the run."""
+        items = self._counts["scored"] + self._counts["failed_items"]
+        return self._counts["no_metric"] / items if items else 0.0
+
+    def not_applicable_notes(self) -> list[str]:
+        """A warning for each metric that applied to none of the items."""
+        notes = []
+        for each in self._plan.runner.metrics:
+            count = self._not_applicable[each.label]
+            if count and each.label not in self._answered:
+                needed = ", ".join(each.spec.needs or each.reads)
+                notes.append(
+                    f"metric {each.label!r} applied to none of {count:,} item(s), so it has no scores; check its"
+                    f" field_mapping, and that the items have what it reads: {needed}"
+                )
+        return notes
 
     @property
     def counts(self) -> RunCounts:
@@ -100,6 +121,8 @@ class RunTally:
         counts["scores"] += len(made)
         counts["failures"] += len(result.failures)
         counts["not_applicable"] += len(result.not_applicable)
+        self._not_applicable.update(result.not_applicable)
+        self._answered.update(row.metric.label for row in (*result.scores, *result.failures))
         counts["no_metric"] += not (result.scores or result.failures)
         counts["resumed"] += not of_this_run
         missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)

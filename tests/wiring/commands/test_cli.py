@@ -276,6 +276,44 @@ def test_a_metric_that_gives_nan_fails_loudly(project: Project) -> None:
     assert len(project.scores()) == 16
 
 
+def test_a_metric_that_applies_to_no_item_is_a_warning(project: Project) -> None:
+    """A mistyped field mapping is seen on the terminal, the page, in --json and in the stored run; the rest counts."""
+    project.write("m.yaml", CONFIG.replace("exact_match}", "exact_match, field_mapping: {expected_output: context}}"))
+    report = project.run("m.yaml", "--json")
+    (note,) = json.loads(report.stdout)["notes"]
+    assert report.returncode == 0 and "metric 'Exact' applied to none of 8 item(s)" in note
+    assert "context" in note
+    page = (project.folder / "data" / "reports" / "cli.html").read_text()
+    shown = project.run("runs", "m.yaml", "show").stdout
+    assert all("applied to none of 8 item(s)" in " ".join(each.split()) for each in (page, shown))
+
+
+def test_a_run_in_which_no_metric_applies_fails(project: Project) -> None:
+    """Items that all have no score are not "done": exit code 1, and the reason first; a dry run finds it before."""
+    only = CONFIG.replace("exact_match}", "exact_match, field_mapping: {expected_output: context}}")
+    only = only.replace("  Short: {class: length, max_chars: 20}\n", "")
+    project.write("m.yaml", only)
+    for command in (("--dry-run",), ("--no-dedup",), ()):
+        done = project.run("m.yaml", *command)
+        assert done.returncode == 1, command
+        assert "Failed" in done.stdout
+        assert "no metric applies to 8 of 8 items (100%" in " ".join(done.stdout.split())
+    quiet = project.run("m.yaml", "--quiet", "--no-dedup")
+    assert "no metric applies to 8 of 8 items" in quiet.stderr
+    project.write("m.yaml", only + "evaluation: {max_not_applicable_share: null}\n")
+    assert project.run("m.yaml", "--no-dedup").returncode == 0
+
+
+def test_a_share_of_items_without_any_score_fails_the_run(project: Project) -> None:
+    """The share can be set; at the limit the run is well."""
+    project.items(8, ('{"id": "x", "actual_output": "a"}', '{"id": "y", "actual_output": "a"}'))
+    project.write("m.yaml", CONFIG.replace("  Short: {class: length, max_chars: 20}\n", ""))
+    share = "evaluation.max_not_applicable_share="
+    assert project.run("m.yaml", "--no-dedup", "--set", f"{share}0.2").returncode == 0
+    done = project.run("m.yaml", "--no-dedup", "--set", f"{share}0.1")
+    assert done.returncode == 1 and "no metric applies to 2 of 10 items" in done.stdout
+
+
 def test_a_corrupt_csv_is_refused(project: Project) -> None:
     """A damaged memory stops the run; it never scores everything again in silence."""
     csv = project.write("scored.csv", "item_id,source_key,monitor_key,scored_at\ni1,file:cli\n")

@@ -170,7 +170,11 @@ class _MonitorBuilder:
             strategy=strategy,
             runner=runner,
             again=_again(store, runner),
-            limits=RunLimits(config.evaluation.max_failure_share, max_attempts=config.evaluation.max_attempts),
+            limits=RunLimits(
+                config.evaluation.max_failure_share,
+                max_not_applicable_share=config.evaluation.max_not_applicable_share,
+                max_attempts=config.evaluation.max_attempts,
+            ),
             delivery_limits=delivery_limits(config.publishing),
             config=RunConfig(
                 version=config.version,

@@ -90,6 +90,9 @@ class Evaluation(LegacyEvaluation):
     throttle_delay: float = Field(default=0.0, ge=0, description="seconds at least between the starts of two items")
     timeout: float | None = Field(default=300.0, gt=0, description="seconds for slow metrics without their own")
     max_failure_share: float = Field(default=0.2, ge=0, le=1, description="more failures than this fail the run")
+    max_not_applicable_share: float | None = Field(
+        default=1.0, ge=0, le=1, description="more items without any score than this, or all, fail the run; null: never"
+    )
     max_attempts: int = Field(default=5, ge=1, description="runs in which a failed metric is tried before giving up")
     interval: Literal["process", "traffic"] = Field(
         default="process",
