@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -196,3 +197,28 @@ def test_a_table_without_the_column_of_the_window(tmp_path: Path) -> None:
     for name in ("a.csv", "a.parquet"):
         with pytest.raises(SourceError, match=r"no column 'timestamp' for the window; found 'id', 'when'"):
             read(tmp_path, name, days_back=1)
+
+
+@pytest.mark.parametrize("name", ["bomb.jsonl.gz", "bomb.json.gz", "bomb.csv.gz"])
+def test_a_gzip_bomb_is_refused(tmp_path: Path, name: str) -> None:
+    """A gzip that expands without bound is named after a few seconds, and is never in memory."""
+    with gzip.open(tmp_path / name, "wb", compresslevel=9) as file:
+        for _ in range(400):
+            file.write(b" " * 1024**2)
+    assert f"{name}: its " in (text := refused(tmp_path, name)) and "unpack to more than 2" in text
+
+
+def test_an_endless_line_is_one_broken_record(tmp_path: Path) -> None:
+    """A line larger than a record may be is skipped piece by piece; its neighbours are read."""
+    with gzip.open(tmp_path / "x.jsonl.gz", "wb", compresslevel=1) as file:
+        file.write(b'{"id": "a"}\n')
+        for _ in range(40):
+            file.write(b"[" * 1024**2)
+        file.write(b'\n{"id": "b"}\n')
+    tracemalloc.start()
+    found = read(tmp_path, "x.jsonl.gz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.ids == ["a", "b"]
+    assert ["x.jsonl.gz:2" in each and "longer than 33,554,432 bytes" in each for each in found.broken] == [True]
+    assert peak < 100 * 1024**2

@@ -8,7 +8,7 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,10 @@ _ENDINGS: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_LARGEST_UNPACKED, _MOST_EXPANDED = 256 * 1024**2, 200
+"""Bytes of a gzip that are no data: more than the first, and more than the second for each byte of its own. Texts that
+repeat themselves give some 50.
+"""
 _BLOCK = 900_000
 """Bytes looked at in one go. A line without a whole block inside is shorter than two blocks, which DuckDB can take."""
 
@@ -172,7 +176,7 @@ def _look(path: str, name: str, params: FileSourceParams) -> File:
         with as_source_errors(name), open(path, "rb") as handle:
             return File(path, name, file.format, TextSurvey(blank=not handle.read(1)))
     with file.open() as handle:
-        return File(path, name, file.format, survey(handle))
+        return File(path, name, file.format, survey(_refuse_bombs(file, handle)))
 
 
 def _format(name: str, said: str) -> Format:
@@ -200,13 +204,25 @@ def _open(path: str) -> Iterator[IO[bytes]]:
             yield plain
 
 
-def survey(handle: IO[bytes]) -> TextSurvey:
+def _refuse_bombs(file: File, handle: IO[bytes]) -> Iterator[bytes]:
+    """The file's bytes in blocks."""
+    packed = os.path.getsize(file.path)
+    while block := handle.read(_BLOCK):
+        yield block
+        if file.is_gzip and handle.tell() > max(_LARGEST_UNPACKED, packed * _MOST_EXPANDED):
+            raise SourceError(
+                f"{file.name}: its {packed:,} bytes unpack to more than {handle.tell():,}; unpack it yourself if that "
+                "is right"
+            )
+
+
+def survey(blocks: Iterable[bytes]) -> TextSurvey:
     """Look over all bytes once; for a gzip this also proves that it is whole (DuckDB checks no checksum)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = returns = 0
     odd = long_lines = False
     first, last, end = b"", b"", b""
-    while block := handle.read(_BLOCK):
+    for block in blocks:
         odd = odd or (not last and block.startswith(codecs.BOM_UTF8)) or b"\0" in block
         odd = odd or not _decodes(decoder, block)
         found = block.count(b"\n")

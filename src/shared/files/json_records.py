@@ -12,6 +12,10 @@ from shared.files.discovery import File, as_source_errors
 from shared.files.duckdb_reader import connect, escape_glob, fetch_rows, text_may_match, window_bounds
 from shared.files.time_filter import TimeFilter
 
+LONGEST_RECORD = 32 * 1024**2
+"""Bytes in a line of JSON Lines; a longer one is a broken record, and is never in memory as a whole."""
+
+_PIECE = 65_536
 LISTS = ("data", "traces")
 """Where a JSON object may keep its list of records."""
 
@@ -135,9 +139,15 @@ def _read_checked_rows(file: File, sql: str, time_filter: TimeFilter) -> Iterato
 
 def _plain_lines(file: File) -> Iterator[NumberedRecord]:
     with file.open() as handle:
-        for number, raw in enumerate(handle, 1):
-            if number > file.shape.lines:
-                return
+        for number in range(1, file.shape.lines + 1):
+            raw = handle.readline(LONGEST_RECORD + 1)
+            if len(raw) > LONGEST_RECORD:
+                while raw and not raw.endswith(b"\n"):
+                    raw = handle.readline(_PIECE)
+                yield NumberedRecord(
+                    number, None, f"longer than {LONGEST_RECORD:,} bytes, the most that a record may have"
+                )
+                continue
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:

@@ -121,3 +121,36 @@ def test_variables_never_break_the_file(tmp_path_factory: pytest.TempPathFactory
     data = read(tmp_path_factory.mktemp("v"), text, variables).data
     assert data["a"] == 1
     assert all(data[name] == (value or "d") for name, value in variables.items() if name != "a")
+
+
+LAUGHS = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+MERGED_LAUGHS = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, "x.yaml:6  a5"),
+        (LAUGHS, "more than 50,000 values; do aliases repeat aliases?"),
+        (MERGED_LAUGHS, "more than 50,000 values; do aliases repeat aliases?"),
+        ("b: 1\na: &a {<<: *a}\n", "x.yaml:2  a: this mapping is merged (<<) into itself"),
+        ("a: &a\n  b: &b {<<: *a}\n  <<: *b\n", "merged (<<) into itself"),
+        ("a: &a {? *a : 1}\n", "x.yaml:1  a: found a list or mapping as a key, expected text"),
+        ("a: {<<: [[1], [2]]}\n", "expected a mapping after <<, found a list"),
+        ("b: 1\na: " + "[" * 5_000 + "]" * 5_000, "x.yaml:2: not valid YAML: nested deeper than 80 levels"),
+        ("b: 1\na: " + "{a: " * 5_000, "x.yaml:2: not valid YAML: nested deeper than 80 levels"),
+        ("b: 1\n" + "\n".join(f"{' ' * n}a:" for n in range(900)), "nested deeper than 80 levels"),
+        ("b: 1\na: " + "x" * 100_001, "x.yaml:2  a: found 100,001 characters, expected at most 100,000"),
+        ("b: 1\na: " + "9" * 100_001, "x.yaml:2  a: found 100,001 characters"),
+        ("a: 1\n" + "# x\n" * 300_000, "at most 1,000,000 bytes"),
+        ("b: 1\na: \0", "x.yaml:2: not valid YAML: the character U+0000 is not allowed"),
+        ('b: 1\na: "\\U00110000"', "x.yaml:2: not valid YAML"),
+        ("b: 1\na: !!timestamp x", "x.yaml:2  a: found 'x', which cannot be read"),
+        ("b: 1\na: !!bool x", "x.yaml:2  a: found 'x', which cannot be read"),
+    ],
+)
+def test_hostile_yaml_is_refused_in_words(tmp_path: Path, text: str, says: str) -> None:
+    """Bombs of aliases, merges, nesting and size end in one message with their line, without time or memory."""
+    assert says in problems(tmp_path, text)

@@ -23,10 +23,29 @@ Where = tuple[str | int, ...]
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-((?:[^{}]|\{[^{}]*\})*))?\}")
 _DEEPEST = 40
+_MOST_BYTES = 1_000_000
+_MOST_VALUES = 50_000
+_LONGEST = 100_000  # characters in one value
+_UNREADABLE = (yaml.YAMLError, ValueError, OverflowError, LookupError, AttributeError)
+"""What PyYAML raises for values that cannot be: `"\\U00110000"`, `!!bool x`, `!!timestamp x`."""
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also takes `1e-3` for a number, as YAML 1.2 does."""
+    """PyYAML's safe loader, which takes `1e-3` for a number too, as YAML 1.2 does, and refuses what nests too deep."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+        """One node with all below it."""
+        self._depth += 1
+        if self._depth > 2 * _DEEPEST:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {2 * _DEEPEST} levels", problem_mark=mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -71,9 +90,13 @@ def read_document(path: Path, name: str, variables: Mapping[str, str], overrides
         ConfigError: for a file that cannot be read or parsed, doubled keys, unset variables, malformed overrides.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name}: cannot be read: {error}") from error
+    if len(raw) > _MOST_BYTES:
+        raise ConfigError(f"{name}: expected a configuration of at most {_MOST_BYTES:,} bytes, found more")
     reader = _Reader(name, variables)
     document = Document(name, text, reader.mapping(text), reader.lines)
     for override in overrides:
@@ -91,6 +114,8 @@ class _Reader:
         self.variables = variables
         self.lines: dict[Where, int] = {}
         self.problems: list[str] = []
+        self._values = 0
+        self._merging: list[yaml.Node] = []
 
     def mapping(self, text: str) -> dict[str, Any]:
         value = self.parse(text)
@@ -100,20 +125,31 @@ class _Reader:
         return value
 
     def parse(self, text: str) -> object:
-        self._loader = _Loader(text)
         try:
+            self._loader = _Loader(text)
             node = self._loader.get_single_node()
-        except yaml.YAMLError as error:
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            found = f"the character U+{ord(text[error.position]):04X}"
+            raise ConfigError(f"{self.name}:{line}: not valid YAML: {found} is not allowed; remove it") from error
+        except (*_UNREADABLE, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
-            line = f":{mark.line + 1}" if mark is not None else ""
+            line = self._loader.line if mark is None else mark.line
             what = getattr(error, "problem", None) or str(error).split("\n")[0]
-            raise ConfigError(f"{self.name}{line}: not valid YAML: {what}") from error
-        finally:
-            self._loader.dispose()
+            raise ConfigError(f"{self.name}:{line + 1}: not valid YAML: {what}") from error
         return None if node is None else self._value(node, ())
+
+    def _count(self, where: Where) -> None:
+        """Count a value; aliases of aliases multiply a few lines to any number of them."""
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise ConfigError(
+                f"{self._place(where[:1])}: more than {_MOST_VALUES:,} values; do aliases repeat aliases?"
+            )
 
     def _value(self, node: yaml.Node, where: Where) -> object:
         self.lines.setdefault(where, node.start_mark.line + 1)
+        self._count(where)
         if len(where) > _DEEPEST:
             raise ConfigError(f"{self._place(where)}: nested deeper than {_DEEPEST} levels; is an alias inside itself?")
         if isinstance(node, yaml.MappingNode):
@@ -126,6 +162,12 @@ class _Reader:
         found: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                line = key_node.start_mark.line + 1
+                self.problems.append(
+                    f"{self.name}:{line}  {dotted(where)}: found a list or mapping as a key, expected text"
+                )
+                continue
             key = str(key_node.value)
             inner = (*where, key)
             if key_node.tag == "tag:yaml.org,2002:merge":
@@ -145,13 +187,26 @@ class _Reader:
         return merged | found
 
     def _merge_value(self, node: yaml.Node, where: Where) -> dict[str, Any]:
-        if isinstance(node, yaml.MappingNode):
-            return self._pairs(node, where)
-        self.problems.append(f"{self._place(where)}: expected a mapping after <<, found {node.value!r}")
-        return {}
+        self._count(where)
+        if not isinstance(node, yaml.MappingNode):
+            found = "a list" if isinstance(node, yaml.SequenceNode) else repr(node.value[:80])
+            self.problems.append(f"{self._place(where)}: expected a mapping after <<, found {found}")
+            return {}
+        if node in self._merging or len(self._merging) > _DEEPEST:
+            line = node.start_mark.line + 1
+            raise ConfigError(
+                f"{self.name}:{line}  {dotted(where)}: this mapping is merged (<<) into itself; take it out"
+            )
+        self._merging.append(node)
+        pairs = self._pairs(node, where)
+        self._merging.pop()
+        return pairs
 
     def _scalar(self, node: yaml.Node, where: Where) -> object:
         text, tag, quoted = str(node.value), node.tag, getattr(node, "style", None) is not None
+        if len(text) > _LONGEST:
+            self.problems.append(f"{self._place(where)}: found {len(text):,} characters, expected at most {_LONGEST:,}")
+            return None
         expanded = _VARIABLE.sub(lambda hit: self._variable(hit, where), text)
         if expanded != text:
             resolve: Callable[..., str] = self._loader.resolve
@@ -161,7 +216,7 @@ class _Reader:
                 yaml.ScalarNode(tag, expanded, node.start_mark, node.end_mark)
             )
             return value
-        except (yaml.YAMLError, ValueError) as error:
+        except _UNREADABLE as error:
             problem = getattr(error, "problem", None) or error
             self.problems.append(f"{self._place(where)}: found {expanded!r}, which cannot be read: {problem}")
             return None
