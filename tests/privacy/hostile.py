@@ -9,6 +9,7 @@ _UNITS = (
     '-----BEGIN', '-----BEGIN PRIVATE KEY-----', '-----END', 'key', 'key=', 'key:', 'password ', 'password is ',
     "token='", 'token="', 'Bearer ', 'bearer a', '1.', '1.2.3.4', '1:', '::', 'a:', 'fe80:', 'a(at)b',
     'a (at) b (dot) ', 'call 415', 'call 4155550132 ', '+44 20 7946 0958 ', '00', '[EMAIL]', '[', '\x00', '\n',
+    '%40', '&#64;', 'a\u200b', 'a%40b.', 'curl ', 'curl -u ', 'curl -u a:',
     '123-45-6789', 'ssn ', 'tel 1', '1,', '2024-01-01 ', '\xe9', '\u202e', 'lf-', 'xoxb-', '_', '-', '/', '=', 'a_',
 )  # fmt: skip
 

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.privacy import redaction
-from shared.privacy.redaction import KINDS, Redactor
+from shared.privacy.entities import EntityTimeout
+from shared.privacy.redaction import KINDS, Redactor, TextCleaner
+from shared.privacy.secret_gate import SecretGate
 from tests.privacy.hostile import hostile
 from tests.privacy.labelled import cases, measured
 
@@ -37,6 +39,48 @@ TEXTS = st.lists(
     st.one_of(st.sampled_from(_PIECES), st.text(max_size=12), st.sampled_from(" \n,.@:/+-1aA[]")), max_size=6
 )
 JOINED = st.builds(lambda parts, glue: glue.join(parts), TEXTS, st.sampled_from(["", " ", "\n", "1", "a"]))
+
+
+SPELLINGS = (
+    "jane%40example.com", "jane%2540example%252Ecom", "jane&#64;example.com", "jane&#x40;example&#46;com",
+    "jane&commat;example&period;com", "jane\\u0040example.com", "jane\uff20example.com", "jane\uff20example\uff0ecom",
+    "\uff4a\uff41\uff4e\uff45\uff20\uff45\uff58.com", "jane\ufe6bexample.com", "ja\u200bne@exam\u200dple.com",
+    "jane\u200b@\u2060example.\ufeffcom", "jane@exam\u00adple.com", "jane&#8203;@example.com",
+)  # fmt: skip
+COMMANDS = {
+    "curl -u jane:hunter2 http": "curl -u jane:[KEY] http",
+    "curl -ujane:hunter2 http": "curl -ujane:[KEY] http",
+    "curl -sSu jane:hunter2 http": "curl -sSu jane:[KEY] http",
+    "curl -X POST --user=jane:hunter2": "curl -X POST --user=jane:[KEY]",
+    "curl --proxy-user 'jane:hunter 2' x": "curl --proxy-user 'jane:[KEY]' x",
+    'curl http -u "jane:hunter 2" x': 'curl http -u "jane:[KEY]" x',
+    "curl -u jane:$PASSWORD http": "curl -u jane:$PASSWORD http",
+    "curl -u jane http a:b": "curl -u jane http a:b",
+}
+
+
+@pytest.mark.parametrize("address", SPELLINGS)
+@pytest.mark.parametrize("frame", ["{}", "Write to {} today.", "?to={}&x=1", '{{"to": "{}"}}'])
+def test_an_address_is_found_in_every_spelling(address: str, frame: str) -> None:
+    """URLs, HTML, JSON, full-width letters and invisible characters hide no address."""
+    redacted = Redactor().redact(frame.format(address))
+    assert "[EMAIL]" in redacted and "ane" not in redacted and "com" not in redacted
+
+
+@pytest.mark.parametrize(("text", "redacted"), COMMANDS.items())
+@pytest.mark.parametrize("cleaner", [Redactor(), SecretGate()])
+def test_a_password_on_a_command_line_is_hidden(cleaner: TextCleaner, text: str, redacted: str) -> None:
+    """`curl -u user:password` in all its forms, in SAFE_MODE and without it."""
+    assert cleaner.redact(text) == redacted
+
+
+def test_a_pattern_that_takes_too_long_is_named() -> None:
+    """Nothing of a text is given back that an entity could not look at to its end."""
+    redactor = Redactor(entities={"SLOW": r"(a+)+$"})
+    for redact in (redactor.redact, redactor.redact_message, redactor.redact_value, redactor.find):
+        with pytest.raises(EntityTimeout, match=r"privacy\.entities\.SLOW: the pattern took longer than 1 s"):
+            redact("a" * 4_000 + "!")
+    assert redactor.redact("aaa") == "[SLOW]"
 
 
 @pytest.mark.parametrize("kind", FLOORS)

@@ -22,15 +22,48 @@ _SPELLED = re.compile(
 _NAME_BEFORE = re.compile(
     r"""(?:(?<!\w)"[^"\n\0]{1,80}"|(?<![\w.-])(?:[A-ZÀ-ÞΑ-ΩА-Я][\w.'\u2019-]{0,30}\x20){0,3}[A-ZÀ-ÞΑ-ΩА-Я][\w.'\u2019-]{0,30})\s{0,2}<$"""
 )
+_SPELLINGS = re.compile(
+    r"(?P<at>%(?:25)?40|&#0{0,5}64;|&#x0{0,5}40;|&commat;|\\u0040|[\uff20\ufe6b])"
+    r"|(?P<dot>%(?:25)?2e|&#0{0,5}46;|&#x0{0,5}2e;|&period;|\\u002e|[\uff0e\ufe52])"
+    r"|[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]|&(?:shy|zwnj|zwj);|&#8203;|&#x200b;",
+    re.IGNORECASE,
+)
+"""How `@` and `.` are written in URLs, HTML, JSON and full-width letters, and characters that nobody sees."""
 _LEADING = "!#$%&'*+=?^`{|}~.-"
 _SERVICE_USERS = ("git",)
 
 
 def find_emails(text: str) -> Iterator[Span]:
-    """E-mail addresses; one in angle brackets together with the display name before it.
+    """E-mail addresses, also as URLs, HTML or invisible characters spell them; one in angle brackets together with the
+    display name before it.
 
     `git@host` is a login of a service and none.
     """
+    yield from _find_plain_emails(text)
+    if _SPELLINGS.search(text):
+        plain, places = _without_spellings(text)
+        yield from ((places[start], places[end - 1] + 1) for start, end in _find_plain_emails(plain))
+
+
+def _without_spellings(text: str) -> tuple[str, list[int]]:
+    """The text with `@` and `.` in place of their spellings and without what is invisible, and where in `text` each of
+    its characters stands.
+    """
+    parts: list[str] = []
+    places: list[int] = []
+    done = 0
+    for found in _SPELLINGS.finditer(text):
+        parts.append(text[done : found.start()])
+        places.extend(range(done, found.start()))
+        if found.lastgroup is not None:
+            parts.append("@" if found.lastgroup == "at" else ".")
+            places.append(found.start())
+        done = found.end()
+    places.extend(range(done, len(text)))
+    return "".join((*parts, text[done:])), places
+
+
+def _find_plain_emails(text: str) -> Iterator[Span]:
     at = text.find("@")
     while at >= 0:
         domain = _DOMAIN.match(text, at + 1)

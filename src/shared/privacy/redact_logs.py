@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from shared.privacy.redaction import TextCleaner
+from shared.privacy.redaction import TextCleaner, redact_or_withhold
 
 _PLAIN = logging.Formatter()
 
@@ -23,7 +24,7 @@ class RedactingFilter(logging.Filter):
         """Redact the record in place; one without anything to hide stays as it is. A message whose arguments do not fit
         it is logged as it was written.
         """
-        redact = self._cleaner.redact
+        redact = partial(redact_or_withhold, self._cleaner)
         try:
             message = record.getMessage()
         except (TypeError, ValueError, KeyError):

@@ -16,13 +16,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from secrets import token_bytes
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, get_args
 
 from shared.privacy.addresses import Span, find_emails, find_urls
+from shared.privacy.entities import EntityTimeout, compile_entity, find_entity
 from shared.privacy.numbers import find_cards, find_ibans, find_ips, find_ssns
 from shared.privacy.phones import find_phones
 from shared.privacy.secret_gate import LOOKAHEAD, SecretGate
 from shared.privacy.secret_patterns import find_keys
+
+if TYPE_CHECKING:
+    import regex
 
 BuiltIn = Literal["EMAIL", "PHONE", "CARD", "IBAN", "SSN", "IP", "URL", "KEY"]
 KINDS: tuple[str, ...] = get_args(BuiltIn)
@@ -31,7 +35,6 @@ KINDS: tuple[str, ...] = get_args(BuiltIn)
 PERSON = "PERSON"
 """The kind of a name, found only where `names` is given."""
 
-ENTITY_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,39}")
 _ENOUGH_DIGITS = re.compile(r"\d(?:[^\w\n]{0,3}\d){6}")
 _PASSES = 4
 _PERSONAL = frozenset((
@@ -83,6 +86,9 @@ class Redactor:
         """Everything found, in order and without overlaps: what overlaps is one finding of the longest one's kind.
 
         Placeholders of an earlier redaction are not looked into.
+
+        Raises:
+            EntityTimeout: when the pattern of an entity takes longer than `ENTITY_SECONDS`, naming the entity.
         """
         return self._find(text, self.kinds, self.names)
 
@@ -147,8 +153,8 @@ class Redactor:
         return self.hash_user(id) if personal else id
 
     @cached_property
-    def _patterns(self) -> tuple[tuple[str, re.Pattern[str]], ...]:
-        return tuple((name, _compile_entity(name, pattern)) for name, pattern in self.entities.items())
+    def _patterns(self) -> tuple[tuple[str, regex.Pattern[str]], ...]:
+        return tuple((name, compile_entity(name, pattern, KINDS)) for name, pattern in self.entities.items())
 
     @cached_property
     def _placeholder(self) -> re.Pattern[str]:
@@ -177,8 +183,7 @@ class Redactor:
 
     def _detect(self, text: str, kinds: frozenset[str]) -> Iterator[Finding]:
         for name, pattern in self._patterns:
-            hits = (hit.span() for hit in pattern.finditer(text) if hit[0].strip() and "\0" not in hit[0])
-            yield from (Finding(name, *span) for span in hits)
+            yield from (Finding(name, *span) for span in find_entity(name, pattern, text))
         detectors = _DETECTORS | _NUMBER_DETECTORS if _ENOUGH_DIGITS.search(text) else _DETECTORS
         for kind, detect in detectors.items():
             if kind in kinds:
@@ -209,27 +214,12 @@ def _blank_out(text: str, found: Iterable[Finding]) -> str:
     return "".join(letters)
 
 
-def _compile_entity(name: str, pattern: str | tuple[str, ...]) -> re.Pattern[str]:
-    """The pattern of an entity.
-
-    Raises:
-        ValueError: when its name or its pattern cannot be used.
-    """
-    if not ENTITY_NAME.fullmatch(name) or name in KINDS:
-        raise ValueError(f"entity {name!r}: expected a name in capitals that is not one of {', '.join(KINDS)}")
-    if isinstance(pattern, str):
-        source, flags = pattern, re.NOFLAG
-    else:
-        words = sorted((each for each in pattern if each.strip()), key=len, reverse=True)
-        source, flags = r"(?<!\w)(?:" + "|".join(map(re.escape, words)) + r")(?!\w)", re.IGNORECASE
-        pattern = "".join(words)
+def redact_or_withhold(cleaner: TextCleaner, text: str) -> str:
+    """The redacted text; where it cannot be redacted in time, why not. For logs and errors, which must not fail."""
     try:
-        made = re.compile(source, flags)
-    except re.error as error:
-        raise ValueError(f"entity {name!r}: {pattern!r} is not a regular expression: {error}") from error
-    if not pattern or made.search(""):
-        raise ValueError(f"entity {name!r}: expected a pattern that needs at least one character, found {pattern!r}")
-    return made
+        return cleaner.redact(text)
+    except EntityTimeout as error:
+        return f"[text withheld] {error}"
 
 
 def _merge_findings(found: list[Finding]) -> list[Finding]:

@@ -31,6 +31,13 @@ PLACEHOLDER = "[KEY]"
 _USERINFO = re.compile(
     r"""(?<![\w+.-])[a-zA-Z][\w+.-]{0,30}://(?:[^\s/@:]{0,200}:(?P<word>[^\s"']{1,500})|(?P<token>[\w.~-]{16,200}))@"""
 )
+_COMMAND = re.compile(
+    r"""\b(?:curl|wget)\b[^\n\0]{0,300}?\s(?:-[a-zA-Z]{0,8}[uU]|--(?:proxy-)?user)[\s=]{0,3}
+        (?:"[^":\n\0]{0,200}:(?P<double>[^"\n\0]{1,500})"|'[^':\n\0]{0,200}:(?P<single>[^'\n\0]{1,500})'
+        |[^\s:"'\0]{1,200}:(?P<plain>[^\s"'\0]{1,500}))""",
+    re.VERBOSE,
+)
+"""`curl -u user:password`."""
 _MIXED = re.compile(r"[A-Za-z0-9_+/-]{20,}={0,2}")
 _IDENTIFIER = re.compile(
     r"(?:chatcmpl|cmpl|msg|run|call|toolu|resp|thread|asst|req|step|batch|gen|evt|cus|pi|ch|in|sub|price|prod|content)[-_]"
@@ -81,6 +88,10 @@ def find_vendor_keys(text: str) -> Iterator[Span]:
 def _find_by_form(text: str) -> Iterator[Span]:
     yield from _find_pem(text)
     yield from find_vendor_keys(text)
+    if "curl" in text or "wget" in text:
+        for found in _COMMAND.finditer(text):
+            if not _HARMLESS_VALUE.fullmatch(found[group := found.lastgroup or 0]) and found[group] != PLACEHOLDER:
+                yield found.span(group)
     lower = text.lower()
     if any(word in lower for word in _WORDS):
         yield from _find_named(text)

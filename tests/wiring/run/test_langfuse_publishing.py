@@ -97,6 +97,17 @@ def test_a_score_and_an_experiment_are_both_made_when_both_are_asked_for(tmp_pat
     assert server.datasets.datasets.keys() == {"folder/set"}
 
 
+def test_safe_mode_redacts_what_is_said_of_an_experiment(tmp_path: Path, server: FakeLangfuse) -> None:
+    """The metadata and the description of an experiment are texts like all others."""
+    said = EXPERIMENT.replace("{model: m}", "{owner: jane@example.com, nested: {call: '+44 20 7946 0958'}}")
+    more = "privacy: {always: true}\nevaluation: {description: ask bob@example.com}\n"
+    project = project_of(tmp_path, server, FILE + said + more)
+    assert project.report()["counts"]["marked"] == 12
+    stored = repr(vars(server.datasets)) + repr(server.otlp.spans)
+    assert "[EMAIL]" in stored and "[PHONE]" in stored
+    assert "jane@" not in stored and "bob@" not in stored and "7946" not in stored
+
+
 def test_a_monitor_does_not_read_the_traces_that_its_experiment_makes(tmp_path: Path, server: FakeLangfuse) -> None:
     for number, record in enumerate(athena("chat", 5)):
         server.observations.add(*rows_of(record, server.clock() - timedelta(minutes=20 + number)))

@@ -193,3 +193,19 @@ def test_an_error_that_ends_the_run_is_redacted(project: Project) -> None:
     for flags in ((), ("--debug",)):
         done = project.run("m.yaml", *flags, SAFE_MODE="1")
         assert leaks(done.stdout, done.stderr) == [], done.stderr
+
+
+@pytest.mark.parametrize("safe", ["1", "0"])
+def test_a_pattern_without_end_shows_nothing(tmp_path: Path, safe: str) -> None:
+    """An entity whose pattern runs out of time ends the run with its name; the text it could not read is nowhere."""
+    project = Project(tmp_path)
+    text = CONFIG.format(format="jsonl", more="always: true").replace("entities: {", 'entities: {SLOW: "(a+)+$", ')
+    (tmp_path / "m.yaml").write_text(text)
+    (tmp_path / "items.jsonl").write_text(json.dumps({"id": "1", "query": "a" * 4_000 + "!", "actual_output": "x"}))
+    done = project.run("m.yaml", "--debug", SAFE_MODE=safe)
+    assert done.returncode == 1, done.stderr
+    assert "privacy.entities.SLOW: the pattern took longer than 1 s on a text of" in done.stderr
+    folders = (tmp_path / "out", tmp_path / "data/reports")
+    files = [path.read_text() for folder in folders for path in folder.rglob("*.*")]
+    shown = [done.stdout, done.stderr, *files]
+    assert not any("aaaaaa" in each for each in shown)

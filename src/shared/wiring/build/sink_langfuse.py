@@ -21,6 +21,7 @@ from shared.langfuse.source.trace_source import LangfuseSource
 from shared.wiring.build.build_context import BuildContext, SinkBuildContext, SinkBuilder, SinkEntry
 from shared.wiring.build.sink_entries import first_entry
 from shared.wiring.config.monitor_config import ExperimentParams
+from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.yaml_file import Where
 
 _KEYS = ("base_url", "public_key", "secret_key")
@@ -87,11 +88,12 @@ def build_experiment_sink(context: SinkBuildContext) -> LangfuseExperimentSink |
     for i, label in enumerate(asked.metrics):
         if build.labels and label not in build.labels:
             context.problem(f"unknown label {label!r}. {hint(label, build.labels)}", "metrics", i)
+    cleaner = build_redactor(build.config.privacy, build.around.settings, build.checker.secrets)
     plan = ExperimentPlan(
         dataset=asked.dataset_name or build.config.name,
         run_name=asked.run_name or "",
-        description=build.config.evaluation.description,
-        run_metadata=asked.run_metadata,
+        description=cleaner.redact(build.config.evaluation.description),
+        run_metadata=cleaner.redact_value(asked.run_metadata),
         metrics=frozenset(asked.metrics),
         link_to_traces=asked.link_to_traces,
         score_on_runtime_traces=asked.score_on_runtime_traces,

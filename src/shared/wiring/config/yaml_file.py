@@ -37,11 +37,11 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """One node with all below it."""
         self._depth += 1
         if self._depth > 2 * _DEEPEST:
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # typeshed does not know it
             raise yaml.MarkedYAMLError(problem=f"nested deeper than {2 * _DEEPEST} levels", problem_mark=mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
@@ -165,7 +165,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 line = key_node.start_mark.line + 1
                 self.problems.append(
-                    f"{self.name}:{line}  {dotted(where)}: found a list or mapping as a key, expected text"
+                    f"{self.name}:{line}  {dotted_path(where)}: found a list or mapping as a key, expected text"
                 )
                 continue
             key = str(key_node.value)
@@ -195,7 +195,7 @@ class _Reader:
         if node in self._merging or len(self._merging) > _DEEPEST:
             line = node.start_mark.line + 1
             raise ConfigError(
-                f"{self.name}:{line}  {dotted(where)}: this mapping is merged (<<) into itself; take it out"
+                f"{self.name}:{line}  {dotted_path(where)}: this mapping is merged (<<) into itself; take it out"
             )
         self._merging.append(node)
         pairs = self._pairs(node, where)

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from shared.privacy.redact_logs import redacted_logs
-from shared.privacy.redaction import TextCleaner
+from shared.privacy.redaction import TextCleaner, redact_or_withhold
 from shared.privacy.secret_gate import SecretGate
 from shared.privacy.secret_settings import secrets_of_variables
 
@@ -37,7 +37,7 @@ class GuardedOutput:
 
     def clean(self, text: str) -> str:
         """The text of an error as it may be printed."""
-        return self._cleaner.redact(text)
+        return redact_or_withhold(self._cleaner, text)
 
     def __enter__(self) -> Self:
         self._held.enter_context(redacted_logs(self.secrets))
