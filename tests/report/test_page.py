@@ -69,7 +69,7 @@ def test_the_page_is_bounded() -> None:
     """A megabyte in every text does not make a page of megabytes, and what was cut is said."""
     page = hostile_page()
     assert len(page) < 400_000
-    assert re.search(r"cut here: 9\d\d,\d{3} more characters", page)
+    assert re.search(r"truncated: 9\d\d,\d{3} more characters", page)
 
 
 @pytest.mark.parametrize("page", [pytest.param(lambda: render(data_of(ordinary())), id="ordinary"), hostile_page])

@@ -107,7 +107,7 @@ class DatasetItem:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> DatasetItem:
-        """An item from plain values; the users' older names are understood (see `ALIASES`).
+        """An item from plain values; older field names are accepted too (see `ALIASES`).
 
         Raises:
             ItemError: naming the field, what was found and what was expected.

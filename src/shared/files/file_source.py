@@ -35,7 +35,7 @@ _TIMES: Mapping[str, Reader] = {
 
 
 class FileSource:
-    """Items of one or many files, in the order of the files' paths and of the records in them.
+    """Items from one or more files, in the order of the paths and of the records in each file.
 
     A record that is broken, has no usable time though a window is asked for, or makes the extractor fail is yielded as
     `BrokenRecord` with file and line (row for JSON arrays and Parquet); one that the extractor skips as
@@ -132,7 +132,7 @@ def _time_of(record: Mapping[str, Any], time_filter: TimeFilter) -> tuple[dateti
     except ValueError as error:
         return None, f"field {time_filter.field!r}: {error}" if time_filter.needs_time else ""
     if moment is None and time_filter.needs_time:
-        return None, f"no {time_filter.field!r}: the window needs the time of every record; say `timestamp_field`"
+        return None, f"no {time_filter.field!r}: a time window needs it; set `timestamp_field`, or use `window: all`"
     return moment, ""
 
 

@@ -77,7 +77,7 @@ def _header(file: File, reader: Iterator[list[str]], time_filter: TimeFilter) ->
 def _no_column(file: File, time_filter: TimeFilter, columns: list[str]) -> SourceError:
     known = ", ".join(map(repr, columns[:12]))
     return SourceError(
-        f"{file.name}: no column {time_filter.field!r} for the window; found {known}: say `timestamp_field`"
+        f"{file.name}: no column {time_filter.field!r} for the window; found {known}: set `timestamp_field`"
     )
 
 

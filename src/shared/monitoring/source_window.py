@@ -151,7 +151,10 @@ class SourceInWindow:
             if not isinstance(found, DatasetItem) or not window.is_bounded:
                 yield found
             elif found.source_timestamp is None:
-                yield BrokenRecord(f"item {found.id}", "no source_timestamp: the window needs the time of every item")
+                yield BrokenRecord(
+                    f"item {found.id}",
+                    "no source_timestamp: a time window needs it; set it in the extractor, or use `window: all`",
+                )
             elif window.contains(as_utc(found.source_timestamp)):
                 yield found
 

@@ -16,17 +16,19 @@ from shared.core.registry import load
 COMMANDS = {
     "run": "run a monitor once",
     "check": "validate a configuration and explain what it would do",
-    "list": "show known sources, strategies, metrics, stores and configurations",
+    "list": "list sources, strategies, models, metrics, stores, extractors, labels and configurations",
     "schema": "write the JSON Schema that editors check configurations with",
     "report": "write the HTML report of a past run again",
     "judge-report": "show how far each judge can be trusted, by human labels and the anchor set",
-    "runs": "list past runs, or show all that is stored of one",
-    "compare": "compare two runs, item by item where both scored the same",
+    "runs": "list past runs, or show everything that is stored about one",
+    "compare": "compare two runs, item by item where both scored the same items",
     "explain": "show the history of one item: why it has its scores, or has none",
     "publish": "deliver pending scores of past runs to the sinks, without reading or scoring",
     "tables": "create, check or upgrade the tables that push_to_db writes",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
+
+_SET_HELP = "override one value; can be repeated"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,17 +62,17 @@ def parser() -> argparse.ArgumentParser:
         description="Monitors LLM applications: samples new traces, scores them, and reports every result with a 95 % "
         "confidence interval.",
         epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 too many failures, "
-        "4 over budget, 130 interrupted.",
+        "4 over budget, 130 interrupted, 143 terminated.",
     )
     top.add_argument("--version", action="version", version="trueline 0.1.0")
     commands = top.add_subparsers(dest="command", metavar="command")
     parts = {name: commands.add_parser(name, help=text, description=text) for name, text in COMMANDS.items()}
     for part in parts.values():
-        part.add_argument("--debug", action="store_true", help="show a traceback when something unexpected fails")
+        part.add_argument("--debug", action="store_true", help="show a traceback for unexpected errors")
     for name in ("run", "check"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
         parts[name].add_argument(
-            "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help="override one value"
+            "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
         )
     _run_options(parts["run"])
     parts["check"].add_argument("--json", action="store_true", help="print JSON")
@@ -81,18 +83,22 @@ def parser() -> argparse.ArgumentParser:
         "kind",
         nargs="?",
         choices=("sources", "sampling", "models", "metrics", "stores", "extractors", "labels", "configs"),
-        help="only these",
+        help="list only this kind",
     )
     parts["schema"].add_argument("--out", metavar="FILE", help="write to a file instead of standard output")
     parts["report"].add_argument("config", help="a YAML file, or a name from configs/")
     parts["report"].add_argument("--run", metavar="ID", help="which run (default: the newest)")
     parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
-    parts["report"].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    parts["report"].add_argument(
+        "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
+    )
     parts["cache"].add_argument("action", choices=("stats", "clear"))
     for name in ("judge-report", "runs", "compare", "explain", "publish", "cache"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
         parts[name].add_argument("--json", action="store_true", help="print JSON")
-        parts[name].add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+        parts[name].add_argument(
+            "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
+        )
     _history_options(parts)
     _publish_options(parts["publish"])
     _tables_options(parts["tables"])
@@ -105,7 +111,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--no-dedup", action="store_true", help="score the whole window again; mark nothing as processed")
     run.add_argument(
-        "--first-run", action="store_true", help="start without the state of earlier runs, where it is required"
+        "--first-run", action="store_true", help="start a new state where the state of earlier runs is required"
     )
     run.add_argument("--limit", type=_positive, metavar="N", help="read at most N records (the source's limit)")
     run.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -115,10 +121,10 @@ def _run_options(run: argparse.ArgumentParser) -> None:
 def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
     parts["runs"].add_argument("show", nargs="?", choices=("show",), help="show one run instead of the list")
     parts["runs"].add_argument(
-        "id", nargs="?", metavar="ID", help="which: its id or the beginning (default: the newest)"
+        "id", nargs="?", metavar="ID", help="which run: its id or the start of it (default: the newest)"
     )
     parts["runs"].add_argument("--limit", type=_positive, default=20, metavar="N", help="list at most N (default: 20)")
-    parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the beginning")
+    parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the start of it")
     parts["compare"].add_argument("run_b", metavar="RUN_B", help="the later one")
     parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
 
@@ -134,7 +140,7 @@ def _tables_options(tables: argparse.ArgumentParser) -> None:
     tables.add_argument("config", nargs="?", help="a YAML file, or a name from configs/, with its own database")
     tables.add_argument("--url", metavar="URL", help="the database (default: the config's, else $DATABASE_URL)")
     tables.add_argument("--json", action="store_true", help="print JSON")
-    tables.add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[])
+    tables.add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP)
 
 
 def _positive(text: str) -> int:

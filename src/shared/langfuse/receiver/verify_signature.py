@@ -36,7 +36,7 @@ class Signature:
 
 
 def verify(secret: str, header: str, body: bytes, now: float, window: float = WINDOW) -> Signature:
-    """Return when the raw body was signed with the secret, at most `window` seconds ago (or ahead).
+    """Return the signature if the raw body was signed with the secret, at most `window` seconds ago (or ahead).
 
     Raises:
         Forged: when it was not; ConfigError without a secret: such a receiver must not serve.

@@ -36,7 +36,7 @@ class LangfuseLabelsParams(Connection):
 
 
 class LangfuseLabels:
-    """Scores whose source is ANNOTATION: of a trace, of an observation (a label of its trace), or of a session.
+    """Scores whose source is ANNOTATION: on a trace, on an observation (counted for its trace), or on a session.
 
     The item's id is that of the trace or session. Yes is 1, no is 0, numbers are in [0, 1], categories go by
     `categories`. Texts and corrections are not read. Strict, as files are: one score that cannot be parsed makes

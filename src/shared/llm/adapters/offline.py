@@ -18,7 +18,7 @@ MARK = "[offline]"
 
 
 class OfflineAdapter(ServerlessAdapter):
-    """A model that is none. Where a JSON schema is asked for, the answer fits it, with marked texts."""
+    """No model: fixed, marked answers for trying out a pipeline. With a JSON schema, the answer fits it."""
 
     name = "offline"
 

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class OpenAICompatibleAdapter:
-    """One model of one server. May be used from several event loops and, by `complete_with_logprobs`, from threads."""
+    """One model of an OpenAI-compatible server. Safe in event loops and, by `complete_with_logprobs`, threads."""
 
     Params = OpenAISettings
 

@@ -17,7 +17,7 @@ from shared.llm.cache.request_key import Prompt, request_key
 
 
 class ReplayAdapter(ServerlessAdapter):
-    """One model of a recording, by its name; None when the recording has only one. A later line of a key stands.
+    """Recorded responses of one model, by its name (None if the recording has only one). The last line of a key counts.
 
     Raises:
         ConfigError: when the file is missing or damaged, or does not have the model.

@@ -47,7 +47,7 @@ class All(SamplingParams):
 
 
 class RandomSample(SizedParams):
-    """Each item with the same chance.
+    """Each item with the same probability.
 
     `n`: a simple random sample without replacement, probability n/N. `rate`: an item is drawn when the salted SHA-256
     of its id, as a number in [0, 1), is below the rate, so the sample of a lower rate lies inside that of a higher one,
@@ -84,7 +84,7 @@ class RandomSample(SizedParams):
 
 
 class MostRecent(SamplingParams):
-    """The `n` newest items by timestamp: an inspection queue. Without a timestamp comes last; ties as in the pool."""
+    """The `n` newest items by timestamp, for inspection. Items without one come last; ties keep the source's order."""
 
     name: ClassVar[str] = "most_recent"
     unbiased: ClassVar[bool] = False
@@ -107,7 +107,7 @@ class MostRecent(SamplingParams):
 
 
 class Oldest(MostRecent):
-    """The `n` oldest items by timestamp: an inspection queue. Without a timestamp comes last; ties as in the pool."""
+    """The `n` oldest items by timestamp, for inspection. Items without one come last; ties keep the source's order."""
 
     name: ClassVar[str] = "oldest"
     newest_first: ClassVar[bool] = False
@@ -202,7 +202,7 @@ class Stratified(SizedParams):
 
 
 class TemporalDecay(WeightedParams):
-    """Newer items with a higher chance: weight 2^(-age / half-life), age counted from the newest item of the pool.
+    """Newer items with a higher probability: weight 2^(-age / half-life), age counted from the newest candidate.
 
     An item without a timestamp takes the mean weight.
     """
@@ -226,7 +226,7 @@ class TemporalDecay(WeightedParams):
 
 
 class Uncertainty(WeightedParams):
-    """Items the model was unsure of with a higher chance: weight 1 - exp(feature of the token logprobs), in [0, 1].
+    """Uncertain answers with a higher probability: weight 1 - exp(feature of the token logprobs), in [0, 1].
 
     `min` is the least likely token, `mean` the mean token, `sum` the whole answer; `perplexity` is 1 - 1/perplexity,
     the same weight as `mean`. An item without logprobs takes the mean weight.

@@ -50,7 +50,7 @@ def explain_outcome(story: ItemHistory, options: HistoryOptions) -> str:
     if story.state == "failed":
         tries = f"{story.attempts} of {options.max_attempts} tries"
         if story.attempts >= options.max_attempts:
-            return f"Failing: {tries} are used up; the next run gives it up and publishes what it has."
+            return f"Failing: {tries} are used up; the next run gives up on it and publishes what it has."
         return f"Failing: {tries} are used; the next run asks again for what is missing."
     return _explain_finished(story)
 
@@ -166,7 +166,7 @@ def _facts(story: ItemHistory) -> list[str]:
         ]
     if item is not None:
         trace = f", trace {line(item.trace_id, 120)}" if item.trace_id else ""
-        facts.append(("happened", f"{format_time(item.source_timestamp)}{trace}"))
+        facts.append(("timestamp", f"{format_time(item.source_timestamp)}{trace}"))
     if story.attempts:
         facts.append(("tries", f"{story.attempts:,} failed"))
     facts += [

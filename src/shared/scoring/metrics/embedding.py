@@ -31,7 +31,7 @@ def cosine(one: Sequence[float], other: Sequence[float]) -> float:
 
 @metric(fields={"pred": "actual_output", "gold": "expected_output"}, threshold=0.7)
 async def embedding_similarity(pred: str, gold: str, *, embedding: Embedder = OFFLINE) -> Score | None:
-    """How near the answer comes to the expected output in meaning: the cosine of their embeddings, from 0 to 1."""
+    """Similarity in meaning of answer and expected output: the cosine of their embeddings, from 0 to 1."""
     if not gold.strip():
         return None
     if not pred.strip():

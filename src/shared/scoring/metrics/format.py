@@ -93,7 +93,7 @@ def _prose_lines(text: str) -> Iterator[str]:
 
 @metric(fields={"text": "actual_output"}, threshold=1.0)
 def format_markdown(text: str) -> Score:
-    """Half for a header in Markdown, half for a list."""
+    """0.5 for a Markdown header plus 0.5 for a list."""
     headers = lists = 0
     before = ""
     for line in _prose_lines(text):

@@ -54,7 +54,7 @@ def grounding_score(pred: str, sources: str | Sequence[str], *, hard: bool = Fal
 
 @metric(name="grounding_score", fields={"pred": "actual_output", "sources": "retrieved_content"}, threshold=0.5)
 def grounding(pred: str, sources: str | Sequence[str], *, hard: bool = False) -> Score | None:
-    """How far the sources bear out the answer's words, numbers and dates."""
+    """How far the sources support the answer's words, numbers and dates."""
     source = sources if isinstance(sources, str) else "\n".join(sources)
     claims, rest = find_figures(_MARKS.sub(" ", pred))
     content = [word for word in find_words(rest) if word not in STOP_WORDS and word not in FIGURE_WORDS]

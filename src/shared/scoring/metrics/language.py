@@ -26,7 +26,7 @@ def language(
     min_letters: AtLeastOne = 15,
     min_confidence: Share = 0.5,
 ) -> Score | None:
-    """1 when the answer is in the expected language, else 0; what is too short or unclear does not apply."""
+    """1 when the answer is in the expected language, else 0; does not apply to short or unclear texts."""
     among = tuple(languages or ())
     found = detect_language(item.actual_output or "", among, min_letters)
     wanted = expected or _expected_language(item, expected_from, among, min_letters, min_confidence)

@@ -44,7 +44,7 @@ def logprob_min(token_logprobs: Sequence[float]) -> float | None:
 
 @metric(fields=_FIELDS, inverse=True, low=1.0, high=None)
 def perplexity(token_logprobs: Sequence[float]) -> float | None:
-    """e to the power of minus the mean log-probability; lower is surer."""
+    """exp(-mean log-probability) of the tokens; lower is more certain."""
     mean = logprob_mean(token_logprobs)
     return None if mean is None else max(1.0, math.exp(min(-mean, _LARGEST)))
 

@@ -39,7 +39,7 @@ def levenshtein_ratio(pred: str, gold: str, *, strip: bool = True, ignore_case: 
 
 @metric(fields=_FIELDS, threshold=0.5)
 def token_set(pred: str, gold: str, *, ignore_case: bool = True) -> float | None:
-    """Likeness of the two sets of words; 1 when one contains the other."""
+    """Similarity of the two sets of words; 1 when one contains the other."""
     from rapidfuzz import fuzz, utils
 
     if not gold.strip():

@@ -44,7 +44,7 @@ def surprise(token_logprobs: Sequence[float], over: Over = "token") -> float | N
     high=None,
 )
 class DeltaSurprise:
-    """How much likelier the model finds the answer than the item's negatives, or than the answer to an earlier prompt.
+    """How much more likely the answer is to the model than the item's negatives, or the answer to an earlier prompt.
 
     With `model` the item's negatives are the baseline: the model reads the query and says how likely the answer and
     each negative are. It must take the parameter `choices`, as the local one does; chat APIs give logprobs of their own

@@ -69,7 +69,7 @@ def _closeness(count: int, lowest: int, highest: int | None) -> float:
 def length(
     text: str, *, max_chars: NotNegative | None = 2800, min_chars: NotNegative = 0, sentence_range: Bounds | None = None
 ) -> Score:
-    """1 when the answer's length is within all bounds, else how near it comes to the bound missed most."""
+    """1 when the length is within the limits, else lower the further it is from the limit missed most."""
     if sentence_range is not None and len(sentence_range) != 2:
         raise ValueError(f"length: sentence_range: expected [lowest, highest], found {sentence_range!r}")
     count, chars = len(split_sentences(text)), len(text)

@@ -21,7 +21,7 @@ def tool_correctness(
     in_order: bool = False,
     mode: Literal["recall", "precision", "f1"] = "recall",
 ) -> Score:
-    """Share of the expected tool calls that were made; `mode` may count what was called in excess too."""
+    """Share of the expected tool calls that were made; with another `mode`, surplus calls count too."""
     did, should = _call_keys(called, compare_args), _call_keys(expected, compare_args)
     matched = _common_subsequence(did, should) if in_order else _count_common(did, should)
     why = f"{matched} of {len(should)} expected calls made, {len(did)} calls in all"

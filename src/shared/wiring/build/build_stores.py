@@ -72,7 +72,7 @@ class CsvStore(ScoredStoreConfig):
 
 
 class NoStore(ScoredStoreConfig):
-    """No deduplication: each run scores its whole window anew. Runs and scores are still stored."""
+    """No deduplication: each run scores its whole window again. Runs and scores are still stored."""
 
     remembers: ClassVar[bool] = False
 

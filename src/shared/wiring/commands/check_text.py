@@ -35,7 +35,7 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
         f"scored again: {plan.again.policy}",
         f"publishing  {', '.join(map(_sink, built.sinks)) or 'state database only'}",
         *_label_lines(built.labels, config.anchors),
-        f"report      {config.report.path or 'none'}",
+        f"report      {(config.report.path or 'none').replace('{name}', config.name)}",
         f"fails when  more than {plan.limits.max_failure_share:.0%} of the scores fail, "
         f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
     ]
@@ -136,7 +136,7 @@ def _sink(outlet: Outlet) -> str:
 def _metric(metric: BoundMetric) -> str:
     sign = "below" if metric.inverse else "at least"
     passes = "no threshold" if metric.threshold is None else f"passes {sign} {metric.threshold:g}"
-    kind = "coroutine" if metric.is_async else "own process" if metric.blocking else "in place"
+    kind = "coroutine" if metric.is_async else "separate process" if metric.blocking else "synchronous"
     return f"{metric.label:24} {metric.spec.name} v{metric.ref.version}: {passes}, {kind}"
 
 

@@ -112,7 +112,7 @@ class _ItemSearch:
         if begun:
             shown = ", ".join(repr(name(each)) for each in begun[:3])
             return [f"The beginning of several ids, such as {shown}; give more of it."]
-        words = ["Never seen by this monitor: no run has read it, or the state was lost since."]
+        words = ["Never seen by this monitor: no run has read it, or the state has been lost since then."]
         broken = [each for run in self.runs for each in redact_report(run, self.redactor).broken if item_id in each]
         if broken:
             words.append(f"A broken record names it: {line(broken[0], 300)}.")

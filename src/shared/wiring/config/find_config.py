@@ -42,9 +42,9 @@ def find_config(name: str) -> Path:
     stem = path.stem if path.suffix in (".yaml", ".yml") else path.name
     if path.parent == Path() and stem in known:
         return known[stem]
-    what = "is a folder" if path.is_dir() else "is no file"
+    what = "is a folder" if path.is_dir() else "is not a file"
     order = "The configuration stands first: `trueline runs CONFIG show ID`. " if name == "show" else ""
-    raise UsageError(f"config {name!r}: {what}, and no name in configs/. {order}{hint(stem, known)}")
+    raise UsageError(f"config {name!r}: {what}, and not a name in configs/. {order}{hint(stem, known)}")
 
 
 def display_path(path: Path) -> str:

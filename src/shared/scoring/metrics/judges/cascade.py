@@ -35,7 +35,7 @@ Chance = Annotated[float, Gt(0), Le(1)]
 @metric(name="cascade", by_chance=True, path="shared.scoring.metrics.cascade:Cascade")
 @dataclass(frozen=True)
 class Cascade:
-    """A judge that is asked where a cheap metric is unsure, and elsewhere by chance.
+    """A judge that is asked where a cheap metric is uncertain, and for a random part of the other items.
 
     Passes by the judge's threshold unless it has its own. Where the cheap metric does not apply the judge is asked
     for certain; where the judge does not apply the cascade does not.

@@ -39,7 +39,7 @@ _LOWEST, _HIGHEST = 1, 5  # of the tone's scale
 )
 @dataclass(frozen=True)
 class AnswerRelevancy(NamedJudge):
-    """Share of the answer's statements that speak to the question, by a judge.
+    """Share of the answer's statements that address the question, by a judge.
 
         value = relevant statements / all statements
 
@@ -80,7 +80,7 @@ class AnswerRelevancy(NamedJudge):
 )
 @dataclass(frozen=True)
 class AnswerCompleteness(NamedJudge):
-    """Share of what a good answer has to contain that the answer contains, by a judge.
+    """Share of the points of a complete answer that the answer covers, by a judge.
 
         value = (points covered in full + 0.5 x points covered in part) / all points
 
