@@ -23,7 +23,7 @@ def refused(**params: Any) -> str:
 def test_no_window_says_what_to_write() -> None:
     """Without a window a run would read whatever is there: it must be said."""
     text = refused()
-    assert "no window: say one of minutes_back, hours_back, days_back, from_timestamp/to_timestamp" in text
+    assert "no window: set one of minutes_back, hours_back, days_back, from_timestamp/to_timestamp" in text
     assert "`window: all`" in text
 
 

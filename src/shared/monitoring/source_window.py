@@ -69,7 +69,7 @@ class WindowParams(BaseModel):
     def _at_most_one_window(self) -> WindowParams:
         found = self._chosen_keys()
         if len(found) > 1:
-            raise ValueError(f"{len(found)} windows: found {' and '.join(found)}; say only one of {_CHOICES}")
+            raise ValueError(f"{len(found)} windows: found {' and '.join(found)}; set only one of {_CHOICES}")
         if self.from_timestamp and self.to_timestamp and self.from_timestamp >= self.to_timestamp:
             pair = f"found {self.from_timestamp.isoformat()} and {self.to_timestamp.isoformat()}"
             raise ValueError(f"an empty window: {pair}; from_timestamp must be before to_timestamp")
@@ -100,7 +100,7 @@ class RequiredWindowParams(WindowParams):
     @model_validator(mode="after")
     def _exactly_one_window(self) -> RequiredWindowParams:
         if not self._chosen_keys():
-            raise ValueError(f"no window: say one of {_CHOICES}")
+            raise ValueError(f"no window: set one of {_CHOICES}")
         return self
 
 

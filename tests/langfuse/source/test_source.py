@@ -315,7 +315,7 @@ KEYS = {"base_url": "http://127.0.0.1:1", "public_key": "pk", "secret_key": "sk-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({}, "no window: say one of"),
+        ({}, "no window: set one of"),
         ({"days_back": 1, "window": "all"}, "2 windows"),
         ({"days_back": 1, "look_back_minutes": -1.0}, "greater than or equal to 0"),
         ({"days_back": 1, "items": "sessions", "trace_name": "x"}, "goes by sessions"),
