@@ -169,10 +169,10 @@ class _Run:
             share = f"{counts.broken:,} of {counts.read:,}"
             self.notes.insert(0, f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
-        most, share = limits.max_not_applicable_share, self.tally.no_metric_share
-        if most is not None and (share > most or share == 1):
+        most, without = limits.max_not_applicable_share, self.tally.no_metric_share
+        if most is not None and (without > most or without == 1):
             what = f"no metric applies to {counts.no_metric:,} of {counts.scored + counts.failed_items:,} items"
-            self.notes.insert(0, f"{what} ({share:.0%}; evaluation.max_not_applicable_share is {most:.0%})")
+            self.notes.insert(0, f"{what} ({without:.0%}; evaluation.max_not_applicable_share is {most:.0%})")
             return "failed"
         if counts.postponed:
             self.notes.append(

@@ -122,7 +122,8 @@ class RunTally:
         counts["failures"] += len(result.failures)
         counts["not_applicable"] += len(result.not_applicable)
         self._not_applicable.update(result.not_applicable)
-        self._answered.update(row.metric.label for row in (*result.scores, *result.failures))
+        self._answered.update(score.metric.label for score in result.scores)
+        self._answered.update(failure.metric.label for failure in result.failures)
         counts["no_metric"] += not (result.scores or result.failures)
         counts["resumed"] += not of_this_run
         missed = sum(failure.kind != CHILD_FAILED for failure in result.failures)
