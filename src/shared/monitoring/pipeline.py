@@ -155,7 +155,8 @@ class _Run:
 
     def _decide_status(self) -> Status:
         counts, limits = self.tally.counts, self.plan.limits
-        self.notes.extend(self.tally.not_applicable_notes())
+        scores_count = self.plan.mode == "run"  # a dry run asks no model, so its judges have no scores
+        self.notes.extend(self.tally.not_applicable_notes() if scores_count else ())
         if self.over_budget:
             return "over_budget"
         failed, which = self.tally.failure_share, "that were tried failed"
@@ -170,7 +171,7 @@ class _Run:
             self.notes.insert(0, f"{share} records are broken; is the extractor the right one?")
             return "too_many_failures"
         most, without = limits.max_not_applicable_share, self.tally.no_metric_share
-        if most is not None and (without > most or without == 1):
+        if scores_count and most is not None and (without > most or without == 1):
             what = f"no metric applies to {counts.no_metric:,} of {counts.scored + counts.failed_items:,} items"
             self.notes.insert(0, f"{what} ({without:.0%}; evaluation.max_not_applicable_share is {most:.0%})")
             return "failed"

@@ -289,11 +289,11 @@ def test_a_metric_that_applies_to_no_item_is_a_warning(project: Project) -> None
 
 
 def test_a_run_in_which_no_metric_applies_fails(project: Project) -> None:
-    """Items that all have no score are not "done": exit code 1, and the reason first; a dry run finds it before."""
+    """Items that all have no score are not "done": exit code 1, and the reason first."""
     only = CONFIG.replace("exact_match}", "exact_match, field_mapping: {expected_output: context}}")
     only = only.replace("  Short: {class: length, max_chars: 20}\n", "")
     project.write("m.yaml", only)
-    for command in (("--dry-run",), ("--no-dedup",), ()):
+    for command in (("--no-dedup",), ()):
         done = project.run("m.yaml", *command)
         assert done.returncode == 1, command
         assert "Failed" in done.stdout
