@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from shared.core.errors import ConfigError
@@ -34,33 +35,33 @@ _RUBRIC = "Which answer is more correct, more complete and more helpful for the 
 
 
 @metric(name="pairwise_judge", threshold=0.5, path="shared.scoring.metrics.pairwise:PairwiseJudge")
+@dataclass
 class PairwiseJudge:
-    """Whether the answer beats another one: 1 yes, 0 no, 0.5 for a tie or a verdict that changes with the order."""
+    """Whether the answer beats another one: 1 it does, 0 it loses, 0.5 a tie or a verdict that turns with the order."""
 
     added_parameters: ClassVar[tuple[str, ...]] = ("temperature",)
 
-    def __init__(  # noqa: PLR0913 - each is a key in the YAML
-        self,
-        model: LMAdapter,
-        against: NotBlank = "expected_output",
-        rubric: NotBlank = _RUBRIC,
-        fields: list[str] | None = None,
-        max_tokens: AtLeastOne = 1024,
-        max_chars: AtLeastOne = 100_000,
-        structured_output: bool = True,
-        temperature: Temperature | None = None,
-    ) -> None:
-        self._model = model
+    model: LMAdapter
+    against: NotBlank = "expected_output"
+    rubric: NotBlank = _RUBRIC
+    fields: list[str] | None = None
+    max_tokens: AtLeastOne = 1024
+    max_chars: AtLeastOne = 100_000
+    structured_output: bool = True
+    temperature: Temperature | None = None
+
+    def __post_init__(self) -> None:
         self._prompt = load_prompt("pairwise_judge", 1)
-        given = ["query"] if fields is None else fields
+        given = ["query"] if self.fields is None else self.fields
         self._context = check_fields(given) if given else ()  # none: the answers alone
-        self._against = check_fields([against])[0]
+        self._against = check_fields([self.against])[0]
         if self._against == "actual_output":
             raise ConfigError("against: found 'actual_output', the answer itself; expected where another answer stands")
         if not {"actual_output", self._against}.isdisjoint(self._context):  # their names would tell which is whose
             raise ConfigError(f"fields: found {given}; the two answers are shown besides, without their names")
-        self._rubric = rubric
-        self._options = JudgeRequestOptions(max_tokens, temperature or 0.0, structured_output, most=max_chars)
+        self._options = JudgeRequestOptions(
+            self.max_tokens, self.temperature or 0.0, self.structured_output, most=self.max_chars
+        )
         self._instructions = JudgeInstructions(self._prompt, (*self._context, "actual_output", self._against))
         self.reads = self._instructions.reads
         self.identity: Mapping[str, Any] = prompt_identity(self._prompt)
@@ -74,7 +75,7 @@ class PairwiseJudge:
         if ours == other:
             return Score(0.5, "both answers are the same text", {"position_bias": 0.0})
         orders = [self._question(judged, ours, other), self._question(judged, other, ours)]
-        found = await gather_responses(ask_judge(self._model, each) for each in orders)
+        found = await gather_responses(ask_judge(self.model, each) for each in orders)
         failed = next((each for each in found if isinstance(each, JudgeError)), None)
         if failed is not None:
             raise failed
@@ -83,7 +84,7 @@ class PairwiseJudge:
 
     def _question(self, judged: Mapping[str, Any], first: object, second: object) -> JudgeQuestion:
         shown = {name: judged[name] for name in self._context} | {"first_answer": first, "second_answer": second}
-        return make_question(self._prompt, _SHAPE, shown, {"rubric": self._rubric}, self._options)
+        return make_question(self._prompt, _SHAPE, shown, {"rubric": self.rubric}, self._options)
 
 
 def _combine_orders(front: JudgeResponse, back: JudgeResponse) -> Score:
