@@ -26,14 +26,13 @@ def full_disk() -> Iterator[None]:
 
 
 def test_the_page_is_written_whole(tmp_path: Path) -> None:
-    """The file is the page, in a folder made for it, readable as any other file, and nothing else is left."""
+    """The file is the page, in a folder made for it, readable by its owner alone, and nothing else is left."""
     path, data = tmp_path / "deep" / "report.html", data_of(ordinary(20))
     write_report(data, path)
     write_report(data, path)
     assert path.read_text("utf-8") == render(data)
     assert list(path.parent.iterdir()) == [path]
-    (tmp_path / "other").touch()
-    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_full_disk_leaves_the_old_page(tmp_path: Path) -> None:

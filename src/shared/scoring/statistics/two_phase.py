@@ -188,9 +188,9 @@ def _unseen_disagreement(w: Floats, chances: Floats, reach: float) -> float:
 
 def _degrees_of_freedom(deviations: Floats) -> float:
     """Satterthwaite's: 2 / the squared coefficient of variation of the variance."""
-    squares = deviations**2
-    whole = float(squares.sum())
-    if whole <= 0.0:
+    largest = float(np.abs(deviations).max(initial=0.0))
+    if largest <= 0.0:
         return math.inf
-    kurtosis = len(deviations) * float((squares**2).sum()) / whole**2
+    squares = (deviations / largest) ** 2  # at most 1: the fourth powers of tiny deviations are no numbers any more
+    kurtosis = len(deviations) * float((squares**2).sum()) / float(squares.sum()) ** 2
     return 2.0 * len(deviations) / (kurtosis - 1.0) if kurtosis > 1.0 else math.inf
