@@ -188,6 +188,8 @@ def _unseen_disagreement(w: Floats, chances: Floats, reach: float) -> float:
 
 def _degrees_of_freedom(deviations: Floats) -> float:
     """Satterthwaite's: 2 / the squared coefficient of variation of the variance."""
+    import numpy as np
+
     largest = float(np.abs(deviations).max(initial=0.0))
     if largest <= 0.0:
         return math.inf

@@ -37,7 +37,7 @@ _RUBRIC = "Which answer is more correct, more complete and more helpful for the 
 @metric(name="pairwise_judge", threshold=0.5, path="shared.scoring.metrics.pairwise:PairwiseJudge")
 @dataclass
 class PairwiseJudge:
-    """Whether the answer beats another one: 1 it does, 0 it loses, 0.5 a tie or a verdict that turns with the order."""
+    """Whether the answer beats another one: 1 yes, 0 no, 0.5 for a tie or a verdict that changes with the order."""
 
     added_parameters: ClassVar[tuple[str, ...]] = ("temperature",)
 
