@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.wiring.run.public_repository import in_public_repository
 from tests.house.workflow_blocks import ROOT, Block, Contexts, blocks, default_inputs, workflows
 
 MONITORING = "monitoring.yml"
@@ -30,6 +31,8 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.described: dict[str, object] = {}  # what GitHub's event file says
+        self.vars: dict[str, str] = {}
         for name in ("scripts", "Makefile", "requirements", "pyproject.toml", ".ci"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
@@ -60,8 +63,12 @@ class Checkout:
         """All blocks of a workflow, as the event would have them run."""
         document = workflows()[workflow]
         github = {"event_name": name, "run_id": "7", "run_attempt": "1", "run_number": str(run_number)}
+        if self.described:
+            event = self.folder / "event.json"
+            event.write_text(json.dumps(self.described))
+            github |= {"actions": "true", "event_path": str(event)}
         form = {**default_inputs(document), **inputs} if name == "workflow_dispatch" else {}
-        contexts: Contexts = {"github": github, "inputs": form, "vars": {"MONITORING_ENABLED": "true"}}
+        contexts: Contexts = {"github": github, "inputs": form, "vars": {"MONITORING_ENABLED": "true", **self.vars}}
         found = list(blocks(workflow, document, contexts))
         assert found
         return [self.run(block, github) for block in found]
@@ -102,6 +109,30 @@ def test_the_inputs_of_a_run_by_hand_are_kept_to(tmp_path: Path) -> None:
     again = checkout.event("workflow_dispatch", deduplicate=False)
     assert codes(again) == [0, 0] and "6 items scored" in again[-1].stdout
     assert {row[0] for row in checkout.rows("r.environment")} == {"staging", ""}
+
+
+@pytest.mark.parametrize(
+    ("private", "variables", "code"), [(True, {}, 0), (False, {}, 2), (False, {"SAFE_MODE": "1"}, 0)]
+)
+def test_a_public_repository_keeps_no_raw_texts_in_its_cache(
+    private: bool, variables: dict[str, str], code: int, tmp_path: Path
+) -> None:
+    """Caches of a public repository can be read by others: the run refuses before it stores anything, and says why."""
+    checkout = Checkout(tmp_path)
+    checkout.described, checkout.vars = {"repository": {"private": private}}, variables
+    result = checkout.event("workflow_dispatch", first_run=True)[-1]
+    assert result.returncode == code, result.stderr
+    assert ("public repository" in result.stdout + result.stderr) is not private
+    assert (tmp_path / "data" / "state").exists() is (code == 0)
+
+
+@pytest.mark.parametrize("described", ["", "[]", '{"schedule": "0 * * * *"}', '{"repository": {"private": null}}'])
+def test_an_event_without_a_repository_stops_no_run(described: str, tmp_path: Path) -> None:
+    """Older servers describe no repository on `schedule`; a broken description is none."""
+    event = tmp_path / "event.json"
+    event.write_text(described)
+    assert not in_public_repository({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(event)})
+    assert not in_public_repository({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(tmp_path / "none")})
 
 
 @pytest.mark.parametrize("name", sorted(workflows()))

@@ -50,10 +50,11 @@ class StateLocation:
 
     def __str__(self) -> str:
         """The path or URL, without a password."""
-        return format_place(self.address) if self._is_server else display_path(Path(self.address))
+        return format_place(self.address) if self.on_server else display_path(Path(self.address))
 
     @property
-    def _is_server(self) -> bool:
+    def on_server(self) -> bool:
+        """Whether the database is on a server, not in a file."""
         return "://" in self.address
 
     def exists(self) -> bool:
@@ -62,7 +63,7 @@ class StateLocation:
         Raises:
             StoreError: when a server cannot be reached.
         """
-        return has_state(self.address) if self._is_server else Path(self.address).exists()
+        return has_state(self.address) if self.on_server else Path(self.address).exists()
 
     def has_history(self, stream: Stream) -> bool:
         """Whether the state knows a run of this stream.

@@ -29,6 +29,7 @@ from shared.wiring.config.find_config import find_config
 from shared.wiring.config.monitor_config import ResponseCacheConfig
 from shared.wiring.run.dry_run import run_dry
 from shared.wiring.run.model_metrics import find_model_metrics
+from shared.wiring.run.public_repository import check_public_repository
 
 
 class Session:
@@ -63,6 +64,7 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
     """
     if built.plan.mode == "dry_run":
         return await run_dry(built, progress or NoProgress(), clock)
+    public = check_public_repository(built)
     begin_state(built.plan, built.state)
     stores = built.state.open()
     metrics = find_model_metrics(built.metrics)
@@ -85,7 +87,7 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
         paid = spending.add_later_usage(report)
         if paid is not report:
             stores.state.reports.save_run(paid)
-    notes = (*built.notes, *paid.notes, *anchor_notes, *problems)
+    notes = (*([public] if public else ()), *built.notes, *paid.notes, *anchor_notes, *problems)
     return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors)
 
 
