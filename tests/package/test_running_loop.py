@@ -126,8 +126,10 @@ def test_an_interrupt_ends_what_runs() -> None:
             ended.append("interrupted")
 
     loop = asyncio.new_event_loop()  # not asyncio.run: its own handler of SIGINT would take the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us with `&`
     try:
         loop.run_until_complete(cell())
     finally:
         loop.close()
+        signal.signal(signal.SIGINT, before)
     assert ended == ["cancelled", "interrupted"]
