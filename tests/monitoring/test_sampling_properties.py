@@ -77,6 +77,19 @@ def test_the_same_seed_gives_the_same_draw(pool: list[Candidate], rule: Sampling
 
 
 @repeatably
+@given(pools, unbiased, st.integers(), st.randoms(use_true_random=False))
+def test_the_order_of_the_pool_changes_no_draw(
+    pool: list[Candidate], rule: SamplingParams, seed: int, order: Random
+) -> None:
+    """A database that answers in another order, or files that are listed in another, give the same sample."""
+    shuffled = list(pool)
+    order.shuffle(shuffled)
+    one, other = (rule.draw(each, Random(seed)) for each in (pool, shuffled))
+    assert {each.item_id: each for each in one.decisions} == {each.item_id: each for each in other.decisions}
+    assert one.notes == other.notes
+
+
+@repeatably
 @given(pools, fixed_size, st.integers())
 def test_a_fixed_size_is_met_exactly(pool: list[Candidate], rule: RandomSample, seed: int) -> None:
     """n items are drawn, all where there are fewer, and the probabilities sum to that."""

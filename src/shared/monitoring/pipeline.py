@@ -213,14 +213,15 @@ class _Run:
         return sum(decision.drawn for decision in draw.decisions)
 
     def _seed(self, read: ReadResult) -> str:
-        """The configured seed with the pool's ids: the same pool is drawn alike, and no two pools at the same places.
+        """The configured seed with the pool's ids, in any order: the same pool is drawn alike, and no two pools at the
+        same places.
 
         With the seed alone every pool of one item would be drawn always or never.
         """
         seed = getattr(self.plan.strategy, "seed", None)
         if seed is None:
             return self.report.run_id
-        return digest([seed, [candidate.lot or candidate.id for candidate in read.pool.candidates]])
+        return digest([seed, sorted(candidate.lot or candidate.id for candidate in read.pool.candidates)])
 
     async def _score(self, drawn: int) -> None:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -401,3 +402,20 @@ def test_a_config_is_found_from_anywhere(project: Project) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(project.scores()) == 16
+
+
+def test_a_seed_samples_the_same_items_in_any_order(project: Project) -> None:
+    """The lines of a file in another order, with the same seed, are the same sample."""
+    project.items(60)
+    lines = project.write("other.jsonl", "").with_name("items.jsonl").read_text().splitlines()
+    project.write("other.jsonl", "\n".join(lines[::-1]) + "\n")
+    for strategy in ("random", "stratified", "uncertainty"):
+        drawn = []
+        for path in ("items.jsonl", "other.jsonl"):
+            field = "field: metadata.none, " if strategy == "stratified" else ""
+            rule = f"sampling: {{strategy: {strategy}, {field}n: 20, seed: 7}}\n"
+            project.write("m.yaml", CONFIG.replace("items.jsonl", path) + rule)
+            project.report("--set", f"scored_store.file_path={strategy}-{path}.db")
+            with closing(sqlite3.connect(project.folder / f"{strategy}-{path}.db")) as state:
+                drawn.append({row[0] for row in state.execute("select item_id from scores")})
+        assert drawn[0] == drawn[1] and 0 < len(drawn[0]) < 60

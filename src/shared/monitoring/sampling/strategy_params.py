@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from operator import itemgetter
 from random import Random
 from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.core.digests import unit_interval
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Decision, Draw
 from shared.monitoring.sampling.inclusion import fill_weights, poisson_probabilities
@@ -36,8 +39,19 @@ class SamplingParams(BaseModel, ABC):
         return Candidate(item.id)
 
     def draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
-        """One decision per candidate, in the order of the pool; an empty pool gives an empty draw."""
-        return self._draw(pool, rng) if pool else Draw(())
+        """One decision per candidate, in the order of the pool; an empty pool gives an empty draw.
+
+        What is drawn by chance depends on the ids and the generator alone, not on the order of the pool.
+        """
+        if not pool:
+            return Draw(())
+        if not self.unbiased:
+            return self._draw(pool, rng)
+        hashes = [(unit_interval("order", each.lot or each.id), each.id) for each in pool]
+        places = sorted(range(len(pool)), key=hashes.__getitem__)
+        draw = self._draw([pool[place] for place in places], rng)
+        in_pool_order = sorted(zip(places, draw.decisions, strict=True), key=itemgetter(0))
+        return replace(draw, decisions=tuple(decision for _, decision in in_pool_order))
 
     @abstractmethod
     def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
