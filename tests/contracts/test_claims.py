@@ -229,6 +229,17 @@ def test_one_run_reports_a_draw(store: RunState, reader: StateReader) -> None:
     assert [run.run_id for run in reader.runs.newest_runs(STREAM)] == ["a"]
 
 
+def test_failed_items_of_a_sample_are_counted_until_they_are_finished(store: RunState) -> None:
+    """Whether a sample is worth an estimate depends on how much of it is still to be tried again."""
+    draw(store, ["x", "y"])
+    assert store.reports.count_retries(STREAM, ["drew"]) == {}
+    store.results.save_results("a", STREAM, [good("x"), bad("y")])
+    assert store.reports.count_retries(STREAM, ["drew", "unknown"]) == {"drew": 1}
+    assert store.reports.count_retries(OTHER_MONITOR, ["drew"]) == {}
+    store.results.give_up(STREAM, 1)
+    assert store.reports.count_retries(STREAM, ["drew"]) == {}
+
+
 def test_a_draw_that_a_killed_run_left_unreported_is_the_next_ones(store: RunState) -> None:
     """A kill between the last score and the report loses no estimates; while others are at work they may have it."""
     draw(store, ["x"])

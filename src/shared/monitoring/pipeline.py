@@ -25,7 +25,7 @@ from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, closing_sinks
 from shared.monitoring.run_start import hold_stream
 from shared.monitoring.sampling.strategies import Stratified
-from shared.monitoring.tally import ELSEWHERE, RunTally, SampleShares
+from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares
 from shared.monitoring.unfinished_work import UnfinishedWork
 from shared.privacy.redact_records import redact_failures, redact_report
 from shared.scoring.tree import is_node
@@ -77,6 +77,7 @@ class _Run:
         self.buffer: list[ItemResult] = []
         self.over_budget = False
         self.draws: list[str] = []
+        self.held = False
 
     async def execute(self) -> Status:
         """All stages; the status that the run ends with. Where that is not well, the first note says why."""
@@ -108,7 +109,7 @@ class _Run:
 
     def end(self, status: Status) -> RunReport:
         """Write the run's end."""
-        report = self._make_report(status, self.tally.estimates() if self.draws else ())
+        report = self._make_report(status, self.tally.estimates() if self.draws or self.held else ())
         self.ports.state.reports.save_run(report)
         return report
 
@@ -125,6 +126,7 @@ class _Run:
         waits = self.over_budget or self.tally.counts.postponed
         if note and not (waits and note == ELSEWHERE):
             self.notes.append(note)
+        self.held = note == HELD
         if draws:
             self.draws = draws
             self.publisher.store_report(report)

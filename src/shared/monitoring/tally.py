@@ -17,8 +17,10 @@ from shared.scoring.statistics.estimates import EstimateBuilder
 from shared.scoring.tree import CHILD_FAILED, value_ranges
 
 _EXAMPLES = 5
+_LOST = 0.9  # share of failed items that says nothing of a sample, also where all failures are allowed
 
 ELSEWHERE = "other runs share the draw of this one; the one that scores its last item reports the estimates"
+HELD = "too many items of this sample failed; the run that finishes it publishes its estimates"
 
 Rows = ItemResult | SampleResult
 
@@ -161,11 +163,13 @@ class RunTally:
 
 
 class SampleShares:
-    """The first tries that one run made, by draw."""
+    """The items that one run scored, by sample."""
 
     def __init__(self, plan: MonitorPlan, ports: Ports, worker: str) -> None:
         self._stream, self._reports, self._worker = plan.stream, ports.state.reports, worker
+        self._most_retries = min(plan.limits.max_failure_share, _LOST)
         self._mine: Counter[str] = Counter()
+        self._tried_again: set[str] = set()
         self._ids: set[str] = set()
         self._mixed = False
 
@@ -174,18 +178,28 @@ class SampleShares:
         self._mine[run_id] += 0
 
     def add_scored(self, drawn: SampledItem) -> None:
-        """The run has scored an item; tries after the first belong to no draw, theirs has been reported."""
+        """The run has scored an item, for the first time or again."""
+        self._ids.add(drawn.item.id)
         if drawn.attempts == 0:
             self._mine[drawn.draw] += 1
-            self._ids.add(drawn.item.id)
+        else:
+            self._tried_again.add(drawn.draw)
 
     def claim_reports(self, tally: RunTally, thinned: Mapping[str, int]) -> tuple[list[str], str]:
-        """The draws that this run may report, and what must be told of it; afterwards the tally's estimates are of all
-        items of these draws. `thinned` are the items that the run left out of its draws by chance.
+        """The samples that this run may report, and what the user should know of it; afterwards the tally's estimates
+        are of all items of these samples. `thinned` are the items that the run left out of its samples by chance.
+
+        A sample of which too many items failed and are tried again (a judge was down) is reported by the run that
+        finishes it; meanwhile the tally shows what there is.
         """
-        sizes = self._reports.find_finished_samples(self._stream, self._mine, self._worker)
+        sizes = self._reports.find_finished_samples(self._stream, {*self._mine, *self._tried_again}, self._worker)
         if not sizes:
             return [], ELSEWHERE if self._mine else ""
+        retries = self._reports.count_retries(self._stream, sizes)
+        held = {name for name, count in retries.items() if count > self._most_retries * sizes[name]}
+        sizes = {name: size for name, size in sizes.items() if name not in held}
+        if not sizes:
+            return [], HELD
         alone = not self._mixed and sizes.keys() == self._mine.keys()
         if alone and all(self._mine[draw] + thinned.get(draw, 0) == size for draw, size in sizes.items()):
             return list(sizes), ""

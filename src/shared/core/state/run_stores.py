@@ -110,6 +110,9 @@ class ReportStore(Protocol):
         """Those of these samples of which every item was tried and that no run has reported, with their sizes. When
         `worker` is the only one, those of all samples: the runs that had the others were killed."""
 
+    def count_retries(self, stream: Stream, samples: Iterable[str]) -> dict[str, int]:
+        """How many items of each of these samples failed and are to be tried again."""
+
     def read_sample_results(self, stream: Stream, samples: Iterable[str]) -> Iterator[SampleResult]:
         """All that was tried of these samples, by item id, in bounded memory."""
 

@@ -18,9 +18,9 @@ from shared.database.engine.row_mapping import (
     read_score,
     rows_by_item,
 )
-from shared.database.runs.conditions import PAGE, is_untried, newest_scores, standing_failures
+from shared.database.runs.conditions import PAGE, hint_open_index, is_untried, newest_scores, standing_failures
 from shared.database.runs.report_rows import run_row
-from shared.database.schema.tables import decisions, draws, failures, runs, scores, workers
+from shared.database.schema.tables import WAITING, decisions, draws, failures, runs, scores, workers
 
 
 class SqlReports:
@@ -45,6 +45,12 @@ class SqlReports:
         with self._database.read() as connection:
             unfinished = set(connection.scalars(untried))
             return {name: size for name, size in connection.execute(query) if name not in unfinished}
+
+    def count_retries(self, stream: Stream, samples: Iterable[str]) -> dict[str, int]:
+        failed = sa.and_(in_stream(decisions, stream), WAITING, hint_open_index(), decisions.c.state != "drawn")
+        query = sa.select(decisions.c.run_id, sa.func.count()).where(failed, decisions.c.run_id.in_(list(samples)))
+        with self._database.read() as connection:
+            return {name: count for name, count in connection.execute(query.group_by(decisions.c.run_id))}
 
     def read_sample_results(self, stream: Stream, samples: Iterable[str]) -> Iterator[SampleResult]:
         """All that was tried of these samples, by item id, in bounded memory. Reads every decision of the stream."""
