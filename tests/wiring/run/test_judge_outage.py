@@ -55,7 +55,7 @@ def sizes(project: Project, *arguments: str) -> dict[str, int]:
 
 @pytest.mark.parametrize("allowed", ["0.2", "1"])
 def test_the_run_after_the_outage_gives_the_estimates(project: Project, allowed: str) -> None:
-    """One judge of six metrics is down for a run: that run shows what it has, the next one estimates the whole sample."""
+    """One judge of six is down for a run: that run shows what it has, the next one estimates the whole sample."""
     limit = ("--set", f"evaluation.max_failure_share={allowed}")
     project.write("down", "all")
     assert sizes(project, *limit) == {"Exact": 30, "Judge": 0, "Short": 30, "Long": 30, "Longer": 30, "Longest": 30}
