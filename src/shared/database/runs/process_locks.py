@@ -47,10 +47,13 @@ def lock_stream(database: Database, stream: Stream, wait: float, clock: Clock) -
         BusyError: when another run holds it for longer, naming that run's process and when it began.
         StoreError: when the folder cannot be written, or the server cannot be reached.
     """
-    name = digest([stream.source_key, stream.monitor_key])
     if database.path is None:
-        return _lock_on_server(database, stream, int(name[:15], 16), clock)
-    return _lock_beside_file(database.path, stream, f"{database.path}.{name[:16]}", wait, clock)
+        return _lock_on_server(database, stream, int(_stream_name(stream)[:15], 16), clock)
+    return lock_stream_beside(database.path, stream, wait, clock)
+
+
+def _stream_name(stream: Stream) -> str:
+    return digest([stream.source_key, stream.monitor_key])
 
 
 @contextmanager
@@ -69,10 +72,12 @@ def _lock_on_server(database: Database, stream: Stream, key: int, clock: Clock) 
 
 
 @contextmanager
-def _lock_beside_file(database: Path, stream: Stream, name: str, wait: float, clock: Clock) -> Iterator[None]:
+def lock_stream_beside(file: Path, stream: Stream, wait: float, clock: Clock) -> Iterator[None]:
+    """Hold a stream by a lock beside a file of state; see `lock_stream`."""
+    name = f"{file}.{_stream_name(stream)[:16]}"
     holder = Path(f"{name}.holder")
     lock = FileLock(f"{name}.lock", max(0.0, wait), PRIVATE)
-    with file_errors_as_store_errors(database):
+    with file_errors_as_store_errors(file):
         try:
             lock.acquire()
         except Timeout as error:
@@ -81,7 +86,7 @@ def _lock_beside_file(database: Path, stream: Stream, name: str, wait: float, cl
                 " finish, or end that process: its lock is freed with it."
             ) from error
     try:
-        with file_errors_as_store_errors(database):
+        with file_errors_as_store_errors(file):
             about = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(clock())}
             create_private_file(holder)
             holder.write_text(json.dumps(about), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from shared.core.clock import Clock, utc_now
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database
@@ -16,12 +18,14 @@ from shared.database.runs.sql_samples import SqlSamples
 from shared.database.runs.sql_skipped_items import SqlSkippedItems
 
 
-def build_run_state(database: Database, clock: Clock = utc_now) -> RunState:
-    """What runs store in this database; `clock` dates it. Several processes may use one database."""
+def build_run_state(database: Database, clock: Clock = utc_now, scored_file: Path | None = None) -> RunState:
+    """What runs store in this database; `clock` dates it. Several processes may use one database. What is processed may
+    be in a `scored_file` beside it.
+    """
     return RunState(
         samples=SqlSamples(database, clock),
         skipped=SqlSkippedItems(database, clock),
-        claims=SqlClaimStore(database, clock),
+        claims=SqlClaimStore(database, clock, scored_file),
         results=SqlResults(database, clock),
         reports=SqlReports(database),
         outbox=SqlOutbox(database),

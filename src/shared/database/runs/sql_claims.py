@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,24 +16,33 @@ from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, rows_by_item
 from shared.database.runs.conditions import ORDER, hint_open_index, sampled_item, waiting_rows
-from shared.database.runs.process_locks import lock_stream
+from shared.database.runs.process_locks import lock_stream, lock_stream_beside
 from shared.database.runs.worker_leases import Worker, free_dead_claims, join_stream, renew_lease
 from shared.database.schema.tables import WAITING, decisions, scores
 
 
 class SqlClaimStore:
-    """`ClaimStore` on `database`; `clock` dates the lock of a stream. A killed process's claims and lock are freed."""
+    """`ClaimStore` on `database`; `clock` dates the lock of a stream. A killed process's claims and lock are freed.
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    What is processed may be in a file of its own, `scored_file`, that runs with other databases share: a stream is
+    locked beside it, too.
+    """
+
+    def __init__(self, database: Database, clock: Clock, scored_file: Path | None = None) -> None:
+        self._database, self._clock, self._scored_file = database, clock, scored_file
 
     @contextmanager
     def work_on(self, stream: Stream, run_id: str, max_attempts: int) -> Iterator[SqlClaims]:
         with join_stream(self._database, stream, run_id) as worker:
             yield SqlClaims(self._database, worker, max_attempts)
 
-    def lock(self, stream: Stream, wait: float) -> AbstractContextManager[None]:
-        return lock_stream(self._database, stream, wait, self._clock)
+    @contextmanager
+    def lock(self, stream: Stream, wait: float) -> Iterator[None]:
+        with ExitStack() as held:
+            if self._scored_file is not None:
+                held.enter_context(lock_stream_beside(self._scored_file, stream, wait, self._clock))
+            held.enter_context(lock_stream(self._database, stream, wait, self._clock))
+            yield
 
 
 class SqlClaims:

@@ -57,6 +57,11 @@ class StateLocation:
         """Whether the database is on a server, not in a file."""
         return "://" in self.address
 
+    @property
+    def scored_file(self) -> Path | None:
+        """The file that holds what is processed, where that is not the database."""
+        return None
+
     def exists(self) -> bool:
         """Whether there is state already.
 
@@ -124,7 +129,7 @@ class StateLocation:
         return SqlScoredItems(database) if database is not None and self.remembers else NoScoredItems()
 
     def _stores(self, database: Database) -> OpenStores:
-        state, reader = build_run_state(database), build_state_reader(database)
+        state, reader = build_run_state(database, scored_file=self.scored_file), build_state_reader(database)
         return OpenStores(self.scored_items(database), state, reader, database, SqlAnchors(database))
 
 
@@ -133,6 +138,11 @@ class CsvStateLocation(StateLocation):
     """The same with the processed items in a CSV; the database beside it may be lost."""
 
     csv: Path = Path()
+
+    @property
+    def scored_file(self) -> Path | None:
+        """The CSV, which runs on several machines may share."""
+        return self.csv.resolve()
 
     def has_history(self, stream: Stream) -> bool:
         """Whether the CSV or the database knows the stream."""
