@@ -44,6 +44,7 @@ class RunLimits:
 class MonitorPlan:
     """One monitor, built and ready to run. `aggregates` is False where the sample cannot give unbiased estimates.
     `publish_only` are the metric names that sinks are given, empty for all. With `one_off` no other run has the stream.
+    A `trial` publishes under names that show it.
     """
 
     name: str
@@ -60,6 +61,7 @@ class MonitorPlan:
     population: Population = "process"
     publish_only: frozenset[str] = frozenset()
     one_off: bool = False
+    trial: bool = False
     mode: Mode = "run"
 
     def begin_report(self, run_id: str, started: datetime) -> RunReport:

@@ -25,6 +25,7 @@ from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
 from shared.monitoring.sink_delivery import DeliveryContext, SinkDelivery, pack_batch
+from shared.monitoring.trial import name_batch_as_trial, name_run_as_trial
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
@@ -60,7 +61,7 @@ class Publisher:
             ports.clock,
             plan.delivery_limits,
             rng,
-            self._keep_published_labels,
+            self._choose_published,
             secrets=plan.secrets,
         )
         self.deliveries = tuple(SinkDelivery(outlet, context) for outlet in ports.sinks)
@@ -140,7 +141,8 @@ class Publisher:
             StoreError: when the state cannot be used.
         """
         found = [(each, each.outlet.sink) for each in self.deliveries]
-        packed = [(each, sink.pack_run(run)) for each, sink in found if isinstance(sink, RunSink)]
+        given = name_run_as_trial(run) if self._plan.trial else run
+        packed = [(each, sink.pack_run(given)) for each, sink in found if isinstance(sink, RunSink)]
         for each, made in packed:
             self._store.add(run, Outgoing(each.name, made), self._ports.clock())
 
@@ -211,7 +213,7 @@ class Publisher:
         left: dict[str, tuple[SkippedScore, ...]] = {}
 
         def pack(batch: Batch) -> list[Outgoing]:
-            chosen = self._keep_published_labels(batch)
+            chosen = self._choose_published(batch)
             self._context.packed = chosen
             outgoing = [Outgoing(each.name, pack_batch(each.outlet, chosen)) for each in self.deliveries]
             left.update({each.sink: each.packed.skipped for each in outgoing if each.packed is not None})
@@ -241,17 +243,16 @@ class Publisher:
                 break
         self._known = known
 
-    def _keep_published_labels(self, batch: Batch) -> Batch:
-        """The batch with the labels that are to be published."""
+    def _choose_published(self, batch: Batch) -> Batch:
+        """The batch with the metrics that are to be published, by the names that sinks get."""
         only = self._plan.publish_only
-        if not only:
-            return batch
 
         def keep(result: ItemResult) -> ItemResult:
             scores = tuple(row for row in result.scores if row.label in only or row.parent in only)
             return result._replace(scores=scores, failures=tuple(f for f in result.failures if f.metric.label in only))
 
-        return replace(batch, results=tuple(map(keep, batch.results)))
+        chosen = replace(batch, results=tuple(map(keep, batch.results))) if only else batch
+        return name_batch_as_trial(chosen) if self._plan.trial else chosen
 
 
 @asynccontextmanager

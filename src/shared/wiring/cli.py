@@ -109,7 +109,16 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--dry-run", action="store_true", help="the real pipeline; nothing is stored, published or marked as processed"
     )
-    run.add_argument("--no-dedup", action="store_true", help="score the whole window again; mark nothing as processed")
+    run.add_argument(
+        "--no-dedup",
+        action="store_true",
+        help="a trial: score the whole window again; mark nothing as processed, and publish nothing",
+    )
+    run.add_argument(
+        "--publish",
+        action="store_true",
+        help="with --no-dedup: publish the trial's scores too, under names that end in '(trial)'",
+    )
     run.add_argument(
         "--first-run", action="store_true", help="start a new state where the state of earlier runs is required"
     )

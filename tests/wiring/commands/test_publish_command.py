@@ -78,7 +78,7 @@ def test_a_best_effort_sink_fails_no_run(project: Project) -> None:
 def test_what_a_run_without_memory_left_is_drained_too(project: Project) -> None:
     """Each such run has a stream of its own, and no later run ever looks there."""
     configured(project)
-    told(project, 1, "m.yaml", "--no-dedup")
+    told(project, 1, "m.yaml", "--no-dedup", "--publish")
     mend(project)
     values: Any = json.loads(told(project, 0, "publish", "m.yaml", "--pending", "--json"))
     (stream,) = values["streams"]

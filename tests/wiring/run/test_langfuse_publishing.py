@@ -76,6 +76,22 @@ def names(server: FakeLangfuse) -> Counter[str]:
     return Counter(row["name"] for row in server.scores.rows.values())
 
 
+def test_a_trial_keeps_the_scores_of_other_runs(tmp_path: Path, server: FakeLangfuse) -> None:
+    """A trial is published only when asked, beside the monitor's scores; the next trial replaces it."""
+    project = project_of(tmp_path, server, FILE + EXPERIMENT.replace("tags", "metrics: [Exact], tags"))
+    project.report()
+    before = {key: row for key, row in server.scores.rows.items()}
+    project.report("--no-dedup")
+    assert server.scores.rows == before
+    for _ in range(2):
+        project.report("--no-dedup", "--publish", "--set", "metrics_config.Short.max_chars=1")
+    kept = {key: row for key, row in server.scores.rows.items() if key in before}
+    assert {key: row["value"] for key, row in kept.items()} == {key: row["value"] for key, row in before.items()}
+    added = Counter(row["name"] for key, row in server.scores.rows.items() if key not in before)
+    assert (added["Exact (trial)"], added["Short (trial)"]) == (12, 12)
+    assert all("(trial)" in name for name in added)
+
+
 @pytest.mark.parametrize("version", ["4.60.0", "4.16.0"])
 def test_a_run_puts_every_score_on_its_trace(tmp_path: Path, version: str) -> None:
     with run_fake_langfuse(Plan(version), MovableClock(utc_now())) as server:

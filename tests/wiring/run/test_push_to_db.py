@@ -45,6 +45,30 @@ def test_scores_are_pushed_and_marked_once(project: Project) -> None:
     assert len(pushed(project)) == 16
 
 
+def test_a_trial_is_pushed_only_when_asked_and_replaces_the_trial_before(project: Project) -> None:
+    """`--no-dedup` leaves the stored scores of other runs alone, and never a second row for an item and metric."""
+    project.report()
+    before = pushed(project)
+    done = project.run("m.yaml", "--no-dedup")
+    assert "nothing was published" in told(done) and pushed(project) == before
+    assert project.run("m.yaml", DEDUPLICATE="false").returncode == 0 and pushed(project) == before
+    project.report("--no-dedup", "--publish")
+    longer = ("--set", "metrics_config.Short.max_chars=1")
+    project.report("--no-dedup", "--publish")
+    trial = [(item, f"{name} (trial)", value) for item, name, value in before]
+    assert pushed(project) == sorted([*before, *trial])
+    project.report("--no-dedup", "--publish", *longer)
+    assert [row for row in pushed(project) if "trial" not in row[1]] == before
+    assert len({row[:2] for row in pushed(project)}) == len(pushed(project)) == 32
+
+
+def test_a_store_of_type_none_publishes_each_run(project: Project) -> None:
+    """Where a monitor remembers nothing by its configuration, its runs are no trials."""
+    done = project.run("m.yaml", "--set", "scored_store.type=none")
+    assert done.returncode == 0, done.stderr
+    assert {name for _, name, _ in pushed(project)} == {"Exact", "Short"}
+
+
 def test_a_server_gets_its_rows_and_its_password_is_in_no_output(project: Project, tmp_path: Path) -> None:
     url = postgres_at(tmp_path).replace("postgres:@", "postgres:pass-word-1@")
     project.write("m.yaml", CONFIG + PUSH % '"${DATABASE_URL}"')

@@ -21,7 +21,7 @@ from shared.core.clock import iso
 from shared.core.digests import to_plain
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
+from shared.core.results import TRIAL, Estimate, ItemResult, MetricScore, RunReport
 from shared.core.state.outbox import PackedBatch, SinkMessage
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
 from shared.langfuse.sink.build_scores import (
@@ -79,7 +79,7 @@ class ExperimentBuilder:
         """The estimates of a run that has ended, as scores of the experiment."""
         found = []
         for each in run.estimates:
-            if each.inspection or (self.plan.metrics and each.label not in self.plan.metrics):
+            if each.inspection or not self._is_chosen(each.label):
                 continue
             for name, value, comment in _estimate_figures(each):
                 key = score_id(self.context.project, "experiment run", self.plan.dataset, run.run_id, name)
@@ -88,20 +88,23 @@ class ExperimentBuilder:
                 found.append(SinkMessage(key, "", self._body("run", run) | {"score": score.body()}, each.label))
         return PackedBatch(tuple(found))
 
+    def _is_chosen(self, label: str) -> bool:
+        return not self.plan.metrics or label.removesuffix(TRIAL) in self.plan.metrics
+
     def _add_item(self, builder: MessageBuilder, result: ItemResult) -> None:
         item, batch = result.item, builder.batch
         given = item_input(item)
         if given is None:
             builder.skip(item, "", "the item has no input")
             return
-        scope = ("experiment", self.plan.dataset, self.plan.run_name or str(batch.stream))
+        scope = ("experiment", self.plan.dataset, self.plan.run_name or str(batch.run.stream))
         source = batch.stream.source_key
         key = score_id(self.context.project, *scope, source, item.id)
         linked = bool(item.trace_id) and (self.plan.link_to_traces or self.plan.score_on_runtime_traces)
         span = sha256(key.encode()).hexdigest()[:16]
         trace = item.trace_id if linked and item.trace_id else sha256(f"trace {key}".encode()).hexdigest()[:32]
         start = item.source_timestamp or batch.run.started_at
-        scores = [each for each in result.scores if not self.plan.metrics or each.label in self.plan.metrics]
+        scores = [each for each in result.scores if self._is_chosen(each.label)]
         body = self._body("item", batch.run) | {
             **{
                 "item": self._dataset_item(item, given, source),

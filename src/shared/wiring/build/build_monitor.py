@@ -10,7 +10,7 @@ from typing import cast
 from shared.core.clock import Clock, utc_now
 from shared.core.digests import digest
 from shared.core.errors import ConfigError
-from shared.core.ports import DataSource, SamplingStrategy
+from shared.core.ports import SamplingStrategy
 from shared.core.registry import hint
 from shared.core.results import RunConfig, Stream
 from shared.core.state.outbox import Outlet
@@ -44,16 +44,19 @@ from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.registries import Registries, build_registries
 from shared.wiring.config.yaml_file import read_document
 
+_HELD_TRIAL = "a trial (--no-dedup): nothing was published; with --publish it is, under names that end in '(trial)'"
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line asks for besides the file."""
+    """What the command line asks for besides the file; `publish` is for trials, other runs publish always."""
 
     overrides: tuple[str, ...] = ()
     limit: int | None = None
     deduplicate: bool = True
     dry_run: bool = False
     first_run: bool = False
+    publish: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,42 +133,36 @@ class _MonitorBuilder:
         self._check_thinning(store)
         checker.raise_any()
         assert source is not None and strategy is not None and store is not None
-        remembers = store.remembers and options.deduplicate and environment.settings.deduplicate
+        trial = store.remembers and not (options.deduplicate and environment.settings.deduplicate)
+        held = _HELD_TRIAL if trial and sinks and not options.publish else ""
         runner = Runner(metrics, nodes, self._runner_options())
         redactor = build_redactor(config.privacy, environment.settings, checker.secrets)
-        state, moved = locate_state(store, Stream(source.source.key, config.name), self.root, environment.earlier_root)
+        plan = self._plan(source, strategy, store, runner)
+        state, moved = locate_state(store, plan.stream, self.root, environment.earlier_root)
         built = BuiltMonitor(
             config=self.loaded,
-            plan=self._plan(source, strategy, store, runner, None if remembers else clock()),
+            plan=_set_apart(plan, clock(), trial) if trial or not store.remembers else plan,
             state=replace(
-                state,
-                required_by=_state_required_by(store.must_exist, environment),
-                first_run=options.first_run,
+                state, required_by=_state_required_by(store.must_exist, environment), first_run=options.first_run
             ),
-            sinks=tuple(redact_outlet(outlet, redactor) for outlet in sinks),
+            sinks=() if held else tuple(redact_outlet(outlet, redactor) for outlet in sinks),
             metrics=tuple(metrics),
             nodes=nodes,
             models=models,
             labels=labels,
             redactor=redactor,
-            notes=(*moved, *self._notes(models, redactor)),
+            notes=(*moved, *self._notes(models, redactor), *([held] if held else ())),
         )
         return _as_dry_run(built) if options.dry_run else built
 
     def _plan(
-        self,
-        source: BuiltSource,
-        strategy: SamplingStrategy,
-        store: ScoredStoreConfig,
-        runner: Runner,
-        one_off: datetime | None,
+        self, source: BuiltSource, strategy: SamplingStrategy, store: ScoredStoreConfig, runner: Runner
     ) -> MonitorPlan:
-        """The plan of a run; of a run without deduplication at that time, which has a stream of its own."""
+        """The plan of a run that knows what earlier runs scored."""
         config, environment = self.config, self.loaded.environment
         return MonitorPlan(
             name=config.name,
-            stream=_stream(source.source, config.name, one_off),
-            one_off=one_off is not None,
+            stream=Stream(source.source.key, config.name),
             source=source.source,
             strategy=strategy,
             runner=runner,
@@ -240,9 +237,10 @@ class _MonitorBuilder:
         return RunnerOptions(evaluation.max_concurrent, evaluation.throttle_delay, evaluation.timeout)
 
 
-def _stream(source: DataSource, name: str, now: datetime | None) -> Stream:
+def _set_apart(plan: MonitorPlan, now: datetime, trial: bool) -> MonitorPlan:
     """Without deduplication a run has a stream of its own, so that it meets nothing it knows and leaves no mark."""
-    return Stream(source.key, name if now is None else f"{name}@{now:%Y%m%dT%H%M%S.%f}")
+    stream = Stream(plan.stream.source_key, f"{plan.name}@{now:%Y%m%dT%H%M%S.%f}")
+    return replace(plan, stream=stream, one_off=True, trial=trial)
 
 
 def _state_required_by(must_exist: bool | None, environment: RunEnvironment) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 from shared.core.errors import UsageError
 from shared.core.results import RunReport, Stream
-from shared.core.state.outbox import Outlet
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
 from shared.report.text.formatting import line
 from shared.report.text.result_words import published_lines
+from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions
 from shared.wiring.build.state_location import OpenStores
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import json_values, open_stored_state, print_json, print_text
@@ -29,15 +29,15 @@ def main(options: Namespace) -> int:
         raise UsageError(
             "publish: give --pending (deliver pending scores), --failed (also retry failed ones) or --list (only list)"
         )
-    built = open_monitor(options)
+    built = open_monitor(options, RunOptions(tuple(options.overrides), publish=True))
     if not built.sinks:
         raise UsageError(f"{built.config.document.name}: `publishing` names no sink, so nothing is pending")
     with open_stored_state(built.state) as stores:
-        work = _find_work(built.plan, built.sinks, stores)
+        work = _find_work(built, stores)
         if options.list:
             rests = [Publisher(each.plan, each.ports, each.run).result() for each in work]
         else:
-            rests = run_until_done(_deliver(built.sinks, work, options.failed))
+            rests = run_until_done(_deliver(built, work, options.failed))
     clean = built.redactor.redact_message
     notes = [clean(note) for rest in rests for note in rest.notes]
     if options.json:
@@ -64,13 +64,14 @@ class _PendingStream:
     run: RunReport
 
 
-async def _deliver(sinks: Sequence[Outlet], work: Sequence[_PendingStream], failed: bool) -> list[PublishResult]:
-    async with closing_sinks(sinks):
+async def _deliver(built: BuiltMonitor, work: Sequence[_PendingStream], failed: bool) -> list[PublishResult]:
+    async with closing_sinks(built.sinks):
         return [await publish_pending(each.plan, each.ports, each.run, failed) for each in work]
 
 
-def _find_work(plan: MonitorPlan, sinks: tuple[Outlet, ...], stores: OpenStores) -> list[_PendingStream]:
+def _find_work(built: BuiltMonitor, stores: OpenStores) -> list[_PendingStream]:
     """The monitor's own stream and those of its runs without deduplication, each with its newest run."""
+    plan, remembers = built.plan, built.state.remembers
     newest: dict[Stream, RunReport] = {}
     for run in stores.reader.runs.newest_runs(plan.name, _PAST):
         if run.stream.source_key == plan.stream.source_key:
@@ -78,8 +79,8 @@ def _find_work(plan: MonitorPlan, sinks: tuple[Outlet, ...], stores: OpenStores)
     remembered = Stream(plan.stream.source_key, plan.name)
     return [
         _PendingStream(
-            replace(plan, stream=stream, one_off=stream != remembered),
-            Ports(stores.scored if stream == remembered else NoScoredItems(), stores.state, sinks),
+            replace(plan, stream=stream, one_off=stream != remembered, trial=stream != remembered and remembers),
+            Ports(stores.scored if stream == remembered else NoScoredItems(), stores.state, built.sinks),
             run,
         )
         for stream, run in newest.items()

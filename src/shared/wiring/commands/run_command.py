@@ -25,7 +25,12 @@ from shared.wiring.run.session import run_once
 def main(options: Namespace) -> int:
     """Run a monitor once, write its HTML report and print the summary."""
     run_options = RunOptions(
-        tuple(options.overrides), options.limit, not options.no_dedup, options.dry_run, options.first_run
+        overrides=tuple(options.overrides),
+        limit=options.limit,
+        deduplicate=not options.no_dedup,
+        dry_run=options.dry_run,
+        first_run=options.first_run,
+        publish=options.publish,
     )
     built = open_monitor(options, run_options)
     quiet = options.quiet or not built.config.values.evaluation.show_progress

@@ -41,7 +41,7 @@ class Session:
 
     async def run(self, deduplicate: bool = True, publish: bool = False) -> MonitorResult:
         """Run once."""
-        built = build_monitor(self._path, RunOptions(self._overrides, deduplicate=deduplicate))
+        built = build_monitor(self._path, RunOptions(self._overrides, deduplicate=deduplicate, publish=publish))
         if (
             not publish and built.sinks
         ):  # what the sinks have not had is not marked as processed: a later run publishes it
