@@ -35,5 +35,5 @@ def _name_result(result: ItemResult) -> ItemResult:
 
 
 def _name(ref: MetricRef) -> MetricRef:
-    """The metric under a trial's name, the same for every version that is tried: sinks keep one row for each version."""
+    """The metric under a trial's name, the same for every version of it: sinks keep a row for each version."""
     return replace(ref, label=ref.label + TRIAL, version="trial", digest="trial")
