@@ -43,8 +43,9 @@ class RunLimits:
 @dataclass(frozen=True, slots=True)
 class MonitorPlan:
     """One monitor, built and ready to run. `aggregates` is False where the sample cannot give unbiased estimates.
-    `publish_only` are the metric names that sinks are given, empty for all. With `one_off` no other run has the stream.
-    A `trial` publishes under names that show it.
+    `publish_only` are the metric names that sinks are given, empty for all. `history` tells
+    what the run goes on from: `kept`, the stream's other runs; `none`, for a run whose stream is its own; `trial`, the
+    same, published under names that show it.
     """
 
     name: str
@@ -60,9 +61,13 @@ class MonitorPlan:
     aggregates: bool = True
     population: Population = "process"
     publish_only: frozenset[str] = frozenset()
-    one_off: bool = False
-    trial: bool = False
+    history: Literal["kept", "none", "trial"] = "kept"
     mode: Mode = "run"
+
+    @property
+    def one_off(self) -> bool:
+        """Whether no other run has the stream."""
+        return self.history != "kept"
 
     def begin_report(self, run_id: str, started: datetime) -> RunReport:
         """The report of a run that begins."""

@@ -141,7 +141,7 @@ class Publisher:
             StoreError: when the state cannot be used.
         """
         found = [(each, each.outlet.sink) for each in self.deliveries]
-        given = name_run_as_trial(run) if self._plan.trial else run
+        given = name_run_as_trial(run) if self._plan.history == "trial" else run
         packed = [(each, sink.pack_run(given)) for each, sink in found if isinstance(sink, RunSink)]
         for each, made in packed:
             self._store.add(run, Outgoing(each.name, made), self._ports.clock())
@@ -252,7 +252,7 @@ class Publisher:
             return result._replace(scores=scores, failures=tuple(f for f in result.failures if f.metric.label in only))
 
         chosen = replace(batch, results=tuple(map(keep, batch.results))) if only else batch
-        return name_batch_as_trial(chosen) if self._plan.trial else chosen
+        return name_batch_as_trial(chosen) if self._plan.history == "trial" else chosen
 
 
 @asynccontextmanager

@@ -240,7 +240,7 @@ class _MonitorBuilder:
 def _set_apart(plan: MonitorPlan, now: datetime, trial: bool) -> MonitorPlan:
     """Without deduplication a run has a stream of its own, so that it meets nothing it knows and leaves no mark."""
     stream = Stream(plan.stream.source_key, f"{plan.name}@{now:%Y%m%dT%H%M%S.%f}")
-    return replace(plan, stream=stream, one_off=True, trial=trial)
+    return replace(plan, stream=stream, history="trial" if trial else "none")
 
 
 def _state_required_by(must_exist: bool | None, environment: RunEnvironment) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from shared.core.errors import UsageError
 from shared.core.results import RunReport, Stream
@@ -71,15 +72,16 @@ async def _deliver(built: BuiltMonitor, work: Sequence[_PendingStream], failed: 
 
 def _find_work(built: BuiltMonitor, stores: OpenStores) -> list[_PendingStream]:
     """The monitor's own stream and those of its runs without deduplication, each with its newest run."""
-    plan, remembers = built.plan, built.state.remembers
+    plan = built.plan
     newest: dict[Stream, RunReport] = {}
     for run in stores.reader.runs.newest_runs(plan.name, _PAST):
         if run.stream.source_key == plan.stream.source_key:
             newest.setdefault(run.stream, run)
     remembered = Stream(plan.stream.source_key, plan.name)
+    alone: Literal["trial", "none"] = "trial" if built.state.remembers else "none"
     return [
         _PendingStream(
-            replace(plan, stream=stream, one_off=stream != remembered, trial=stream != remembered and remembers),
+            replace(plan, stream=stream, history="kept" if stream == remembered else alone),
             Ports(stores.scored if stream == remembered else NoScoredItems(), stores.state, built.sinks),
             run,
         )
