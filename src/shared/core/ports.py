@@ -98,6 +98,10 @@ class Metric(Protocol):
         """Judge the item. Raising is allowed: the runner turns it into a `MetricFailure`."""
 
 
+TRIAL = " (trial)"
+"""How the names of monitor and metrics end in sinks, for scores of a run without deduplication."""
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Scored items on their way to the sinks. Publishing one `id` twice must leave one copy of every row."""

@@ -62,10 +62,6 @@ class MetricRef:
     digest: str
 
 
-TRIAL = " (trial)"
-"""How the names of monitor and metrics end in sinks, for scores of a run without deduplication."""
-
-
 class MetricScore(NamedTuple):
     """One judged row: the value against its own threshold; `passed` is None without one. `kind` is `metric`,
     `sub_metric` (of `parent`) or `aggregate` (a parent of sub-metrics, or a node of a tree). The rest is as in `Score`.

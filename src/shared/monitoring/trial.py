@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from shared.core.ports import Batch
-from shared.core.results import TRIAL, ItemResult, MetricRef, RunReport, Stream
+from shared.core.ports import TRIAL, Batch
+from shared.core.results import ItemResult, MetricRef, RunReport, Stream
 
 
 def name_batch_as_trial(batch: Batch) -> Batch:

@@ -19,9 +19,9 @@ from typing import Any
 
 from shared.core.clock import iso
 from shared.core.digests import to_plain
-from shared.core.ports import Batch
+from shared.core.ports import TRIAL, Batch
 from shared.core.records import DatasetItem
-from shared.core.results import TRIAL, Estimate, ItemResult, MetricScore, RunReport
+from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
 from shared.core.state.outbox import PackedBatch, SinkMessage
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
 from shared.langfuse.sink.build_scores import (
