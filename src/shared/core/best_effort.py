@@ -19,7 +19,7 @@ def best_effort(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - by design: see the module's docstring
-        _log.warning("%s failed and was left out: %s: %s", what, type(error).__name__, error)
+        _log.warning("%s failed and was left out: %s: %s", what, type(error).__name__, error_message(error))
 
 
 def attempt(work: Callable[[A], T], argument: A) -> T | Exception:
@@ -42,3 +42,9 @@ async def attempt_async(work: Awaitable[T]) -> T | Exception:
         return RuntimeError(f"it called sys.exit({error.code!r})")
     except Exception as error:  # noqa: BLE001 - as above
         return error
+
+
+def error_message(error: BaseException) -> str:
+    """What an error says, also when it cannot say it."""
+    text = attempt(str, error)
+    return text if isinstance(text, str) else "its message cannot be read"

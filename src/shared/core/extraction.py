@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shared.core.best_effort import attempt
+from shared.core.best_effort import attempt, error_message
 from shared.core.errors import Skip
 from shared.core.records import DatasetItem
+from shared.core.storable_values import find_unstorable
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,29 @@ def extract_item(
     if isinstance(item, Skip):
         return SkippedRecord(item_id, str(item) or "the extractor left it out without a reason")
     if isinstance(item, Exception):
-        return f"the extractor failed: {type(item).__name__}: {item}"
+        return f"the extractor failed: {type(item).__name__}: {error_message(item)}"
     if not isinstance(item, DatasetItem):
         return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
     # As it will be stored and read again: an item that cannot be is told here, not in a later run.
-    sound = attempt(DatasetItem.from_dict, item.to_dict())
-    return f"the extractor made an item that cannot be kept: {sound}" if isinstance(sound, Exception) else sound
+    unstorable = find_unstorable_field(item)
+    sound = attempt(_store_and_read, item) if not unstorable else unstorable
+    return sound if isinstance(sound, DatasetItem) else f"the extractor made an item that cannot be stored: {sound}"
+
+
+def _store_and_read(item: DatasetItem) -> DatasetItem:
+    return DatasetItem.from_dict(item.to_dict())
+
+
+_FREE_FIELDS = (
+    "metadata", "trace", "additional_input", "additional_output", "actual_ranking", "expected_ranking",
+    "tools_called", "expected_tools", "conversation",
+)  # fmt: skip
+
+
+def find_unstorable_field(item: DatasetItem) -> str:
+    """Which field of an item cannot be stored, and why; empty when all can."""
+    for name in _FREE_FIELDS:
+        value = getattr(item, name)
+        if value and (why := find_unstorable(value)):
+            return f"field {name!r}: {why}"
+    return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import sys
 
 
 def freeze_loaded_objects() -> None:
@@ -16,5 +15,4 @@ def freeze_loaded_objects() -> None:
     if gc.get_freeze_count():
         return
     gc.freeze()
-    if "_duckdb" in sys.modules:
-        atexit.register(gc.unfreeze)
+    atexit.register(gc.unfreeze)

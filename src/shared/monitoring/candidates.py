@@ -17,7 +17,7 @@ from typing import Literal
 from shared.core.counts import ReadCounts
 from shared.core.digests import content_digest, digest
 from shared.core.errors import StoreError
-from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord
+from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, find_unstorable_field
 from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem, is_storable
 from shared.core.results import Candidate, Decision, Stream
@@ -184,9 +184,8 @@ def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> tuple[list[Da
     left_out: list[SkippedItem] = []
     for record in chunk:
         if isinstance(record, DatasetItem):
-            if _is_too_long(record.id):
-                why = f"its id has {len(record.id.encode()):,} bytes; expected at most {_LONGEST:,}"
-                _add_broken(BrokenRecord(f"item {record.id[:60]!r}...", why), intake)
+            if why := _find_problem(record):
+                _add_broken(BrokenRecord(f"item {record.id[:60]!r}", why), intake)
             else:
                 items.append(record)
         elif isinstance(record, BrokenRecord):
@@ -208,6 +207,14 @@ def _add_broken(record: BrokenRecord, intake: ReadResult) -> None:
     intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
     if len(intake.broken) < _SHOWN:
         intake.broken.append(str(record))
+
+
+def _find_problem(item: DatasetItem) -> str:
+    """Why an item cannot be stored; empty when it can."""
+    if _is_too_long(item.id):
+        return f"its id has {len(item.id.encode()):,} bytes; expected at most {_LONGEST:,}"
+    unstorable = find_unstorable_field(item)
+    return f"it cannot be stored: {unstorable}" if unstorable else ""
 
 
 def _is_too_long(item_id: str) -> bool:

@@ -15,11 +15,12 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, I
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from shared.core.best_effort import error_message
 from shared.core.errors import ConfigError, FatalError, Postponed
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricScore
 from shared.scoring.metric import BoundMetric
-from shared.scoring.time_limits import await_with_limit, cancel_all, error_kind, error_message, signal_end
+from shared.scoring.time_limits import await_with_limit, cancel_all, error_kind, signal_end
 from shared.scoring.tree import Node, add_nodes
 from shared.scoring.verdict_rows import ItemVerdicts, record_answer
 

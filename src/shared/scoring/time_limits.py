@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.core.best_effort import attempt
-
 if TYPE_CHECKING:
     from shared.scoring.verdict_rows import ItemVerdicts
 
@@ -32,12 +30,6 @@ def error_kind(error: BaseException) -> str:
     """The name of an error; of one that was raised in another process, the name it had there."""
     remote = getattr(error, "kind", None) if type(error).__name__ == "RemoteMetricError" else None
     return remote or type(error).__name__
-
-
-def error_message(error: BaseException) -> str:
-    """What an error says, also when it cannot say it."""
-    text = attempt(str, error)
-    return text if isinstance(text, str) else "its message cannot be read"
 
 
 async def cancel_all(tasks: Sequence[asyncio.Future[None]]) -> None:

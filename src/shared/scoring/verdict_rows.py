@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricRef, MetricScore, Part, Score
+from shared.core.storable_values import find_unstorable
 from shared.scoring.metric import BoundMetric
 
 
@@ -98,9 +100,8 @@ def _record_score(metric: BoundMetric, score: Score, verdicts: ItemVerdicts) -> 
 def _find_malformed(score: Score) -> tuple[str, str] | None:
     """The kind and message of what is wrong with the rest of a score, so that it could not be stored."""
     texts = {"explanation": score.explanation} | ({} if score.model is None else {"model": score.model})
-    texts |= {
-        f"parts[{i}].{name}": getattr(p, name) for i, p in enumerate(score.parts) for name in ("name", "explanation")
-    }
+    parts = list(enumerate(score.parts))
+    texts |= {f"parts[{i}].{name}": getattr(p, name) for i, p in parts for name in ("name", "explanation")}
     for where, text in texts.items():
         if not isinstance(text, str):
             return "Malformed", f"{where}: expected a text, found {type(text).__name__}"
@@ -111,9 +112,22 @@ def _find_malformed(score: Score) -> tuple[str, str] | None:
     for where, number in numbers.items():
         if not math.isfinite(number):
             return "NotFinite", f"{where} {number!r}"
+    for where, signals in (("signals", score.signals), *((f"parts[{i}].signals", p.signals) for i, p in parts)):
+        if problem := _find_wrong_signals(signals):
+            return "Malformed", f"{where}: {problem}"
     names = [part.name for part in score.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     return None if twice is None else ("Malformed", f"two sub-metrics are named {twice!r}")
+
+
+def _find_wrong_signals(signals: object) -> str:
+    """What is wrong with signals, which are stored as JSON; empty when nothing is."""
+    if signals is None:
+        return ""
+    if not isinstance(signals, Mapping):
+        return f"expected a mapping, found {type(signals).__name__}"
+    problem = find_unstorable(signals)
+    return f"they cannot be stored: {problem}" if problem else ""
 
 
 def _find_wrong_chance(score: Score, metric: BoundMetric) -> tuple[str, str] | None:

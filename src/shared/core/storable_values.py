@@ -1,0 +1,65 @@
+"""Which values can be stored: what JSON can hold, in bounded depth and number, without a value that contains itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from shared.core.best_effort import attempt
+
+DEEPEST = 100
+"""Levels of mappings and lists in each other: readers and writers of JSON give up at several hundred."""
+
+MOST = 1_000_000
+"""Values in all: what is shared within a value is written once for each place."""
+
+_LONGEST_INTEGER = 1024  # bits: a few hundred digits, the size of the largest float
+_PLAIN = (str, float, bool, type(None))
+_END = object()
+
+
+def find_unstorable(value: object) -> str:
+    """What keeps a value from being stored; empty when nothing does."""
+    around: list[int] = []  # the containers that the current value is in
+    rest: list[object] = [value]
+    count = 0
+    while rest:
+        one = rest.pop()
+        if one is _END:
+            around.pop()
+            continue
+        inner = _parts(one)
+        if inner is None:
+            if problem := _find_problem(one):
+                return problem
+            continue
+        if id(one) in around:
+            return f"a {type(one).__name__} that contains itself"
+        if len(around) == DEEPEST:
+            return f"it is nested deeper than {DEEPEST} levels"
+        around.append(id(one))
+        rest.append(_END)
+        rest.extend(inner)
+        count += 1
+        if len(rest) + count > MOST:
+            return f"it has more than {MOST:,} values"
+    return ""
+
+
+def _parts(value: object) -> Iterable[object] | None:
+    if isinstance(value, Mapping):
+        return [part for pair in value.items() for part in pair]
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, each.name) for each in dataclasses.fields(value)]
+    return None
+
+
+def _find_problem(value: object) -> str:
+    if isinstance(value, _PLAIN):
+        return ""
+    if isinstance(value, int):
+        return "" if value.bit_length() <= _LONGEST_INTEGER else "an integer of more than 300 digits"
+    shown = attempt(repr, value)
+    return f"a {type(value).__name__} whose repr fails" if isinstance(shown, Exception) else ""
