@@ -60,7 +60,7 @@ def extract_item(
         return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
     # As it will be stored and read again: an item that cannot be is told here, not in a later run.
     unstorable = find_unstorable_field(item)
-    sound = attempt(_store_and_read, item) if not unstorable else unstorable
+    sound = unstorable if unstorable else attempt(_store_and_read, item)
     return sound if isinstance(sound, DatasetItem) else f"the extractor made an item that cannot be stored: {sound}"
 
 

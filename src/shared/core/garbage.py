@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import sys
 
 
 def freeze_loaded_objects() -> None:
@@ -15,4 +16,9 @@ def freeze_loaded_objects() -> None:
     if gc.get_freeze_count():
         return
     gc.freeze()
-    atexit.register(gc.unfreeze)
+    atexit.register(_unfreeze_for_duckdb)
+
+
+def _unfreeze_for_duckdb() -> None:
+    if "_duckdb" in sys.modules:
+        gc.unfreeze()

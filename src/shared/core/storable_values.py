@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 
 from shared.core.best_effort import attempt
+from shared.core.digests import to_plain
 
 DEEPEST = 100
 """Levels of mappings and lists in each other: readers and writers of JSON give up at several hundred."""
@@ -61,5 +62,5 @@ def _find_problem(value: object) -> str:
         return ""
     if isinstance(value, int):
         return "" if value.bit_length() <= _LONGEST_INTEGER else "an integer of more than 300 digits"
-    shown = attempt(repr, value)
-    return f"a {type(value).__name__} whose repr fails" if isinstance(shown, Exception) else ""
+    plain = attempt(to_plain, value)
+    return f"a {type(value).__name__} that has no text" if isinstance(plain, Exception) else ""
