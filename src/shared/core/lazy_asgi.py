@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from shared.core.errors import TruelineError
-from shared.core.extras import install_command
 from shared.core.garbage import freeze_loaded_objects
-from shared.core.registry import load
+from shared.core.registry import install_command, load
 
 _log = logging.getLogger(__name__)
 

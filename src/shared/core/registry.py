@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any, Protocol, Self
 
 from shared.core.best_effort import attempt
@@ -141,3 +144,14 @@ class Registry:
             return load(finder)(rest)
         except ConfigError as error:
             raise ConfigError(f"{self.kind} {name!r}: {error}") from error
+
+
+def install_command(extra: str) -> str:
+    """The command that installs an extra's packages, by their own names: Trueline itself may be on no package index."""
+    try:
+        lines = requires("trueline") or []
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return f"pip install -e '.[{extra}]' in the checkout of Trueline"
+    marker = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
+    packages = [line.partition(";")[0].strip() for line in lines if marker.search(line)]
+    return shlex.join(["pip", "install", *packages])

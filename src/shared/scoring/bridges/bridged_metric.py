@@ -18,11 +18,10 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from shared.core.best_effort import attempt
 from shared.core.errors import BadAnswer, ConfigError
-from shared.core.extras import install_command
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.records import DatasetItem
-from shared.core.registry import hint, load
+from shared.core.registry import hint, install_command, load
 from shared.core.results import Score
 from shared.scoring.bridges.bridged_model import BridgeJudge
 from shared.scoring.bridges.import_guard import guarded_import, vendor_guard

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from shared.core.extras import install_command
 from shared.core.ports import Sink
+from shared.core.registry import install_command
 from shared.telemetry.otlp_params import OpenTelemetryParams, with_environment
 from shared.wiring.build.build_context import SinkBuildContext, SinkBuilder
 

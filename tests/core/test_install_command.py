@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError
 
 import pytest
 
-from shared.core.extras import install_command
+from shared.core.registry import install_command
 
 
 def test_the_packages_of_an_extra_are_named() -> None:
@@ -23,5 +23,5 @@ def test_without_an_installation_the_checkout_is_named(monkeypatch: pytest.Monke
     def absent(name: str) -> None:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("shared.core.extras.requires", absent)
+    monkeypatch.setattr("shared.core.registry.requires", absent)
     assert install_command("otel") == "pip install -e '.[otel]' in the checkout of Trueline"
