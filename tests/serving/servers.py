@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,8 +133,12 @@ class Process:
         return self.child.returncode, said
 
 
-def command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "uvicorn", "shared.langfuse.webhook:app", "--port", "0", *flags]
+UVICORN = ("uvicorn", "shared.langfuse.webhook:app")
+OURS = ("trueline", "webhook")
+
+
+def command(*flags: str, program: Sequence[str] = UVICORN) -> list[str]:
+    return [str(Path(sys.executable).with_name(program[0])), *program[1:], "--port", "0", *flags]
 
 
 def environment(state: object, **variables: str) -> dict[str, str]:
@@ -143,10 +147,11 @@ def environment(state: object, **variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def spawned(state: object, *flags: str, **variables: str) -> Iterator[Process]:
-    """`uvicorn shared.langfuse.webhook:app` as a user starts it; ended at the end of the block."""
+def spawned(state: object, *flags: str, program: Sequence[str] = UVICORN, **variables: str) -> Iterator[Process]:
+    """A receiver as a user starts it; ended at the end of the block."""
+    words = command(*flags, program=program)
     with subprocess.Popen(
-        command(*flags), env=environment(state, **variables), stderr=subprocess.PIPE, text=True, cwd=ROOT
+        words, env=environment(state, **variables), stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as child:
         try:
             assert child.stderr is not None

@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "show the history of one item: why it has its scores, or has none",
     "publish": "deliver pending scores of past runs to the sinks, without reading or scoring",
     "tables": "create, check or upgrade the tables that push_to_db writes",
+    "webhook": "serve the receiver of Langfuse's webhook, so that changed prompts are invalidated at once",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -102,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     _history_options(parts)
     _publish_options(parts["publish"])
     _tables_options(parts["tables"])
+    _webhook_options(parts["webhook"])
     return top
 
 
@@ -136,6 +138,12 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
     parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the start of it")
     parts["compare"].add_argument("run_b", metavar="RUN_B", help="the later one")
     parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
+
+
+def _webhook_options(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    part.add_argument("--port", type=int, default=8080, help="the port (default: 8080)")
+    part.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
 
 
 def _publish_options(part: argparse.ArgumentParser) -> None:

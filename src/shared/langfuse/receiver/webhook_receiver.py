@@ -9,7 +9,6 @@ What the header alone can refuse is refused before the body is read.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Literal
 
 from shared.core.errors import ConfigError, StoreError, Unavailable
 from shared.core.state.webhook_deliveries import Delivery
+from shared.langfuse.receiver.body_budget import BodyBudget
 from shared.langfuse.receiver.delivery_queue import DeliveryQueue
 from shared.langfuse.receiver.prompt_event import Unreadable, parse_prompt_event
 from shared.langfuse.receiver.verify_signature import Forged, Signature, check_body, check_header
@@ -53,12 +53,15 @@ class IncomingRequest:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
-    """`older` bodies are read too; a body has at most `max_bytes` and takes at most `max_seconds` to arrive."""
+    """`older` bodies are read too; a body has at most `max_bytes` and takes at most `max_seconds` to arrive, and
+    `max_bodies` of them arrive at the same time.
+    """
 
     secret: str
     older: bool = False
     max_bytes: int = 1_048_576
     max_seconds: float = 10.0
+    max_bodies: int = 256
 
 
 class CutOff(Exception):
@@ -78,6 +81,7 @@ class WebhookReceiver:
         self._settings = settings
         self._queue = queue
         self._clock = clock
+        self._budget = BodyBudget(32 * settings.max_bytes, settings.max_bodies)
         self._refused = 0
         self._warned = float("-inf")
 
@@ -89,8 +93,7 @@ class WebhookReceiver:
             return self._log_refusal(self._too_large())
         try:
             signature = check_header(incoming.signature, self._clock())
-            async with asyncio.timeout(self._settings.max_seconds):
-                body = await self._read(incoming.body)
+            body = await self._budget.read(incoming.body, self._settings.max_bytes, self._settings.max_seconds)
             if body is None:
                 return self._log_refusal(self._too_large())
             check_body(self._settings.secret, signature, body)
@@ -129,17 +132,6 @@ class WebhookReceiver:
             event.action or "changed",
         )
         return WebhookAnswer(200, "accepted", f"Invalidated {event.name}")
-
-    async def _read(self, pieces: AsyncIterator[bytes]) -> bytes | None:
-        """Read the body; None as soon as it is too large."""
-        read: list[bytes] = []
-        size = 0
-        async for piece in pieces:
-            size += len(piece)
-            if size > self._settings.max_bytes:
-                return None
-            read.append(piece)
-        return read[0] if len(read) == 1 else b"".join(read)
 
     def _too_large(self) -> WebhookAnswer:
         return WebhookAnswer(413, "too_large", f"at most {self._settings.max_bytes} bytes are accepted", close=True)

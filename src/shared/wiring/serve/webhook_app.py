@@ -30,7 +30,7 @@ from shared.privacy.secret_gate import SecretGate
 from shared.privacy.secret_settings import secrets_of_config
 from shared.slack.notify import SlackNotifier, SlackSettings
 from shared.telemetry.webhook_metrics import CONTENT_TYPE, WebhookMeters
-from shared.wiring.serve.webhook_settings import WebhookSettings, webhook_settings
+from shared.wiring.serve.webhook_settings import WebhookSettings, open_file_limit, webhook_settings
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ class WebhookService:
         )
         self._queue = DeliveryQueue(self._store)
         secret = settings.secret.get_secret_value().strip()
-        receiver_settings = ReceiverSettings(secret, settings.older_body, settings.max_bytes)
+        bodies = min(256, open_file_limit() // 4)
+        receiver_settings = ReceiverSettings(secret, settings.older_body, settings.max_bytes, max_bodies=bodies)
         self._receiver = WebhookReceiver(receiver_settings, self._queue, time.time)
         self._counting: asyncio.Task[Mapping[str, int] | None] | None = None
 

@@ -55,6 +55,16 @@ class WebhookSettings(BaseModel):
         return SecretStr(text)
 
 
+def open_file_limit() -> int:
+    """How many files and connections this process may have open; 4,096 where the system names no limit."""
+    try:
+        import resource  # late: Windows has none
+    except ImportError:
+        return 4096
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return files if files > 0 else 4096
+
+
 def webhook_settings(environ: Mapping[str, str] | None = None) -> WebhookSettings:
     """The validated settings: from the `.env` of the working folder, then the environment, or from a mapping in their
     place. A variable that is empty counts as not set.
