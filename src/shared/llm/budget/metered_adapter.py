@@ -2,21 +2,23 @@
 
 `MeteredAdapter` stands around the bare adapter: it reserves before each call, settles by what the call did cost, and
 writes the cost into the answer, so that the response cache around it knows what a hit saves. `CountingAdapter` stands
-around cache and fallbacks and counts the answers that were there already.
+around cache and fallbacks and counts the answers that were there already. `MeteredEmbedder` does for embeddings what
+`MeteredAdapter` does for answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from shared.core.counts import ModelUsage
 from shared.core.errors import BadAnswer, Postponed
+from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.results import LMResult
 from shared.llm.budget.ledger import Amount, Ledger, Reservation
@@ -25,6 +27,9 @@ from shared.llm.budget.token_counts import likely_input_tokens, likely_tokens, m
 from shared.llm.cache.adapter_wrapper import AdapterWrapper
 from shared.llm.cache.request_key import Prompt
 
+Vectors = list[tuple[float, ...]]
+
+_FRAME = 4  # tokens that a server may put around a text that is embedded
 _COUNTS = ("calls", "cached", "failed", "input", "cached_input", "output", "estimated")
 
 
@@ -209,3 +214,52 @@ class CountingAdapter(AdapterWrapper):
         known = None if answer.cost is None else 0  # with a price it is known that nothing was paid
         self._account.count(self._metric, answer.answered_by if chained else self.name, known, cached=1)
         return replace(answer, cost=0.0)
+
+
+@runtime_checkable
+class TokenCountingEmbedder(Protocol):
+    """An embedder that knows how many tokens its server counted."""
+
+    async def embed_with_tokens(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
+        """The vectors, and the tokens that were read; None where the server does not say."""
+
+
+class MeteredEmbedder:
+    """An embedder of which every call is reserved, settled and counted; one that counts nothing itself is estimated."""
+
+    def __init__(self, inner: Embedder, meter: Meter) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._meter = meter
+
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """The inner embedder's vectors.
+
+        Raises:
+            OverBudget: when the budget has no room for the call, which is then not made.
+        """
+        account, price = self._meter.account, self._meter.price
+        most = 0 if self._meter.invented else sum(len(text.encode("utf-8", "replace")) + _FRAME for text in texts)
+        likely = 0 if self._meter.invented else sum(likely_tokens(text) for text in texts)
+        asked = Amount(0 if price is None else price.max_picodollars(most, 0), most)
+        reservation = await account.ledger.reserve(asked, f"{self._meter.metric} asks {self.name}")
+        used, counts = 0, {"failed": 1}
+        try:
+            vectors, tokens = await self._embed_with_tokens(texts)
+            used, counts = (
+                likely if tokens is None else tokens,
+                {"calls": 1, "estimated": int(tokens is None and most > 0)},
+            )
+            return vectors
+        except (BadAnswer, asyncio.CancelledError):
+            used = likely  # the server has read it
+            raise
+        finally:
+            paid = None if price is None else price.picodollars(used, 0, 0)
+            account.ledger.settle(reservation, Amount(paid or 0, used))
+            account.count(self._meter.metric, self.name, paid, input=used, **counts)
+
+    async def _embed_with_tokens(self, texts: Sequence[str]) -> tuple[Vectors, int | None]:
+        if isinstance(self._inner, TokenCountingEmbedder):
+            return await self._inner.embed_with_tokens(texts)
+        return await self._inner.embed(texts), None

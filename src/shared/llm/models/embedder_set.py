@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.core.model_ports import Embedder
-from shared.llm.budget.metered_adapter import Meter, UsageAccount
-from shared.llm.budget.metered_embedder import MeteredEmbedder
+from shared.llm.budget.metered_adapter import Meter, MeteredEmbedder, UsageAccount
 from shared.llm.budget.prices import Price
 from shared.llm.models.model_handle import EmbedderHandle, close_all
 from shared.llm.models.model_settings import OFFLINE, EmbeddingCommon
