@@ -12,7 +12,7 @@ import pytest
 from shared.core.state.prompt_generations import PromptGenerations, Sighting
 from shared.database.engine.database import open_database
 from shared.database.stores.sql_prompt_generations import SqlGenerations
-from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
+from shared.langfuse.prompt_cache.invalidations import MemoryGenerations
 from tests.contracts.adapters.processes import rest, said, started
 from tests.contracts.adapters.served import postgres_at
 

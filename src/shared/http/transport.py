@@ -7,6 +7,7 @@ a call, 50 pools of one 0.7 ms.
 
 from __future__ import annotations
 
+import math
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -163,3 +164,21 @@ class HttpTransport:
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
             verify=self._tls,
         )
+
+
+async def split_lines(parts: AsyncIterator[bytes], most: float = math.inf) -> AsyncIterator[bytes | None]:
+    """The lines of a body without their ends, empty ones left out; None for one longer than `most` bytes, which is not
+    kept. They end at line feeds only: a text may hold any other separator.
+    """
+    rest = bytearray()
+    async for part in parts:
+        *whole, tail = part.split(b"\n")
+        for piece in whole:
+            rest += piece
+            if rest:
+                yield bytes(rest) if len(rest) <= most else None
+            rest.clear()
+        if len(rest) <= most:
+            rest += tail
+    if rest:
+        yield bytes(rest) if len(rest) <= most else None

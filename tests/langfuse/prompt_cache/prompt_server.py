@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from shared.core.errors import TruelineError
 from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt, NewPrompt, PromptSummary
-from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
+from shared.langfuse.prompt_cache.invalidations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
 from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings
 

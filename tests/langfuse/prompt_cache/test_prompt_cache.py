@@ -20,7 +20,7 @@ from shared.database.engine.database import open_database
 from shared.database.stores.sql_prompt_generations import SqlGenerations
 from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt
-from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
+from shared.langfuse.prompt_cache.invalidations import MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes
 from shared.langfuse.prompt_cache.prompt_manager import LangfusePromptManager, PromptSettings
 from tests.contracts.adapters.processes import environment, said
@@ -334,7 +334,7 @@ def test_a_database_that_hangs_holds_up_no_reader_for_long_and_no_event_loop(ben
 
 _ENDS = """
 import time
-from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
+from shared.langfuse.prompt_cache.invalidations import MemoryGenerations
 from tests.langfuse.prompt_cache.prompt_server import Bench
 
 class Frozen(MemoryGenerations):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -12,7 +13,7 @@ from typing import TypeVar
 
 from shared.core.best_effort import attempt, best_effort
 from shared.core.errors import StoreError
-from shared.core.state.prompt_generations import PromptGenerations
+from shared.core.state.prompt_generations import PromptGenerations, Sighting
 
 _log = logging.getLogger(__name__)
 
@@ -179,3 +180,31 @@ class GenerationTracker:
         if isinstance(found, Exception):
             raise found
         return found
+
+
+class MemoryGenerations:
+    """`PromptGenerations` in memory: counters for as long as the object lives. Managers that share one see each other's
+    invalidations.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counters: Counter[str] = Counter()
+        self._states: dict[str, tuple[str, int]] = {}
+
+    def current(self, names: Sequence[str]) -> dict[str, int]:
+        with self._lock:
+            return {name: self._counters[name] for name in names}
+
+    def bump(self, name: str) -> int:
+        with self._lock:
+            self._counters[name] += 1
+            return self._counters[name]
+
+    def sight(self, name: str, state: str) -> Sighting:
+        with self._lock:
+            before, then = self._states.get(name, (None, 0))
+            announced = before is None or self._counters[name] > then
+            self._counters[name] += before != state
+            self._states[name] = (state, self._counters[name])
+            return Sighting(self._counters[name], before != state, announced)

@@ -27,8 +27,7 @@ from shared.core.state.prompt_generations import PromptGenerations
 from shared.langfuse.api.langfuse_errors import NotFound
 from shared.langfuse.api.prompt_api import LangfusePrompt, Messages, NewPrompt
 from shared.langfuse.prompt_cache.compile_prompt import Compiled, PromptVariablesError, Strictness, compile_prompt
-from shared.langfuse.prompt_cache.invalidations import GenerationTracker, Listener
-from shared.langfuse.prompt_cache.memory_generations import MemoryGenerations
+from shared.langfuse.prompt_cache.invalidations import GenerationTracker, Listener, MemoryGenerations
 from shared.langfuse.prompt_cache.prompt_cache import CacheTimes, PromptCache, PromptKey
 from shared.langfuse.prompt_cache.reconcile import PromptServer, Reconciled, Reconciler
 

@@ -25,9 +25,8 @@ class OfflineAdapter(ServerlessAdapter):
     def complete_with_logprobs(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> LMResult:
         """The made-up answer to a question; `max_tokens` is not kept, so that the mark is always whole."""
         key = request_key(self.name, prompt, max_tokens, params)
-        schema = find_requested_schema(params.get("response_format"))
-        example = None if schema is None else make_example(schema, int(key[:8], 16), MARK)
-        text = f"{MARK} answer {key[:12]}" if schema is None else json.dumps(example)
+        plain = f"{MARK} answer {key[:12]}"
+        text = make_answer_text(params.get("response_format"), plain, int(key[:8], 16), MARK)
         return LMResult(text, cost=0.0, latency=0.0, model=self.name, answered_by=self.name)
 
     async def stream(self, prompt: Prompt, max_tokens: int = 256, **params: object) -> AsyncIterator[str]:
@@ -36,7 +35,13 @@ class OfflineAdapter(ServerlessAdapter):
             yield word if number == 0 else f" {word}"
 
 
-def find_requested_schema(response_format: object) -> Mapping[str, Any] | None:
+def make_answer_text(response_format: object, plain: str, seed: int, text: str) -> str:
+    """The text `plain`, or where `response_format` asks for a JSON schema, a short value that fits it, as JSON."""
+    schema = _find_requested_schema(response_format)
+    return plain if schema is None else json.dumps(_make_example(schema, seed, text))
+
+
+def _find_requested_schema(response_format: object) -> Mapping[str, Any] | None:
     """The JSON schema that the parameter `response_format` asks for, None for plain text."""
     if not isinstance(response_format, Mapping) or response_format.get("type") == "text":
         return None
@@ -45,14 +50,14 @@ def find_requested_schema(response_format: object) -> Mapping[str, Any] | None:
     return schema if isinstance(schema, Mapping) else {"type": "object"}
 
 
-def make_example(schema: Mapping[str, Any], seed: int, text: str) -> Any:
+def _make_example(schema: Mapping[str, Any], seed: int, text: str) -> Any:
     """A short value that fits a plain schema; the seed chooses among those, and `text` stands for every text."""
     choices = schema.get("enum") or ([schema["const"]] if "const" in schema else None)
     if choices:
         return choices[seed % len(choices)]
     options = schema.get("anyOf") or schema.get("oneOf")
     if options:
-        return make_example(options[0], seed, text)
+        return _make_example(options[0], seed, text)
     kind = schema.get("type", "object")
     return _make_of_type(
         kind[0] if isinstance(kind, Sequence) and not isinstance(kind, str) else kind, schema, seed, text
@@ -62,10 +67,10 @@ def make_example(schema: Mapping[str, Any], seed: int, text: str) -> Any:
 def _make_of_type(kind: str, schema: Mapping[str, Any], seed: int, text: str) -> Any:
     if kind == "object":
         fields: Mapping[str, Any] = schema.get("properties", {})
-        return {name: make_example(field, seed + number, text) for number, (name, field) in enumerate(fields.items())}
+        return {name: _make_example(field, seed + number, text) for number, (name, field) in enumerate(fields.items())}
     if kind == "array":
         count = max(1, int(schema.get("minItems", 1)))
-        return [make_example(schema.get("items", {"type": "string"}), seed + number, text) for number in range(count)]
+        return [_make_example(schema.get("items", {"type": "string"}), seed + number, text) for number in range(count)]
     if kind in ("integer", "number"):
         low = schema.get("minimum", 0)
         high = schema.get("maximum", low + 10)

@@ -23,8 +23,7 @@ from shared.http.client_runtime import ClientRuntime
 from shared.http.error_translation import CallRefused
 from shared.http.retries import Retryable
 from shared.http.transport import HttpReply
-from shared.llm.adapters.event_stream import read_pieces
-from shared.llm.adapters.openai_format import RequestFormat, estimate_tokens, read_answer, read_json
+from shared.llm.adapters.openai_format import RequestFormat, estimate_tokens, read_answer, read_json, read_pieces
 from shared.llm.cache.request_key import Prompt
 from shared.llm.openai.openai_connection import OpenAIConnection
 from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible API's two languages: what is sent to it, and answers read from it.
+"""The OpenAI-compatible API's two languages: what is sent to it, and answers read from it, whole or as they come.
 
 Logprobs come in two shapes: chat's (`content: [{token, logprob, top_logprobs}]`) and the older one of /completions
 and some servers' chat (`tokens`, `token_logprobs`, `top_logprobs`). A logprob that is no finite number makes the
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from shared.core.errors import BadAnswer, ConfigError
 from shared.core.registry import hint
 from shared.core.results import LMResult
+from shared.http.transport import split_lines
 from shared.llm.cache.request_key import Prompt
 from shared.llm.openai.refused_features import SYSTEM_ROLE
 
@@ -23,6 +24,9 @@ PARAMS = (
     *("tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "user", "extra_body"),
 )
 """Parameters of a call besides prompt and length; any others that a server knows go into `extra_body`."""
+
+_DATA = b"data:"
+"""What a line with an event of a stream begins with."""
 
 
 class RequestFormat:
@@ -202,3 +206,41 @@ def _read_tool_calls(found: object) -> tuple[Mapping[str, str], ...]:
         text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
         made.append({"id": str(call.get("id") or ""), "name": str(function.get("name") or ""), "arguments": text})
     return tuple(made)
+
+
+async def read_pieces(parts: AsyncIterator[bytes], where: str, clean: Callable[[str], str]) -> AsyncGenerator[str]:
+    """The text of each event, as it comes.
+
+    Raises:
+        BadAnswer: for an event that is no JSON, an error in the stream, or a stream without an end: a server that
+            closes in the middle has not answered.
+    """
+    ended = False
+    async for line in split_lines(parts):
+        if line is None or not line.startswith(_DATA):
+            continue  # a comment, or another field
+        event = line.removeprefix(_DATA).strip()
+        if event == b"[DONE]":
+            break
+        text, reason = _read_event(event, where, clean)
+        ended = ended or reason is not None
+        if text:
+            yield text
+    if not ended:
+        raise BadAnswer(f"{where}: the stream ended in the middle of the answer")
+
+
+def _read_event(event: bytes, where: str, clean: Callable[[str], str]) -> tuple[str, str | None]:
+    try:
+        found = json.loads(event)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(f"{where}: an event of the stream is no JSON ({error})") from error
+    if not isinstance(found, dict) or found.get("error"):
+        raise BadAnswer(f"{where}: the stream broke off: {clean(json.dumps(found))}")
+    choices = found.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}  # usage comes in an event without choices
+    choice = choice if isinstance(choice, dict) else {}
+    delta = choice.get("delta")
+    content = delta.get("content") if isinstance(delta, dict) else choice.get("text")
+    reason = choice.get("finish_reason")
+    return content if isinstance(content, str) else "", None if reason is None else str(reason)

@@ -21,7 +21,7 @@ from shared.core.errors import BadAnswer, ConfigError, ItemError, Unavailable
 from shared.core.results import LMResult
 from shared.http.client_runtime import ClientRuntime
 from shared.http.retries import Retryable
-from shared.http.transport import FileUpload, HttpReply
+from shared.http.transport import FileUpload, HttpReply, split_lines
 from shared.llm.adapters.openai_format import read_answer, read_json
 from shared.llm.openai.openai_connection import OpenAIConnection
 from shared.llm.openai.openai_errors import PermanentRefusal, UnknownModel, UnsupportedFeature
@@ -258,26 +258,10 @@ def _read_text(found: Mapping[str, Any], name: str, where: str) -> str:
     return value
 
 
-async def _split_lines(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes | None]:
-    """Lines without their ends; None for one longer than `most` bytes, which is not kept."""
-    rest = bytearray()
-    async for part in parts:
-        *whole, tail = part.split(b"\n")
-        for piece in whole:
-            rest += piece
-            if rest:
-                yield bytes(rest) if len(rest) <= most else None
-            rest.clear()
-        if len(rest) <= most:
-            rest += tail
-    if rest:
-        yield bytes(rest) if len(rest) <= most else None
-
-
 async def _split_chunks(parts: AsyncIterator[bytes], most: int) -> AsyncGenerator[list[bytes | None]]:
     some: list[bytes | None] = []
     size = 0
-    async for line in _split_lines(parts, most):
+    async for line in split_lines(parts, most):
         some.append(line)
         size += len(line or b"")
         if len(some) >= _CHUNK or size > 8_000_000:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from shared.core.counts import ModelUsage
 from shared.core.records import DatasetItem
 from shared.core.results import LMResult, RunReport
-from shared.llm.adapters.offline import find_requested_schema, make_example
+from shared.llm.adapters.offline import make_answer_text
 from shared.llm.adapters.serverless_adapter import ServerlessAdapter
 from shared.llm.budget.ledger import Allowance, Amount, format_dollars
 from shared.llm.budget.prices import PICO
@@ -110,8 +109,7 @@ class EstimatingAdapter(ServerlessAdapter):
             self.calls += 1
             self.input += tokens
             self.output += max_tokens
-        schema = find_requested_schema(params.get("response_format"))
-        text = "estimate" if schema is None else json.dumps(make_example(schema, 0, "estimate"))
+        text = make_answer_text(params.get("response_format"), "estimate", 0, "estimate")
         usage = {"input": tokens, "output": max_tokens}
         return LMResult(text, usage=usage, cost=0.0, latency=0.0, model="offline", answered_by=self.name)
 
