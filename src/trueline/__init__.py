@@ -60,21 +60,28 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.database.engine.database import open_database
     from shared.database.neon import AsyncNeonConnection, NeonConnection
     from shared.database.stores.sql_batches import SqlBatches
+    from shared.database.stores.sql_prompt_generations import SqlGenerations
+    from shared.http.client_runtime import ClientRuntime
     from shared.langfuse.api.connection import LangfuseSettings
     from shared.langfuse.api.langfuse_client import LangfuseClient
     from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
     from shared.langfuse.api.read_queries import ObservationQuery
     from shared.langfuse.prompt import LangfusePromptManager as PromptManager
-    from shared.langfuse.prompt import NewPrompt, PromptSettings, PromptVariablesError
+    from shared.langfuse.prompt import NewPrompt, PromptSettings, PromptVariablesError, Strictness
     from shared.langfuse.signatures import prompt_event as parse_prompt_event
     from shared.langfuse.signatures import verify as verify_signature
     from shared.llm.adapters.openai_compatible import OpenAICompatibleAdapter
     from shared.llm.adapters.openai_embeddings import OpenAICompatibleEmbedder
+    from shared.llm.adapters.recording import RecordingAdapter
+    from shared.llm.adapters.replay import ReplayAdapter
     from shared.llm.batch.batch_adapter import BatchAdapter
     from shared.llm.openai.server_settings import BatchSettings, EmbeddingSettings, OpenAISettings
     from shared.monitoring.monitor import OnlineMonitor
     from shared.monitoring.monitor_result import MonitorResult
     from shared.monitoring.sources import FileDataSource, LangfuseDataSource
+    from shared.privacy.redact_logs import RedactingFilter
+    from shared.privacy.redaction import Redactor
+    from shared.privacy.secret_gate import SecretGate
     from shared.scoring.evaluate import evaluate, evaluate_async
     from shared.scoring.metric import BoundMetric, MetricOptions, bind, metric
     from shared.scoring.result_tables import EvaluationResult
@@ -105,18 +112,25 @@ _MODULES = {
     "shared.database.engine.database": "open_database",
     "shared.database.neon": "AsyncNeonConnection NeonConnection",
     "shared.database.stores.sql_batches": "SqlBatches",
+    "shared.database.stores.sql_prompt_generations": "SqlGenerations",
+    "shared.http.client_runtime": "ClientRuntime",
     "shared.langfuse.api.connection": "LangfuseSettings",
     "shared.langfuse.api.langfuse_client": "LangfuseClient",
     "shared.langfuse.api.langfuse_score": "LangfuseScore score_id",
     "shared.langfuse.api.read_queries": "ObservationQuery",
-    "shared.langfuse.prompt": "NewPrompt PromptSettings PromptVariablesError",
+    "shared.langfuse.prompt": "NewPrompt PromptSettings PromptVariablesError Strictness",
     "shared.llm.adapters.openai_compatible": "OpenAICompatibleAdapter",
     "shared.llm.adapters.openai_embeddings": "OpenAICompatibleEmbedder",
+    "shared.llm.adapters.recording": "RecordingAdapter",
+    "shared.llm.adapters.replay": "ReplayAdapter",
     "shared.llm.batch.batch_adapter": "BatchAdapter",
     "shared.llm.openai.server_settings": "BatchSettings EmbeddingSettings OpenAISettings",
     "shared.monitoring.monitor": "OnlineMonitor",
     "shared.monitoring.monitor_result": "MonitorResult",
     "shared.monitoring.sources": "FileDataSource LangfuseDataSource",
+    "shared.privacy.redact_logs": "RedactingFilter",
+    "shared.privacy.redaction": "Redactor",
+    "shared.privacy.secret_gate": "SecretGate",
     "shared.scoring.evaluate": "evaluate evaluate_async",
     "shared.scoring.metric": "BoundMetric MetricOptions bind metric",
     "shared.scoring.result_tables": "EvaluationResult",
@@ -130,15 +144,16 @@ _TARGETS = {name: f"{module}:{name}" for module, names in _MODULES.items() for n
 
 __all__ = [
     "AsyncNeonConnection", "BadAnswer", "Batch", "BatchAdapter", "BatchSettings", "BoundMetric", "BrokenRecord",
-    "BusyError", "Candidate", "CatchesUp", "ConfigError", "Conversation", "DataSource", "DatasetItem", "Decision",
-    "Draw", "Embedder", "EmbeddingSettings", "Estimate", "EvaluationResult", "FatalError", "FileDataSource",
+    "BusyError", "Candidate", "CatchesUp", "ClientRuntime", "ConfigError", "Conversation", "DataSource", "DatasetItem",
+    "Decision", "Draw", "Embedder", "EmbeddingSettings", "Estimate", "EvaluationResult", "FatalError", "FileDataSource",
     "HumanLabel", "ItemError", "ItemResult", "LMAdapter", "LMResult", "LabelSource", "LangfuseClient",
     "LangfuseDataSource", "LangfuseScore", "LangfuseSettings", "Message", "MessageSink", "MetricFailure",
     "MetricOptions", "MetricScore", "MonitorResult", "NeonConnection", "NewPrompt", "Notifier", "ObservationQuery",
     "OnlineMonitor", "OpenAICompatibleAdapter", "OpenAICompatibleEmbedder", "OpenAISettings", "OverBudget", "Part",
-    "PromptManager", "PromptPatternsBase", "PromptSettings", "PromptVariablesError", "RateLimited", "RunReport",
-    "RunnerOptions", "SamplingStrategy", "Score", "ScoredItemsStore", "Sink", "SinkContext", "Skip", "SkippedRecord",
-    "SourceContext", "SourceError", "SourceNotice", "SqlBatches", "StoreError", "Stream", "ToolCall", "Trace",
+    "PromptManager", "PromptPatternsBase", "PromptSettings", "PromptVariablesError", "RateLimited", "RecordingAdapter",
+    "RedactingFilter", "Redactor", "ReplayAdapter", "RunReport", "RunnerOptions", "SamplingStrategy", "Score",
+    "ScoredItemsStore", "SecretGate", "Sink", "SinkContext", "Skip", "SkippedRecord", "SourceContext", "SourceError",
+    "SourceNotice", "SqlBatches", "SqlGenerations", "StoreError", "Stream", "Strictness", "ToolCall", "Trace",
     "TraceCollection", "TraceStep", "TransientError", "TruelineError", "Unavailable", "Window", "WindowRule",
     "WindowSupport", "bind", "evaluate", "evaluate_async", "metric", "open_database", "parse_prompt_event", "score_id",
     "verify_signature",

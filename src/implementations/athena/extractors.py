@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from implementations.athena.langfuse.prompt_patterns import AthenaPatterns
-from shared.core.errors import ItemError
-from shared.core.records import DatasetItem
-from shared.core.traces import Trace, TraceStep
+from trueline import DatasetItem, ItemError, Trace, TraceStep
 
 
 def recommendation(record: Mapping[str, Any]) -> DatasetItem:

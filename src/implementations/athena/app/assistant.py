@@ -10,8 +10,7 @@ from typing import Any
 from implementations.athena.app.handbook import WORDS
 from implementations.athena.app.prompts import fill, load_prompt
 from implementations.athena.app.retrieval import RetrievalHit, Retriever
-from shared.core.ports import LMAdapter
-from shared.core.results import LMResult
+from trueline import LMAdapter, LMResult
 
 Timer = Callable[[], float]
 

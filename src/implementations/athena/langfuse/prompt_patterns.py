@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.core.traces import PromptPatternsBase
+from trueline import PromptPatternsBase
 
 
 class AthenaPatterns(PromptPatternsBase):

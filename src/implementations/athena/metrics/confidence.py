@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from shared.core.results import Score
-from shared.scoring.metric import metric
+from trueline import Score, metric
 
 
 @metric(

@@ -8,8 +8,7 @@ from typing import Any
 
 from implementations.athena.app.retrieval import find_terms
 from implementations.athena.gold import find_numbers, is_right
-from shared.core.results import Score
-from shared.scoring.metric import metric
+from trueline import Score, metric
 
 Ranking = Sequence[Mapping[str, Any]]
 
