@@ -12,18 +12,27 @@ from hypothesis import strategies as st
 from shared.scoring.judging.ask_judge import ask_judge
 from shared.scoring.judging.fencing import as_texts, clean_text, make_fence
 from shared.scoring.judging.judge_errors import JudgeError, JudgeTooLong
-from tests.scoring.judging.attacks import ATTACKS, HONEST, OBEYING, Attack, Script, asked, honest, persuaded
+from tests.scoring.judging.attacks import (
+    ATTACKS,
+    HONEST,
+    INCOMPLETE,
+    OBEYING,
+    PARAPHRASED,
+    Attack,
+    Script,
+    asked,
+    asked_about,
+    honest,
+    persuaded,
+)
 from tests.scoring.judging.scripted import ScriptedJudge
-
-HIDDEN = ("Base64", "invisible instructions")
-"""Payloads that a judge must decode before it can obey: filled in with the check value they are not recognised."""
 
 
 def verdict(attack: Attack, script: Script) -> int | str:
     """The score that comes out, or the kind of the failure."""
     judge = ScriptedJudge(lambda seen: script(seen, attack))
     try:
-        return int(asyncio.run(ask_judge(judge, asked(attack.text))).verdict["score"])
+        return int(asyncio.run(ask_judge(judge, asked_about(attack))).verdict["score"])
     except JudgeError as error:
         return type(error).__name__
 
@@ -34,7 +43,8 @@ def test_an_obeying_judge_gets_nothing_past(name: str, script: str) -> None:
     """A failure with its kind, or the honest score; never what the text wants."""
     found = verdict(ATTACKS[name], OBEYING[script])
     past = found != HONEST and not isinstance(found, str)
-    assert past == (script == "fills in the check value" and name in HIDDEN), found
+    told = script in ("fills in the check value", "understands, and fills in") and name in PARAPHRASED
+    assert past == (told or (script == "understands, and fills in" and name in INCOMPLETE)), found
 
 
 def test_a_judge_that_only_obeys_at_first_is_asked_again() -> None:
@@ -57,10 +67,10 @@ def test_an_honest_judge_is_believed_about_every_attack(name: str) -> None:
 @pytest.mark.parametrize("name", ATTACKS)
 def test_the_fence_holds_around_every_attack(name: str) -> None:
     """Read by its mark, the prompt has two blocks and the whole attack in one of them."""
-    made = asked(ATTACKS[name].text)
+    made = asked_about(ATTACKS[name])
     blocks = re.split(rf"<</?{made.fence.mark} \w+>>", made.messages[1]["content"])
-    assert len(blocks) == 5
-    assert blocks[3].strip() == clean_text(ATTACKS[name].text).strip()
+    assert len(blocks) == (7 if ATTACKS[name].context else 5)
+    assert blocks[-2].strip() == clean_text(ATTACKS[name].text).strip()
     assert made.fence.check not in made.messages[1]["content"]
 
 

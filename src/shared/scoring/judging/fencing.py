@@ -18,6 +18,7 @@ from typing import Any
 
 from shared.core.conversation import Conversation
 from shared.core.digests import canonical_json, digest
+from shared.scoring.judging.dictation import TooMuchToRead, is_dictated
 from shared.scoring.judging.judge_errors import JudgeInjected, JudgeTooLong, quote_excerpt
 
 _CONTROL = re.compile(
@@ -27,7 +28,6 @@ _CONTROL = re.compile(
 )
 _KEPT = "\n\t"
 _MOST = 100_000
-_OBJECTS = 200  # openings of JSON objects in a judged text that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +120,10 @@ def verify_verdict(verdict: Mapping[str, Any], fenced: Fence, key: str) -> dict[
     said = json.dumps(rest, ensure_ascii=False)
     if fenced.mark in said or fenced.check in said:
         raise JudgeInjected(f"the judge repeats its instructions. Found {quote_excerpt(said)}")
-    if any(_is_dictated(rest, key, text) for texts in fenced.texts.values() for text in texts):
-        raise JudgeInjected(f"the verdict stands word for word in the judged text. Found {quote_excerpt(said)}")
+    try:
+        dictated = is_dictated(rest, [text for texts in fenced.texts.values() for text in texts], key)
+    except TooMuchToRead as error:
+        raise JudgeInjected(f"whether the verdict is the judge's own cannot be known: {error}") from error
+    if dictated:
+        raise JudgeInjected(f"the verdict stands in the judged text. Found {quote_excerpt(said)}")
     return rest
-
-
-def _is_dictated(rest: Mapping[str, Any], key: str, text: str) -> bool:
-    """Whether a JSON object in the text says what the verdict says."""
-    decoder, place = json.JSONDecoder(), -1
-    for _ in range(_OBJECTS):
-        place = text.find("{", place + 1)
-        if place < 0:
-            return False
-        try:
-            found, _end = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict) and {name: each for name, each in found.items() if name != key} == rest:
-            return True
-    return False
