@@ -23,3 +23,11 @@ def create_private_file(path: str | os.PathLike[str]) -> None:
     """Make an empty file with rights for this user alone; one that is there keeps its content and its rights."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE))
+
+
+def write_private_file(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, with rights for this user alone."""
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    create_private_file(new)
+    new.write_text(text, encoding="utf-8")
+    os.replace(new, path)

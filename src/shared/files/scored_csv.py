@@ -18,6 +18,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from glob import escape
 from itertools import chain
 from pathlib import Path
 
@@ -97,6 +98,8 @@ class CsvScoredItems:
             if forgotten:
                 kept = (format_csv_row(row) for row, owner in read_marks(self.path, marks) if owner not in gone)
                 self._replace(chain([format_csv_row(LEGACY if marks.legacy else HEADER)], kept))
+                for counted in self.path.parent.glob(f"{escape(self.path.name)}.*.newest"):
+                    counted.unlink()  # how many there were before: what was cleared is not missing
             return forgotten
 
     def stats(self) -> dict[Stream, int]:

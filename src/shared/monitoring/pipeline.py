@@ -23,7 +23,7 @@ from shared.core.state.claims import Claims
 from shared.monitoring.candidates import KnownFilter, ReadPlan, ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, closing_sinks
-from shared.monitoring.run_start import hold_stream
+from shared.monitoring.run_start import describe_unknown_runs, hold_stream
 from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares
 from shared.monitoring.unfinished_work import UnfinishedWork
@@ -93,6 +93,7 @@ class _Run:
                 read.pool.close()
         if drawn:
             self.shares.add_draw(self.report.run_id)
+            self.notes.extend(await describe_unknown_runs(self.plan, self.ports))
         self.tally.add(drawn=drawn)
         await self._score(drawn)
         self._report_draws()

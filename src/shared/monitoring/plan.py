@@ -129,7 +129,7 @@ class NoSpending(SpendingTracker):
 class Ports:
     """What a run talks to. `known` are further tests of what is known already, besides the two stores; `spreads`
     gives the standard deviation of a label's past scores by stratum; `money` tells what was asked of models so far;
-    `last_read` tells when the stream's window was last read (`RunReader.last_read`).
+    `last_read` tells when the stream's window was last read (`RunReader.last_read`), `knows_run` whether it is there.
     `shared` says that all state is in one database, so that several runs may score one stream at once; without it a run
     holds its stream from start to end.
     """
@@ -144,3 +144,4 @@ class Ports:
     progress: RunProgress = field(default_factory=NoProgress)
     shared: bool = False
     last_read: Callable[[Stream], datetime | None] = lambda stream: None
+    knows_run: Callable[[str], bool] = lambda run_id: True

@@ -10,8 +10,10 @@ import asyncio
 from contextlib import ExitStack
 from typing import Protocol
 
+from shared.core.best_effort import attempt_async
 from shared.core.errors import BusyError, StoreError
 from shared.core.results import Stream
+from shared.core.state.outbox import KnowsRuns
 from shared.monitoring.plan import MonitorPlan, Ports
 
 _AGAIN = 0.2  # seconds between two looks at a lock that another run holds
@@ -71,6 +73,23 @@ def _lost_state_text(monitor: str, what: str, why: str) -> str:
         "item again. Either restore it (from an older cache or a backup) and run again; or, if this monitor is new or "
         "is to start a new history, run once with --first-run"
     )
+
+
+async def describe_unknown_runs(plan: MonitorPlan, ports: Ports) -> list[str]:
+    """A warning for each sink that has scores of a run which the state does not know: it is not the state of that run,
+    or an older copy, and what is scored now may have been scored before.
+    """
+    notes = []
+    for outlet in ports.sinks if plan.history == "kept" else ():
+        sink = getattr(outlet.sink, "inner", outlet.sink)
+        run = await attempt_async(sink.newest_run(plan.stream)) if isinstance(sink, KnowsRuns) else ""
+        if isinstance(run, str) and run and not ports.knows_run(run):
+            notes.append(
+                f"{outlet.name} has scores of run {run!r}, which the state of this monitor does not know: the state is"
+                " an older copy, or another machine runs this monitor with its own state. Items may be scored twice;"
+                " restore the newest state, or share one (scored_store)"
+            )
+    return notes
 
 
 async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None:

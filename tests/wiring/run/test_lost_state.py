@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shared.files.scored_csv import CsvScoredItems
 from shared.wiring.cli import main
 
 CONFIG = """\
@@ -49,6 +50,17 @@ class Monitor:
         assert code == 0, found.err
         counts: dict[str, Any] = json.loads(found.out)["counts"]
         return int(counts["scored"])
+
+    def copy(self, path: Path) -> dict[str, bytes]:
+        """The files of a state, without what is kept beside it."""
+        found = (self.folder / path).parent.glob(f"{path.name}*")
+        return {each.name: each.read_bytes() for each in found if each.suffix in (path.suffix, ".db-wal", ".db-shm")}
+
+    def restore(self, path: Path, copy: dict[str, bytes]) -> None:
+        for name in self.copy(path).keys() - copy.keys():
+            (self.folder / path).with_name(name).unlink()
+        for name, content in copy.items():
+            (self.folder / path).with_name(name).write_bytes(content)
 
     def lose(self, path: Path) -> None:
         for file in (self.folder / path).parent.glob(f"{path.name}*"):
@@ -103,6 +115,56 @@ def test_a_csv_that_is_gone_while_the_database_knows_items_is_noticed_without_an
     assert not (monitor.folder / MARKS).exists()
     assert monitor.scored("--first-run") == 0  # the database still knows them
     assert monitor.scored() == 0
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_an_older_copy_is_noticed_without_any_setting(monitor: Monitor, store: str) -> None:
+    """A restored copy that lacks what the newest run stored fails the run; nothing is scored twice in silence."""
+    monitor.store(f"{{type: {store}}}")
+    assert monitor.scored() == 5
+    copy = monitor.copy(STORES[store])
+    monitor.items(8)
+    assert monitor.scored() == 3
+    newest = monitor.copy(STORES[store])
+    monitor.restore(STORES[store], copy)
+    code, told = monitor.run()
+    assert code == 1 and "it is an older copy" in told and "--first-run" in told
+    monitor.restore(STORES[store], newest)
+    assert monitor.scored() == 0
+    monitor.restore(STORES[store], copy)
+    monitor.scored("--first-run")
+    assert monitor.scored() == 0
+
+
+def test_a_database_that_is_gone_is_noticed_without_any_setting(monitor: Monitor) -> None:
+    """The name of the newest run lies beside it."""
+    assert monitor.scored() == 5
+    monitor.restore(STATE, {})
+    code, told = monitor.run()
+    assert code == 1 and f"{STATE} is not there, though run 'watched-" in told
+    assert monitor.scored("--first-run") == 5 and monitor.scored() == 0
+
+
+def test_a_csv_that_is_cleared_is_no_older_copy(monitor: Monitor) -> None:
+    """Whoever clears the processed items wants them scored again."""
+    monitor.store("{type: csv, state_path: first.db}")
+    assert monitor.scored() == 5
+    CsvScoredItems(monitor.folder / MARKS).clear()
+    monitor.store("{type: csv, state_path: second.db}")
+    assert monitor.scored() == 5
+
+
+def test_a_sink_tells_that_the_state_is_another_one(monitor: Monitor, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tables of push_to_db name a run that this state does not know: a warning, before anybody wonders."""
+    push = "\npublishing: {push_to_db: true, database: {connection_string: target.db}}"
+    monitor.store("{type: sqlite, file_path: first.db}" + push)
+    assert monitor.scored() == 5
+    monitor.items(7)
+    assert monitor.scored() == 2
+    monitor.store("{type: sqlite, file_path: second.db}" + push)
+    assert main(["run", str(monitor.folder / "m.yaml"), "--json"]) == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert any("which the state of this monitor does not know" in each for each in notes)
 
 
 def test_a_new_monitor_beside_an_older_one_is_no_lost_memory(monitor: Monitor) -> None:

@@ -114,6 +114,14 @@ class RunSink(Protocol):
         """
 
 
+@runtime_checkable
+class KnowsRuns(Protocol):
+    """A sink that can tell which run of a stream it has heard of last."""
+
+    async def newest_run(self, stream: Stream) -> str:
+        """The id of that run; empty when there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outlet:
     """A sink of a monitor. An item is marked only when every required sink has confirmed what it got of it; one that

@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.ports import Batch
+from shared.core.results import Stream
 from shared.database.engine.database import Database
 from shared.database.evaluation.evaluation_rows import dataset_rows, result_rows
 from shared.database.evaluation.table_setup import inspect_tables, require_tables
@@ -41,6 +42,10 @@ class DatabaseSink:
         """
         await asyncio.to_thread(self._store, batch)
 
+    async def newest_run(self, stream: Stream) -> str:
+        """The run whose rows of this stream were stored last; empty without any."""
+        return await asyncio.to_thread(self._find_newest_run, stream)
+
     async def connect(self) -> str:
         """What is there: whether the database answers, and whether its tables are as they should be; makes no table.
 
@@ -56,6 +61,16 @@ class DatabaseSink:
                 return f"{database.place} answers; the first run makes the tables"
             require_tables(database)
             return f"{database.place} answers; its tables are as they should be"
+        finally:
+            database.close()
+
+    def _find_newest_run(self, stream: Stream) -> str:
+        mine = (results.c.source_key == stream.source_key, results.c.monitor_key == stream.monitor_key)
+        newest = sa.select(results.c.run_id).where(*mine).order_by(results.c.timestamp.desc()).limit(1)
+        database = self._opening()
+        try:
+            with database.read() as connection:
+                return connection.scalar(newest) or ""
         finally:
             database.close()
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.core.best_effort import best_effort
+from shared.core.digests import digest
 from shared.core.human_labels import AnchorStore
+from shared.core.private_files import write_private_file
 from shared.core.results import Stream
 from shared.core.state.run_stores import RunState, ScoredItemsStore, StateReader
 from shared.database.engine.database import Database, format_place, has_state, open_database, read_database
@@ -98,8 +101,26 @@ class StateLocation:
         return "" if known else f"{self} knows no run of this monitor on {stream.source_key}"
 
     def find_lost_part(self, stream: Stream) -> str:
-        """Which part is missing of state that is kept in two places; empty when none is."""
-        return ""
+        """Whether the newest run of a stream, which is named in a file beside the database, is missing in the database;
+        empty when it is there.
+        """
+        run = "" if self.on_server or not self.remembers else _read_beside(Path(self.address), stream)
+        if not run:
+            return ""
+        if not self.exists():
+            return f"{self} is not there, though run {run!r} stored its scores in it"
+        stores = self.open_to_read()
+        try:
+            known = stores.reader.runs.read_run(run) is not None
+        finally:
+            stores.close()
+        return "" if known else f"{self} does not know run {run!r}, which stored its scores in it: it is an older copy"
+
+    def remember_run(self, stream: Stream, run_id: str) -> None:
+        """Name the newest run of a stream in a file beside the database, so that an older copy of it is noticed."""
+        if not self.on_server and self.remembers:
+            with best_effort("naming the newest run beside the state"):
+                write_private_file(_file_beside(Path(self.address), stream), run_id)
 
     def begin(self) -> None:
         """Create what proves that there was a run, unless opening the stores creates it."""
@@ -133,6 +154,17 @@ class StateLocation:
         return OpenStores(self.scored_items(database), state, reader, database, SqlAnchors(database))
 
 
+def _file_beside(state: Path, stream: Stream) -> Path:
+    return Path(f"{state}.{digest([stream.source_key, stream.monitor_key])[:16]}.newest")
+
+
+def _read_beside(state: Path, stream: Stream) -> str:
+    try:
+        return _file_beside(state, stream).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class CsvStateLocation(StateLocation):
     """The same with the processed items in a CSV; the database beside it may be lost."""
@@ -153,8 +185,14 @@ class CsvStateLocation(StateLocation):
         return "" if self.csv.exists() else f"{display_path(self.csv)} is not there"
 
     def find_lost_part(self, stream: Stream) -> str:
-        """Whether the CSV is missing though the database knows items that it would name."""
-        if self.csv.exists() or not self.exists():
+        """Whether the CSV is missing though the database knows items that it would name, or names fewer than after the
+        newest run.
+        """
+        if self.csv.exists():
+            before, now = _read_beside(self.csv, stream), self._csv().stats().get(stream, 0)
+            older = before.isdecimal() and now < int(before)
+            return f"{display_path(self.csv)} names {now:,} items of {before}: it is an older copy" if older else ""
+        if not self.exists():
             return ""
         database = open_database(self.address)
         try:
@@ -164,6 +202,11 @@ class CsvStateLocation(StateLocation):
         if not processed:
             return ""
         return f"{display_path(self.csv)} is not there, though {self} knows of {processed:,} items of it"
+
+    def remember_run(self, stream: Stream, run_id: str) -> None:
+        """Keep beside the CSV how many items of a stream it names."""
+        with best_effort("counting the processed items"):
+            write_private_file(_file_beside(self.csv, stream), str(self._csv().stats().get(stream, 0)))
 
     def begin(self) -> None:
         """Create the CSV where it is missing, also when the run will have nothing to process."""
@@ -184,6 +227,10 @@ class OwnStateLocation(StateLocation):
     """The same with the processed items in a store of the user's own; the database beside it may be lost."""
 
     own: ScoredItemsStore = NoScoredItems()  # noqa: RUF009  # it has no state
+
+    def find_lost_part(self, stream: Stream) -> str:
+        """Empty: the store is its owner's."""
+        return ""
 
     def find_missing(self, stream: Stream) -> str:
         """Whether the store knows no item of the stream."""

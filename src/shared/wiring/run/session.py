@@ -79,10 +79,13 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
         progress=progress or NoProgress(),
         shared=built.state.shared,
         last_read=stores.reader.runs.last_read,
+        knows_run=lambda run_id: stores.reader.runs.read_run(run_id) is not None,
     )
     cache = built.config.values.response_cache
     async with open_models(built.models, cache, stores.database, spending.account) as problems:
         report = await run_monitor(built.plan, ports)
+        if not built.plan.one_off:
+            built.state.remember_run(report.stream, report.run_id)
         anchor_notes = await _judge_anchors(built, stores, report, clock, progress)
         paid = spending.add_later_usage(report)
         if paid is not report:
