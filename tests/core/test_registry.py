@@ -110,3 +110,13 @@ def test_an_error_under_a_prefix_is_said_of_the_whole_name() -> None:
     registry.add_prefixes({"theirs": "shared.core.registry:load"})
     with pytest.raises(ConfigError, match=r"^metric 'theirs:nothing': 'nothing' is not a dotted path"):
         registry.resolve("theirs:nothing")
+
+
+def test_an_unknown_name_among_many_gets_the_nearest_and_no_list() -> None:
+    """An error with some fifty names would hide the errors beside it."""
+    registry = Registry("metric")
+    registry.add_all({f"metric_{n:02}": "json:dumps" for n in range(40)})
+    with pytest.raises(ConfigError) as error:
+        registry.resolve("metric_3x")
+    assert "Did you mean 'metric_" in str(error.value) and "40 names are known; `trueline list`" in str(error.value)
+    assert len(str(error.value)) < 120

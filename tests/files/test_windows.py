@@ -110,7 +110,7 @@ def test_a_limit_takes_the_newest_and_says_what_it_left_out(tmp_path: Path, name
     found = read(tmp_path, list(names), days_back=1, limit=4)
     assert found.ids == ["a1", "a3", "b0", "b2"]
     (notice,) = found.notices
-    assert "limit 4 was hit: 4 of 8 records of the window are left out (kept: the newest by 'timestamp')" in notice
+    assert "limit 4 was hit: 4 of 8 records of the window are skipped (kept: the newest by 'timestamp')" in notice
     assert read(tmp_path, list(names), days_back=1, limit=8).notices == []
 
 

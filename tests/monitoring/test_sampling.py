@@ -171,7 +171,7 @@ def test_a_capped_rate_keeps_the_smallest_hashes() -> None:
     assert set(drawn_ids(draw)) == {each for _, each in numbers[:10]}
     assert set(chances(draw)) == {numbers[10][0]}
     below = sum(number < 0.5 for number, _ in numbers)
-    assert f"drew {below} of 200 items, {below - 10} over the cap" in draw.notes[0]
+    assert f"sampled {below} of 200 items, {below - 10} over the cap" in draw.notes[0]
 
 
 def test_a_cap_that_is_not_reached_changes_nothing() -> None:
@@ -248,7 +248,7 @@ def test_neyman_without_spreads_says_that_it_is_proportional() -> None:
     for ready in (rule, rule.with_spreads({"unheard of": 0.3})):
         draw = ready.draw(strata_pool(a=300, b=100), Random(1))
         assert count_by_stratum(draw) == {"a": 30, "b": 10}
-        assert "no spreads are known" in draw.notes[0]
+        assert "no standard deviations are known" in draw.notes[0]
 
 
 def test_a_stratum_without_a_spread_takes_the_mean_and_none_counts_as_nothing() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.core.results import Decision, MetricFailure, MetricScore
-from shared.core.state.item_history import FailureRecord, ItemHistory, ScoreRecord, own_id
+from shared.core.state.item_history import DeliveryRecord, FailureRecord, ItemHistory, ScoreRecord, own_id
 from shared.report.terminal.item_history_text import HistoryOptions, explain_outcome, history_text, missing_scores
 from tests.report.memory import ref
 from tests.report.samples import START, STREAM, score
@@ -26,6 +26,10 @@ def failed(attempt: int, kind: str = "TimeoutError") -> FailureRecord:
 
 FAILING = DRAWN._replace(state="failed", attempts=2, scores=(SCORED,), failures=(failed(1), failed(2, "RateLimited")))
 
+SENT = DRAWN._replace(
+    state="published", scores=(SCORED,), delivered=(DeliveryRecord("file", "", "verified", 1, "", START, START),)
+)
+
 
 @pytest.mark.parametrize(
     ("story", "words"),
@@ -39,8 +43,9 @@ FAILING = DRAWN._replace(state="failed", attempts=2, scores=(SCORED,), failures=
         (DRAWN, "Waiting: sampled, not scored yet. The next run scores it."),
         (FAILING, "Failing: 2 of 5 tries are used; the next run asks again"),
         (FAILING._replace(attempts=5), "Failing: 5 of 5 tries are used up"),
-        (FAILING._replace(state="published", attempts=5), "Given up after 5 tries and published: 1 score, 1 without"),
-        (DRAWN._replace(state="published", scores=(SCORED,)), "Scored and published: 1 score."),
+        (FAILING._replace(state="published", attempts=5), "Given up after 5 tries and processed"),
+        (SENT, "Scored and published: 1 score."),
+        (SENT._replace(delivered=()), "Scored and processed (no message to a sink is stored): 1 score."),
         (DRAWN._replace(state="scored", scores=(SCORED,)), "Scored; publishing it is not finished: 1 score."),
         (DRAWN._replace(state="published", run_id=""), "Marked as processed by another tool"),
     ],

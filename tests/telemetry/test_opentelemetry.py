@@ -162,7 +162,7 @@ def test_what_a_collector_left_out_is_logged(collector: Collector, caplog: pytes
     publish(collector.url, ONE)
     publish(collector.url, ONE)
     assert [each.message for each in caplog.records if each.name.startswith("shared")] == [
-        "opentelemetry: the collector left out 3 events: too old"
+        "opentelemetry: the collector rejected 3 events: too old"
     ]
 
 

@@ -20,6 +20,9 @@ from typing import Any, Protocol, Self
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 
+_FEW_NAMES = 20
+"""Known names that an error lists."""
+
 
 class ParamsModel(Protocol):
     """What a target's parameters are checked with."""
@@ -136,7 +139,15 @@ class Registry:
             return self._find_prefixed(name, finder, rest if prefix in self._prefixes else name)
         if ":" in name or name.count(".") > 1:
             return load(name)
-        raise ConfigError(f"unknown {self.kind} {name!r}. {hint(name, self._entries)}")
+        raise ConfigError(f"unknown {self.kind} {name!r}. {self._hint(name)}")
+
+    def _hint(self, name: str) -> str:
+        """As `hint`; a long list is not printed, so that it does not hide the other errors."""
+        if len(self._entries) <= _FEW_NAMES:
+            return hint(name, self._entries)
+        close = nearest_name(name, self._entries)
+        meant = f"Did you mean {close!r}? " if close else ""
+        return f"{meant}{len(self._entries)} names are known; `trueline list` prints them."
 
     def _find_prefixed(self, name: str, finder: str, rest: str) -> object:
         """What a prefix's own function finds; its errors are said of the whole name."""

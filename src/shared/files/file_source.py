@@ -164,7 +164,7 @@ def _limit_notice(newest: Newest, time_filter: TimeFilter) -> SourceNotice:
         else f"the first, as they have no {time_filter.field!r}"
     )
     return SourceNotice(
-        f"limit {newest.limit} was hit: {newest.surplus} of {newest.total} records of the window are left out "
+        f"limit {newest.limit} was hit: {newest.surplus} of {newest.total} records of the window are skipped "
         f"(kept: {rule}); raise `limit` or narrow the window to see them",
         cut=True,
     )

@@ -251,10 +251,10 @@ class _Run:
             self._store()
         if self.over_budget:
             self.ports.state.skipped.skip_over_budget(self.report.run_id, self.plan.stream, self.worker)
-        tired = self.ports.state.results.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
-        if tired:
+        exhausted = self.ports.state.results.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
+        if exhausted:
             tries = self.plan.limits.max_attempts
-            self.notes.append(f"given up after {tries} tries: {tired:,} item(s), with the scores that they have")
+            self.notes.append(f"given up after {tries} tries: {exhausted:,} item(s), with the scores that they have")
 
     async def _keep_storing(self) -> None:
         """Store whatever has come, again and again, at a small share of the time: a kill loses next to nothing."""

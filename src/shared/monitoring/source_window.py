@@ -176,7 +176,7 @@ def _keep_newest(found: Iterator[Fetched], limit: int) -> Iterator[Fetched]:
         else:
             heapq.heappushpop(kept, entry)
     if total > limit:
-        text = f"limit {limit} was hit: {total - limit} of {total} items of the window are left out (kept: the newest)"
+        text = f"limit {limit} was hit: {total - limit} of {total} items of the window are skipped (kept: the newest)"
         yield SourceNotice(f"{text}; raise `limit` or narrow the window to see them", cut=True)
     yield from (item for _, _, item in sorted(kept, key=lambda entry: -entry[1]))
 

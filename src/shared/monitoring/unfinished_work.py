@@ -56,13 +56,13 @@ class UnfinishedWork:
         self._done += 1
 
     def notes(self) -> tuple[str, ...]:
-        """What the user must be told: how many items were left out, by what rates."""
+        """A note on how many items were skipped, by what rates; none where all are scored."""
         if not self.thinned:
             return ()
         low, high = min(self._rates), max(self._rates)
         by = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
         return (
-            f"thinned to keep the budget: {self.thinned.total():,} drawn item(s) were left out by chance before they "
+            f"thinned to keep the budget: {self.thinned.total():,} sampled item(s) were skipped at random before they "
             f"were scored (kept with probability {by}); means and rates are weighted by it",
         )
 
@@ -123,13 +123,13 @@ class UnfinishedWork:
     def _thin(self, page: Sequence[SampledItem], waiting: int) -> Sequence[SampledItem]:
         budgets = self._ports.money.remaining_budgets()
         if any(budget.left <= 0 for budget in budgets):
-            raise OverBudget(f"the budget is spent, and {waiting:,} drawn item(s) wait")
+            raise OverBudget(f"the budget is spent, and {waiting:,} sampled item(s) are not scored yet")
         share = limit_rate_drop(
             keep_rate(budgets, self._begun, self._done, waiting), self._rates[0] if self._rates else None
         )
         # Fewer than one item is expected to be kept: thinning would only throw the draw away.
         if share <= 0 or (not self._begun and not self._rates and share * waiting < 1):
-            raise OverBudget(f"what is left of the budget is not enough for one of {waiting:,} drawn item(s)")
+            raise OverBudget(f"the rest of the budget is not enough for one of {waiting:,} sampled item(s)")
         self._rates.append(share)
         if share >= 1:
             return page

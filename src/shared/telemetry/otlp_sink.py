@@ -146,5 +146,5 @@ def _log_rejected(content: bytes) -> None:
         return  # some collectors answer with text or JSON; the status alone says that they took it
     if partial.rejected_log_records or partial.error_message:
         _log.warning(
-            "opentelemetry: the collector left out %d events: %s", partial.rejected_log_records, partial.error_message
+            "opentelemetry: the collector rejected %d events: %s", partial.rejected_log_records, partial.error_message
         )

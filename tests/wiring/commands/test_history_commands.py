@@ -115,10 +115,14 @@ def test_a_metric_that_changed_scores_again_and_is_compared(project: Project) ->
 
 
 def test_the_story_of_an_item(project: Project) -> None:
-    """Scored and published, with who scored it; a metric added later is named as the reason for its missing score."""
+    """Scored by whom, and without a sink not published; a metric added later is the reason for its missing score."""
     told(project, "m.yaml")
     text = told(project, "explain", "m.yaml", "i1")
-    assert "Scored and published: 2 scores." in text and "Exact: 1, passed" in text and "exact_match v" in text
+    assert (
+        "Scored and processed (no message to a sink is stored): 2 scores." in text
+        and "Exact: 1, passed" in text
+        and "exact_match v" in text
+    )
     project.write("m.yaml", CONFIG + "  More: {class: length, max_chars: 5}\n")
     (story,) = values(project, "explain", "m.yaml", "i1")["stories"]
     (gap,) = story["missing"]
@@ -142,7 +146,7 @@ def test_the_story_of_an_item_that_fails_until_it_is_given_up(project: Project) 
     told(project, "m.yaml")
     told(project, "m.yaml")
     text = told(project, "explain", "m.yaml", "i2")
-    assert "Given up after 2 tries and published: 2 scores, 1 without one." in text
+    assert "Given up after 2 tries and processed (no message to a sink is stored): 2 scores, 1 without one." in text
     assert "try 2" in text and "Bad: ValueError: no i2" in text
 
 

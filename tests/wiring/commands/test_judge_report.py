@@ -162,6 +162,15 @@ def test_values_have_names_in_json(project: Project) -> None:
     assert {each["method"]: each["found"] for each in view["corrections"]}["people alone"]["se"] is None
 
 
+def test_a_judge_that_has_judged_nothing_has_no_empty_version(project: Project) -> None:
+    """Labels may come before the first scored item."""
+    add(project, LABELS)
+    project.write("items.jsonl", "")
+    project.run("m.yaml", "--quiet")
+    shown = project.run("judge-report", "m.yaml").stdout
+    assert "Short  (has judged no item yet)" in shown and "people" not in shown, shown
+
+
 def test_anchors_that_cannot_be_read_fail_no_run(project: Project) -> None:
     add(project, ANCHORS.replace("anchors.jsonl", "gone.jsonl"))
     run = project.run("m.yaml")

@@ -138,7 +138,7 @@ def test_a_run_keeps_proxy_and_chance_and_check_shows_the_parts(tmp_path: Path) 
     assert others == [(None, None)]
     shown = json.loads(project.run("check", "m.yaml", "--json").stdout)["metrics"][0]["params"]
     assert shown["cheap"] == {"class": "exact_match", "strip": True, "ignore_case": False, "normalize": False}
-    assert shown["judge"]["class"] == "answer_completeness"
+    assert (shown["judge"]["class"], shown["judge"]["model"]) == ("answer_completeness", "made_up")
 
 
 def test_the_fields_of_a_row_have_their_names() -> None:

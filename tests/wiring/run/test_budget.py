@@ -177,7 +177,7 @@ def test_thin_without_money_for_one_item_keeps_the_draw(project: Project, server
     """Leaving out all of it by chance would lose the draw and call it done: the run ends, the next one goes on."""
     configured(project, server, "budget: {usd: 0.000001, on_over: thin}")
     report = ran(project, 4)
-    assert "not enough for one of 8 drawn item(s)" in notes(report)
+    assert "not enough for one of 8 sampled item(s)" in notes(report)
     assert server.questions == []
     configured(project, server)
     assert ran(project, 0)["counts"]["scored"] == 8

@@ -42,7 +42,7 @@ class All(SamplingParams):
         count = len(pool)
         if self.cap is None or count <= self.cap:
             return self._draw_all(pool)
-        note = f"the pool has {count:,} items, {count - self.cap:,} over the cap; drew {self.cap:,} of them at random"
+        note = f"{count:,} candidates are {count - self.cap:,} over the cap; {self.cap:,} of them sampled at random"
         return self._make_draw(pool, rng.sample(range(count), self.cap), self.cap / count, note)
 
 
@@ -77,7 +77,7 @@ class RandomSample(SizedParams):
         notes = []
         if self.cap is not None and below > self.cap:
             notes.append(
-                f"rate {self.rate:g} drew {below:,} of {count:,} items, {below - self.cap:,} over the cap; kept the "
+                f"rate {self.rate:g} sampled {below:,} of {count:,} items, {below - self.cap:,} over the cap; kept the "
                 f"{self.cap:,} with the smallest hash, each with probability {probability:.4g}"
             )
         return self._make_draw(pool, (place for place, yes in enumerate(drawn) if yes), probability, *notes)
@@ -173,7 +173,7 @@ class Stratified(SizedParams):
         for place, each in enumerate(pool):
             strata.setdefault(each.stratum or MISSING, []).append(place)
         if n < len(strata) or size < 1:
-            few = f"{n:,} cannot reach all strata of {self.field} ({len(strata):,}): drawn as one simple random sample"
+            few = f"{n:,} cannot reach all strata of {self.field} ({len(strata):,}): one simple random sample of all"
             # Below one item the size itself is the chance, so the probability must not depend on how it fell.
             return self._make_draw(pool, rng.sample(range(count), n), (n if size >= 1 else size) / count, few)
         return self._draw_strata(pool, strata, n, rng)
@@ -198,7 +198,7 @@ class Stratified(SizedParams):
         if single:
             yield f"{sum(counts.values()):,} over {len(sizes):,} strata leave {single:,} with a single item"
         if self.allocation == "neyman" and not any(name in (self.spreads or {}) for name in sizes):
-            yield "no spreads are known for these strata; drawn in proportion to their sizes instead"
+            yield "no standard deviations are known for these strata; sampled in proportion to their sizes instead"
 
 
 class TemporalDecay(WeightedParams):

@@ -113,7 +113,7 @@ class WeightedParams(SizedParams):
         pairs = zip(pool, probabilities, strict=True)
         decisions = tuple(Decision(each.id, rng.random() < pi, pi, self.name) for each, pi in pairs)
         drawn = sum(decision.drawn for decision in decisions)
-        notes = [f"sampling {self.name}: drew {drawn:,} items where {size:g} were expected (the size is random)"]
+        notes = [f"sampling {self.name}: sampled {drawn:,} items where {size:g} were expected (the size is random)"]
         lacking = sum(weight is None for weight in weights)
         if lacking:
             what = f"{lacking:,} of {len(pool):,} items have no {self.weighed_by} and take the mean weight"

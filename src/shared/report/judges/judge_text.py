@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from shared.report.records.judge_records import AnchorPoint, AnchorView, Correction, JudgeVersion, JudgeView
+from shared.report.records.judge_records import AnchorPoint, AnchorView, Correction, JudgeVersion, JudgeView, Method
 from shared.report.text.formatting import format_interval, format_number, format_percent, format_time, line
 from shared.report.text.result_words import count_words
 from shared.scoring.statistics.agreement import Interval
@@ -30,7 +30,7 @@ def judge_line(view: JudgeView) -> str:
     words, rate = f"{name}: {count_words(view.labelled, 'label')}, {kappa}", view.rate
     if rate.passes is None:
         return words
-    corrected = f"by {rate.trusted} {rate_words(rate.best)}" if rate.best else "no corrected rate"
+    corrected = f"by {method_words(rate.trusted)} {rate_words(rate.best)}" if rate.best else "no corrected rate"
     return f"{words}; passes {rate_words(rate.passes)} as judged, {corrected}"
 
 
@@ -55,8 +55,15 @@ def figure_words(found: Interval | None) -> str:
 
 def version_words(at: JudgeView | JudgeVersion | AnchorPoint) -> str:
     """Who made verdicts: class, version, digest and threshold."""
+    if not at.maker:
+        return "has judged no item yet"
     limit = "" if at.threshold is None else f", threshold {format_number(at.threshold)}"
     return f"{line(at.maker, 60)}, {at.digest}{limit}"
+
+
+def method_words(method: Method | None) -> str:
+    """The name of a method as it is shown; the stored names are those of `--json`."""
+    return "human labels" if method == "people alone" else method or "none"
 
 
 def correction_words(each: Correction) -> str:
@@ -144,7 +151,9 @@ def _judge_lines(view: JudgeView, width: int) -> Iterator[str]:
         yield from wrapped(people_words(view))
     yield from _rate_lines(view)
     rate = view.rate
-    yield from wrapped(f"use {rate.trusted}: {rate.why}" if rate.trusted else f"no rate to use: {rate.why}")
+    yield from wrapped(
+        f"use {method_words(rate.trusted)}: {rate.why}" if rate.trusted else f"no rate to use: {rate.why}"
+    )
     if rate.needs:
         yield from wrapped(f"to narrow it: {need_words(view)}")
     yield from _disagreement_lines(view, width)
@@ -163,9 +172,9 @@ def _agreement_lines(view: JudgeView) -> Iterator[str]:
     yield f"  {'judge passes':>22}{cells.both_pass:>12,}{cells.judge_only:>12,}"
     yield f"  {'judge fails':>22}{cells.people_only:>12,}{cells.both_fail:>12,}"
     if at.sensitivity is not None:
-        yield f"  of what humans pass it passes {rate_words(at.sensitivity)} (sensitivity)"
+        yield f"  sensitivity {rate_words(at.sensitivity)} (share that the judge passes of what humans pass)"
     if at.specificity is not None:
-        yield f"  of what humans fail it fails  {rate_words(at.specificity)} (specificity)"
+        yield f"  specificity {rate_words(at.specificity)} (share that it fails of what humans fail)"
 
 
 def _rate_lines(view: JudgeView) -> Iterator[str]:
@@ -173,7 +182,8 @@ def _rate_lines(view: JudgeView) -> Iterator[str]:
         return
     yield f"  pass rate     {'as judged':13} {rate_words(view.rate.passes)}"
     for at in view.rate.corrections:
-        yield f"              {'*' if at.method == view.rate.trusted else ' '} {at.method:13} {correction_words(at)}"
+        mark = "*" if at.method == view.rate.trusted else " "
+        yield f"              {mark} {method_words(at.method):13} {correction_words(at)}"
 
 
 def _disagreement_lines(view: JudgeView, width: int) -> Iterator[str]:

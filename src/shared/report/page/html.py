@@ -120,6 +120,7 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
         "figure": lambda found: minus(judge_text.figure_words(found)),
         "change": lambda found: minus(judge_text.change_words(found)),
         "version": judge_text.version_words,
+        "method": judge_text.method_words,
         "needs": judge_text.need_words,
         "among": lambda view: minus(judge_text.people_words(view)),
         "moves": lambda found: [minus(each) for each in judge_text.anchor_change_lines(found)],

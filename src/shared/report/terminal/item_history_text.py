@@ -75,7 +75,8 @@ def _explain_finished(story: ItemHistory) -> str:
         return "Not scored here: sampled, then found to be processed by a run with another state database."
     if story.not_applicable and not (story.scores or story.missing):
         return "Not applicable: none of the metrics applies to it, so it has no score."
-    step = "Scored and published" if story.state == "published" else "Scored; publishing it is not finished"
+    finished = "Scored and published" if story.delivered else "Scored and processed (no message to a sink is stored)"
+    step = finished if story.state == "published" else "Scored; publishing it is not finished"
     failed = sum(each.state == "failed" for each in story.delivered)
     if failed and story.state != "published":
         step = f"Scored; {count_words(failed, 'message')} failed at a sink, so it is not processed or rescored"

@@ -176,7 +176,7 @@ def fleiss_kappa(passes: Sequence[int], raters: Sequence[int]) -> Interval | Non
 
     k, m = np.asarray(passes, dtype=np.float64), np.asarray(raters, dtype=np.float64)
     if len(k) != len(m) or (m < 2).any() or (k < 0).any() or (k > m).any():
-        raise ValueError("expected two or more people per item, and between 0 and all of them who pass it")
+        raise ValueError("expected two or more annotators per item, and between 0 and all of them who pass it")
     if not len(k):
         return None
     pi = as_probabilities(None, k)

@@ -9,6 +9,7 @@ from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
 from shared.llm.models.model_costs import ModelCosts
+from shared.llm.models.model_handle import EmbedderHandle, ModelHandle
 from shared.monitoring.plan import MonitorPlan
 from shared.privacy.secret_patterns import PLACEHOLDER
 from shared.privacy.secret_settings import is_secret_name
@@ -109,13 +110,16 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, obje
 
 
 def _params_json(metric: BoundMetric) -> dict[str, object]:
-    """A metric's parameters as plain values, a metric that is one of them by its class and parameters."""
-    inner = {
-        name: {"class": value.spec.name, **_params_json(value)} if isinstance(value, BoundMetric) else value
-        for name, value in metric.params.items()
-    }
-    found: dict[str, object] = to_plain(inner)
-    return found
+    """A metric's parameters as plain values: a metric that is one of them by its class and parameters, a model by the
+    name that it has in the file.
+    """
+    return {name: _param_json(value) for name, value in metric.params.items()}
+
+
+def _param_json(value: object) -> object:
+    if isinstance(value, BoundMetric):
+        return {"class": value.spec.name, **_params_json(value)}
+    return value.alias if isinstance(value, ModelHandle | EmbedderHandle) else to_plain(value)
 
 
 def _price_json(money: ModelCosts, alias: str) -> dict[str, object]:
