@@ -23,7 +23,9 @@ class EmbedderBuilder:
         self, entries: Mapping[str, Mapping[str, object]], registry: Registry, checker: Checker, root: Path
     ) -> None:
         self._entries, self._registry, self._checker, self._root = entries, registry, checker, root
-        self._specs = {OFFLINE: EmbedderSpec(EmbeddingCommon(type=OFFLINE), lambda: _construct_offline(registry))}
+        self._specs = {
+            OFFLINE: EmbedderSpec(EmbeddingCommon(type=OFFLINE), lambda: cast(Embedder, registry.resolve(OFFLINE)()))
+        }
         for alias, entry in entries.items():
             self._specs.pop(alias, None)
             self._check(alias, entry)
@@ -55,8 +57,3 @@ class EmbedderBuilder:
         if common is not None and part is not None:
             rooted = part.with_root(self._root)
             self._specs[alias] = EmbedderSpec(common, lambda: cast(Embedder, rooted.construct(self._root)))
-
-
-def _construct_offline(registry: Registry) -> Embedder:
-    made: Embedder = registry.resolve(OFFLINE)()
-    return made

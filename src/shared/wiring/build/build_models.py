@@ -27,7 +27,9 @@ class ModelBuilder:
 
     def __init__(self, entries: Entries, registry: Registry, checker: Checker, root: Path) -> None:
         self._entries, self._registry, self._checker, self._root = entries, registry, checker, root
-        self._specs = {OFFLINE: ModelSpec(ModelCommon(type=OFFLINE), lambda: _construct_offline(registry))}
+        self._specs = {
+            OFFLINE: ModelSpec(ModelCommon(type=OFFLINE), lambda: cast(LMAdapter, registry.resolve(OFFLINE)()))
+        }
         for alias, entry in entries.items():
             self._specs.pop(alias, None)
             self._check(alias, entry)
@@ -83,8 +85,3 @@ class ModelBuilder:
             elif other != OFFLINE and other not in self._entries:
                 known = hint(other, [*(name for name in self._entries if name != alias), OFFLINE])
                 self._checker.problem(where, f"unknown model {other!r}. {known}")
-
-
-def _construct_offline(registry: Registry) -> LMAdapter:
-    made: LMAdapter = registry.resolve(OFFLINE)()
-    return made

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from shared.core.errors import UsageError
+from shared.core.ports import LabelSource
 from shared.report.judges.judge_text import judges_text
 from shared.report.records.judge_records import Judges
-from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.report_page import find_newest_run, monitor_judges
 from shared.wiring.commands.stored_state import json_values, open_stored_state, print_json, print_text, require_state
@@ -33,13 +34,13 @@ def main(options: Namespace) -> int:
             view.update(view.pop("rate"), **view.pop("labels"))  # as users know them: side by side
         print_json(values)
     else:
-        print_text(_judges_text(built, judges))
+        print_text(_judges_text(built.config.values.name, built.labels.sources, judges))
     return 0
 
 
-def _judges_text(built: BuiltMonitor, judges: Judges) -> str:
-    sources = ", ".join(source.name for source in built.labels.sources) or "no labels, anchors only"
-    head = f"Judges compared with human labels: {built.config.values.name}, {sources}\n"
+def _judges_text(monitor: str, labels: Sequence[LabelSource], judges: Judges) -> str:
+    sources = ", ".join(source.name for source in labels) or "no labels, anchors only"
+    head = f"Judges compared with human labels: {monitor}, {sources}\n"
     notes = "".join(f"! {note}\n" for note in judges.notes)
     if not judges.views:
         return (

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from shared.core.errors import ConfigError
-from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.state_location import StateLocation
 
 _RAW_STATE = (
     "this workflow runs in a public repository, and {state} holds the texts of traces: caches and artifacts of a "
@@ -15,16 +15,16 @@ _RAW_STATE = (
 )
 
 
-def check_public_repository(built: BuiltMonitor) -> str:
+def check_public_repository(state: StateLocation, redacts: bool, variables: Mapping[str, str]) -> str:
     """A note when a workflow of a public repository keeps raw state in a file although output is redacted; else empty.
 
     Raises:
         ConfigError: when nothing is redacted either.
     """
-    if built.state.on_server or not in_public_repository(built.config.environment.variables):
+    if state.on_server or not in_public_repository(variables):
         return ""
-    found = _RAW_STATE.format(state=built.state)
-    if built.redactor.hides_people:
+    found = _RAW_STATE.format(state=state)
+    if redacts:
         return f"{found} SAFE_MODE redacts reports and sinks only; keep the state on Postgres (scored_store)"
     raise ConfigError(
         f"{found} Nothing was run. Keep the state on Postgres (`scored_store: {{type: postgres, url: ...}}`), make the "

@@ -64,7 +64,8 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
     """
     if built.plan.mode == "dry_run":
         return await run_dry(built, progress or NoProgress(), clock)
-    public = check_public_repository(built)
+    variables = built.config.environment.variables
+    public = check_public_repository(built.state, built.redactor.hides_people, variables)
     begin_state(built.plan, built.state)
     stores = built.state.open()
     metrics = find_model_metrics(built.metrics)
