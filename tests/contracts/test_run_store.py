@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -443,24 +443,6 @@ def test_items_without_results_are_left_out(store: RunState, reader: StateReader
     assert (row.item.id, row.scored_at) == ("b", NOW + timedelta(minutes=2))
 
 
-def test_scores_by_day(store: RunState, reader: StateReader) -> None:
-    """Days are those of the items, the window ends on the newest of them, and the oldest comes first."""
-    days = [NOW - timedelta(days=number) for number in range(5)]
-    items = [item(str(number), source_timestamp=day.isoformat()) for number, day in enumerate(days)]
-    made = [decision(str(number), stratum="web") for number in range(5)]
-    store.samples.save_sample("run-1", STREAM, made, items)
-    results = [scored(str(number), number / 4)._replace(item=each) for number, each in enumerate(items)]
-    store.results.save_results("run-1", STREAM, results)
-    rows = list(reader.results.read_daily_scores(STREAM, 3))
-    assert [(row.day, row.value) for row in rows] == [
-        (date(2026, 2, 27), 0.5),
-        (date(2026, 2, 28), 0.25),
-        (date(2026, 3, 1), 0.0),
-    ]
-    assert rows[0][1:] == ("Exact", 0.5, True, 0.25, "web", "run-1", None, None, False)
-    assert list(reader.results.read_daily_scores(OTHER_MONITOR, 3)) == []
-
-
 def test_what_was_judged_by_chance_is_kept_with_its_proxy(store: RunState, reader: StateReader) -> None:
     """The aggregate of a later report needs both, by item and by day."""
     store.samples.save_sample("run-1", STREAM, [decision("a")], [item("a")])
@@ -469,16 +451,16 @@ def test_what_was_judged_by_chance_is_kept_with_its_proxy(store: RunState, reade
     store.results.save_results("run-1", STREAM, [result._replace(scores=tuple(by_chance))])
     (row,) = reader.results.read_results(STREAM)
     assert [(score.proxy, score.chance) for score in row.scores] == [(0.875, 0.125)] * len(by_chance)
-    assert {(day.proxy, day.chance) for day in reader.results.read_daily_scores(STREAM, 3)} == {(0.875, 0.125)}
+    (found,) = {each.values.mean for each in reader.results.read_aggregates(STREAM, 3).values()}
+    assert found == 0.875 + (0.5 - 0.875) / 0.125
 
 
 def test_an_item_without_a_time_counts_on_the_day_it_was_scored(store: RunState, reader: StateReader) -> None:
     """Sources without timestamps have a history too."""
     draw(store, ["a"])
-    store.results.save_results("run-1", STREAM, [scored("a", math.nan)])
-    (row,) = reader.results.read_daily_scores(STREAM, 1)
-    assert row.day == NOW.date()
-    assert math.isnan(row.value)
+    store.results.save_results("run-1", STREAM, [scored("a")])
+    (key,) = reader.results.read_aggregates(STREAM, 1)
+    assert key.start.date() == NOW.date()
 
 
 def test_spreads_by_stratum(store: RunState, reader: StateReader) -> None:

@@ -9,9 +9,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.counts import ModelUsage
-from shared.core.results import DailyScore, MetricRef, RunReport, StoredResult, Stream
+from shared.core.results import MetricRef, RunReport, StoredResult, Stream, is_thinned
+from shared.core.state.fold_scores import ItemPlace, ScoreFolder
 from shared.core.state.item_history import ItemHistory, ScoreRecord, SkippedItem
 from shared.core.state.run_stores import StateReader
+from shared.core.state.score_aggregates import DAY, AggregateKey, ScoreAggregate, bucket_start
 
 
 class Row(NamedTuple):
@@ -46,15 +48,15 @@ class MemoryReader:
             if run_id in (None, row.run_id) and (since is None or row.result.scored_at >= since):
                 yield row.result
 
-    def read_daily_scores(self, stream: Stream, days: int) -> Iterator[DailyScore]:
-        newest = max((row.day for row in self.rows), default=date.min)
-        for row in sorted(self.rows, key=lambda row: row.day):
+    def read_aggregates(self, stream: Stream, days: int, width: int = DAY) -> dict[AggregateKey, ScoreAggregate]:
+        newest, folder = max((row.day for row in self.rows), default=date.min), ScoreFolder()
+        for row in self.rows:
             if newest - row.day < timedelta(days=days):
                 at = row.result.decision
+                start = bucket_start(row.result.item.source_timestamp or row.result.scored_at, width)
                 for score in row.result.scores:
-                    yield DailyScore(
-                        row.day, score.label, score.value, score.passed, at.probability, at.stratum, row.run_id
-                    )
+                    folder.add(score, ItemPlace(start, "", at.stratum, at.probability, is_thinned(at.strategy)))
+        return folder.build()
 
     def read_spreads(self, stream: Stream, label: str) -> dict[str, float]:
         values: dict[str, list[float]] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
@@ -280,18 +280,3 @@ class StoredResult(NamedTuple):
     scores: tuple[MetricScore, ...]
     failures: tuple[MetricFailure, ...]
     scored_at: datetime
-
-
-class DailyScore(NamedTuple):
-    """One score on the day (UTC) that its item happened, or was scored where the source gave no time."""
-
-    day: date
-    label: str
-    value: float
-    passed: bool | None
-    probability: float | None
-    stratum: str
-    run_id: str
-    proxy: float | None = None
-    chance: float | None = None
-    thinned: bool = False

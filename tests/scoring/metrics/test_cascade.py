@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from shared.core.errors import ConfigError
 from shared.core.records import DatasetItem
 from shared.core.results import Decision, Estimate, ItemResult, MetricRef, MetricScore, Score
+from shared.core.state.score_aggregates import proxy_passed
 from shared.scoring.metric import BoundMetric, bind, metric
 from shared.scoring.metrics.judges.cascade import Cascade
 from shared.scoring.runner import Runner
 from shared.scoring.statistics.estimates import EstimateBuilder
 from shared.scoring.statistics.hajek import hajek
-from shared.scoring.statistics.two_phase import proxy_passed, two_phase
+from shared.scoring.statistics.two_phase import two_phase
 from shared.scoring.tree import Child, Node, add_nodes, order_nodes
 from shared.scoring.verdict_rows import ItemVerdicts, record_answer
 

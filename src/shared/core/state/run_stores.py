@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,11 @@ from typing import Protocol
 
 from shared.core.counts import ModelUsage
 from shared.core.records import DatasetItem
-from shared.core.results import DailyScore, Decision, ItemResult, RunReport, StoredResult, Stream
+from shared.core.results import Decision, ItemResult, RunReport, StoredResult, Stream
 from shared.core.state.claims import Claims, SampledItem, SampleResult
 from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.core.state.outbox import OutboxStore
+from shared.core.state.score_aggregates import DAY, AggregateKey, ScoreAggregate
 
 
 class ScoredItemsStore(Protocol):
@@ -121,6 +123,17 @@ class ReportStore(Protocol):
         reported one of them."""
 
 
+class AggregateStore(Protocol):
+    """Aggregates of scores; they are kept as scores are stored."""
+
+    def add_older(self, stream: Stream, seconds: float = math.inf, progress: Callable[[int], object] = int) -> int:
+        """Add the scores of runs before there were aggregates, newest first, for about so many seconds; how many runs
+        are left. `progress` is told that after each."""
+
+    def rebuild(self, stream: Stream, progress: Callable[[int], object] = int) -> None:
+        """Build the aggregates of a stream again from its scores."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunState:
     """All that a run stores, by role."""
@@ -131,6 +144,7 @@ class RunState:
     results: ResultStore
     reports: ReportStore
     outbox: OutboxStore
+    aggregates: AggregateStore
 
 
 class RunReader(Protocol):
@@ -162,8 +176,9 @@ class ResultReader(Protocol):
         A failure stands until its metric has a score; with a `run_id` the run's own are given, whatever came later.
         """
 
-    def read_daily_scores(self, stream: Stream, days: int) -> Iterator[DailyScore]:
-        """Every score of the last `days` days, oldest first, streamed; the newest day that has a score is the last."""
+    def read_aggregates(self, stream: Stream, days: int, width: int = DAY) -> Mapping[AggregateKey, ScoreAggregate]:
+        """The aggregates of the last `days` days, in buckets of `width` seconds; the newest day that has a score is the
+        last."""
 
     def read_spreads(self, stream: Stream, label: str) -> dict[str, float]:
         """Standard deviation of a metric's past scores by stratum, for strata with at least two of them."""

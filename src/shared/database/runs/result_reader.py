@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.results import DailyScore, StoredResult, Stream, is_thinned
+from shared.core.results import StoredResult, Stream
+from shared.core.state.score_aggregates import DAY, AggregateKey, ScoreAggregate
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import (
     Row,
@@ -21,6 +22,7 @@ from shared.database.engine.row_mapping import (
     rows_by_item,
 )
 from shared.database.runs.conditions import PAGE, is_same_item, standing_failures
+from shared.database.runs.sql_aggregates import read_aggregates
 from shared.database.schema.tables import decisions, failures, items, scores
 
 RECENT = 100_000
@@ -30,8 +32,8 @@ RECENT = 100_000
 class SqlResultReader:
     """`ResultReader` on `database`. Every method raises `StoreError` when it cannot be read."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, group_by: tuple[str, ...] = ()) -> None:
+        self._database, self._group_by = database, group_by
 
     def read_results(
         self, stream: Stream, run_id: str | None = None, since: datetime | None = None
@@ -55,28 +57,8 @@ class SqlResultReader:
                 return
             last = ids[-1]
 
-    def read_daily_scores(self, stream: Stream, days: int) -> Iterator[DailyScore]:
-        happened = scores.c.item_at
-        newest = sa.select(sa.func.max(happened, type_=happened.type)).where(in_stream(scores, stream))
-        with self._database.read() as connection:
-            last = connection.scalar(newest)
-            if last is None:
-                return
-            first = datetime.combine(last.date() - timedelta(days=days - 1), time(), UTC)
-            for row in connection.execution_options(yield_per=1000).execute(scores_since(stream, first)):
-                value = math.nan if row.value is None else row.value
-                yield DailyScore(
-                    row.item_at.date(),
-                    row.label,
-                    value,
-                    row.passed,
-                    row.probability,
-                    row.stratum,
-                    row.run_id,
-                    row.proxy,
-                    row.chance,
-                    is_thinned(row.strategy),
-                )
+    def read_aggregates(self, stream: Stream, days: int, width: int = DAY) -> dict[AggregateKey, ScoreAggregate]:
+        return read_aggregates(self._database, stream, (days, width), self._group_by)
 
     def read_spreads(self, stream: Stream, label: str) -> dict[str, float]:
         """Standard deviation (n - 1) of a metric's newest 100,000 scores by stratum, where there are at least two."""
@@ -93,18 +75,6 @@ class SqlResultReader:
                 if math.isfinite(value):
                     values.setdefault(stratum, []).append(value)
         return {stratum: _deviation(found) for stratum, found in values.items() if len(found) > 1}
-
-
-def scores_since(stream: Stream, first: datetime) -> sa.Select[Any]:
-    """The query for all scores of items that happened at `first` or later, oldest first."""
-    s = scores.c
-    columns = (s.item_at, s.label, s.value, s.passed, s.run_id, s.proxy, s.chance)
-    return (
-        sa.select(*columns, decisions.c.probability, decisions.c.stratum, decisions.c.strategy)
-        .join(decisions, is_same_item(decisions, scores))
-        .where(in_stream(scores, stream), scores.c.item_at >= first)
-        .order_by(scores.c.item_at)
-    )
 
 
 def _made_by(table: sa.Table, run_id: str | None, since: datetime | None) -> list[sa.ColumnElement[bool]]:

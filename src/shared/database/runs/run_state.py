@@ -9,6 +9,7 @@ from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database
 from shared.database.runs.result_reader import SqlResultReader
 from shared.database.runs.run_reader import SqlRunReader
+from shared.database.runs.sql_aggregates import SqlAggregates
 from shared.database.runs.sql_claims import SqlClaimStore
 from shared.database.runs.sql_item_history import SqlItemHistoryReader
 from shared.database.runs.sql_outbox import SqlOutbox
@@ -18,20 +19,23 @@ from shared.database.runs.sql_samples import SqlSamples
 from shared.database.runs.sql_skipped_items import SqlSkippedItems
 
 
-def build_run_state(database: Database, clock: Clock = utc_now, scored_file: Path | None = None) -> RunState:
+def build_run_state(
+    database: Database, clock: Clock = utc_now, scored_file: Path | None = None, group_by: tuple[str, ...] = ()
+) -> RunState:
     """What runs store in this database; `clock` dates it. Several processes may use one database. What is processed may
-    be in a `scored_file` beside it.
+    be in a `scored_file` beside it. `group_by`: the fields of items by which scores are aggregated.
     """
     return RunState(
         samples=SqlSamples(database, clock),
         skipped=SqlSkippedItems(database, clock),
         claims=SqlClaimStore(database, clock, scored_file),
-        results=SqlResults(database, clock),
+        results=SqlResults(database, clock, group_by),
         reports=SqlReports(database),
         outbox=SqlOutbox(database),
+        aggregates=SqlAggregates(database, clock, group_by),
     )
 
 
-def build_state_reader(database: Database) -> StateReader:
-    """What can be read of runs in this database."""
-    return StateReader(SqlRunReader(database), SqlResultReader(database), SqlItemHistoryReader(database))
+def build_state_reader(database: Database, group_by: tuple[str, ...] = ()) -> StateReader:
+    """What can be read of runs in this database; `group_by` as for `build_run_state`."""
+    return StateReader(SqlRunReader(database), SqlResultReader(database, group_by), SqlItemHistoryReader(database))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,6 +11,7 @@ from shared.core.clock import Clock
 from shared.core.results import ItemResult, Stream
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import (
+    Row,
     chunks,
     failure_row,
     has_id_in,
@@ -23,27 +22,40 @@ from shared.database.engine.row_mapping import (
     score_rows,
 )
 from shared.database.runs.conditions import hint_open_index
+from shared.database.runs.sql_aggregates import Saving, store_aggregates
 from shared.database.runs.worker_leases import server_time
 from shared.database.schema.tables import WAITING, decisions, failures, scores, workers
 
 
-@dataclass(frozen=True, slots=True)
-class _Saving:
-    """What is stored with every result. `worker` is empty for a run that is alone with its stream."""
+class _Decided(NamedTuple):
+    """Decisions of items by id: of those that the results have moved, as they are now, and of those that were finished
+    before."""
 
-    stream: Stream
-    run_id: str
-    at: datetime
-    worker: str
-    published: bool
+    moved: Mapping[str, Row]
+    finished: Mapping[str, Row]
+
+    def find(self, item_id: str) -> Row | None:
+        """The decision about an item."""
+        return self.moved.get(item_id) or self.finished.get(item_id)
+
+    def count_tries(self, item_id: str) -> int:
+        """Which try of the item this is."""
+        row = self.find(item_id)
+        before = 0 if row is None else int(row.attempts) - (item_id in self.moved)
+        return before + 1
+
+    def is_first_try(self, result: ItemResult) -> bool:
+        """Whether nothing was stored of the item before."""
+        row = self.moved.get(result.item.id)
+        return row is not None and row.attempts == bool(result.failures)
 
 
 class SqlResults:
     """`ResultStore` on `database`; `clock` dates what is stored. Every method raises `StoreError` when the database
     cannot be written; what was stored before stays."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database, self._clock = database, clock
+    def __init__(self, database: Database, clock: Clock, group_by: tuple[str, ...] = ()) -> None:
+        self._database, self._clock, self._group_by = database, clock, group_by
 
     def save_results(
         self, run_id: str, stream: Stream, results: Sequence[ItemResult], worker: str = "", published: bool = False
@@ -53,7 +65,7 @@ class SqlResults:
         A score once stored stays as it is. A failure counts one attempt. Published items stay published. What a worker
         has lost is stored only while nothing else of it is. The ids of the items that were stored.
         """
-        saving = _Saving(stream, run_id, self._clock(), worker, published)
+        saving = Saving(stream, run_id, self._clock(), worker, published, self._group_by)
         with self._database.write() as connection:
             return _save_claimed(connection, saving, results) if worker else _save_all(connection, saving, results)
 
@@ -71,14 +83,15 @@ def finish_exhausted(stream: Stream, max_attempts: int, worker: str = "") -> sa.
     return sa.update(decisions).where(failed).values(state="scored")
 
 
-def _save_all(connection: sa.Connection, saving: _Saving, results: Sequence[ItemResult]) -> set[str]:
-    tried = rows_by_item(connection, decisions, saving.stream, [each.item.id for each in results if each.failures])
-    _advance(connection, saving, results, sa.true())
-    _insert(connection, saving, results, {each: rows[0].attempts + 1 for each, rows in tried.items()})
+def _save_all(connection: sa.Connection, saving: Saving, results: Sequence[ItemResult]) -> set[str]:
+    moved = _advance(connection, saving, results, sa.true())
+    left = [each.item.id for each in results if each.item.id not in moved]
+    finished = {each: rows[0] for each, rows in rows_by_item(connection, decisions, saving.stream, left).items()}
+    _insert(connection, saving, results, _Decided(moved, finished))
     return {each.item.id for each in results}
 
 
-def _save_claimed(connection: sa.Connection, saving: _Saving, results: Sequence[ItemResult]) -> set[str]:
+def _save_claimed(connection: sa.Connection, saving: Saving, results: Sequence[ItemResult]) -> set[str]:
     if connection.dialect.name != "sqlite":  # whoever takes this worker for dead waits until this is stored
         mine = sa.select(workers.c.worker).where(workers.c.worker == saving.worker)
         connection.execute(mine.with_for_update(read=True, key_share=True))
@@ -86,11 +99,11 @@ def _save_claimed(connection: sa.Connection, saving: _Saving, results: Sequence[
     lost = [each for each in results if each.item.id not in kept and not each.failures]
     if lost:
         kept |= _advance_lost(connection, saving, lost)
-    _insert(connection, saving, [each for each in results if each.item.id in kept], kept)
+    _insert(connection, saving, [each for each in results if each.item.id in kept], _Decided(kept, {}))
     return set(kept)
 
 
-def _advance_lost(connection: sa.Connection, saving: _Saving, results: Sequence[ItemResult]) -> dict[str, int]:
+def _advance_lost(connection: sa.Connection, saving: Saving, results: Sequence[ItemResult]) -> dict[str, Row]:
     """Advance items that the worker has lost and of which nothing is stored so far; their ids."""
     there = known_ids(connection, scores, saving.stream, (each.item.id for each in results))
     left = {each.item.id: each for each in results if each.item.id not in there}
@@ -105,10 +118,10 @@ def _advance_lost(connection: sa.Connection, saving: _Saving, results: Sequence[
 
 
 def _advance(
-    connection: sa.Connection, saving: _Saving, results: Sequence[ItemResult], mine: sa.ColumnElement[bool]
-) -> dict[str, int]:
-    """Move the items to the state that their results put them in, those of one outcome together; the ids of those that
-    were moved, each with the tries that have failed by now."""
+    connection: sa.Connection, saving: Saving, results: Sequence[ItemResult], mine: sa.ColumnElement[bool]
+) -> dict[str, Row]:
+    """Move the items to the state that their results put them in, those of one outcome together; the decisions of those
+    that were moved."""
     groups: dict[tuple[bool, tuple[str, ...]], list[str]] = {}
     for each in results:
         groups.setdefault((bool(each.failures), each.not_applicable), []).append(each.item.id)
@@ -116,30 +129,50 @@ def _advance(
     if saving.published:
         done = {"state": "published", "marked_at": saving.at}
     missed = {"state": "failed", "attempts": decisions.c.attempts + 1, "tried_at": server_time(connection)}
-    moved: dict[str, int] = {}
+    moved: dict[str, Row] = {}
+    d = decisions.c
     for (failed, absent), ids in groups.items():
         for part in chunks(ids):
             where = sa.and_(in_stream(decisions, saving.stream), WAITING, has_id_in(connection, decisions, part), mine)
             change = (missed if failed else done) | {"not_applicable": list(absent) or sa.null()}
             update = sa.update(decisions).where(where).values(change)
-            rows = connection.execute(update.returning(decisions.c.item_id, decisions.c.attempts))
-            moved.update((row.item_id, row.attempts) for row in rows)
+            rows = connection.execute(update.returning(d.item_id, d.attempts, d.probability, d.strategy, d.stratum))
+            moved.update((row.item_id, row) for row in rows)
     return moved
 
 
-def _insert(
-    connection: sa.Connection, saving: _Saving, results: Sequence[ItemResult], attempts: Mapping[str, int]
-) -> None:
-    for part in chunks(results):
+def _insert(connection: sa.Connection, saving: Saving, results: Sequence[ItemResult], decided: _Decided) -> None:
+    new = _drop_stored_scores(connection, saving, results, decided)
+    for part in chunks(new):
         rows = [row for each in part for row in score_rows(saving.stream, each, saving.run_id, saving.at)]
         insert_new(connection, scores, rows)
-    for piece in chunks(_failure_rows(saving, results, attempts)):
+    for piece in chunks(_failure_rows(saving, results, decided)):
         insert_new(connection, failures, piece)
+    counted = [(each, row) for each in new if (row := decided.find(each.item.id)) is not None]
+    store_aggregates(connection, saving, counted)
 
 
-def _failure_rows(
-    saving: _Saving, results: Iterable[ItemResult], attempts: Mapping[str, int]
-) -> Iterator[dict[str, Any]]:
+def _drop_stored_scores(
+    connection: sa.Connection, saving: Saving, results: Sequence[ItemResult], decided: _Decided
+) -> list[ItemResult]:
+    """The results without the scores that are stored already: those of items that were tried before may be."""
+    again = [each.item.id for each in results if not decided.is_first_try(each)]
+    stored = {
+        each: {(row.label, row.metric_digest) for row in rows}
+        for each, rows in rows_by_item(connection, scores, saving.stream, again).items()
+    }
+
+    def drop(result: ItemResult) -> ItemResult:
+        known = stored.get(result.item.id)
+        if known is None:
+            return result
+        new = (each for each in result.scores if (each.label, each.metric.digest) not in known)
+        return result._replace(scores=tuple(new))
+
+    return [drop(each) for each in results]
+
+
+def _failure_rows(saving: Saving, results: Iterable[ItemResult], decided: _Decided) -> Iterator[dict[str, Any]]:
     for each in results:
         for failure in each.failures:
-            yield failure_row(saving.stream, failure, saving.run_id, attempts.get(each.item.id, 1), saving.at)
+            yield failure_row(saving.stream, failure, saving.run_id, decided.count_tries(each.item.id), saving.at)

@@ -11,6 +11,7 @@ from shared.core.results import Stream
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, in_stream, key, known_ids
 from shared.database.runs.conditions import is_same_item
+from shared.database.runs.sql_aggregates import forget_aggregates
 from shared.database.schema.tables import decisions, failures, items, outbox, scores
 
 
@@ -56,6 +57,7 @@ class SqlScoredItems:
         with self._database.write("marks") as connection:
             for table in (outbox, failures, scores, items):
                 connection.execute(sa.delete(table).where(sa.exists().where(is_same_item(decisions, table), mine)))
+            forget_aggregates(connection, stream)
             return connection.execute(sa.delete(decisions).where(mine)).rowcount
 
     def stats(self) -> dict[Stream, int]:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.schema.column_types import Id, Json, Moment, Prose, columns
 
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -36,7 +36,11 @@ runs = sa.Table(
     sa.Column("publishing", Json, nullable=False),
     sa.Column("config_text", Prose, nullable=False),
     *columns(Json, "usage", "budget", "published"),
+    sa.Column("aggregated", sa.Boolean),
 )
+"""`aggregated` is false of runs whose scores are still to be added to `score_aggregates`; else they are in it from the
+moment when they are stored.
+"""
 
 items = sa.Table(
     "items",
@@ -118,6 +122,22 @@ scores = sa.Table(
     sa.Index("ix_scores_time", "source_key", "monitor_key", "item_at"),
 )
 """What metrics said; `item_at` is when the item happened (its source's timestamp), else when it was scored."""
+
+score_aggregates = sa.Table(
+    "score_aggregates",
+    metadata,
+    *columns(Id, "source_key", "monitor_key", primary_key=True),
+    sa.Column("width", sa.Integer, primary_key=True),
+    sa.Column("start", Moment, primary_key=True),
+    *columns(Id, "label", "metric_digest", "segment", "stratum", primary_key=True),
+    sa.Column("metric_version", sa.Text, nullable=False),
+    *columns(sa.Integer, "n", "queued", nullable=False),
+    *columns(sa.Boolean, "thinned", "two_valued", nullable=False),
+    *columns(sa.Double, "low", "high"),
+    *columns(Json, "sums", "verdicts", "sketch"),
+    sqlite_with_rowid=False,
+)
+"""Scores by metric, version, segment and stratum, in buckets of `width` seconds (`core/state/score_aggregates.py`)."""
 
 failures = sa.Table(
     "failures",

@@ -1,4 +1,4 @@
-"""`collect`: one pass over a run's stored results and one over the stream's history, in bounded memory."""
+"""`collect`: one pass over a run's stored results, in bounded memory, and the aggregates of the stream's history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, Estimate, MetricFailure, MetricRef, MetricScore, RunReport, StoredResult
 from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_report
-from shared.report.page.score_history import ScoreHistory
+from shared.report.page.score_history import build_history
 from shared.report.page.worst_items import WorstItems
 from shared.report.records.histogram import Histogram
 from shared.report.records.page_records import (
@@ -44,12 +44,10 @@ def collect(
     gathered = _PageCollector(options)
     for result in reader.read_results(run.stream, run_id=run.run_id):
         gathered.add(result)
-    history = ScoreHistory(options)
-    for score in reader.read_daily_scores(run.stream, options.days):
-        history.add(score)
+    history = build_history(reader.read_aggregates(run.stream, options.days), options)
     written = run.config.text if config_text is None else options.cleaner.redact_yaml(config_text)
     config = truncate(written, _CONFIG_LIMIT)
-    return gathered.build(run, history.build(), config)
+    return gathered.build(run, history, config)
 
 
 class _Strata:

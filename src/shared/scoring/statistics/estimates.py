@@ -18,23 +18,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from shared.core.results import Decision, Estimate, Kind, MetricScore, Population, is_thinned
-from shared.scoring.statistics.hajek import WeightedMean, hajek, wilson
-from shared.scoring.statistics.two_phase import (
-    ProxyColumns,
-    ProxyData,
-    answer_probabilities,
-    proportion_interval,
-    two_phase,
-)
+from shared.scoring.statistics.bounds import BoundedValue, bound_mean, bound_pass_rate, clamp_mean
+from shared.scoring.statistics.hajek import WeightedMean, hajek
+from shared.scoring.statistics.two_phase import ProxyColumns, ProxyData, answer_probabilities, two_phase
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-BoundedValue = tuple[float | None, float | None, float | None]
-"""An estimate with its lower and upper bound, None where it cannot be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +55,11 @@ class MetricContext:
     kind: Kind = "metric"
     failed: int = 0
     not_applicable: int = 0
+
+    @property
+    def reach(self) -> float:
+        """How far two values can lie apart; 0 where that is not known."""
+        return 0.0 if self.low is None or self.high is None else self.high - self.low
 
 
 def estimate_metric(
@@ -113,10 +110,6 @@ def _adjust_for_failures(rows: MetricRows) -> MetricRows | None:
     return replace(rows, probabilities=drawn.tolist(), judged=replace(judged, chances=found[1].tolist()))
 
 
-def _standard_error(weighted: WeightedMean, population: Population) -> float | None:
-    return weighted.se_process if population == "process" else weighted.se_traffic
-
-
 def _estimate_mean(
     rows: MetricRows, probabilities: Sequence[float], facts: MetricContext, population: Population
 ) -> BoundedValue:
@@ -124,23 +117,13 @@ def _estimate_mean(
 
     low, high = facts.low, facts.high
     values = np.asarray(rows.values, dtype=np.float64)
-    weighted = _weighted_mean(rows, values, probabilities, 0.0 if low is None or high is None else high - low)
-    error = _standard_error(weighted, population)
-    # The mean stays inside, whatever rounding did and even where the declared range is not the one of the values.
-    floor, ceiling = -math.inf if low is None else low, math.inf if high is None else high
+    weighted = _weighted_mean(rows, values, probabilities, facts.reach)
     if rows.judged is not None:
-        weighted = weighted._replace(mean=min(ceiling, max(floor, weighted.mean)))
-    if error is None:
-        return weighted.mean, None, None
+        weighted = clamp_mean(weighted, (low, high))
+    share = None
     if rows.judged is None and low is not None and high is not None and bool(np.isin(values, (low, high)).all()):
-        share = _proportion_interval(hajek(values == high, probabilities, rows.groups), population)
-        bounds = tuple(low + (high - low) * each for each in share)
-    else:
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(weighted.degrees, 0.975)) * error
-        bounds = (weighted.mean - half, weighted.mean + half)
-    return weighted.mean, min(weighted.mean, max(floor, bounds[0])), max(weighted.mean, min(ceiling, bounds[1]))
+        share = hajek(values == high, probabilities, rows.groups)
+    return bound_mean(weighted, share, (low, high), population)
 
 
 def _weighted_mean(rows: MetricRows, values: Floats, probabilities: Sequence[float], reach: float) -> WeightedMean:
@@ -165,28 +148,11 @@ def _estimate_pass_rate(rows: MetricRows, probabilities: Sequence[float], popula
     drawn = np.asarray(probabilities, dtype=np.float64)[judged]
     if rows.judged is None:
         weighted = hajek(verdicts[judged], drawn, groups)
-        return (weighted.mean, *_proportion_interval(weighted, population))
+        return bound_pass_rate(weighted, population, by_chance=False)
     proxies = np.asarray(rows.judged.proxies_passed, dtype=np.float64)[judged]
     chances = np.asarray(rows.judged.chances, dtype=np.float64)[judged]
     weighted = two_phase(drawn, groups, verdicts[judged].astype(np.float64), proxies, chances, 1.0)
-    weighted = weighted._replace(mean=min(1.0, max(0.0, weighted.mean)))
-    unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
-    return (weighted.mean, *proportion_interval(weighted, _standard_error(weighted, population), unseen))
-
-
-def _proportion_interval(weighted: WeightedMean, population: Population) -> tuple[float, float]:
-    """Wilson's interval of a weighted proportion, with n_eff = p (1 - p) / se^2; Kish's n where p is 0 or 1.
-
-    n_eff is at most n: a standard error from a few rare cases may be far too small by chance (Korn and Graubard). For
-    `traffic` both n and Kish's n grow by 1 / (1 - sampled fraction), so that a census has an interval of no width.
-    """
-    p, error = weighted.mean, _standard_error(weighted, population)
-    unseen = 1.0 if population == "process" else 1.0 - weighted.fraction
-    if unseen <= 0.0 or math.isclose(unseen + 1.0, 1.0):
-        return p, p
-    if p in (0.0, 1.0) or not error:
-        return wilson(p, weighted.effective_n / unseen)
-    return wilson(p, min(weighted.n / unseen, p * (1.0 - p) / error**2))
+    return bound_pass_rate(weighted, population, by_chance=True)
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.core.results import MetricScore
+from shared.core.state.score_aggregates import proxy_passed
 from shared.scoring.statistics.hajek import WeightedMean, hajek, wilson
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
 
 _Z = 1.959963984540054  # the normal quantile of 0.975
 _HALVINGS = 40  # by which a share is found to 1e-12
-_HALF = 0.5  # of the range, the size of a disagreement that was not seen
+HALF = 0.5
+"""Of the range, the size of a disagreement that was not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +95,6 @@ class ProxyColumns:
     def chances_of(self, failed: int) -> ProxyData:
         """What is kept, with the number of items that have no row."""
         return ProxyData(self.proxies, self.chances, self.passed, failed)
-
-
-def proxy_passed(score: MetricScore) -> int:
-    """Whether a score's proxy passes the score's threshold: 1 or 0, -1 without a threshold."""
-    if score.passed is None or score.threshold is None:
-        return -1
-    inverse = score.passed != (score.value >= score.threshold)
-    proxy = score.value if score.proxy is None else score.proxy
-    return int((proxy >= score.threshold) != inverse)
 
 
 def answer_probabilities(chances: ArrayLike, failed: int) -> tuple[Floats, Floats] | None:
@@ -183,7 +176,7 @@ def _unseen_disagreement(w: Floats, chances: Floats, reach: float) -> float:
     unsure = chances < 1.0
     if not unsure.any():
         return 0.0
-    return float(np.mean((w[unsure] * _HALF * reach) ** 2 * (1.0 - chances[unsure]) / chances[unsure] ** 2))
+    return float(np.mean((w[unsure] * HALF * reach) ** 2 * (1.0 - chances[unsure]) / chances[unsure] ** 2))
 
 
 def _degrees_of_freedom(deviations: Floats) -> float:

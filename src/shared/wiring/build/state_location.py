@@ -42,7 +42,8 @@ class OpenStores:
 class StateLocation:
     """Where the state of a monitor is kept: the path or URL of a database. `remembers`: runs skip what earlier runs
     scored. `shared`: all of it is in one database, so that several runs may score one stream at the same time.
-    `required_by` names what demands that there is state of earlier runs; a `first_run` needs none.
+    `required_by` names what demands that there is state of earlier runs; a `first_run` needs none. `group_by`: the
+    fields of items by which scores are aggregated.
     """
 
     address: str
@@ -50,6 +51,7 @@ class StateLocation:
     shared: bool = True
     required_by: str = ""
     first_run: bool = False
+    group_by: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """The path or URL, without a password."""
@@ -150,7 +152,8 @@ class StateLocation:
         return SqlScoredItems(database) if database is not None and self.remembers else NoScoredItems()
 
     def _stores(self, database: Database) -> OpenStores:
-        state, reader = build_run_state(database, scored_file=self.scored_file), build_state_reader(database)
+        state = build_run_state(database, scored_file=self.scored_file, group_by=self.group_by)
+        reader = build_state_reader(database, self.group_by)
         return OpenStores(self.scored_items(database), state, reader, database, SqlAnchors(database))
 
 

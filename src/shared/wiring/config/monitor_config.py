@@ -230,6 +230,9 @@ class Report(StrictModel):
         default="data/reports/{name}.html", description="{name} and {run_id} are filled in; null: none"
     )
     days: int = Field(default=30, ge=1, le=3650, description="days of history in the charts over time")
+    group_by: tuple[str, ...] = Field(
+        default=(), description="segments: fields of an item, or of its metadata, such as prompt_version"
+    )
 
 
 class MonitorInputs(StrictModel):

@@ -31,6 +31,8 @@ from shared.wiring.run.dry_run import run_dry
 from shared.wiring.run.model_metrics import find_model_metrics
 from shared.wiring.run.public_repository import check_public_repository
 
+_AGGREGATE_SECONDS = 5.0
+
 
 class Session:
     """One monitor, built anew for every run, so that each run sees the file's windows and variables afresh."""
@@ -91,8 +93,21 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
         paid = spending.add_later_usage(report)
         if paid is not report:
             stores.state.reports.save_run(paid)
-    notes = (*([public] if public else ()), *built.notes, *paid.notes, *anchor_notes, *problems)
+    older = _add_older_scores(built, stores)
+    notes = (*([public] if public else ()), *built.notes, *paid.notes, *anchor_notes, *problems, *older)
     return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors)
+
+
+def _add_older_scores(built: BuiltMonitor, stores: OpenStores) -> tuple[str, ...]:
+    """Add the scores of earlier versions to the aggregates, as many as a run has time for; a note where some are
+    left."""
+    left = stores.state.aggregates.add_older(built.plan.stream, _AGGREGATE_SECONDS)
+    if not left:
+        return ()
+    return (
+        f"the scores of {left:,} run(s) of an earlier version are not aggregated yet, so reports take longer; each run "
+        "aggregates some of them, and `trueline state rebuild` all at once",
+    )
 
 
 async def _judge_anchors(
