@@ -22,6 +22,7 @@ from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem, is_storable
 from shared.core.results import Candidate, Decision, Stream
 from shared.core.state.item_history import VERSION_DIGITS, Reason, SkippedItem
+from shared.monitoring.item_ids import describe_shared_ids, has_same_content, settle_id
 from shared.privacy.secret_gate import SecretGate
 
 KnownFilter = Callable[[Stream, Sequence[str]], list[str]]
@@ -30,6 +31,7 @@ KnownFilter = Callable[[Stream, Sequence[str]], list[str]]
 _CHUNK = 1000
 _LONGEST = 1000  # bytes of an id: Postgres holds no key of more than 2,704, and the id is a part of keys
 _SHOWN = 100
+_COMPARED = 1000  # items of an id that came before whose content is compared
 
 RescoreTrigger = Literal["never", "content", "metric", "content_or_metric"]
 
@@ -60,6 +62,10 @@ class RescorePolicy:
     def lot(self, item: DatasetItem) -> str:
         """The item's own id, of an item that `identify` has given."""
         return item.id if self.policy == "never" else item.id[: -VERSION_DIGITS - 1]
+
+
+_Named = tuple[DatasetItem, str]
+"""An item with the id that earlier versions gave it, empty where that is the same."""
 
 
 class CandidatePool:
@@ -94,6 +100,15 @@ class CandidatePool:
                     self._file.seek(offset)
                 yield DatasetItem(*pickle.loads(self._file.read(end - offset)))
                 at = end
+
+    def find_changed(self, items: Sequence[DatasetItem]) -> list[str]:
+        """The ids of those items whose content is another one than that of the candidate with their id."""
+        if not items:
+            return []
+        ids = {item.id for item in items}
+        there = [Decision(each.id, each.id in ids, None, "") for each in self.candidates]
+        first = {item.id: item for item in self.read_sampled(there)}
+        return [item.id for item in items if item.id in first and not has_same_content(first[item.id], item)]
 
     def close(self) -> None:
         """Remove the temporary file."""
@@ -137,13 +152,15 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     seen: set[str] = set()
     read = fresh = 0
     again: Counter[str] = Counter()
+    twice: list[DatasetItem] = []
     try:
         async for chunk in _read_chunks(reading.source.fetch(now)):
             items, left_out = _sort_records(chunk, intake)
             if left_out:
                 redact = reading.secrets.redact_message
                 reading.pass_over([each._replace(detail=redact(each.detail)) for each in left_out])
-            unique = _drop_duplicates((reading.again.identify(item) for item in items), seen, again)
+            named = [(reading.again.identify(item), former) for item, former in map(settle_id, items)]
+            unique = _drop_duplicates(named, seen, again, twice)
             new = _drop_known(reading, unique)
             for item in new:
                 candidate, lot = reading.strategy.candidate(item), reading.again.lot(item)
@@ -151,9 +168,10 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
             read += len(items)
             fresh += len(new)
             tick(len(items))
+        intake.notes.extend(describe_shared_ids(intake.pool.find_changed(twice)))
         if again:  # of items that are known already nothing is written each time that they are read again
-            twice = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
-            reading.pass_over([SkippedItem(each, "duplicate", again[each]) for each in twice])
+            there = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
+            reading.pass_over([SkippedItem(each, "duplicate", again[each]) for each in there])
     except BaseException:
         intake.pool.close()
         raise
@@ -221,21 +239,27 @@ def _is_too_long(item_id: str) -> bool:
     return 4 * len(item_id) > _LONGEST and len(item_id.encode(errors="replace")) > _LONGEST
 
 
-def _drop_duplicates(items: Iterable[DatasetItem], seen: set[str], again: Counter[str]) -> list[DatasetItem]:
+def _drop_duplicates(
+    items: Iterable[_Named], seen: set[str], again: Counter[str], twice: list[DatasetItem]
+) -> list[_Named]:
     fresh = []
-    for item in items:
-        if item.id in seen:
-            again[item.id] += 1
-        else:
+    for item, former in items:
+        if item.id not in seen:
             seen.add(item.id)
-            fresh.append(item)
+            fresh.append((item, former))
+            continue
+        again[item.id] += 1
+        if len(twice) < _COMPARED:
+            twice.append(item)
     return fresh
 
 
-def _drop_known(reading: ReadPlan, items: Sequence[DatasetItem]) -> list[DatasetItem]:
-    left = [item.id for item in items]
+def _drop_known(reading: ReadPlan, items: Sequence[_Named]) -> list[DatasetItem]:
+    """The items that are new, by the ids that they have and those that earlier versions gave them."""
+    former = {item.id: reading.again.identify(replace(item, id=each)).id for item, each in items if each}
+    left = [item.id for item, _ in items] + list(former.values())
     for known in reading.known:
         if left:
             left = known(reading.stream, left)
     keep = set(left)
-    return [item for item in items if item.id in keep]
+    return [item for item, _ in items if item.id in keep and former.get(item.id, item.id) in keep]

@@ -27,11 +27,16 @@ class ScoredStoreConfig(StrictModel):
     remembers: ClassVar[bool] = True
     keeps_undrawn: ClassVar[bool] = True
 
-    policy: RescoreTrigger = Field(default="never", description="when an item is scored again")
+    policy: RescoreTrigger = Field(default="never", description="when an item is scored again; `id` is `never`")
     must_exist: bool | None = Field(
         default=None,
         description="true: a run without the state of earlier runs fails; default: on a schedule in CI",
     )
+
+    @field_validator("policy", mode="before")
+    @classmethod
+    def _policy(cls, value: object) -> object:
+        return "never" if value == "id" else value
 
     def location(self, root: Path) -> StateLocation:
         """Where the state is; relative paths start from the project's root."""
