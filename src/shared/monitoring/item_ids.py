@@ -8,7 +8,9 @@ from operator import attrgetter
 
 from shared.core.records import CONTENT_FIELDS, DatasetItem
 
-_NO_IDS = frozenset(("", *"unknown none null nil nan n/a na undefined missing unset - -- ?".split()))
+_NO_IDS = frozenset(
+    ("", "unknown", "none", "null", "nil", "nan", "n/a", "na", "undefined", "missing", "unset", "-", "--", "?")
+)  # fmt: skip
 _CONTENT_ID = "content-"  # how ids begin that `DatasetItem` makes of the content
 _SHOWN = 3
 
