@@ -33,11 +33,12 @@ from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_
 from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
-from shared.wiring.build.build_stores import ScoredStoreConfig, build_store, locate_state
+from shared.wiring.build.build_stores import ScoredStoreConfig, build_store, describe_requirement, locate_state
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
+from shared.wiring.build.monitor_name import resolve_name
 from shared.wiring.build.state_location import StateLocation
 from shared.wiring.config.checker import Checker
-from shared.wiring.config.env_settings import RunEnvironment, read_environment
+from shared.wiring.config.env_settings import read_environment
 from shared.wiring.config.find_config import display_path
 from shared.wiring.config.monitor_config import MonitorConfig, SourceCommon
 from shared.wiring.config.privacy_config import build_redactor
@@ -106,7 +107,7 @@ def build_monitor(
         checker.raise_any()
         raise ConfigError(f"{document.name}: cannot be read")
     config = LoadedConfig(values, document, environment)
-    return _MonitorBuilder(config, checker, build_registries(environment.root)).build_all(options, clock)
+    return _MonitorBuilder(config, checker, build_registries(environment.root)).build_all(path, options, clock)
 
 
 class _MonitorBuilder:
@@ -116,13 +117,15 @@ class _MonitorBuilder:
         self.loaded, self.checker, self.registries = loaded, checker, registries
         self.config, self.root = loaded.values, loaded.environment.root
 
-    def build_all(self, options: RunOptions, clock: Clock) -> BuiltMonitor:
-        config, checker, environment = self.config, self.checker, self.loaded.environment
-        source = build_source(config.source, self.registries, checker, self.root)
+    def build_all(self, path: Path, options: RunOptions, clock: Clock) -> BuiltMonitor:
+        checker, environment = self.checker, self.loaded.environment
+        source = build_source(self.config.source, self.registries, checker, self.root)
+        stored = {"type": "sqlite", **self.config.scored_store}
+        store = build_store(stored, self.registries.stores, checker, self.root)
+        name_notes = self._settle_name(path, source, store)
+        config = self.config
         strategy = self._build_strategy()
         metrics, nodes, models = self._metrics()
-        stored = {"type": "sqlite", **config.scored_store}
-        store = build_store(stored, self.registries.stores, checker, self.root)
         scored = [metric.label for metric in metrics] + [node.label for node in nodes]
         sinks = build_sinks(
             BuildContext(config, checker, environment, scored, None if source is None else source.source),
@@ -139,7 +142,7 @@ class _MonitorBuilder:
         redactor = build_redactor(config.privacy, environment.settings, checker.secrets)
         plan = self._plan(source, strategy, store, runner)
         state, moved = locate_state(store, plan.stream, self.root, environment.earlier_root)
-        required = _state_required_by(store.must_exist, environment)
+        required = describe_requirement(store.must_exist, environment)
         built = BuiltMonitor(
             config=self.loaded,
             plan=_set_apart(plan, clock(), trial) if trial or not store.remembers else plan,
@@ -150,9 +153,22 @@ class _MonitorBuilder:
             models=models,
             labels=labels,
             redactor=redactor,
-            notes=(*moved, *self._notes(models, redactor), *([held] if held else ())),
+            notes=(*moved, *name_notes, *self._notes(models, redactor), *([held] if held else ())),
         )
         return _as_dry_run(built) if options.dry_run else built
+
+    def _settle_name(self, path: Path, source: BuiltSource | None, store: ScoredStoreConfig | None) -> tuple[str, ...]:
+        """Give the monitor its name, where the file gives it none; a note about it."""
+        if source is None or store is None:
+            return ()
+
+        def locate(stream: Stream) -> StateLocation:
+            return locate_state(store, stream, self.root, self.loaded.environment.earlier_root)[0]
+
+        name, note = resolve_name(self.loaded, path, source.source.key, locate, self.checker)
+        self.config = self.config.model_copy(update={"name": name})
+        self.loaded = replace(self.loaded, values=self.config)
+        return (note,) if note else ()
 
     def _plan(
         self, source: BuiltSource, strategy: SamplingStrategy, store: ScoredStoreConfig, runner: Runner
@@ -240,19 +256,6 @@ def _set_apart(plan: MonitorPlan, now: datetime, trial: bool) -> MonitorPlan:
     """Without deduplication a run has a stream of its own, so that it meets nothing it knows and leaves no mark."""
     stream = Stream(plan.stream.source_key, f"{plan.name}@{now:%Y%m%dT%H%M%S.%f}")
     return replace(plan, stream=stream, history="trial" if trial else "none")
-
-
-def _state_required_by(must_exist: bool | None, environment: RunEnvironment) -> str:
-    """What demands that there is state of earlier runs; empty when nothing does. The file overrides the environment."""
-    if must_exist is not None:
-        return "scored_store.must_exist is true" if must_exist else ""
-    setting = environment.settings.trueline_state_must_exist
-    if setting is not None:
-        return "TRUELINE_STATE_MUST_EXIST is set" if setting else ""
-    number = environment.variables.get("GITHUB_RUN_NUMBER", "")
-    if environment.variables.get("GITHUB_EVENT_NAME") == "schedule" and number.isdecimal() and int(number) > 1:
-        return f"this is scheduled run {number} of its workflow"
-    return ""
 
 
 def _again(store: ScoredStoreConfig, runner: Runner) -> RescorePolicy:

@@ -16,6 +16,7 @@ from shared.monitoring.memory_store import NoScoredItems
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part, split_keys
 from shared.wiring.build.state_location import CsvStateLocation, OwnStateLocation, StateLocation
 from shared.wiring.config.checker import Checker, StrictModel
+from shared.wiring.config.env_settings import RunEnvironment
 
 STATE = "data/state/trueline.db"
 
@@ -154,3 +155,16 @@ def build_store(
         checker.problem((*where, "type"), text)
         return None
     return common.with_store(cast(ScoredItemsStore, own))
+
+
+def describe_requirement(must_exist: bool | None, environment: RunEnvironment) -> str:
+    """What demands that there is state of earlier runs; empty when nothing does. The file overrides the environment."""
+    if must_exist is not None:
+        return "scored_store.must_exist is true" if must_exist else ""
+    setting = environment.settings.trueline_state_must_exist
+    if setting is not None:
+        return "TRUELINE_STATE_MUST_EXIST is set" if setting else ""
+    number = environment.variables.get("GITHUB_RUN_NUMBER", "")
+    if environment.variables.get("GITHUB_EVENT_NAME") == "schedule" and number.isdecimal() and int(number) > 1:
+        return f"this is scheduled run {number} of its workflow"
+    return ""

@@ -238,7 +238,9 @@ class Report(StrictModel):
 class MonitorInputs(StrictModel):
     """What a monitor is called, and which items it scores."""
 
-    name: str = Field(default="online_monitoring", description="identifies the monitor in the state database")
+    name: str = Field(
+        default="", description="identifies the monitor in the state database; default: the name of the file"
+    )
     version: Text = Field(default="", description="of the application or of this file; attached to every score")
     environment: Text = Field(default="", description="such as production; default: the variable ENVIRONMENT")
     source: dict[str, Any] = Field(description="where items come from: type, and that source's parameters")
@@ -247,7 +249,7 @@ class MonitorInputs(StrictModel):
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
-        return checked_name(value)
+        return checked_name(value) if value else value
 
 
 class ModelBlocks(StrictModel):
