@@ -134,7 +134,7 @@ def test_hashes_are_those_of_the_configured_key(project: Project, tmp_path: Path
     """With PRIVACY_KEY sessions and personal ids have the same hash in every run; without it they do not."""
     found = []
     for key in ("one", "one", "two"):
-        project.run("m.yaml", "--no-dedup", SAFE_MODE="1", PRIVACY_KEY=key)
+        project.run("m.yaml", "--no-dedup", "--publish", SAFE_MODE="1", PRIVACY_KEY=key)
         rows = [json.loads(line) for line in project.rows().splitlines()]
         found.append({row["session_id"] for row in rows} | {row["item_id"] for row in rows})
         for path in (project.folder / "out").rglob("scores-*"):

@@ -48,7 +48,7 @@ def signals(kind):
         "digits": {"x": 10**5000},
         "items": Stubborn(a=1),
         "list": [1, 2],
-        "nan": {"x": float("nan")},
+        "not a number": {"x": float("nan")},
         "set": {"x": {1, "a"}},
         "bytes": {"x": b"\\xff"},
         "keys": {(1, 2): 1, None: 2, 3: 4},
@@ -71,7 +71,7 @@ def fine(item: DatasetItem) -> float:
     return 1.0
 """
 BAD = ("cyclic", "deep", "endless", "repr", "key", "digits", "items", "list")
-GOOD = ("nan", "set", "bytes", "keys", "nul")
+GOOD = ("not a number", "set", "bytes", "keys", "nul")
 CONFIG = """\
 name: values
 source: {type: file, name: values, path: items.jsonl, window: all}

@@ -238,9 +238,7 @@ class Report(StrictModel):
 class MonitorInputs(StrictModel):
     """What a monitor is called, and which items it scores."""
 
-    name: str = Field(
-        default="", description="identifies the monitor in the state database; default: the name of the file"
-    )
+    name: str = Field(default="", description="identifies the monitor in the state; default: the name of the file")
     version: Text = Field(default="", description="of the application or of this file; attached to every score")
     environment: Text = Field(default="", description="such as production; default: the variable ENVIRONMENT")
     source: dict[str, Any] = Field(description="where items come from: type, and that source's parameters")
