@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.results import Stream
 from shared.core.state.claims import SampledItem
-from shared.database.engine.row_mapping import Row, in_stream, read_decision, read_item, read_score
-from shared.database.schema.tables import WAITING, decisions, items
+from shared.database.engine.row_mapping import Row, read_decision, read_item, read_score
+from shared.database.schema.tables import WAITING, decisions
 
 PAGE = 500
 """Items held in memory at a time."""
@@ -46,15 +44,6 @@ def newest_scores(scored: list[Row]) -> list[Row]:
     """The newest score of each label: a metric that was changed between two tries has one of each version."""
     latest = {row.label: row for row in sorted(scored, key=lambda row: row.scored_at)}
     return [row for row in scored if latest[row.label] is row]
-
-
-def waiting_rows(stream: Stream) -> sa.Select[Any]:
-    """Unfinished items with what was stored of them."""
-    return (
-        sa.select(decisions, items.c.payload)
-        .join(items, is_same_item(items, decisions))
-        .where(in_stream(decisions, stream), WAITING)
-    )
 
 
 def sampled_item(item: Row, decided: Row, scored: Iterable[Row]) -> SampledItem:

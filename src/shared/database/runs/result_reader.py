@@ -14,6 +14,7 @@ from shared.core.state.score_aggregates import DAY, AggregateKey, ScoreAggregate
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import (
     Row,
+    chunks,
     in_stream,
     read_decision,
     read_failure,
@@ -62,18 +63,15 @@ class SqlResultReader:
 
     def read_spreads(self, stream: Stream, label: str) -> dict[str, float]:
         """Standard deviation (n - 1) of a metric's newest 100,000 scores by stratum, where there are at least two."""
-        query = (
-            sa.select(decisions.c.stratum, scores.c.value)
-            .join(decisions, is_same_item(decisions, scores))
-            .where(in_stream(scores, stream), scores.c.label == label, scores.c.value.is_not(None))
-            .order_by(scores.c.item_at.desc())
-            .limit(RECENT)
-        )
+        mine = (in_stream(scores, stream), scores.c.label == label, scores.c.value.is_not(None))
+        query = sa.select(scores.c.item_id, scores.c.value).where(*mine).order_by(scores.c.item_at.desc()).limit(RECENT)
         values: dict[str, list[float]] = {}
         with self._database.read() as connection:
-            for stratum, value in connection.execute(query):
-                if math.isfinite(value):
-                    values.setdefault(stratum, []).append(value)
+            for part in chunks(connection.execute(query).all()):
+                decided = rows_by_item(connection, decisions, stream, [row.item_id for row in part])
+                for row in part:
+                    if math.isfinite(row.value):
+                        values.setdefault(decided[row.item_id][0].stratum, []).append(row.value)
         return {stratum: _deviation(found) for stratum, found in values.items() if len(found) > 1}
 
 

@@ -15,10 +15,10 @@ from shared.core.results import Stream
 from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, rows_by_item
-from shared.database.runs.conditions import ORDER, hint_open_index, sampled_item, waiting_rows
+from shared.database.runs.conditions import ORDER, hint_open_index, sampled_item
 from shared.database.runs.process_locks import lock_stream, lock_stream_beside
 from shared.database.runs.worker_leases import Worker, free_dead_claims, join_stream, renew_lease
-from shared.database.schema.tables import WAITING, decisions, scores
+from shared.database.schema.tables import WAITING, decisions, items, scores
 
 
 class SqlClaimStore:
@@ -94,23 +94,25 @@ class SqlClaims:
             return self._write_owner(connection, rows)
 
     def _write_owner(self, connection: sa.Connection, rows: Sequence[Row]) -> list[SampledItem]:
-        """Write the worker's name on these rows."""
+        """Write the worker's name on these rows; the items are read apart from them, by their ids: a planner that knows
+        nothing of the stream may read all of its items for each row of a join."""
         stream = self._worker.stream
         for part in chunks(row.item_id for row in rows):
             mine = sa.and_(in_stream(decisions, stream), has_id_in(connection, decisions, part))
             connection.execute(sa.update(decisions).where(mine).values(claimed_by=self._worker.name))
+        found = rows_by_item(connection, items, stream, [row.item_id for row in rows])
         again = [row.item_id for row in rows if row.attempts]
         have = rows_by_item(connection, scores, stream, again) if again else {}
-        return [sampled_item(row, row, have.get(row.item_id, ())) for row in rows]
+        return [sampled_item(found[row.item_id][0], row, have.get(row.item_id, ())) for row in rows]
 
 
 def _lock_rows(query: sa.Select[Any]) -> sa.Select[Any]:
-    return query.with_for_update(of=decisions, skip_locked=True)
+    return query.with_for_update(skip_locked=True)
 
 
 def claimable_items(worker: Worker, max_attempts: int, after: tuple[datetime, str] | None = None) -> sa.Select[Any]:
-    """The items that a worker may claim, after a place in `ORDER`, with what was stored of them."""
-    query = waiting_rows(worker.stream).where(_is_claimable(worker, max_attempts))
+    """The decisions about items that a worker may claim, after a place in `ORDER`."""
+    query = sa.select(decisions).where(in_stream(decisions, worker.stream), _is_claimable(worker, max_attempts))
     if after is None:
         return query
     place = [sa.literal(value, column.type) for value, column in zip(after, ORDER, strict=True)]

@@ -14,8 +14,17 @@ from shared.core.records import DatasetItem
 from shared.core.results import Decision, Stream
 from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import chunks, in_stream, insert_new, item_row, key, known_ids, rows_by_item
-from shared.database.runs.conditions import hint_open_index, is_same_item, sampled_item
+from shared.database.engine.row_mapping import (
+    chunks,
+    has_id_in,
+    in_stream,
+    insert_new,
+    item_row,
+    key,
+    known_ids,
+    rows_by_item,
+)
+from shared.database.runs.conditions import hint_open_index, sampled_item
 from shared.database.schema.tables import WAITING, decisions, draws, items, scores
 
 _THIN = (
@@ -89,15 +98,15 @@ class SqlSamples:
 
     def count_scores_sampled_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
         samples: set[str] = set()
-        count = sa.select(sa.func.count()).select_from(scores).join(decisions, is_same_item(scores, decisions))
         found = 0
         with self._database.read() as connection:
             for part in chunks(item_ids):
-                mine = sa.select(decisions.c.run_id).where(in_stream(decisions, stream), decisions.c.item_id.in_(part))
-                samples.update(connection.execute(mine.distinct()).scalars())
-            for some in chunks(sorted(samples)):
-                query = count.where(in_stream(decisions, stream), decisions.c.run_id.in_(some))
-                found += connection.execute(query).scalar_one()
+                mine = sa.and_(in_stream(decisions, stream), has_id_in(connection, decisions, part))
+                samples.update(connection.scalars(sa.select(decisions.c.run_id).where(mine).distinct()))
+            sampled = sa.and_(in_stream(decisions, stream), decisions.c.run_id.in_(sorted(samples)))
+            for some in chunks(connection.scalars(sa.select(decisions.c.item_id).where(sampled)).all()):
+                theirs = sa.and_(in_stream(scores, stream), has_id_in(connection, scores, some))
+                found += connection.scalar(sa.select(sa.func.count()).where(theirs)) or 0
         return found
 
 
