@@ -1,4 +1,4 @@
-"""Statements of a run need no planner statistics: on a stream that Postgres has never analysed, none reads all of it for
+"""Statements of a run need no planner statistics: on a stream that Postgres has never analysed, none reads it whole for
 each row.
 """
 
