@@ -14,7 +14,6 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,14 +76,10 @@ def main() -> None:
     )
     for count in options.parse_args().items:
         with tempfile.TemporaryDirectory(prefix="trueline-growth-") as folder:
-            work: dict[str, Callable[[], float]] = {
-                "floor": lambda: floor(str(Path(folder, "floor.db")), count),
-                "sqlite": lambda: run_on(str(Path(folder, "state.db")), count),
-                "postgres": lambda: run_on(empty_postgres(f"growth_{count}"), count),
-            }
-            took = {name: each() for name, each in work.items()}
-        ratio = took["postgres"] / took["sqlite"]
-        print(f"{count:>8,}  {took['floor']:>8.1f}  {took['sqlite']:>8.1f}  {took['postgres']:>8.1f}  {ratio:>15.2f}")
+            bare = floor(str(Path(folder, "floor.db")), count)
+            sqlite = run_on(str(Path(folder, "state.db")), count)
+            postgres = run_on(empty_postgres(f"growth_{count}"), count)
+        print(f"{count:>8,}  {bare:>8.1f}  {sqlite:>8.1f}  {postgres:>8.1f}  {postgres / sqlite:>15.2f}")
 
 
 if __name__ == "__main__":
