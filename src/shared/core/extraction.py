@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from shared.core.best_effort import attempt, error_message
@@ -60,12 +61,14 @@ def extract_item(
         return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
     # As it will be stored and read again: an item that cannot be is told here, not in a later run.
     unstorable = find_unstorable_field(item)
-    sound = unstorable if unstorable else attempt(_store_and_read, item)
+    sound = unstorable if unstorable else attempt(partial(_store_and_read, record), item)
     return sound if isinstance(sound, DatasetItem) else f"the extractor made an item that cannot be stored: {sound}"
 
 
-def _store_and_read(item: DatasetItem) -> DatasetItem:
-    return DatasetItem.from_dict(item.to_dict())
+def _store_and_read(record: object, item: DatasetItem) -> DatasetItem:
+    environment = record.get("environment") if isinstance(record, Mapping) else None
+    known = {"trace_environment": environment} if isinstance(environment, str) and environment else {}
+    return DatasetItem.from_dict(known | item.to_dict())
 
 
 _FREE_FIELDS = (

@@ -27,7 +27,7 @@ class DatasetItem:
     `token_logprobs` are natural logarithms (<= 0), `source_timestamp` is UTC (a naive one is taken as UTC),
     `actual_ranking` and `expected_ranking` hold dicts with at least `id`, best first. For a conversation without a
     `query` the query is its last message of the user (`extraction: first` takes the first), and likewise the actual
-    output is its last answer.
+    output is its last answer. `trace_environment` is filled in where the source's record names its environment.
     """
 
     id: str = ""
@@ -57,6 +57,7 @@ class DatasetItem:
     session_id: str | None = None
     observation_id: str | None = None
     trace: Mapping[str, Any] | None = None
+    trace_environment: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         talk = self.conversation
@@ -96,8 +97,10 @@ class DatasetItem:
         return value
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values of every field that is not at its default; `from_dict` reads it back to an equal item."""
-        every = zip(FIELDS, _values(self), _DEFAULTS, strict=True)
+        """Plain JSON values of every field that is not at its default; `from_dict` reads it back to an equal item. What
+        the source adds to an item (`trace_environment`) is not among them.
+        """
+        every = zip(FIELDS, _values(self), _DEFAULTS, strict=False)
         return {name: to_plain(value) for name, value, usual in every if value is not usual and value != usual}
 
     @property
@@ -125,15 +128,17 @@ class DatasetItem:
         return cls(**values)
 
 
-FIELDS = tuple(each.name for each in dataclasses.fields(DatasetItem))
-"""Every field's name, in order."""
+_ALL = tuple(each.name for each in dataclasses.fields(DatasetItem))
+
+FIELDS = _ALL[:-1]
+"""Every field of the case, in order; `trace_environment`, the last, is the source's."""
 
 _DEFAULTS = tuple(
     each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
     for each in dataclasses.fields(DatasetItem)
 )
 
-_values: Callable[[DatasetItem], tuple[Any, ...]] = attrgetter(*FIELDS)
+_values: Callable[[DatasetItem], tuple[Any, ...]] = attrgetter(*_ALL)
 
 CONTENT_FIELDS = tuple(
     name
@@ -262,7 +267,7 @@ def _read_judgment(value: object) -> str | int:
 _TEXTS = ("retrieved_content", "negatives", "acceptance_criteria", "user_tags")
 _MAPPINGS = ("additional_input", "additional_output", "metadata", "trace")
 _READ: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(FIELDS, _read_text),
+    **dict.fromkeys(_ALL, _read_text),
     **dict.fromkeys(_TEXTS, _read_texts),
     **dict.fromkeys(_MAPPINGS, _read_mapping),
     **dict.fromkeys(("actual_ranking", "expected_ranking"), _read_ranking),

@@ -180,7 +180,11 @@ class FakeExperiments:
             found |= {"input": row.get("input"), "output": row.get("output")}
             found["expectedOutput"] = about.get("item.expected_output")
         if "scores" in fields:
-            own = [each for each in self._scores.readable() if each.get("traceId") == row["traceId"]]
+            own = [
+                each
+                for each in self._scores.readable()
+                if each.get("traceId") == row["traceId"] and each.get("observationId") in (None, "", row["id"])
+            ]
             found["scores"] = [as_v3(each, {"details", "subject"}) for each in own]
         return found
 

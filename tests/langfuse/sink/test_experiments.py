@@ -186,6 +186,38 @@ def test_an_item_without_trace_gets_one_and_one_without_input_is_skipped() -> No
         assert done(box) and [row["environment"] for row in rows_of(server)] == [EXPERIMENTS]
 
 
+def test_messages_that_an_earlier_version_packed_are_delivered_as_they_are() -> None:
+    """Its scores name an observation below the root, and say nothing of a span; sent in part, nothing comes twice."""
+    with run_fake_langfuse() as server:
+        traffic(server, 3)
+        results = [ItemResult(item(n, observation_id=f"a{n:015x}"), (made(),)) for n in range(3)]
+        packed = sink_of(server).pack(batch(results))
+        old = LangfuseSink(client_of(server), CONTEXT).pack(batch(results))
+        items = [each for each in packed.messages if each.body["kind"] == "item"]
+        scores = [replace(each, body={**each.body, "kind": "score"}) for each in old.messages]
+        box = outbox(server)
+        box.store(replace(packed, messages=(*items, *scores)))
+        box.drain()
+        assert done(box) and len(server.otlp.spans) == len(server.scores.rows) == 3
+        assert {row["observationId"] for row in server.scores.stored()} == {f"a{n:015x}" for n in range(3)}
+
+
+def test_spans_that_an_earlier_version_sent_elsewhere_are_found_and_not_sent_again() -> None:
+    """Its spans stand at the item's own time, which may be far from the trace's."""
+    with run_fake_langfuse() as server:
+        late = [ItemResult(item(n, source_timestamp=START - timedelta(minutes=5)), ()) for n in range(2)]
+        packed = sink_of(server).pack(batch(late))
+        box = outbox(server)
+        box.store(packed)
+        box.drain()
+        assert done(box)
+        again = outbox(server)
+        again.store(packed)
+        traffic(server, 2)
+        again.drain()
+        assert done(again) and len(server.otlp.spans) == 2
+
+
 def test_scores_may_go_to_the_traces_that_the_metrics_left() -> None:
     with run_fake_langfuse() as server:
         plan = replace(NEW, score_on_runtime_traces=True)

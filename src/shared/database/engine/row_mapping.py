@@ -119,7 +119,10 @@ def has_id_in(connection: sa.Connection, table: sa.Table, ids: Sequence[str]) ->
 
 def item_row(stream: Stream, item: DatasetItem, at: datetime) -> dict[str, Any]:
     """The row of a drawn item."""
-    return {**key(stream, item.id), "payload": item.to_dict(), "stored_at": at}
+    payload = item.to_dict()
+    if item.trace_environment:
+        payload["trace_environment"] = item.trace_environment
+    return {**key(stream, item.id), "payload": payload, "stored_at": at}
 
 
 def read_item(row: Row) -> DatasetItem:

@@ -6,6 +6,7 @@ whose answer was lost is not repeated: a span that is ingested twice may be show
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,9 @@ from shared.langfuse.api.langfuse_transport import LangfuseTransport
 
 MAX_REQUEST_BYTES = 4_000_000
 """Bytes of one request. The server takes 4.5 MB."""
+
+TRACE_ID = re.compile(r"[0-9a-f]{32}")
+"""Ids of traces that a span can be in."""
 
 _PATH = "/api/public/otel/v1/traces"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

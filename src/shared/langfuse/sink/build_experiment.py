@@ -1,11 +1,12 @@
 """Builds the messages of an experiment: one for each item (its dataset item and its entry in the run), one for each
 score, and one for each estimate of the whole run.
 
-The subject of an item's scores depends on the settings:
+Langfuse shows an experiment's item the scores of its whole trace and those of the item's own span. Scores are put
 
-    score_on_runtime_traces   the trace that a metric names in its signals (`trace_id`), else as link_to_traces
-    link_to_traces            the item's own trace, under the very ids that the sink `langfuse` gives them
-    neither, or no trace      a new trace that holds the item's input and output
+    score_on_runtime_traces   on the trace that a metric names in its signals (`trace_id`), else as link_to_traces
+    link_to_traces            on the whole trace, under the very ids that the sink `langfuse` gives them; those of an
+                              item that is one observation on the span that links its trace to the experiment
+    neither, or no trace      on a new trace that holds the item's input and output
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from shared.core.records import DatasetItem
 from shared.core.results import Estimate, ItemResult, MetricScore, RunReport
 from shared.core.state.outbox import PackedBatch, SinkMessage
 from shared.langfuse.api.langfuse_score import LangfuseScore, score_id
+from shared.langfuse.api.otlp_spans import TRACE_ID
+from shared.langfuse.api.read_queries import EXPERIMENTS
 from shared.langfuse.sink.build_scores import (
     MessageBuilder,
     ScoreContext,
     ScoreSubject,
-    find_subject,
     replace_lone_surrogates,
 )
 
@@ -58,6 +60,16 @@ class ExperimentPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class _Entry:
+    """An item's place in an experiment: what its scores' ids are made with, and its span."""
+
+    item: DatasetItem
+    scope: tuple[str, ...]
+    span: ScoreSubject
+    linked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ExperimentBuilder:
     """Builds the messages of one plan."""
 
@@ -84,7 +96,7 @@ class ExperimentBuilder:
             for name, value, comment in _estimate_figures(each):
                 key = score_id(self.context.project, "experiment run", self.plan.dataset, run.run_id, name)
                 score = LangfuseScore(key, name, value, run.started_at, experiment_id="-", comment=comment)
-                score = replace(score, metadata=_run_metadata(run, each), environment=self.context.environment)
+                score = replace(score, metadata=_run_metadata(run, each), environment=self.context.environment_of(None))
                 found.append(SinkMessage(key, "", self._body("run", run) | {"score": score.body()}, each.label))
         return PackedBatch(tuple(found))
 
@@ -113,7 +125,10 @@ class ExperimentBuilder:
                 "trace": trace,
             },
             **{"span": span, "parent": item.observation_id if linked else None, "start": iso(start)},
-            **{"end": iso(_end_time(start, item.latency)), "environment": self.context.environment},
+            **{
+                "end": iso(_end_time(start, item.latency)),
+                "environment": self.context.environment_of(item.trace_environment),
+            },
             **{"tags": list(self.context.tags), "monitor": batch.run.monitor, "run_id": batch.run.run_id},
             "evaluations": [_evaluation_body(each) for each in scores] if self.plan.trace_metrics else [],
         }
@@ -122,21 +137,26 @@ class ExperimentBuilder:
             if not math.isfinite(made.value):
                 builder.skip(item, made.label, f"the score is not a finite number ({made.value})")
                 continue
-            about, own = self._subject(item, made, trace, span, linked)
-            if about == find_subject(item) and not own and self.plan.scores_elsewhere:
-                continue
-            builder.add(builder.build_score(item, made, about, *(scope if own else ())), item, made.label, kind="score")
+            self._add_score(builder, _Entry(item, scope, ScoreSubject(trace, span), linked), made)
 
-    def _subject(
-        self, item: DatasetItem, made: MetricScore, trace: str, span: str, linked: bool
-    ) -> tuple[ScoreSubject, bool]:
-        """The subject of a score, and whether the score belongs to this experiment alone."""
+    def _add_score(self, builder: MessageBuilder, entry: _Entry, made: MetricScore) -> None:
+        """Add the message of one score, unless the sink `langfuse` puts it where the experiment shows it."""
+        item, elsewhere = entry.item, self.plan.scores_elsewhere
         runtime = (made.signals or {}).get("trace_id") if self.plan.score_on_runtime_traces else None
+        more: dict[str, object] = {"kind": "score"}
         if isinstance(runtime, str) and runtime:
-            return ScoreSubject(runtime), True
-        return (
-            (ScoreSubject(trace, item.observation_id or None), False) if linked else (ScoreSubject(trace, span), True)
-        )
+            score = builder.build_score(item, made, ScoreSubject(runtime), *entry.scope)
+        elif not entry.linked:
+            score = builder.build_score(item, made, entry.span, *entry.scope)
+            score = replace(score, environment=self.context.environment or EXPERIMENTS)
+        elif item.observation_id and TRACE_ID.fullmatch(str(item.trace_id)):
+            score = builder.build_score(item, made, entry.span, *entry.scope, "link")
+            more |= {"own_observation": item.observation_id, "elsewhere": elsewhere}
+        elif elsewhere:
+            return
+        else:
+            score = builder.build_score(item, made, ScoreSubject(item.trace_id, item.observation_id or None))
+        builder.add(score, item, made.label, **more)
 
     def _body(self, kind: str, run: RunReport) -> dict[str, Any]:
         return {

@@ -19,7 +19,7 @@ from shared.core.ports import Batch
 from shared.core.records import DatasetItem
 from shared.core.results import MetricScore
 from shared.core.state.outbox import PackedBatch, SinkMessage, SkippedScore
-from shared.langfuse.api.langfuse_score import LangfuseScore, find_score_problem, score_id
+from shared.langfuse.api.langfuse_score import LangfuseScore, find_environment_problem, find_score_problem, score_id
 
 MAX_COMMENT_LENGTH = 60_000
 """Characters of a comment that are sent. A request holds 1 MiB; one score should not need one of its own."""
@@ -28,12 +28,19 @@ MAX_COMMENT_LENGTH = 60_000
 @dataclass(frozen=True, slots=True)
 class ScoreContext:
     """Project, environment and tags of all scores of a sink. `project` is the id of the Langfuse project, where it is
-    known beforehand: it becomes part of every id, and keys of another project are refused.
+    known beforehand: it becomes part of every id, and keys of another project are refused. `environment` is the one
+    that the configuration gives all scores; without it each has its trace's, or `otherwise` where that is not known.
     """
 
     project: str = ""
     environment: str | None = None
     tags: tuple[str, ...] = ()
+    otherwise: str | None = None
+
+    def environment_of(self, trace_environment: str | None) -> str | None:
+        """The environment of a score on a trace. Names that Langfuse keeps for its own traces are refused on scores."""
+        known = trace_environment and not find_environment_problem(trace_environment)
+        return self.environment or (trace_environment if known else self.otherwise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ class MessageBuilder:
     messages: list[SinkMessage] = field(default_factory=list)
     skipped: list[SkippedScore] = field(default_factory=list)
 
-    def add(self, score: LangfuseScore, item: DatasetItem, label: str, **more: str) -> None:
+    def add(self, score: LangfuseScore, item: DatasetItem, label: str, **more: object) -> None:
         """Add a message for the score, or skip it where every server would reject it."""
         body = score.body()
         why = find_score_problem(score) or _find_json_problem(body)
@@ -82,7 +89,7 @@ class MessageBuilder:
             session_id=subject.session_id,
             comment=build_comment(made),
             metadata=self._metadata(item, made),
-            environment=context.environment,
+            environment=context.environment_of(item.trace_environment),
         )
 
     def build(self) -> PackedBatch:

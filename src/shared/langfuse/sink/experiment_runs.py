@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,13 +15,17 @@ from shared.core.state.outbox import Receipt, SinkMessage
 from shared.langfuse.api.concurrent_requests import FailFastLimit
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_errors import NotFound, Refused
-from shared.langfuse.api.otlp_spans import OtlpSpan
+from shared.langfuse.api.otlp_spans import TRACE_ID, OtlpSpan
+from shared.langfuse.api.own_spans import is_own_span
 from shared.langfuse.api.read_queries import ObservationQuery, Row
 from shared.langfuse.sink.experiment_spans import ExperimentRun, build_spans, experiment_attributes
 from shared.langfuse.sink.score_delivery import STATES
 
-_TRACE_ID = re.compile(r"[0-9a-f]{32}")
 _NEAR = timedelta(days=1)
+_FAR = timedelta(days=3650)
+"""How far from its item a trace is searched: first near it, then far, as a dataset's item is younger than its trace."""
+
+_KNOWN_ROOTS = 20_000
 _TRACES_PER_READ = 100
 """So that the request's address stays short enough for every proxy."""
 
@@ -33,7 +36,9 @@ span that is sent twice may be shown twice.
 
 
 class RunRecorder(Protocol):
-    """One way of recording items in runs."""
+    """One way of recording items in runs. `adds_spans`: linked items get a span in their trace."""
+
+    adds_spans: bool
 
     async def find_recorded(self, run: ExperimentRun, messages: Sequence[SinkMessage]) -> set[str]:
         """The keys of the items that can be read back in the run."""
@@ -53,16 +58,22 @@ class RunRecorder(Protocol):
 class SpanRecorder:
     """For Langfuse 4, where a run consists of the spans that name it."""
 
+    adds_spans = True
+
     def __init__(self, client: LangfuseClient) -> None:
         self._client = client
+        self._roots: dict[str, Row] = {}
 
     async def find_experiment_id(self, run: ExperimentRun) -> str | None:
         """Known before anything is recorded."""
         return run.experiment_id
 
     async def find_recorded(self, run: ExperimentRun, messages: Sequence[SinkMessage]) -> set[str]:
-        """Those whose span is among the run's items, read within the time that they cover."""
+        """Those whose span is among the run's items, read within the time that they cover: a span begins with the root
+        of its trace, or with its item, where the trace was not known when it was sent.
+        """
         starts = [parse_time(message.body["start"]) for message in messages]
+        starts += [parse_time(root["startTime"]) for root in (await self._find_roots(messages)).values()]
         since, until = min(starts) - timedelta(seconds=1), max(starts) + timedelta(seconds=1)
         rows = self._client.datasets.experiment_items(since, run.experiment_id, (), until)
         found = {(row.get("traceId"), row.get("id")) async for row in rows}
@@ -77,11 +88,11 @@ class SpanRecorder:
         spans: dict[str, str] = {}
         ready: list[OtlpSpan] = []
         for message in messages:
-            if not _TRACE_ID.fullmatch(message.body["trace"]):
+            if not TRACE_ID.fullmatch(message.body["trace"]):
                 why = f"trace {message.body['trace']!r} cannot be linked: a span's trace has 32 hexadecimal digits"
                 receipts[message.key] = Receipt(message.key, "failed", why)
                 continue
-            root = _parent_observation(message.body, roots)
+            root = roots.get(message.body["trace"], {})
             made = build_spans(message.body, root, experiment_attributes(run, items[message.key], message.body))
             spans |= dict.fromkeys((span.span_id for span in made), message.key)
             ready += made
@@ -93,31 +104,38 @@ class SpanRecorder:
         return [receipts[message.key] for message in messages]
 
     async def _find_roots(self, messages: Sequence[SinkMessage]) -> dict[str, Row]:
-        """Root observations by trace, for items that are linked to a trace and name no observation."""
-        linked = [each for each in messages if each.body["linked"] and not each.body["parent"]]
-        valid = (each for each in linked if _TRACE_ID.fullmatch(each.body["trace"]))
-        by_start = sorted(valid, key=lambda each: parse_time(each.body["start"]))
-        own = {each.body["span"] for each in linked}
-        found: dict[str, Row] = {}
-        for start in range(0, len(by_start), _TRACES_PER_READ):
-            for row in await self._read_roots(by_start[start : start + _TRACES_PER_READ]):
-                if row["id"] not in own:
-                    found.setdefault(row["traceId"], row)
-        return found
+        """The root observation of each linked item's trace: near the item's time, else wherever it lies. A trace that
+        has no root is known by its first observation.
+        """
+        linked = {each.body["trace"]: each for each in messages if each.body["linked"]}
+        own = {each.body["span"] for each in messages}
+        if len(self._roots) > _KNOWN_ROOTS:
+            self._roots.clear()
+        for near in (_NEAR, _FAR):
+            left = [each for name, each in linked.items() if TRACE_ID.fullmatch(name) and name not in self._roots]
+            by_start = sorted(left, key=lambda each: parse_time(each.body["start"]))
+            for start in range(0, len(by_start), _TRACES_PER_READ):
+                for row in await self._read_roots(by_start[start : start + _TRACES_PER_READ], near):
+                    known = self._roots.get(row["traceId"], {})
+                    if row["id"] not in own and not is_own_span(row) and not known.get("isRootObservation"):
+                        self._roots[row["traceId"]] = row
+        return {name: self._roots[name] for name in linked if name in self._roots}
 
-    async def _read_roots(self, messages: Sequence[SinkMessage]) -> list[Row]:
+    async def _read_roots(self, messages: Sequence[SinkMessage], within: timedelta) -> list[Row]:
         """The roots of some messages' traces; trace by trace where the server refuses a query for several."""
         try:
-            return [row async for row in self._client.observations(_roots_query(messages))]
+            return [row async for row in self._client.observations(_roots_query(messages, within))]
         except Refused:
             if len(messages) == 1:
                 raise
-            parts = await gather_or_cancel(self._read_roots([each]) for each in messages)
+            parts = await gather_or_cancel(self._read_roots([each], within) for each in messages)
             return [row for part in parts for row in part]
 
 
 class LinkRecorder:
     """For Langfuse 3, where a run consists of links from dataset items to traces."""
+
+    adds_spans = False
 
     def __init__(self, client: LangfuseClient) -> None:
         self._client = client
@@ -174,22 +192,24 @@ class LinkRecorder:
             return []
 
 
-def _roots_query(messages: Sequence[SinkMessage]) -> ObservationQuery:
-    """A query for the roots of the messages' traces; the messages are sorted by start."""
+def _roots_query(messages: Sequence[SinkMessage], within: timedelta) -> ObservationQuery:
+    """A query for the roots of the messages' traces, far away for all their observations; the messages are sorted by
+    start.
+    """
     since, until = (parse_time(messages[index].body["start"]) for index in (0, -1))
-    traces = list(dict.fromkeys(each.body["trace"] for each in messages))
-    query = ObservationQuery(since - _NEAR, until + _NEAR, ("basic",), root_only=True)
+    traces = [each.body["trace"] for each in messages]
+    query = ObservationQuery(_shift(since, -within), _shift(until, within), ("basic",), root_only=within == _NEAR)
     if len(traces) == 1:
         return replace(query, trace_id=traces[0])
     which = {"type": "stringOptions", "column": "traceId", "operator": "any of", "value": traces}
     return replace(query, where=(which,))
 
 
-def _parent_observation(body: Mapping[str, Any], roots: Mapping[str, Row]) -> Row:
-    """The observation of a linked trace that an item's span goes under; empty where there is none."""
-    if not body["linked"]:
-        return {}
-    return {"id": body["parent"]} if body["parent"] else roots.get(body["trace"], {})
+def _shift(moment: datetime, by: timedelta) -> datetime:
+    try:
+        return moment + by
+    except OverflowError:
+        return moment
 
 
 def group_by_run(messages: Iterable[SinkMessage]) -> dict[tuple[str, str], list[SinkMessage]]:

@@ -104,11 +104,14 @@ class LangfuseExperimentSink:
     ) -> list[Receipt]:
         """Deliver items by `items` and scores by `scores`; when the server is unreachable, all stay as they are."""
 
-        async def deliver_scores(some: Sequence[SinkMessage]) -> list[Receipt]:
+        async def deliver_scores(given: Sequence[SinkMessage]) -> list[Receipt]:
+            spans = (await self._recorder()).adds_spans
+            there = [Receipt(each.key, "verified") for each in given if not spans and each.body.get("elsewhere")]
+            some = [each for each in given if spans or not each.body.get("elsewhere")]
             made = await self._scores_of(some)
             ready = [(message, score) for message, score in zip(some, made, strict=True) if score is not None]
             receipts = await scores([each for each, _ in ready], [each for _, each in ready]) if ready else []
-            return [*receipts, *_receipts_without_run(some, made, otherwise)]
+            return [*there, *receipts, *_receipts_without_run(some, made, otherwise)]
 
         async def deliver(own: Sequence[SinkMessage]) -> list[Receipt]:
             found: list[Receipt] = []
@@ -168,6 +171,8 @@ class LangfuseExperimentSink:
             experiment = whole.get((body.get("dataset", ""), body.get("run", "")))
             if body["kind"] == "run":
                 made.append(None if experiment is None else replace(score, experiment_id=experiment))
+            elif "own_observation" in body and not (await self._recorder()).adds_spans:
+                made.append(replace(score, observation_id=body["own_observation"]))
             else:
                 made.append(score)
         return made

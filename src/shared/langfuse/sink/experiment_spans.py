@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.core.clock import parse_time
 from shared.langfuse.api.otlp_spans import Attribute, OtlpSpan, to_attribute
+from shared.langfuse.api.own_spans import ITEM_SPAN, evaluation_span_id
 from shared.langfuse.api.read_queries import EXPERIMENTS, Row
 
 
@@ -30,10 +31,10 @@ class ExperimentRun:
 
 
 def build_spans(body: Mapping[str, Any], root: Row, experiment: Mapping[str, Attribute]) -> list[OtlpSpan]:
-    """An item's span, and one below it for each evaluation. `root`: the observation of a linked trace that it goes
-    under.
+    """An item's span, and one below it for each evaluation. `root`: the root of a linked trace, empty where it is not
+    known. The span goes under it, or under the item's own observation, and lies within its time.
     """
-    start, end = parse_time(body["start"]), parse_time(body["end"])
+    start, end = _span_times(body, root)
     environment = (root.get("environment") or body["environment"]) if body["linked"] else EXPERIMENTS
     shared: dict[str, Attribute] = dict(experiment)
     if environment:
@@ -48,14 +49,25 @@ def build_spans(body: Mapping[str, Any], root: Row, experiment: Mapping[str, Att
     if not body["linked"]:
         own["langfuse.trace.name"] = f"experiment {body['run']}"
         own |= {"langfuse.trace.tags": body["tags"]} if body["tags"] else {}
-    spans = [OtlpSpan(body["trace"], body["span"], "experiment-item-run", start, end, shared | own, root.get("id"))]
+    parent = (body["parent"] or root.get("id")) if body["linked"] else None
+    spans = [OtlpSpan(body["trace"], body["span"], ITEM_SPAN, start, end, shared | own, parent)]
     for each in body["evaluations"]:
         spans.append(_evaluation_span(body, each, shared, end))
     return spans
 
 
+def _span_times(body: Mapping[str, Any], root: Row) -> tuple[datetime, datetime]:
+    """Start and end. In a linked trace the span begins with the root, whatever time the item has."""
+    start, end = parse_time(body["start"]), parse_time(body["end"])
+    if not root:
+        return start, end
+    first = parse_time(root["startTime"])
+    last = parse_time(root.get("endTime") or root["startTime"])
+    return first, max(first, min(last, first + (end - start)))
+
+
 def _evaluation_span(body: Mapping[str, Any], each: Row, shared: Mapping[str, Attribute], end: datetime) -> OtlpSpan:
-    span_id = sha256(f"{body['span']} {each['name']}".encode()).hexdigest()[:16]
+    span_id = evaluation_span_id(body["span"], each["name"])
     output = {name: each[name] for name in ("value", "passed", "explanation")}
     own = _without_none({
         **{"langfuse.observation.type": "evaluator", "langfuse.observation.output": to_attribute(output)},

@@ -24,6 +24,7 @@ from typing import NamedTuple, cast
 from shared.core.clock import parse_time
 from shared.core.window import WindowRule
 from shared.langfuse.api.langfuse_client import LangfuseClient
+from shared.langfuse.api.own_spans import is_own_span
 from shared.langfuse.api.read_queries import ObservationPage, ObservationQuery, Row
 from shared.langfuse.source.read_spool import ReadProgress, Spool, TraceOutline, row_times
 from shared.langfuse.source.trace_builder import find_cut_keys, lacks_rows
@@ -244,7 +245,16 @@ class WindowReader:
         return rows
 
     def _pages(self, query: ObservationQuery, resume: str | None) -> AsyncGenerator[ObservationPage, None]:
-        return cast(AsyncGenerator[ObservationPage, None], self._client.observation_pages(query, resume))
+        return self._without_own_spans(
+            cast(AsyncGenerator[ObservationPage, None], self._client.observation_pages(query, resume))
+        )
+
+    @staticmethod
+    async def _without_own_spans(pages: AsyncGenerator[ObservationPage, None]) -> AsyncGenerator[ObservationPage, None]:
+        """The pages without what this program's experiments have added to traces: every read goes through here."""
+        async with aclosing(pages):
+            async for page in pages:
+                yield replace(page, rows=[row for row in page.rows if not is_own_span(row)])
 
 
 def can_resume(spool: Spool, low: datetime | None, high: datetime) -> bool:

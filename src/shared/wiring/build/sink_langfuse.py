@@ -34,7 +34,9 @@ class LangfusePublishing(LangfuseSettings):
     project: str = Field(
         default="", description="The project's id: keys of another project are refused, and ids are made with it."
     )
-    environment: str | None = Field(default=None, description="Of the scores; default: the monitor's.")
+    environment: str | None = Field(
+        default=None, description="Of all scores; default: that of each trace, else the monitor's."
+    )
     lost_after_minutes: float = Field(
         default=LOST_AFTER / 60,
         gt=0,
@@ -150,7 +152,8 @@ def _find_connection(build: BuildContext, own: Mapping[str, object]) -> dict[str
 def _score_context(context: SinkBuildContext, params: LangfusePublishing) -> ScoreContext:
     """What all scores carry: the same for both sinks, because they may put the same score on a trace."""
     build, experiment = context.build, first_entry(context.entries, "langfuse_experiment")
-    environment = params.environment or build.environment or None
+    otherwise = build.environment or None
+    environment = params.environment or otherwise
     wrong = environment and find_environment_problem(environment)
     if wrong:
         own = f"{wrong}; set publishing.langfuse.environment"
@@ -159,7 +162,9 @@ def _score_context(context: SinkBuildContext, params: LangfusePublishing) -> Sco
             build.checker.problem(where, own)
         build.shared[own] = True
     tags = () if experiment is None else experiment.given.get("tags", ())
-    return ScoreContext(params.project, environment, tuple(tags) if isinstance(tags, list) else ())
+    return ScoreContext(
+        params.project, params.environment or None, tuple(tags) if isinstance(tags, list) else (), otherwise
+    )
 
 
 def _check_sessions(context: SinkBuildContext) -> None:
