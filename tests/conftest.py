@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 import pytest
+
+with suppress(ImportError):  # an environment for bridges has no Hypothesis
+    from hypothesis import HealthCheck, settings
+
+    # Other work may keep every core busy: how long an example takes is no result.
+    settings.register_profile("any_load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any_load")
 
 
 @pytest.fixture(autouse=True)

@@ -254,7 +254,7 @@ def test_coroutines_read_in_chunks_and_may_stop_early(relay: Relay) -> None:
             assert [len(each) async for each in neon.fetch_dataframes(many, size=6)] == [6, 4]
             async with aclosing(neon.fetch_chunks(many, size=4)) as chunks:
                 assert len(await anext(chunks)) == 4
-            slow = neon.fetch_chunks("SELECT 1 AS one FROM pg_sleep(0.3)")
+            slow = neon.fetch_chunks("SELECT 1 AS one FROM pg_sleep(5)")
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.05):
                     await anext(slow)

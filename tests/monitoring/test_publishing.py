@@ -41,6 +41,7 @@ from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_outbox import SqlOutbox
 from shared.database.runs.sql_reports import SqlReports
 from shared.database.runs.sql_scored_items import SqlScoredItems
+from shared.database.schema.tables import outbox as outbox_table
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
 from shared.monitoring.publisher import Publisher
@@ -192,7 +193,7 @@ def test_a_run_waits_no_longer_because_every_try_takes_long(tmp_path: Path) -> N
     ports = Ports(house.scored, build_run_state(house.database), (Outlet(sink),))
     plan = house.plan(delivery_limits=DeliveryLimits(verify=3.0, settle=0.0))
     assert asyncio.run(run_monitor(plan, ports)).status == "unpublished"
-    assert len(sink.sent) == 2  # at 0 and 1.5 s; the next would be at 4 s
+    assert 1 <= len(sink.sent) <= 2  # at 0 and 1.5 s (on a busy machine later); the next would be at 4 s
 
 
 @pytest.mark.parametrize("down", DOWN)
@@ -624,14 +625,26 @@ def test_a_sending_that_takes_longer_than_a_claim_stays_this_runs_own(tmp_path: 
     outbox, other = SqlOutbox(house.database), SqlOutbox(house.database)
     outbox.pack(run, 10, lambda batch: [Outgoing("folder", house.sink.pack(batch))], utc_now())
 
+    lease = timedelta(seconds=6)  # renewed after two of them
+
+    def leased_until() -> datetime:
+        with house.database.read() as connection:
+            return cast(datetime, connection.scalar(sa.select(outbox_table.c.leased_until).limit(1)))
+
     class Slow(Folder):
         async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
-            await asyncio.sleep(4.0)
-            now = utc_now()
-            self.taken = other.claim(STREAM, self.name, "pending", MessageClaim(now, now + timedelta(minutes=1), 9))
+            first = leased_until()
+            async with asyncio.timeout(60):
+                while (renewed := leased_until()) == first:
+                    await asyncio.sleep(0.01)
+            self.in_time = renewed < first + lease
+            over = first + timedelta(milliseconds=1)  # when the first claim is over
+            self.taken = other.claim(STREAM, self.name, "pending", MessageClaim(over, over + timedelta(minutes=1), 9))
             return await super().send(messages)
 
     sink = Slow(tmp_path / "rows")
-    context = DeliveryContext(outbox, STREAM, utc_now, AT_ONCE, Random(0), lambda batch: batch, lease=3.0)
+    context = DeliveryContext(
+        outbox, STREAM, utc_now, AT_ONCE, Random(0), lambda batch: batch, lease=lease.total_seconds()
+    )
     asyncio.run(SinkDelivery(Outlet(sink), context).serve())
-    assert (sink.taken, sink.rows()) == ([], expected(2))
+    assert (sink.in_time, sink.taken, sink.rows()) == (True, [], expected(2))

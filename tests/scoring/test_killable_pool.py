@@ -18,7 +18,7 @@ def test_a_blocking_metric_cannot_stop_the_run() -> None:
     """A metric that hangs is killed at its limit, one that kills its process is a failure, and all others go on."""
     texts = ["answer", "hang", "die", "raise", "time out", "other", None, "hang ", "answer "]
     items = [DatasetItem(id=str(place), actual_output=text) for place, text in enumerate(texts)]
-    metrics = [bind(sample.blocks, "B", {}, MetricOptions(timeout=1.5)), bind(sample.Waits, "W")]
+    metrics = [bind(sample.blocks, "B", {}, MetricOptions(timeout=4.0)), bind(sample.Waits, "W")]
     begin = time.monotonic()
     results = run(items, metrics, options=RunnerOptions(max_concurrent=2))
     assert time.monotonic() - begin < 60

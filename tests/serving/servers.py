@@ -97,7 +97,11 @@ def listening(usual: Answer | None = None) -> Iterator[Listener]:
         listener.close()
 
 
-def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+PATIENCE = 120.0
+"""Seconds after which a test gives up; long, for other work may keep the machine busy."""
+
+
+def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for something that comes by itself."""
     end = time.monotonic() + seconds
     while not true():
@@ -129,7 +133,7 @@ class Process:
 
     def ended(self) -> tuple[int, str]:
         """Its exit code and what it had still to say."""
-        _, said = self.child.communicate(timeout=30)
+        _, said = self.child.communicate(timeout=PATIENCE)
         return self.child.returncode, said
 
 
@@ -162,7 +166,7 @@ def spawned(state: object, *flags: str, program: Sequence[str] = UVICORN, **vari
         finally:
             if child.poll() is None:
                 child.terminate()
-                child.communicate(timeout=30)
+                child.communicate(timeout=PATIENCE)
 
 
 def _alive(port: int) -> bool:
@@ -186,7 +190,7 @@ def post(port: int, body: bytes, signature: str | None = None, **headers: str) -
 def exchange(
     port: int, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException
@@ -17,7 +19,18 @@ from shared.database.engine.database import open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
 from shared.database.stores.sql_prompt_generations import SqlGenerations
 from tests.contracts.adapters.served import postgres_at
-from tests.serving.servers import event, get, listening, post, serving, spawned, until
+from tests.langfuse.fake_server.webhooks import SECRET, sign_as_langfuse
+from tests.serving.servers import (
+    PATH,
+    PATIENCE,
+    event,
+    get,
+    listening,
+    post,
+    serving,
+    spawned,
+    until,
+)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
@@ -55,16 +68,29 @@ def test_a_sigterm_lets_requests_end(tmp_path: Path) -> None:
     database = open_database(tmp_path / "state.db")
     with spawned(database.path) as process, ThreadPoolExecutor(1) as threads:
         with database.write():
-            answer = threads.submit(post, process.port, event("d1"))
-            threading.Event().wait(0.5)
+            under_way = threading.Event()
+            answer = threads.submit(post_slowly, process.port, event("d1"), under_way)
+            assert under_way.wait(PATIENCE)
             process.child.send_signal(signal.SIGTERM)
             threading.Event().wait(0.5)
             assert not answer.done()
-        assert answer.result(timeout=30)[0] == 200
+        assert answer.result(PATIENCE).startswith(b"HTTP/1.1 200")
         _, said = process.ended()
     assert "Application shutdown complete" in said and "Traceback" not in said
     assert SqlDeliveries(database).counts()["done"] == 1
     database.close()
+
+
+def post_slowly(port: int, body: bytes, under_way: threading.Event) -> bytes:
+    """Send the body when the receiver has asked for it: from then on the request is under way."""
+    signature = sign_as_langfuse(SECRET, body, int(time.time()))
+    lines = (f"POST {PATH} HTTP/1.1", "host: x", f"x-langfuse-signature: {signature}", "expect: 100-continue")
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
+        connection.sendall("\r\n".join((*lines, f"content-length: {len(body)}", "", "")).encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        connection.sendall(body)
+        under_way.set()
+        return connection.recv(1000)
 
 
 def test_a_killed_process_has_stored_what_it_confirmed(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ class MinuteLimits:
         self._paused = True
 
     def _take(self, tokens: int) -> float:
-        now = self._runtime.clock()
         with self._store.transaction() as values:
+            now = self._runtime.clock()  # under the lock: a request counts from when it may go, not from when it asked
             hold, due, debt = (self._read_value(values, name, now) for name in ("hold", "requests", "tokens"))
             ready = due - (self._burst - 1) * self._interval
             seconds = max(hold, ready if self._interval else now, debt if self._per_token else now) - now

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.results import ItemResult, Stream
@@ -454,7 +454,7 @@ def test_spans_that_are_slow_to_appear_are_not_sent_again() -> None:
         assert done(box) and len(server.otlp.spans) == 3
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(
     version=st.sampled_from(["4.60.0", "4.16.0", "3.150.0"]),
     seed=st.integers(0, 10_000),

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import FatalError
@@ -282,7 +282,7 @@ def test_naming_the_project_while_scores_wait_strands_none(before: str, now: str
         assert stored(server).keys() == {each.key for each in given.messages}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20)
 @given(
     plan=st.sampled_from([(*server, delay) for server in SERVERS for delay in (0.0, 3.0, 120.0)]),
     seed=st.integers(0, 10_000),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
@@ -209,7 +209,7 @@ def test_a_wrong_key_ends_posting_at_once() -> None:
         assert server.asked[POST] <= 2
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     plan=st.sampled_from([("4.60.0", 0.0), ("4.60.0", 2.0), ("4.16.0", 0.0), ("3.225.3", 0.0)]),
     seed=st.integers(0, 10_000),

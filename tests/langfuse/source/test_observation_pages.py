@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, Unavailable
@@ -281,7 +281,7 @@ async def stubborn(client: LangfuseClient, query: ObservationQuery) -> list[Row]
     return rows
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(
     plan=st.sampled_from([Plan(), Plan("3.225.3"), Plan(limits={"general": 12})]),
     seed=st.integers(0, 10_000),

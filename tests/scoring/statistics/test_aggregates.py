@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.results import THINNED, Decision, Estimate, MetricRef, MetricScore, Population
@@ -86,21 +86,18 @@ def _assert_equal(cases: list[_Case], population: Population, thinned: bool = Fa
 _POPULATIONS = st.sampled_from(["process", "traffic"])
 
 
-@settings(deadline=None)
 @given(_cases(st.floats(0, 1), by_chance=False), _POPULATIONS, st.booleans())
 def test_unequal_samples(cases: list[_Case], population: Population, thinned: bool) -> None:
     """Means, rates and intervals of weighted and stratified samples are those of the scores, thinned or not."""
     _assert_equal(cases, population, thinned)
 
 
-@settings(deadline=None)
 @given(_cases(st.sampled_from([0.0, 1.0]), by_chance=False), _POPULATIONS)
 def test_proportions(cases: list[_Case], population: Population) -> None:
     """A mean of noughts and ones gets the interval of a proportion, as from the scores."""
     _assert_equal(cases, population)
 
 
-@settings(deadline=None)
 @given(_cases(st.sampled_from([0.0, 0.25, 0.75, 1.0]), by_chance=True), _POPULATIONS)
 def test_metrics_that_judge_by_chance(cases: list[_Case], population: Population) -> None:
     """What is needed of proxies and chances is in the aggregates too."""
