@@ -25,6 +25,7 @@ from shared.core.results import (
     MetricFailure,
     MetricRef,
     MetricScore,
+    ResultOutline,
     RunConfig,
     RunCounts,
     RunReport,
@@ -438,6 +439,29 @@ def test_results_of_a_run_and_since(store: RunState, reader: StateReader) -> Non
     assert next(reader.results.read_results(STREAM)).failures == ()
     assert next(reader.results.read_results(STREAM, "run-1")).failures == failed("0000").failures
     assert list(reader.results.read_results(OTHER_MONITOR)) == []
+
+
+def test_outlines_are_the_results_of_a_run_without_texts(store: RunState, reader: StateReader) -> None:
+    """Figures are made of them, whatever the ids and how many pages they fill; the shown items are read in full."""
+    ids = sorted([*AWKWARD, *(f"{number:04}" for number in range(40))])
+    draw(store, ids)
+    store.results.save_results("run-1", STREAM, [failed(each) if each == "0007" else scored(each) for each in ids])
+    store.results.save_results("run-2", STREAM, [scored("0007", 0.75, LENGTH)])
+    for run_id in ("run-1", "run-2"):
+        full = list(reader.results.read_results(STREAM, run_id))
+        assert list(reader.results.read_outlines(STREAM, run_id)) == [
+            ResultOutline(
+                each.item.id,
+                each.decision,
+                tuple(score._replace(explanation="", signals=None) for score in each.scores),
+                each.failures,
+                each.scored_at,
+            )
+            for each in full
+        ]
+        shown = reader.results.read_shown(STREAM, run_id, ["a,b", "0007", "never seen"])
+        assert shown == {each.item.id: each for each in full if each.item.id in ("a,b", "0007")}
+    assert list(reader.results.read_outlines(OTHER_MONITOR, "run-1")) == []
 
 
 def test_items_without_results_are_left_out(store: RunState, reader: StateReader, database: Database) -> None:

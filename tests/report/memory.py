@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.counts import ModelUsage
-from shared.core.results import MetricRef, RunReport, StoredResult, Stream, is_thinned
+from shared.core.results import MetricRef, ResultOutline, RunReport, StoredResult, Stream, is_thinned
 from shared.core.state.fold_scores import ItemPlace, ScoreFolder
 from shared.core.state.item_history import ItemHistory, ScoreRecord, SkippedItem
 from shared.core.state.run_stores import StateReader
@@ -47,6 +47,14 @@ class MemoryReader:
         for row in self.rows:
             if run_id in (None, row.run_id) and (since is None or row.result.scored_at >= since):
                 yield row.result
+
+    def read_outlines(self, stream: Stream, run_id: str) -> Iterator[ResultOutline]:
+        for each in self.read_results(stream, run_id):
+            scores = tuple(score._replace(explanation="", signals=None) for score in each.scores)
+            yield ResultOutline(each.item.id, each.decision, scores, each.failures, each.scored_at)
+
+    def read_shown(self, stream: Stream, run_id: str, item_ids: Sequence[str]) -> dict[str, StoredResult]:
+        return {each.item.id: each for each in self.read_results(stream, run_id) if each.item.id in item_ids}
 
     def read_aggregates(self, stream: Stream, days: int, width: int = DAY) -> dict[AggregateKey, ScoreAggregate]:
         newest, folder = max((row.day for row in self.rows), default=date.min), ScoreFolder()

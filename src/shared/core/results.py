@@ -280,3 +280,13 @@ class StoredResult(NamedTuple):
     scores: tuple[MetricScore, ...]
     failures: tuple[MetricFailure, ...]
     scored_at: datetime
+
+
+class ResultOutline(NamedTuple):
+    """The same without the item and without explanations and signals: what figures are made of."""
+
+    item_id: str
+    decision: Decision
+    scores: tuple[MetricScore, ...]
+    failures: tuple[MetricFailure, ...]
+    scored_at: datetime

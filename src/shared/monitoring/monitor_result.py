@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from shared.core.human_labels import AnchorStore
 from shared.core.results import ItemResult, RunReport
-from shared.core.state.run_stores import StateReader
+from shared.core.state.run_stores import ReportStore, StateReader
 from shared.scoring.result_tables import EvaluationInfo, EvaluationResult
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
-    """One finished run. `anchors` holds the passes over the anchor set; None for a dry run."""
+    """One finished run. `anchors` holds the passes over the anchor set, `reports` its row; both None for a dry run."""
 
     report: RunReport
     reader: StateReader
     anchors: AnchorStore | None = None
+    reports: ReportStore | None = None
 
     @property
     def evaluation(self) -> EvaluationResult:

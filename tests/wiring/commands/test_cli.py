@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,15 @@ def test_check_can_ask_the_state_how_far_it_is(project: Project) -> None:
     assert (done.returncode, "from a newer version of Trueline (schema '9999'" in done.stderr) == (1, True)
     done = project.run(*check, "--set", "scored_store={type: postgres, url: 'postgresql://u:hidden@127.0.0.1:9/x'}")
     assert (done.returncode, "no server answers there" in done.stderr, "hidden" in done.stderr) == (1, True, False)
+
+
+def test_the_page_is_part_of_the_run(project: Project) -> None:
+    """The time that a run took holds the writing of its page, in its own output and in `runs`."""
+    printed = json.loads(project.run("m.yaml", "--json").stdout)
+    stored = json.loads(project.run("runs", "m.yaml", "--json").stdout)[0]
+    page = project.folder / "data" / "reports" / "cli.html"
+    ends = [datetime.fromisoformat(each["finished_at"]) for each in (printed, stored)]
+    assert ends[0] == ends[1] >= datetime.fromtimestamp(page.stat().st_mtime, UTC)
 
 
 def test_the_page_of_a_run_without_memory_stands_beside_the_monitors(project: Project) -> None:

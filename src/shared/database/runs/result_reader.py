@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.results import StoredResult, Stream
+from shared.core.results import ResultOutline, StoredResult, Stream
 from shared.core.state.score_aggregates import DAY, AggregateKey, ScoreAggregate
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import (
@@ -23,8 +23,12 @@ from shared.database.engine.row_mapping import (
     rows_by_item,
 )
 from shared.database.runs.conditions import PAGE, is_same_item, standing_failures
+from shared.database.runs.outlines import read_outline_page
 from shared.database.runs.sql_aggregates import read_aggregates
 from shared.database.schema.tables import decisions, failures, items, scores
+
+_OUTLINES = 5_000
+"""Items that `read_outlines` holds in memory at a time."""
 
 RECENT = 100_000
 """Past scores that `read_spreads` looks at: the newest, enough for two digits."""
@@ -43,18 +47,25 @@ class SqlResultReader:
         while True:
             with self._database.read() as connection:
                 ids = list(connection.scalars(page_of_ids(stream, run_id, since, last)))
-                found = rows_by_item(connection, items, stream, ids)
-                decided = rows_by_item(connection, decisions, stream, ids)
-                scored = rows_by_item(connection, scores, stream, ids, *_made_by(scores, run_id, since))
-                failed = rows_by_item(connection, failures, stream, ids, *_made_by(failures, run_id, since))
-                settled = scored if run_id is None and since is None else rows_by_item(connection, scores, stream, ids)
-            for each in ids:
-                standing = (
-                    failed.get(each, []) if run_id else standing_failures(failed.get(each, []), settled.get(each, []))
-                )
-                if each in scored or standing:
-                    yield _stored_result(found[each][0], decided[each][0], scored.get(each, []), standing)
+                found = _read_page(connection, stream, ids, run_id, since)
+            yield from found
             if len(ids) < PAGE:
+                return
+            last = ids[-1]
+
+    def read_shown(self, stream: Stream, run_id: str, item_ids: Sequence[str]) -> dict[str, StoredResult]:
+        with self._database.read() as connection:
+            found = _read_page(connection, stream, sorted(set(item_ids)), run_id, None)
+        return {each.item.id: each for each in found}
+
+    def read_outlines(self, stream: Stream, run_id: str) -> Iterator[ResultOutline]:
+        last = ""
+        while True:
+            with self._database.read() as connection:
+                ids = list(connection.scalars(page_of_ids(stream, run_id, None, last, _OUTLINES)))
+                found = read_outline_page(connection, stream, run_id, ids)
+            yield from found
+            if len(ids) < _OUTLINES:
                 return
             last = ids[-1]
 
@@ -83,7 +94,7 @@ def _made_by(table: sa.Table, run_id: str | None, since: datetime | None) -> lis
 
 
 def page_of_ids(
-    stream: Stream, run_id: str | None, since: datetime | None, last: str
+    stream: Stream, run_id: str | None, since: datetime | None, last: str, size: int = PAGE
 ) -> sa.Select[Any] | sa.CompoundSelect[Any]:
     """The next ids of items that have scores or failures, after `last`."""
     if run_id is not None:
@@ -93,7 +104,7 @@ def page_of_ids(
             )
             for table in (scores, failures)
         )
-        return sa.union(*parts).order_by("item_id").limit(PAGE)
+        return sa.union(*parts).order_by("item_id").limit(size)
     stored = sa.or_(
         *(
             sa.exists().where(is_same_item(table, items), *_made_by(table, None, since)).correlate(items)
@@ -104,8 +115,25 @@ def page_of_ids(
         sa.select(items.c.item_id)
         .where(in_stream(items, stream), items.c.item_id > last, stored)
         .order_by(items.c.item_id)
-        .limit(PAGE)
+        .limit(size)
     )
+
+
+def _read_page(
+    connection: sa.Connection, stream: Stream, ids: Sequence[str], run_id: str | None, since: datetime | None
+) -> list[StoredResult]:
+    """What is stored of these items, or what that run stored, or what was stored since."""
+    found = rows_by_item(connection, items, stream, ids)
+    decided = rows_by_item(connection, decisions, stream, ids)
+    scored = rows_by_item(connection, scores, stream, ids, *_made_by(scores, run_id, since))
+    failed = rows_by_item(connection, failures, stream, ids, *_made_by(failures, run_id, since))
+    settled = scored if run_id is None and since is None else rows_by_item(connection, scores, stream, ids)
+    results = []
+    for each in ids:
+        standing = failed.get(each, []) if run_id else standing_failures(failed.get(each, []), settled.get(each, []))
+        if each in scored or standing:
+            results.append(_stored_result(found[each][0], decided[each][0], scored.get(each, []), standing))
+    return results
 
 
 def _stored_result(item: Row, decision: Row, scored: list[Row], failed: list[Row]) -> StoredResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -33,6 +34,10 @@ class SqlReports:
         """Write the run's row, or replace it. Killed runs of the stream are no longer running."""
         with self._database.write() as connection:
             _write_run(connection, report)
+
+    def extend_run(self, run_id: str, until: datetime) -> None:
+        with self._database.write() as connection:
+            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(finished_at=until))
 
     def find_finished_samples(self, stream: Stream, samples: Iterable[str], worker: str) -> dict[str, int]:
         names = list(samples)

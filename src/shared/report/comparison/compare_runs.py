@@ -122,15 +122,14 @@ def _read(reader: ResultReader, run: RunReport) -> _RunScores:
     scores: dict[str, dict[str, MetricScore]] = {}
     newest: dict[str, tuple[float, str]] = {}
     chances = set()
-    for result in reader.read_results(run.stream, run.run_id):
-        item_id, at = own_id(result.item.id), (result.scored_at.timestamp(), result.item.id)
+    for result in reader.read_outlines(run.stream, run.run_id):
+        item_id, at = own_id(result.item_id), (result.scored_at.timestamp(), result.item_id)
         if at < newest.get(item_id, at):
             continue
         newest[item_id] = at
         chances.add(result.decision.probability)
         for score in result.scores:
-            small = score._replace(explanation="", signals=None)
-            scores.setdefault(score.label, {})[item_id] = small
+            scores.setdefault(score.label, {})[item_id] = score
     return _RunScores(scores, frozenset(newest), frozenset(chances))
 
 

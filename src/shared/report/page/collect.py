@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
-from shared.core.records import DatasetItem
-from shared.core.results import Decision, Estimate, MetricFailure, MetricRef, MetricScore, RunReport, StoredResult
+from shared.core.results import (
+    Decision,
+    Estimate,
+    MetricFailure,
+    MetricRef,
+    MetricScore,
+    ResultOutline,
+    RunReport,
+    StoredResult,
+)
 from shared.core.state.run_stores import ResultReader
 from shared.privacy.redact_records import redact_report
 from shared.report.page.score_history import build_history
@@ -42,12 +51,13 @@ def collect(
     if not options.show_text:  # why a record is broken quotes it; where it stands does not
         run = replace(run, broken=tuple(each.partition(": ")[0] for each in run.broken))
     gathered = _PageCollector(options)
-    for result in reader.read_results(run.stream, run_id=run.run_id):
+    for result in reader.read_outlines(run.stream, run.run_id):
         gathered.add(result)
+    shown = reader.read_shown(run.stream, run.run_id, gathered.shown_ids())
     history = build_history(reader.read_aggregates(run.stream, options.days), options)
     written = run.config.text if config_text is None else options.cleaner.redact_yaml(config_text)
     config = truncate(written, _CONFIG_LIMIT)
-    return gathered.build(run, history, config)
+    return gathered.build(run, PageParts(shown, history, config))
 
 
 class _Strata:
@@ -91,7 +101,7 @@ class _Metric:
         self.histogram = Histogram()
         self.worst = WorstItems(options)
 
-    def add(self, score: MetricScore, judged: StoredResult) -> None:
+    def add(self, score: MetricScore, judged: ResultOutline) -> None:
         if self.direction is None and score.passed is not None and score.threshold is not None:
             above = score.value >= score.threshold
             self.direction = "at_least" if above == score.passed else "below"
@@ -100,31 +110,48 @@ class _Metric:
 
 
 class _Failures:
-    """Counts failures by metric and kind, and keeps the first of each with different words."""
+    """Counts failures by metric and kind, and keeps the first of each."""
 
     def __init__(self, options: ReportOptions) -> None:
         self._options = options
-        self._found: dict[tuple[str, str], tuple[int, list[FailureExample]]] = {}
+        self._found: dict[tuple[str, str], tuple[int, list[MetricFailure]]] = {}
         self.left_out = 0
 
-    def add(self, failure: MetricFailure, item: DatasetItem) -> None:
+    def add(self, failure: MetricFailure) -> None:
         key = (failure.metric.label, failure.kind)
         if key not in self._found and len(self._found) >= _MOST_GROUPS:
             self.left_out += 1
             return
         n, examples = self._found.get(key, (0, []))
         if len(examples) < self._options.examples:
-            examples.append(self._example(failure.message if self._options.show_text else "", item))
+            examples.append(failure)
         self._found[key] = (n + 1, examples)
 
-    def _example(self, message: str, item: DatasetItem) -> FailureExample:
-        cleaner = self._options.cleaner
-        text = truncate(cleaner.redact_message(message[:_LONGEST_MESSAGE]), _MESSAGE_LIMIT)
-        return FailureExample(line(cleaner.name(item.id)), item.trace_id and line(cleaner.name(item.trace_id)), text)
+    @property
+    def item_ids(self) -> list[str]:
+        return [each.item_id for _, examples in self._found.values() for each in examples]
 
-    def build(self) -> tuple[FailureGroup, ...]:
-        groups = [FailureGroup(label, kind, n, tuple(each)) for (label, kind), (n, each) in self._found.items()]
+    def build(self, shown: Mapping[str, StoredResult]) -> tuple[FailureGroup, ...]:
+        groups = [
+            FailureGroup(label, kind, n, tuple(self._example(each, shown) for each in examples))
+            for (label, kind), (n, examples) in self._found.items()
+        ]
         return tuple(sorted(groups, key=lambda group: (-group.n, group.label, group.kind)))
+
+    def _example(self, failure: MetricFailure, shown: Mapping[str, StoredResult]) -> FailureExample:
+        cleaner, message = self._options.cleaner, failure.message if self._options.show_text else ""
+        text = truncate(cleaner.redact_message(message[:_LONGEST_MESSAGE]), _MESSAGE_LIMIT)
+        found = shown.get(failure.item_id)
+        trace_id = None if found is None else found.item.trace_id
+        return FailureExample(line(cleaner.name(failure.item_id)), trace_id and line(cleaner.name(trace_id)), text)
+
+
+class PageParts(NamedTuple):
+    """What the page needs besides the run's scores: the items that are shown, the days of its stream, the config."""
+
+    shown: Mapping[str, StoredResult]
+    days: Mapping[str, tuple[DayPoint, ...]]
+    config: Text
 
 
 class _PageCollector:
@@ -137,14 +164,14 @@ class _PageCollector:
         self._strata = _Strata(options)
         self._more: set[str] = set()
 
-    def add(self, judged: StoredResult) -> None:
+    def add(self, judged: ResultOutline) -> None:
         self._strata.add(judged.decision)
         for score in judged.scores:
             metric = self._metric(score) if math.isfinite(score.value) else None
             if metric is not None:
                 metric.add(score, judged)
         for failure in judged.failures:
-            self._failures.add(failure, judged.item)
+            self._failures.add(failure)
 
     def _metric(self, score: MetricScore) -> _Metric | None:
         found = self._metrics.get(score.label)
@@ -154,21 +181,26 @@ class _PageCollector:
             self._more.add(score.label)
         return found
 
-    def build(self, run: RunReport, days: Mapping[str, tuple[DayPoint, ...]], config: Text) -> ReportData:
+    def shown_ids(self) -> list[str]:
+        """The items of which more than their scores is shown."""
+        worst = [item_id for each in self._metrics.values() for item_id in each.worst.item_ids]
+        return [*worst, *self._failures.item_ids]
+
+    def build(self, run: RunReport, parts: PageParts) -> ReportData:
         estimates = {each.label: each for each in run.estimates}
-        labels = list(dict.fromkeys((*estimates, *self._metrics))) or list(days)
+        labels = list(dict.fromkeys((*estimates, *self._metrics))) or list(parts.days)
         shown = labels[: self._options.labels]
         return ReportData(
             run=run,
-            metrics=tuple(self._view(label, estimates.get(label), days.get(label, ())) for label in shown),
-            failures=self._failures.build(),
+            metrics=tuple(self._view(label, estimates.get(label), parts) for label in shown),
+            failures=self._failures.build(parts.shown),
             sample=self._strata.build(),
-            config=config,
+            config=parts.config,
             more_labels=len(labels) - len(shown) + len(self._more - set(labels)),
             more_failures=self._failures.left_out,
         )
 
-    def _view(self, label: str, estimate: Estimate | None, days: tuple[DayPoint, ...]) -> MetricView:
+    def _view(self, label: str, estimate: Estimate | None, parts: PageParts) -> MetricView:
         found = self._metrics.get(label)
         ref = found.ref if found else MetricRef(label, "", "", "")
         distribution = found.histogram.build() if found else None
@@ -182,7 +214,7 @@ class _PageCollector:
             estimate=estimate or Estimate(label, distribution.n if distribution else 0, kind=kind, inspection=True),
             direction=found.direction if found else None,
             distribution=distribution,
-            days=days,
-            worst=found.worst.build() if found and distribution and not distribution.constant else (),
+            days=parts.days.get(label, ()),
+            worst=found.worst.build(parts.shown) if found and distribution and not distribution.constant else (),
             range=self._options.ranges.get(label, (None, None)),
         )

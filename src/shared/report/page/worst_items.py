@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
 from dataclasses import replace
 
-from shared.core.results import MetricScore, StoredResult
+from shared.core.results import MetricScore, ResultOutline, StoredResult
 from shared.privacy.secret_gate import LOOKAHEAD
 from shared.report.records.page_records import ReportOptions, ScoreLine, WorstItem
 from shared.report.text.formatting import Text, clean, line
@@ -18,27 +19,37 @@ class WorstItems:
 
     def __init__(self, options: ReportOptions) -> None:
         self._options = options
-        self._heap: list[tuple[float, int, int, WorstItem]] = []
+        self._heap: list[tuple[float, int, int, str, MetricScore]] = []
         self._seen = 0
 
-    def add(self, score: MetricScore, judged: StoredResult, rank: float) -> None:
-        """Offer an item; texts are cut now, so that nothing large is kept."""
+    def add(self, score: MetricScore, judged: ResultOutline, rank: float) -> None:
+        """Offer an item."""
         self._seen += 1
         key = (-rank, sum(each.passed is False for each in judged.scores), -self._seen)
         if len(self._heap) < self._options.worst:
-            heapq.heappush(self._heap, (*key, _card(score, judged, self._options)))
+            heapq.heappush(self._heap, (*key, judged.item_id, score))
         elif self._heap and key > self._heap[0][:3]:
-            heapq.heapreplace(self._heap, (*key, _card(score, judged, self._options)))
+            heapq.heapreplace(self._heap, (*key, judged.item_id, score))
 
-    def build(self) -> tuple[WorstItem, ...]:
+    @property
+    def item_ids(self) -> list[str]:
         """The items kept, worst first."""
-        cards = (entry[3] for entry in sorted(self._heap, key=lambda entry: entry[:3], reverse=True))
-        return tuple(_redact_card(card, self._options) for card in cards)
+        return [entry[3] for entry in self._ordered()]
+
+    def build(self, shown: Mapping[str, StoredResult]) -> tuple[WorstItem, ...]:
+        """The items kept, worst first, made of what is stored of them."""
+        kept = [(shown[item_id], score) for *_, item_id, score in self._ordered() if item_id in shown]
+        return tuple(_redact_card(_card(score, judged, self._options), self._options) for judged, score in kept)
+
+    def _ordered(self) -> list[tuple[float, int, int, str, MetricScore]]:
+        return sorted(self._heap, key=lambda entry: entry[:3], reverse=True)
 
 
 def _card(score: MetricScore, judged: StoredResult, options: ReportOptions) -> WorstItem:
-    """The item, its texts still raw: cleaning every card that is pushed out would take long."""
+    """The item, its texts still raw."""
     item, texts, limit = judged.item, options.show_text, options.text_limit
+    same = (each for each in judged.scores if (each.label, each.metric.digest) == (score.label, score.metric.digest))
+    explanation = next(same, score).explanation
 
     def keep(value: str) -> Text:
         return Text(value[: limit + LOOKAHEAD], max(0, len(value) - limit))
@@ -51,7 +62,7 @@ def _card(score: MetricScore, judged: StoredResult, options: ReportOptions) -> W
         item_id=item.id,
         value=score.value,
         passed=score.passed,
-        explanation=keep(score.explanation) if texts else Text(""),
+        explanation=keep(explanation) if texts else Text(""),
         query=text(item.query),
         answer=text(item.actual_output),
         expected=text(item.expected_output),

@@ -7,6 +7,9 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+from shared.core.clock import utc_now
+from shared.core.results import RunReport
+from shared.monitoring.monitor_result import MonitorResult
 from shared.privacy.redact_records import redact_report
 from shared.report.terminal.progress_display import choose_progress_display
 from shared.report.terminal.run_summary import print_summary, report_json
@@ -42,6 +45,7 @@ def main(options: Namespace) -> int:
         judges = monitor_judges(built).try_collect(result.reader, result.anchors, report.stream)
         stored = replace(stored, judges=judges)
         page, report = try_write_page(built, stored)
+        report = _count_page(result, report)
     places = {} if page is None else {"report": display_path(page)}
     if not options.dry_run:
         places["state"] = str(built.state)
@@ -53,3 +57,12 @@ def main(options: Namespace) -> int:
         why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
         print(f"trueline: {why}", file=sys.stderr)
     return EXIT_CODES.get(report.status, 0)
+
+
+def _count_page(result: MonitorResult, report: RunReport) -> RunReport:
+    """The report with the page as a part of the run, as it is stored, too."""
+    if result.reports is None or report.finished_at is None:
+        return report
+    until = max(report.finished_at, utc_now())
+    result.reports.extend_run(report.run_id, until)
+    return replace(report, finished_at=until)

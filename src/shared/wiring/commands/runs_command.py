@@ -60,6 +60,6 @@ def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:
 
 def _failure_examples(reader: ResultReader, run: RunReport, redactor: TextCleaner) -> tuple[str, ...]:
     """Some of the run's failures with their metrics' own messages."""
-    stored = (each for result in reader.read_results(run.stream, run.run_id) for each in result.failures)
+    stored = (each for result in reader.read_outlines(run.stream, run.run_id) for each in result.failures)
     found = [redact_failure(each, redactor) for each in islice(stored, _EXAMPLES)]
     return tuple(f"{each.metric.label} on {each.item_id}: {each.kind}: {each.message}" for each in found)

@@ -95,7 +95,7 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
             stores.state.reports.save_run(paid)
     older = _add_older_scores(built, stores)
     notes = (*([public] if public else ()), *built.notes, *paid.notes, *anchor_notes, *problems, *older)
-    return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors)
+    return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors, stores.state.reports)
 
 
 def _add_older_scores(built: BuiltMonitor, stores: OpenStores) -> tuple[str, ...]:
