@@ -189,7 +189,7 @@ def test_a_poll_finds_what_no_webhook_told(bench: Bench) -> None:
     here, there = (bench.manager(times=CacheTimes(ttl=1e9)) for _ in range(2))
     assert here.reconcile() == Reconciled(0)
     here.get_prompt("p"), there.get_prompt("p")
-    assert here.reconcile() == Reconciled(1, ("p",))
+    assert here.reconcile() == Reconciled(1)
     assert there.reconcile() == Reconciled(1)
     here.get_prompt("p"), there.get_prompt("p")
     bench.server.put("p", "v2", "production")
@@ -204,6 +204,19 @@ def test_a_poll_finds_what_no_webhook_told(bench: Bench) -> None:
     here.reconcile()
     with pytest.raises(NotFound):
         there.get_prompt("p")
+
+
+def test_a_process_reports_at_first_only_what_changed_while_none_ran(bench: Bench) -> None:
+    """The first poll of the first process finds no change; that of a later one finds what the stored state shows."""
+    bench.server.put("q", "v1", "production")
+    first = bench.manager()
+    first.get_prompt("p"), first.get_prompt("q")
+    assert first.reconcile() == Reconciled(2)
+    bench.server.put("p", "v2", "production")
+    later = bench.manager()
+    later.get_prompt("p"), later.get_prompt("q")
+    assert later.reconcile() == Reconciled(2, ("p",), ("p",))
+    assert later.reconcile() == Reconciled(2)
 
 
 def test_a_deletion_by_the_api_which_sends_no_webhook_is_found(

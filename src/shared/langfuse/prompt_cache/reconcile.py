@@ -39,12 +39,15 @@ class Reconciled:
 
 
 class Reconciler:
-    """Compares the server's prompts with their state at the last poll."""
+    """Compares the server's prompts with their state at the last poll. A prompt that this process looks for the first
+    time has changed only if that is known from the stored state: nobody announced it, and the state is another.
+    """
 
     def __init__(self, server: PromptServer, generations: PromptGenerations, known: GenerationTracker) -> None:
         self._server = server
         self._generations = generations
         self._known = known
+        self._seen: set[str] = set()
 
     async def poll_once(self, names: Iterable[str]) -> Reconciled:
         """Check these prompts, and invalidate those whose state has changed since the last poll of any process.
@@ -60,9 +63,10 @@ class Reconciler:
             sight = partial(self._generations.sight, name)
             seen = await asyncio.to_thread(self._known.call_store, sight, states.get(name, "absent"))
             await asyncio.to_thread(self._known.learn, name, seen.generation, "changed on the server")
-            if seen.changed:
+            if seen.changed and (name in self._seen or not seen.announced):
                 changed.append(name)
                 unannounced += [] if seen.announced else [name]
+            self._seen.add(name)
         return Reconciled(len(watched), tuple(changed), tuple(unannounced))
 
     async def poll_forever(self, names: Callable[[], Iterable[str]], every: float) -> None:
