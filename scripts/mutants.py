@@ -4,7 +4,7 @@
     .venv/bin/python scripts/mutants.py scoring --count 100 --seed 7
 
 One place of the code is changed at a time (a condition negated, a comparison swapped, a number raised by one, a call
-dropped), and the tests of the mirrored folder that run this line are run against it. What no test notices survives.
+dropped), and the room's tests that run this line are run against it. What no test notices survives.
 Everything happens in a copy of the tree. A first run under coverage finds which tests run which lines.
 """
 
@@ -28,6 +28,9 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("scoring", "monitoring", "database", "langfuse")
+TESTS = {"database": ("tests/database", "tests/contracts")}
+"""Where a room's tests are, if not in the mirrored folder alone: the contract suites run all stores of the database."""
+
 HEAVY = ("pytest", "numpy", "pandas", "pydantic", "sqlalchemy", "duckdb", "httpx", "hypothesis")
 """Imported before the forks, so that no mutant pays for them."""
 
@@ -112,7 +115,7 @@ def map_lines(copy: Path, room: str) -> dict[str, dict[int, list[str]]]:
     settings = copy / "mutants.coveragerc"
     settings.write_text("[run]\ndynamic_context = test_function\ndata_file = mutants.coverage\nconcurrency = thread\n")
     command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}", f"--include=src/shared/{room}/*"]
-    command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{room}"]
+    command += ["-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS.get(room, (f"tests/{room}",))]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{room}: the tests fail as they are:\n{done.stdout[-2000:]}{done.stderr[-500:]}")
@@ -185,7 +188,7 @@ def check_room(room: str, copy: Path, count: int, rng: random.Random) -> tuple[i
         if tests and is_noticed(mutant, tests, copy, limit):
             continue
         survived += 1
-        why = "" if tests else "   (no test of this folder runs the line)"
+        why = "" if tests else "   (no test of the room runs the line)"
         old, new = (" ".join(text.split())[:70] for text in (mutant.old, mutant.new))
         print(f"  {mutant.file.relative_to(copy)}:{mutant.line}: {old}  ->  {new}{why}", flush=True)
     return survived, len(chosen)

@@ -81,6 +81,15 @@ def test_an_item_marked_from_outside_has_no_run(store: RunState, reader: StateRe
     assert (story.run_id, story.state, story.marked_at) == ("", "published", NOW)
 
 
+def test_the_first_mark_stays(store: RunState, reader: StateReader, database: Database) -> None:
+    """Marked again, an item keeps the time at which it was processed; one that is new gets its own."""
+    marks = SqlScoredItems(database)
+    marks.mark(STREAM, ["a"], NOW)
+    marks.mark(STREAM, ["a", "b"], NOW + timedelta(days=1))
+    found = [reader.histories.read_histories(STREAM, each)[0].marked_at for each in "ab"]
+    assert found == [NOW, NOW + timedelta(days=1)]
+
+
 def test_an_item_never_seen_has_no_story(store: RunState, reader: StateReader) -> None:
     """Also one that another stream has seen."""
     draw(store, ["a"], OTHER_MONITOR)

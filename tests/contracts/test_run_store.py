@@ -278,6 +278,19 @@ def test_two_labels_of_one_class_and_two_versions_are_apart(store: RunState, rea
     assert set(stored.scores) == set(made)
 
 
+def test_of_two_versions_the_newest_score_counts(store: RunState, reader: StateReader) -> None:
+    """A metric that was changed between two tries: of each label the newer score is published and estimated."""
+    draw(store, ["a"])
+    newer = replace(EXACT, digest="digest-of-version-2")
+    store.results.save_results("run-1", STREAM, [scored("a", 0.75)._replace(failures=failed("a", LENGTH).failures)])
+    last = (*scored("a", 0.25, newer).scores, *scored("a", 1.0, LENGTH).scores)
+    store.results.save_results("run-1", STREAM, [ItemResult(item("a"), last)])
+    (result,) = store.reports.read_sample_results(STREAM, ["run-1"])
+    assert set(result.scores) == set(last)
+    batch = packed(store.outbox, RUN, 10)
+    assert batch is not None and set(batch.results[0].scores) == set(last)
+
+
 def test_scores_survive_whole(store: RunState) -> None:
     """Every field comes back, whatever metrics put into it."""
     draw(store, ["a"])

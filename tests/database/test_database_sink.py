@@ -192,6 +192,15 @@ def test_another_batch_with_the_same_score_is_refused_under_error(address: str, 
     assert count(database) == 2
 
 
+def test_a_result_of_no_known_batch_is_not_overwritten_under_error(address: str, database: Database) -> None:
+    """A row that a person or an older table brought has no batch, which is not this one."""
+    item = ItemResult(DatasetItem(id="i1", query="q"), (score(0.5),))
+    publish(address, batch(item))
+    ran(database, "UPDATE evaluation_results SET batch_id = NULL")
+    with pytest.raises(EvaluationUploadError, match="of item 'i1' is there already"):
+        publish(address, batch(item), on_conflict="error")
+
+
 def test_a_batch_that_fails_leaves_nothing(address: str, database: Database) -> None:
     """Neither its items nor its earlier chunks."""
     create_tables(database)
