@@ -89,3 +89,25 @@ def test_when_no_run_ever_read_everything_it_is_the_first_one(store: RunState, r
     ran(store, 1, "failed")
     ran(store, 2, "interrupted")
     assert reader.runs.last_read(STREAM) == after(1)
+
+
+def test_a_run_from_the_future_is_not_trusted(store: RunState, reader: StateReader) -> None:
+    """A clock was ahead: neither now nor when its time has come does such a run hide what came before."""
+    ran(store, 1, "done")
+    ran(store, 10, "done", behind=7)
+    assert reader.runs.last_read(STREAM) == after(10) - timedelta(seconds=7)
+    store.reports.distrust_runs_after(STREAM, after(2))
+    assert reader.runs.last_read(STREAM) == after(1)
+    store.reports.distrust_runs_after(STREAM, after(3))
+    assert reader.runs.last_read(STREAM) == after(1)
+    ran(store, 11, "done")
+    assert reader.runs.last_read(STREAM) == after(11)
+
+
+def test_without_an_earlier_run_now_is_what_is_known(store: RunState, reader: StateReader) -> None:
+    """And other streams are none of it."""
+    ran(store, 10, "done")
+    store.reports.distrust_runs_after(OTHER_SOURCE, after(2))
+    assert reader.runs.last_read(STREAM) == after(10)
+    store.reports.distrust_runs_after(STREAM, after(2))
+    assert reader.runs.last_read(STREAM) == after(2)

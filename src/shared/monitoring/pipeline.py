@@ -23,7 +23,7 @@ from shared.core.state.claims import Claims
 from shared.monitoring.candidates import KnownFilter, ReadPlan, ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, closing_sinks
-from shared.monitoring.run_start import describe_unknown_runs, hold_stream
+from shared.monitoring.run_start import describe_unknown_runs, find_last_read, hold_stream
 from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares
 from shared.monitoring.unfinished_work import UnfinishedWork
@@ -191,7 +191,7 @@ class _Run:
         # Where all state is in one database, what is marked is decided too.
         marks = () if ports.shared else (ports.scored.unseen,)
         known: tuple[KnownFilter, ...] = (*ports.known, *marks, ports.state.samples.find_undecided)
-        last = ports.last_read(plan.stream)
+        last, clock_notes = find_last_read(plan, ports)
         source = plan.source
         if last is not None and isinstance(source, CatchesUp):
             source = source.caught_up(last)
@@ -200,7 +200,7 @@ class _Run:
         read = await read_candidates(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(read.counts))
         self.broken = read.broken
-        self.notes.extend(read.notes)
+        self.notes.extend((*clock_notes, *read.notes))
         return read
 
     def _draw(self, read: ReadResult) -> int:

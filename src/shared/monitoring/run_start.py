@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from datetime import datetime
 from typing import Protocol
 
 from shared.core.best_effort import attempt_async
+from shared.core.clock import iso
 from shared.core.errors import BusyError, StoreError
 from shared.core.results import Stream
 from shared.core.state.outbox import KnowsRuns
@@ -73,6 +75,26 @@ def _lost_state_text(monitor: str, what: str, why: str) -> str:
         "item again. Either restore it (from an older cache or a backup) and run again; or, if this monitor is new or "
         "is to start a new history, run once with --first-run"
     )
+
+
+def find_last_read(plan: MonitorPlan, ports: Ports) -> tuple[datetime | None, list[str]]:
+    """When the window was last read, and a warning where that would be later than now: a clock was ahead, and runs of
+    that time count as runs that read no more than those before them, also when their time has come.
+
+    Raises:
+        StoreError: when the state cannot be used.
+    """
+    last, now = ports.last_read(plan.stream), ports.clock()
+    if last is None or last <= now:
+        return last, []
+    if plan.mode != "dry_run":
+        ports.state.reports.distrust_runs_after(plan.stream, now)
+        last = ports.last_read(plan.stream)
+    last = now if last is None else min(last, now)
+    return last, [
+        "an earlier run of this monitor is dated later than now, so a clock was ahead (or this one is behind); all that"
+        f" came since {iso(last)} is read again, and nothing is scored twice"
+    ]
 
 
 async def describe_unknown_runs(plan: MonitorPlan, ports: Ports) -> list[str]:

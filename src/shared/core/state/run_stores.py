@@ -111,6 +111,9 @@ class ReportStore(Protocol):
     def extend_run(self, run_id: str, until: datetime) -> None:
         """Let a run end later: its page is written after it."""
 
+    def distrust_runs_after(self, stream: Stream, now: datetime) -> None:
+        """Let runs that are dated later than now count as runs that read no more than those before them."""
+
     def find_finished_samples(self, stream: Stream, samples: Iterable[str], worker: str) -> dict[str, int]:
         """Those of these samples of which every item was tried and that no run has reported, with their sizes. When
         `worker` is the only one, those of all samples: the runs that had the others were killed."""

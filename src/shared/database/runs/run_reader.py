@@ -14,7 +14,8 @@ from shared.database.engine.row_mapping import in_stream
 from shared.database.runs.report_rows import read_run_row, read_usage_rows
 from shared.database.schema.tables import runs
 
-_ENDED = ("done", "nothing_new", "unpublished", "over_budget", "too_many_failures")
+ENDED = ("done", "nothing_new", "unpublished", "over_budget", "too_many_failures")
+"""States of runs that came to their end."""
 
 
 class SqlRunReader:
@@ -49,7 +50,7 @@ class SqlRunReader:
         any. A run that ended with too many failures counts unless records were broken: those are to be read again.
         """
         mine = in_stream(runs, stream)
-        ended = sa.select(runs.c.started_at, runs.c.status, runs.c.counts).where(mine, runs.c.status.in_(_ENDED))
+        ended = sa.select(runs.c.started_at, runs.c.status, runs.c.counts).where(mine, runs.c.status.in_(ENDED))
         first = sa.select(sa.func.min(runs.c.started_at, type_=runs.c.started_at.type)).where(mine)
         with self._database.read() as connection:
             streaming = connection.execution_options(yield_per=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from shared.database.engine.row_mapping import (
 )
 from shared.database.runs.conditions import PAGE, hint_open_index, is_untried, newest_scores, standing_failures
 from shared.database.runs.report_rows import run_row
+from shared.database.runs.run_reader import ENDED
 from shared.database.schema.tables import WAITING, decisions, draws, failures, runs, scores, workers
 
 
@@ -38,6 +40,18 @@ class SqlReports:
     def extend_run(self, run_id: str, until: datetime) -> None:
         with self._database.write() as connection:
             connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(finished_at=until))
+
+    def distrust_runs_after(self, stream: Stream, now: datetime) -> None:
+        mine = in_stream(runs, stream)
+        ahead = sa.select(runs.c.run_id, runs.c.started_at, runs.c.counts).where(mine, runs.c.started_at > now)
+        before = sa.select(sa.func.max(runs.c.started_at, type_=runs.c.started_at.type))
+        before = before.where(mine, runs.c.started_at <= now, runs.c.status.in_(ENDED))
+        with self._database.write() as connection:
+            trusted = connection.scalar(before) or now
+            for run in connection.execute(ahead).all():
+                behind = math.ceil((run.started_at - trusted).total_seconds())
+                counts = {**run.counts, "behind": max(behind, run.counts.get("behind", 0))}
+                connection.execute(sa.update(runs).where(runs.c.run_id == run.run_id).values(counts=counts))
 
     def find_finished_samples(self, stream: Stream, samples: Iterable[str], worker: str) -> dict[str, int]:
         names = list(samples)
