@@ -110,9 +110,10 @@ def test_every_item_is_scored_once_and_the_draw_reported_once(place: str, tmp_pa
 def test_what_a_killed_worker_had_is_taken_over(place: str, tmp_path: Path) -> None:
     """Its process has gone with its lock: the other does not wait for the end of the lease."""
     calls = tmp_path / "calls"
-    with at_work(place, calls, 2, pace=0.02) as (first, second):
+    with at_work(place, calls, 2, pace=0.05) as (first, second):
         go(calls)
         while len({each.split()[1] for each in (calls.read_text() if calls.exists() else "").splitlines()}) < 2:
+            assert first.poll() is None, "the first has done all before the second began"
             time.sleep(0.01)
         first.kill()
         first.wait()
