@@ -26,6 +26,7 @@ COMMANDS = {
     "publish": "deliver pending scores of past runs to the sinks, without reading or scoring",
     "tables": "create, check or upgrade the tables that push_to_db writes",
     "webhook": "serve the receiver of Langfuse's webhook, so that changed prompts are invalidated at once",
+    "state": "show what the state occupies, drop what is old (prune), or build its aggregates again (rebuild)",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
 
@@ -94,7 +95,8 @@ def parser() -> argparse.ArgumentParser:
         "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
     )
     parts["cache"].add_argument("action", choices=("stats", "clear"))
-    for name in ("judge-report", "runs", "compare", "explain", "publish", "cache"):
+    _state_options(parts["state"])
+    for name in ("judge-report", "runs", "compare", "explain", "publish", "cache", "state"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
         parts[name].add_argument("--json", action="store_true", help="print JSON")
         parts[name].add_argument(
@@ -144,6 +146,12 @@ def _webhook_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
     part.add_argument("--port", type=int, default=8080, help="the port (default: 8080)")
     part.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
+
+
+def _state_options(part: argparse.ArgumentParser) -> None:
+    part.add_argument("action", nargs="?", choices=("prune", "rebuild"), help="default: show sizes")
+    part.add_argument("--keep", metavar="DAYS", help="with prune: what is older is dropped, such as 90d")
+    part.add_argument("--dry-run", action="store_true", help="with prune: only count")
 
 
 def _publish_options(part: argparse.ArgumentParser) -> None:

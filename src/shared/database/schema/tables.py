@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.schema.column_types import Id, Json, Moment, Prose, columns
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -37,9 +37,10 @@ runs = sa.Table(
     sa.Column("config_text", Prose, nullable=False),
     *columns(Json, "usage", "budget", "published"),
     sa.Column("aggregated", sa.Boolean),
+    sa.Column("pruned_at", Moment),
 )
 """`aggregated` is false of runs whose scores are still to be added to `score_aggregates`; else they are in it from the
-moment when they are stored.
+moment when they are stored. `pruned_at`: when the texts of its items were dropped.
 """
 
 items = sa.Table(

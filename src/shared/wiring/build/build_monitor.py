@@ -142,11 +142,11 @@ class _MonitorBuilder:
         redactor = build_redactor(config.privacy, environment.settings, checker.secrets)
         plan = self._plan(source, strategy, store, runner)
         state, moved = locate_state(store, plan.stream, self.root, environment.earlier_root)
-        required = describe_requirement(store.must_exist, environment)
+        required, segments = describe_requirement(store.must_exist, environment), tuple(config.report.group_by)
         built = BuiltMonitor(
             config=self.loaded,
             plan=_set_apart(plan, clock(), trial) if trial or not store.remembers else plan,
-            state=replace(state, required_by=required, first_run=options.first_run, group_by=config.report.group_by),
+            state=replace(state, required_by=required, first_run=options.first_run, group_by=segments),
             sinks=() if held else tuple(redact_outlet(outlet, redactor) for outlet in sinks),
             metrics=tuple(metrics),
             nodes=nodes,

@@ -14,6 +14,8 @@ from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.cron import cron_trigger
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
+from shared.wiring.config.report_config import Report
+from shared.wiring.config.retention_config import RetentionConfig
 
 
 def _text(value: object) -> object:
@@ -223,18 +225,6 @@ class Schedule(StrictModel):
         return self
 
 
-class Report(StrictModel):
-    """The HTML file that a run writes."""
-
-    path: str | None = Field(
-        default="data/reports/{name}.html", description="{name} and {run_id} are filled in; null: none"
-    )
-    days: int = Field(default=30, ge=1, le=3650, description="days of history in the charts over time")
-    group_by: tuple[str, ...] = Field(
-        default=(), description="segments: fields of an item, or of its metadata, such as prompt_version"
-    )
-
-
 class MonitorInputs(StrictModel):
     """What a monitor is called, and which items it scores."""
 
@@ -280,6 +270,7 @@ class MonitorConfig(ModelBlocks, MonitorInputs):
     anchors: Anchors | None = Field(default=None, description="frozen labelled items that show how a judge drifts")
     schedule: Schedule | None = None
     report: Report = Field(default_factory=Report)
+    retention: RetentionConfig | None = Field(default=None, description="how long texts stay in the state")
 
     @field_validator("metrics_config")
     @classmethod

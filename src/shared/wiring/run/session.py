@@ -12,6 +12,7 @@ from pathlib import Path
 from shared.core.clock import Clock, utc_now
 from shared.core.results import RunReport
 from shared.database.engine.database import Database
+from shared.database.stores.sql_retention import Retention
 from shared.files.anchor_file import read_anchors
 from shared.llm.budget.metered_adapter import UsageAccount
 from shared.llm.models.model_costs import ModelCosts
@@ -27,6 +28,7 @@ from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_mo
 from shared.wiring.build.state_location import OpenStores
 from shared.wiring.config.find_config import find_config
 from shared.wiring.config.monitor_config import ResponseCacheConfig
+from shared.wiring.config.retention_config import parse_keep
 from shared.wiring.run.dry_run import run_dry
 from shared.wiring.run.model_metrics import find_model_metrics
 from shared.wiring.run.public_repository import check_public_repository
@@ -94,6 +96,7 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
         if paid is not report:
             stores.state.reports.save_run(paid)
     older = _add_older_scores(built, stores)
+    _drop_old_texts(built, stores, clock)
     notes = (*([public] if public else ()), *built.notes, *paid.notes, *anchor_notes, *problems, *older)
     return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors, stores.state.reports)
 
@@ -108,6 +111,18 @@ def _add_older_scores(built: BuiltMonitor, stores: OpenStores) -> tuple[str, ...
         f"the scores of {left:,} run(s) of an earlier version are not aggregated yet, so reports take longer; each run "
         "aggregates some of them, and `trueline state rebuild` all at once",
     )
+
+
+def _drop_old_texts(built: BuiltMonitor, stores: OpenStores, clock: Clock) -> None:
+    """Drop what `retention` lets go, about once a day: a day's runs at a time."""
+    block = built.config.values.retention
+    if block is None:
+        return
+    now = clock()
+    before = now - parse_keep(block.keep)
+    retention = Retention(stores.database, built.plan.stream, before, built.state.group_by)
+    if replace(retention, before=before - timedelta(days=1)).old_runs():
+        retention.prune(now)
 
 
 async def _judge_anchors(
