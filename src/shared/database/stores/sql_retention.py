@@ -142,11 +142,12 @@ def _tables() -> list[tuple[str, sa.Table]]:
 def _bytes(connection: sa.Connection) -> dict[str, int]:
     if connection.dialect.name == "postgresql":
         text = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relname = ANY(%s)"
-        return dict(connection.exec_driver_sql(text, ([name for name, _ in _tables()],)).tuples().all())
+        found = connection.exec_driver_sql(text, ([name for name, _ in _tables()],))
+        return {name: int(used) for name, used in found}
     try:
         text = (
             "SELECT m.tbl_name, SUM(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY m.tbl_name"
         )
-        return dict(connection.exec_driver_sql(text).tuples().all())
+        return {name: int(used) for name, used in connection.exec_driver_sql(text)}
     except sa.exc.OperationalError:  # this SQLite was built without the table of sizes
         return {}
