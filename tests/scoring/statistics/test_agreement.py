@@ -151,5 +151,5 @@ def test_people_among_themselves() -> None:
     assert mixed is not None and mixed.value < 1
     assert fleiss_kappa([2, 2], [2, 2]) is None
     assert fleiss_kappa([], []) is None
-    with pytest.raises(ValueError, match="two or more people"):
+    with pytest.raises(ValueError, match="two or more annotators per item"):
         fleiss_kappa([1], [1])
