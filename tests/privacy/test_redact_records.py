@@ -59,6 +59,7 @@ def full_item() -> DatasetItem:
         session_id="session-77",
         observation_id=MAIL,
         trace={"input": {"text": MAIL}},
+        trace_environment="prod",
     )
 
 

@@ -17,6 +17,9 @@ from shared.core.digests import digest, to_plain
 from shared.core.errors import ItemError
 from shared.core.registry import nearest_name
 
+UNKNOWN_ENVIRONMENT = "?"
+"""The environment of an item whose source does not name one; no environment has this name."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatasetItem:
@@ -57,7 +60,7 @@ class DatasetItem:
     session_id: str | None = None
     observation_id: str | None = None
     trace: Mapping[str, Any] | None = None
-    trace_environment: str | None = field(default=None, compare=False)
+    trace_environment: str = field(default=UNKNOWN_ENVIRONMENT, compare=False)
 
     def __post_init__(self) -> None:
         talk = self.conversation

@@ -128,9 +128,8 @@ class _Run:
         if note and not (waits and note == ELSEWHERE):
             self.notes.append(note)
         self.held = note == HELD
-        if draws:
-            self.draws = draws
-            self.publisher.store_report(report)
+        self.draws = draws
+        self.publisher.store_report(report, draws)
 
     def _make_report(self, status: Status, estimates: tuple[Estimate, ...]) -> RunReport:
         """The report as it stands now."""

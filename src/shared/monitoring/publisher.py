@@ -20,12 +20,13 @@ from shared.core.best_effort import attempt_async
 from shared.core.counts import DeliveryStatus
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
-from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, RunSink, SkippedScore
+from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, SkippedScore
 from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
+from shared.monitoring.publish_estimates import EstimatePublisher
 from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
 from shared.monitoring.sink_delivery import DeliveryContext, SinkDelivery, pack_batch
-from shared.monitoring.trial import name_batch_as_trial, name_run_as_trial
+from shared.monitoring.trial import name_batch_as_trial
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most
@@ -66,6 +67,7 @@ class Publisher:
         )
         self.deliveries = tuple(SinkDelivery(outlet, context) for outlet in ports.sinks)
         self._tasks = DeliveryTasks(self.deliveries)
+        self._estimates = EstimatePublisher(plan, ports)
         self._required = [each.name for each in self.deliveries if each.outlet.required] if self.deliveries else None
         self._task: asyncio.Task[None] | None = None
         self._woken, self._ending = asyncio.Event(), False
@@ -134,17 +136,16 @@ class Publisher:
         await self._wait(end)
         self._finished = True
 
-    def store_report(self, run: RunReport) -> None:
-        """Store what is known of the whole run for the sinks that take that; it is published with the rest.
+    def store_report(self, run: RunReport, samples: Sequence[str] = ()) -> None:
+        """Store the estimates of what was packed, all of it, for the sinks that take that; they are published with the
+        rest. `samples` are those that the run itself reports.
 
         Raises:
             StoreError: when the state cannot be used.
         """
-        found = [(each, each.outlet.sink) for each in self.deliveries]
-        given = name_run_as_trial(run) if self._plan.history == "trial" else run
-        packed = [(each, sink.pack_run(given)) for each, sink in found if isinstance(sink, RunSink)]
-        for each, made in packed:
-            self._store.add(run, Outgoing(each.name, made), self._ports.clock())
+        while self._estimates.wanted and self._pack():
+            pass
+        self._estimates.store(run, samples)
 
     async def _wait(self, end: float) -> None:
         """Serve required sinks until nothing is due, or until `end` by the loop's clock for what is under way: the time
@@ -211,8 +212,10 @@ class Publisher:
 
     def _pack(self) -> int:
         left: dict[str, tuple[SkippedScore, ...]] = {}
+        items: list[str] = []
 
         def pack(batch: Batch) -> list[Outgoing]:
+            items.extend(result.item.id for result in batch.results)
             chosen = self._choose_published(batch)
             self._context.packed = chosen
             outgoing = [Outgoing(each.name, pack_batch(each.outlet, chosen)) for each in self.deliveries]
@@ -221,6 +224,7 @@ class Publisher:
 
         count = self._store.pack(self._run, self._plan.limits.chunk, pack, self._ports.clock())
         self._packed += count
+        self._estimates.note_packed(items)
         for each in self.deliveries:  # only now are they stored
             each.count_skipped(left.get(each.name, ()))
         return count
@@ -276,6 +280,7 @@ async def publish_pending(plan: MonitorPlan, ports: Ports, run: RunReport, faile
     async with Publisher(plan, ports, run) as publisher:
         for each in ports.sinks if failed else ():
             ports.state.outbox.retry_now(plan.stream, each.name, True, ports.clock())
+        publisher.store_report(run)
         await publisher.finish(bounded=False)
         return publisher.result()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from shared.core.ports import Batch, Sink
 from shared.core.results import RunReport
 from shared.core.state.outbox import MessageSink, Outlet, PackedBatch, Receipt, RunSink, SinkMessage
+from shared.core.state.run_estimates import CollectsRuns
 from shared.privacy.redact_records import redact_report, redact_result
 from shared.privacy.redaction import TextCleaner
 
@@ -53,6 +54,10 @@ class RedactingMessages:
         """What the sink makes of a run as a whole, redacted too."""
         sink = self.inner
         return sink.pack_run(redact_report(run, self._cleaner)) if isinstance(sink, RunSink) else PackedBatch()
+
+    def collection(self, run: RunReport) -> str:
+        """The sink's own name for the run's estimates."""
+        return self.inner.collection(run) if isinstance(self.inner, CollectsRuns) else run.run_id
 
     async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver some."""

@@ -14,13 +14,14 @@ import pytest
 from shared.core.clock import iso, parse_time, utc_now
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.read_queries import Row
+from shared.monitoring.monitor import OnlineMonitor
 from tests.langfuse.clients import collect, run_with_client
 from tests.langfuse.fake_server.plan import Plan
 from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 from tests.langfuse.source.sourcing import athena, rows_of
 from tests.wiring.project import Project
-from tests.wiring.run.test_langfuse_publishing import LIVE, project_of
+from tests.wiring.run.test_langfuse_publishing import EXPERIMENT, FILE, LIVE, project_of
 
 KEYS = """\
   base_url: ${LANGFUSE_HOST}
@@ -195,6 +196,85 @@ def test_a_monitor_reads_the_same_whatever_experiments_have_added(tmp_path: Path
                 items = connection.execute("select item_id, payload from items order by item_id").fetchall()
             found.append((json.loads(report.stdout)["counts"]["read"], items))
     assert found[0] == found[1] and found[0][1]
+
+
+ONCE = FILE + EXPERIMENT
+EACH = FILE + "  experiment: {dataset_name: folder/set}\n"
+
+
+def more_items(project: Project, first: int, count: int) -> None:
+    at = iso(utc_now() - timedelta(hours=2))
+    texts = {"query": "q", "expected_output": "a1", "source_timestamp": at}
+    rows = [
+        {**texts, "id": f"i{n}", "actual_output": f"a{n % 4}", "trace_id": f"{n:032x}"}
+        for n in range(first, first + count)
+    ]
+    project.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def estimates(server: FakeLangfuse) -> list[tuple[str, str, float, str]]:
+    """Experiment, name, value and comment of each estimate that is shown."""
+    rows = [row for row in server.scores.stored() if row.get("datasetRunId")]
+    return sorted((row["datasetRunId"], row["name"], row["value"], row["comment"].split(",")[0]) for row in rows)
+
+
+def test_an_experiment_of_a_fixed_name_has_one_estimate_of_the_whole_of_it(
+    tmp_path: Path, server: FakeLangfuse
+) -> None:
+    """Later runs replace the estimate by that of all items of the experiment; the date of its score stays."""
+    project, found = project_of(tmp_path, server, ONCE), estimates(server)
+    for first, count in ((0, 12), (12, 4), (16, 24)):
+        more_items(project, first, count)
+        assert project.report()["counts"]["marked"] == count
+        found = estimates(server)
+        assert [name for _, name, *_ in found] == ["Exact mean", "Exact pass rate", "Short mean", "Short pass rate"]
+        assert {comment for *_, comment in found} == {f"n = {first + count}"}
+        assert {value for _, name, value, _ in found if name == "Exact mean"} == {0.25}
+    assert len({row["timestamp"] for row in server.scores.stored() if row.get("datasetRunId")}) == 1
+    project.report()
+    project.report("--set", "publishing.experiment.run_name=other")
+    assert estimates(server) == found
+
+
+def test_estimates_of_several_experiments_of_one_monitor_stay_apart(tmp_path: Path, server: FakeLangfuse) -> None:
+    """A name that is set later begins anew; going back to the first name goes on with it."""
+    project = project_of(tmp_path, server, ONCE)
+    more_items(project, 0, 4)
+    project.report()
+    more_items(project, 4, 8)
+    project.report("--set", "publishing.experiment.run_name=other")
+    more_items(project, 12, 12)
+    project.report()
+    assert sorted(comment for _, name, _, comment in estimates(server) if name == "Exact mean") == ["n = 16", "n = 8"]
+
+
+@pytest.mark.parametrize("text", [ONCE, EACH], ids=["fixed name", "a name for each run"])
+@pytest.mark.parametrize("by", ["next run", "next run with items", "publish"])
+def test_estimates_of_a_run_without_publishing_come_when_its_items_are_published(
+    tmp_path: Path, server: FakeLangfuse, text: str, by: str
+) -> None:
+    """The experiment that shows the items shows their estimates too, together with those of the run's own."""
+    project = project_of(tmp_path, server, text)
+    more_items(project, 0, 12)
+    OnlineMonitor.from_yaml(project.folder / "m.yaml").run(publish=False)
+    assert not estimates(server)
+    if by == "next run with items":
+        more_items(project, 12, 8)
+    if by == "publish":
+        assert project.run("publish", "m.yaml", "--pending").returncode == 0
+    else:
+        project.report()
+    n = 20 if by == "next run with items" else 12
+    found = estimates(server)
+    assert [(name, comment) for _, name, _, comment in found if name.startswith("Exact")] == [
+        ("Exact mean", f"n = {n}"),
+        ("Exact pass rate", f"n = {n}"),
+    ]
+    assert {experiment for experiment, *_ in found} == {row["experimentId"] for row in experiment_rows(server)}
+    posts = server.scores.posts
+    project.report()
+    assert project.run("publish", "m.yaml", "--pending").returncode == 0
+    assert estimates(server) == found and server.scores.posts == posts
 
 
 WATCHING = '''\

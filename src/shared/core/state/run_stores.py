@@ -15,6 +15,7 @@ from shared.core.results import Decision, ItemResult, ResultOutline, RunReport, 
 from shared.core.state.claims import Claims, SampledItem, SampleResult
 from shared.core.state.item_history import ItemHistory, SkippedItem
 from shared.core.state.outbox import OutboxStore
+from shared.core.state.run_estimates import EstimateStore
 from shared.core.state.score_aggregates import DAY, AggregateKey, ScoreAggregate
 
 
@@ -151,6 +152,7 @@ class RunState:
     reports: ReportStore
     outbox: OutboxStore
     aggregates: AggregateStore
+    estimates: EstimateStore
 
 
 class RunReader(Protocol):

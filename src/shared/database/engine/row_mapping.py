@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from shared.core.errors import ItemError, StoreError
-from shared.core.records import DatasetItem
+from shared.core.records import UNKNOWN_ENVIRONMENT, DatasetItem
 from shared.core.results import Decision, ItemResult, MetricFailure, MetricRef, MetricScore, Stream
 from shared.database.engine.copy_rows import MANY, copy_new, may_copy
 
@@ -120,7 +120,7 @@ def has_id_in(connection: sa.Connection, table: sa.Table, ids: Sequence[str]) ->
 def item_row(stream: Stream, item: DatasetItem, at: datetime) -> dict[str, Any]:
     """The row of a drawn item."""
     payload = item.to_dict()
-    if item.trace_environment:
+    if item.trace_environment != UNKNOWN_ENVIRONMENT:
         payload["trace_environment"] = item.trace_environment
     return {**key(stream, item.id), "payload": payload, "stored_at": at}
 

@@ -11,6 +11,7 @@ from shared.database.runs.result_reader import SqlResultReader
 from shared.database.runs.run_reader import SqlRunReader
 from shared.database.runs.sql_aggregates import SqlAggregates
 from shared.database.runs.sql_claims import SqlClaimStore
+from shared.database.runs.sql_estimates import SqlEstimates
 from shared.database.runs.sql_item_history import SqlItemHistoryReader
 from shared.database.runs.sql_outbox import SqlOutbox
 from shared.database.runs.sql_reports import SqlReports
@@ -33,6 +34,7 @@ def build_run_state(
         reports=SqlReports(database),
         outbox=SqlOutbox(database),
         aggregates=SqlAggregates(database, clock, group_by),
+        estimates=SqlEstimates(database, clock),
     )
 
 

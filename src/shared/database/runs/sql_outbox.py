@@ -65,7 +65,7 @@ class SqlOutbox:
                 return 0
             batch = Batch(stable_id("batch", stream, run.run_id, ids), stream, _results(connection, stream, ids), run)
             for outgoing in pack(batch):
-                for part in chunks(_rows(batch, outgoing, at)):
+                for part in chunks(message_rows(batch, outgoing, at)):
                     insert_new(connection, outbox, part)
             for ids_part in chunks(ids):
                 mine = sa.and_(in_stream(decisions, stream), FINISHED, decisions.c.item_id.in_(ids_part))
@@ -74,7 +74,7 @@ class SqlOutbox:
 
     def add(self, run: RunReport, outgoing: Outgoing, at: datetime) -> None:
         with self._database.write() as connection:
-            for part in chunks(_rows(Batch("", run.stream, (), run), outgoing, at)):
+            for part in chunks(message_rows(Batch("", run.stream, (), run), outgoing, at)):
                 insert_new(connection, outbox, part)
 
     def claim(self, stream: Stream, sink: str, state: MessageState, claim: MessageClaim) -> list[ClaimedMessage]:
@@ -241,7 +241,7 @@ def _free(now: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(_O.leased_until.is_(None), _O.leased_until <= now)
 
 
-def _rows(batch: Batch, outgoing: Outgoing, at: datetime) -> Iterator[dict[str, Any]]:
+def message_rows(batch: Batch, outgoing: Outgoing, at: datetime) -> Iterator[dict[str, Any]]:
     """The rows of what one sink gets."""
     common = {"sink": outgoing.sink, "batch_id": batch.id, "run_id": batch.run.run_id, "label": "", "whole": False}
     common |= {"state": "pending", "attempts": 0, "next_try_at": at, "stored_at": at, "reason": "", "body": None}

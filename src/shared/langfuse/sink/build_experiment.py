@@ -80,6 +80,11 @@ class ExperimentBuilder:
         """The name of the experiment's run."""
         return self.plan.run_name or f"{self.plan.dataset}-{run.run_id}"
 
+    def collection(self, run: RunReport) -> str:
+        """The name under which estimates are kept: all of a run that has a fixed name are one."""
+        named = self.plan.run_name
+        return score_id("experiment", self.plan.dataset, named) if named else run.run_id
+
     def pack(self, batch: Batch) -> PackedBatch:
         """The items and scores of a batch."""
         builder = MessageBuilder(batch, self.context)
@@ -94,9 +99,15 @@ class ExperimentBuilder:
             if each.inspection or not self._is_chosen(each.label):
                 continue
             for name, value, comment in _estimate_figures(each):
-                key = score_id(self.context.project, "experiment run", self.plan.dataset, run.run_id, name)
+                fixed = (self.plan.run_name, run.monitor, run.stream.source_key)
+                owner = fixed if self.plan.run_name else (run.run_id,)
+                key = score_id(self.context.project, "experiment run", self.plan.dataset, *owner, name)
                 score = LangfuseScore(key, name, value, run.started_at, experiment_id="-", comment=comment)
-                score = replace(score, metadata=_run_metadata(run, each), environment=self.context.environment_of(None))
+                score = replace(
+                    score,
+                    metadata=_run_metadata(run, each),
+                    environment=self.context.environment or self.context.otherwise,
+                )
                 found.append(SinkMessage(key, "", self._body("run", run) | {"score": score.body()}, each.label))
         return PackedBatch(tuple(found))
 

@@ -37,9 +37,11 @@ class ScoreContext:
     tags: tuple[str, ...] = ()
     otherwise: str | None = None
 
-    def environment_of(self, trace_environment: str | None) -> str | None:
-        """The environment of a score on a trace. Names that Langfuse keeps for its own traces are refused on scores."""
-        known = trace_environment and not find_environment_problem(trace_environment)
+    def environment_of(self, trace_environment: str) -> str | None:
+        """The environment of a score on a trace. Names that Langfuse keeps for its own traces are refused on scores,
+        as is the one of an unknown environment.
+        """
+        known = not find_environment_problem(trace_environment)
         return self.environment or (trace_environment if known else self.otherwise)
 
 

@@ -66,6 +66,10 @@ class LangfuseExperimentSink:
         """The estimates of a run that has ended: mean and pass rate of each metric, as scores of the experiment."""
         return self._builder.pack_run(run)
 
+    def collection(self, run: RunReport) -> str:
+        """The experiment's run, of which there is one estimate."""
+        return self._builder.collection(run)
+
     async def send(self, messages: Sequence[SinkMessage]) -> list[Receipt]:
         """Deliver messages.
 
