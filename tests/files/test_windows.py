@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from shared.core.clock import iso
 from shared.core.records import DatasetItem
 from shared.core.window import Window
 from shared.files.discovery import FileSourceParams, find_files
+from shared.files.file_source import FileSource
 from shared.files.table_records import parquet_entries
 from shared.files.time_filter import TimeFilter
+from shared.monitoring.source_window import window_params_model
 from tests.files.reads import NOW, as_item, jsonl, parquet, read
 
 
@@ -137,3 +139,19 @@ def test_broken_records_do_not_use_up_the_limit_in_the_window(tmp_path: Path) ->
     assert found.ids == ["2"]
     assert len(found.broken) == 2
     assert "1 of 2 records" in found.notices[0]
+
+
+def test_lines_that_come_late_are_read_by_the_next_run() -> None:
+    """A window that goes on from an earlier run begins an hour before it, unless the configuration says otherwise."""
+    support = FileSource.window_support
+    now, last = datetime(2026, 3, 1, 12, tzinfo=UTC), datetime(2026, 3, 1, 11, tzinfo=UTC)
+
+    def start(last_read: datetime | None, **keys: float) -> datetime | None:
+        rule = window_params_model(support).model_validate({"hours_back": 1.0, **keys}).to_rule(support)
+        return rule.with_last_read(last_read).window_at(now).start
+
+    assert start(None) == last
+    assert start(last) == last - timedelta(hours=1)
+    assert start(last - timedelta(hours=5)) == last - timedelta(hours=6)
+    assert start(last, look_back_minutes=0.0) == last
+    assert start(last, look_back_minutes=10.0) == last - timedelta(minutes=10)

@@ -31,11 +31,13 @@ UNBOUNDED = Window()
 @dataclass(frozen=True, slots=True)
 class WindowSupport:
     """What a source class says of windows in its attribute `window_support`: whether the configuration must name one,
-    and how far a window looks back unless the configuration says otherwise.
+    and how far a window looks back unless the configuration says otherwise: every window by `look_back_minutes`, one that
+    goes on from an earlier run by `late_minutes`.
     """
 
     required: bool = False
     look_back_minutes: float = 0.0
+    late_minutes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class WindowRule:
 
     `seconds_back` makes a window that ends when the run starts; otherwise `start` and `end` bound it. It starts
     `look_back` earlier, for records that arrive late. A window that moves with the clock also reaches back to
-    `last_read`, when the window was last read, but no further than `catch_up`. `limit` keeps the newest records only.
+    `late` before `last_read`, when the window was last read, but no further than `catch_up`. `limit` keeps the newest
+    records only.
     """
 
     seconds_back: float | None = None
@@ -54,6 +57,7 @@ class WindowRule:
     catch_up: timedelta = timedelta(days=30)
     limit: int | None = None
     last_read: datetime | None = None
+    late: timedelta = timedelta()
 
     @property
     def moves_with_clock(self) -> bool:
@@ -83,7 +87,7 @@ class WindowRule:
         if self.seconds_back is None:
             return self.start
         start = now - timedelta(seconds=self.seconds_back)
-        return start if self.last_read is None else min(start, max(self.last_read, now - self.catch_up))
+        return start if self.last_read is None else min(start, max(self.last_read - self.late, now - self.catch_up))
 
 
 EVERYTHING = WindowRule()

@@ -43,7 +43,7 @@ class FileSource:
     """
 
     Params = FileSourceParams
-    window_support = WindowSupport(required=True)
+    window_support = WindowSupport(required=True, late_minutes=60.0)
 
     def __init__(self, params: FileSourceParams, context: SourceContext) -> None:
         self.key = context.key

@@ -54,7 +54,8 @@ class WindowParams(BaseModel):
         ge=0,
         le=525_600,
         allow_inf_nan=False,
-        description="The window starts so much earlier, for records that arrive late (langfuse: 60; others: 0).",
+        description="The window starts so much earlier, for records that arrive late (default: langfuse 60, others 0;"
+        " file: 60 before the last run).",
     )
     catch_up_days: float = Field(
         default=30.0,
@@ -83,7 +84,8 @@ class WindowParams(BaseModel):
     def to_rule(self, support: WindowSupport) -> WindowRule:
         """The rule for a source with that support."""
         back = [getattr(self, name) * unit for name, unit in _SECONDS.items() if getattr(self, name) is not None]
-        look_back = support.look_back_minutes if self.look_back_minutes is None else self.look_back_minutes
+        given = self.look_back_minutes
+        look_back, late = (support.look_back_minutes, support.late_minutes) if given is None else (given, 0.0)
         return WindowRule(
             seconds_back=back[0] if back else None,
             start=self.from_timestamp,
@@ -91,6 +93,7 @@ class WindowParams(BaseModel):
             look_back=timedelta(minutes=look_back),
             catch_up=timedelta(days=self.catch_up_days),
             limit=self.limit,
+            late=timedelta(minutes=late),
         )
 
 
