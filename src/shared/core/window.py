@@ -31,8 +31,8 @@ UNBOUNDED = Window()
 @dataclass(frozen=True, slots=True)
 class WindowSupport:
     """What a source class says of windows in its attribute `window_support`: whether the configuration must name one,
-    and how far a window looks back unless the configuration says otherwise: every window by `look_back_minutes`, one that
-    goes on from an earlier run by `late_minutes`.
+    and how far a window looks back unless the configuration says otherwise: every window by `look_back_minutes`, one
+    that goes on from an earlier run by `late_minutes`.
     """
 
     required: bool = False
