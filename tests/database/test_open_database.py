@@ -22,7 +22,7 @@ from shared.database.runs.conditions import ORDER
 from shared.database.runs.result_reader import page_of_ids
 from shared.database.runs.run_reader import SqlRunReader
 from shared.database.runs.run_state import build_run_state
-from shared.database.runs.sql_aggregates import aggregates_since
+from shared.database.runs.sql_aggregates import aggregates_since, scores_of_run
 from shared.database.runs.sql_claims import claimable_items
 from shared.database.runs.sql_outbox import claimable_messages, packed_items, unconfirmed_ids, unpacked_items
 from shared.database.runs.sql_results import finish_exhausted
@@ -259,6 +259,7 @@ def test_history_is_found_by_its_indexes(tmp_path: Path) -> None:
     page = plan(database, page_of_ids(STREAM, "run", None, "a"))
     assert "ix_scores_run (run_id=? AND item_id>?)" in page
     assert "ix_failures_run (run_id=? AND item_id>?)" in page
+    assert "ix_scores_run (run_id=? AND item_id>?)" in plan(database, scores_of_run(STREAM, "run", ()))
     key = "source_key=? AND monitor_key=? AND width=? AND start>?"
     assert f"PRIMARY KEY ({key})" in plan(database, aggregates_since(STREAM, DAY, NOW))
     assert "SCAN" not in plan(database, page_of_ids(STREAM, None, NOW, "a"))

@@ -64,7 +64,7 @@ class SqlAggregates:
             with self._database.write(_lock_name(stream)) as connection:
                 run_id = left.pop(0)
                 if _is_pending(connection, run_id):
-                    mine = _stored_scores(stream, self._group_by).where(scores.c.run_id == run_id)
+                    mine = scores_of_run(stream, run_id, self._group_by)
                     for found in _fold_rows(connection, mine, self._group_by):
                         add_aggregates(connection, stream, found, self._clock())
                     connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(aggregated=sa.null()))
@@ -143,8 +143,8 @@ def read_aggregates(
         first = bucket_start(last, DAY) - timedelta(days=days - 1)
         stored = connection.execute(aggregates_since(stream, width, first))
         found = {read_key(row): read_aggregate(row) for row in stored}
-        for some in chunks(connection.scalars(_pending(stream))):
-            older = _stored_scores(stream, group_by).where(happened >= first, scores.c.run_id.in_(some))
+        for run_id in connection.scalars(_pending(stream)).all():
+            older = scores_of_run(stream, run_id, group_by).where(happened >= first)
             for part in _fold_rows(connection, older, group_by):
                 for key, each in widen(part, width).items():
                     found[key] = found[key].merge(each) if key in found else each
@@ -207,7 +207,7 @@ def _find_place(part: int, segment: str, stratum: str, probability: float | None
 def _fold_rows(
     connection: sa.Connection, query: sa.Select[Any], group_by: tuple[str, ...]
 ) -> Iterator[dict[AggregateKey, ScoreAggregate]]:
-    """The aggregates of the scores that a query of `_stored_scores` finds, some thousands at a time."""
+    """The aggregates of the scores that a query of `scores_of_run` finds, some thousands at a time."""
     for part in connection.execute(query, execution_options={"yield_per": _FOLD}).partitions():
         folder = ScoreFolder()
         for row in part:
@@ -216,8 +216,8 @@ def _fold_rows(
         yield folder.build()
 
 
-def _stored_scores(stream: Stream, group_by: tuple[str, ...]) -> sa.Select[Any]:
-    """Scores as aggregates need them."""
+def scores_of_run(stream: Stream, run_id: str, group_by: tuple[str, ...]) -> sa.Select[Any]:
+    """The query for the scores that a run has stored, as aggregates need them."""
     s, decided = scores.c, (decisions.c.stratum, decisions.c.probability, decisions.c.strategy)
     unused = (sa.literal("").label("explanation"), sa.null().label("signals"))
     own = [each for each in s if each.name not in ("explanation", "signals")]
@@ -225,4 +225,5 @@ def _stored_scores(stream: Stream, group_by: tuple[str, ...]) -> sa.Select[Any]:
     query = query.join(decisions, is_same_item(decisions, scores))
     if group_by:
         query = query.join(items, is_same_item(items, scores), isouter=True)
-    return query.where(in_stream(scores, stream))
+    # Every id is beyond the empty one; without this SQLite would rather read the whole stream.
+    return query.where(in_stream(scores, stream), scores.c.run_id == run_id, scores.c.item_id > "")
