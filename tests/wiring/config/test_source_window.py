@@ -14,9 +14,11 @@ from shared.core.clock import utc_now
 from shared.core.ports import CatchesUp
 from shared.core.registry import Registry
 from shared.llm.models.model_settings import EmbeddingCommon, ModelCommon
+from shared.monitoring.source_window import WINDOW_KEYS, window_support_of
 from shared.scoring.metric import user_parameters
 from shared.wiring.build.build_context import SinkCommon
 from shared.wiring.build.build_monitor import build_monitor
+from shared.wiring.build.build_source import RESERVED_KEYS
 from shared.wiring.build.construct_part import parameters_model
 from shared.wiring.config.checker import params_model
 from shared.wiring.config.labels_config import LabelsCommon
@@ -184,4 +186,6 @@ def test_no_key_is_claimed_by_two_models() -> None:
             else:
                 own = parameters_model(target, entry.name).model_fields
             clashes |= {(registry.kind, entry.name, key) for key in own if key in common}
+            if registry is registries.sources and window_support_of(target) is not None:  # else a key is its own
+                clashes |= {("source", entry.name, key) for key in own if key in (*WINDOW_KEYS, *RESERVED_KEYS)}
     assert clashes == {("source", "langfuse", "environment")}

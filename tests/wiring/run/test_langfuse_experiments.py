@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -21,7 +22,7 @@ from tests.langfuse.fake_server.server import FakeLangfuse, run_fake_langfuse
 from tests.langfuse.fake_server.wire import MovableClock
 from tests.langfuse.source.sourcing import athena, rows_of
 from tests.wiring.project import Project
-from tests.wiring.run.test_langfuse_publishing import EXPERIMENT, FILE, LIVE, project_of
+from tests.wiring.run.test_langfuse_publishing import EXPERIMENT, FILE, LIVE, SHORT, project_of
 
 KEYS = """\
   base_url: ${LANGFUSE_HOST}
@@ -275,6 +276,28 @@ def test_estimates_of_a_run_without_publishing_come_when_its_items_are_published
     project.report()
     assert project.run("publish", "m.yaml", "--pending").returncode == 0
     assert estimates(server) == found and server.scores.posts == posts
+
+
+def test_short_runs_send_again_the_items_that_the_server_took_and_lost(tmp_path: Path, server: FakeLangfuse) -> None:
+    """As for scores: under cron no run lives until a span counts as lost, yet each item is recorded, and once."""
+    rng = Random(5)
+    server.otlp.drops = lambda: rng.random() < 0.6
+    project = project_of(tmp_path, server, ONCE.replace("  push_to_langfuse: true\n", ""))
+    for _ in range(10):
+        project.report(*SHORT)
+    assert len(experiment_rows(server)) == len(server.otlp.spans) == 12
+    assert project.report(*SHORT)["counts"]["marked"] == 0
+
+
+def test_a_run_whose_experiment_is_overdue_says_so_and_fails(tmp_path: Path, server: FakeLangfuse) -> None:
+    """Items of an experiment that never appear are no success."""
+    server.otlp.drops = lambda: True
+    project = project_of(tmp_path, server, ONCE)
+    assert project.run("m.yaml", "--json", *SHORT).returncode == 0
+    late = project.run("m.yaml", "--json", *SHORT, "--set", "publishing.overdue_hours=0.0001")
+    found = json.loads(late.stdout)
+    assert (late.returncode, found["status"]) == (1, "unpublished")
+    assert "langfuse-experiment" in found["notes"][0] and "12 message(s)" in found["notes"][0]
 
 
 WATCHING = '''\
