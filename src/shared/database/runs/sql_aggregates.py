@@ -143,7 +143,8 @@ def read_aggregates(
         first = bucket_start(last, DAY) - timedelta(days=days - 1)
         stored = connection.execute(aggregates_since(stream, width, first))
         found = {read_key(row): read_aggregate(row) for row in stored}
-        for run_id in connection.scalars(_pending(stream)).all():
+        recent = sa.or_(runs.c.finished_at.is_(None), runs.c.finished_at >= first)
+        for run_id in connection.scalars(_pending(stream).where(recent)).all():
             older = scores_of_run(stream, run_id, group_by).where(happened >= first)
             for part in _fold_rows(connection, older, group_by):
                 for key, each in widen(part, width).items():

@@ -33,7 +33,7 @@ from shared.wiring.run.dry_run import run_dry
 from shared.wiring.run.model_metrics import find_model_metrics
 from shared.wiring.run.public_repository import check_public_repository
 
-_AGGREGATE_SECONDS = 5.0
+_AGGREGATE_SECONDS = 15.0
 
 
 class Session:
