@@ -209,6 +209,21 @@ def test_long_metadata_come_uncut_whatever_their_key(server: FakeLangfuse, tmp_p
     assert found == {"rare": {"long": "x" * 500}, "exact": "y" * 200}
 
 
+def test_metadata_keys_that_are_named_cost_no_second_read(tmp_path: Path) -> None:
+    """`expand_metadata` asks for them whole at once; a long key that is found out costs reads of its own."""
+    reads = []
+    for named in (["rare"], []):
+        with run_fake_langfuse() as server:
+            fill(server, 60)
+            rows = trace(999, 2, START - minutes(30))  # older than the rows by which keys are learnt
+            rows[0]["metadata"] = {"rare": json.dumps({"long": "x" * 500})}
+            server.observations.add(*rows)
+            items, _ = read(server, tmp_path, expand_metadata=named)
+            assert items[rows[0]["traceId"]].metadata["metadata"] == {"rare": {"long": "x" * 500}}
+            reads.append(sum(server.asked.values()))
+    assert reads[0] < reads[1]
+
+
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
