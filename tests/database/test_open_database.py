@@ -259,7 +259,7 @@ def test_history_is_found_by_its_indexes(tmp_path: Path) -> None:
     page = plan(database, page_of_ids(STREAM, "run", None, "a"))
     assert "ix_scores_run (run_id=? AND item_id>?)" in page
     assert "ix_failures_run (run_id=? AND item_id>?)" in page
-    assert "ix_scores_run (run_id=? AND item_id>?)" in plan(database, scores_of_run(STREAM, "run", ()))
+    assert "ix_scores_run (run_id=? AND item_id>?)" in plan(database, scores_of_run(STREAM, "run"))
     key = "source_key=? AND monitor_key=? AND width=? AND start>?"
     assert f"PRIMARY KEY ({key})" in plan(database, aggregates_since(STREAM, DAY, NOW))
     assert "SCAN" not in plan(database, page_of_ids(STREAM, None, NOW, "a"))

@@ -21,9 +21,8 @@ from shared.core.results import ItemResult, Stream, is_thinned
 from shared.core.state.fold_scores import ItemPlace, ScoreFolder, widen
 from shared.core.state.score_aggregates import DAY, FIVE_MINUTES, WIDTHS, AggregateKey, ScoreAggregate, bucket_start
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import Row, build_insert, chunks, in_stream, read_item, read_score
+from shared.database.engine.row_mapping import Row, build_insert, chunks, in_stream, read_item, read_score, rows_by_item
 from shared.database.runs.aggregate_rows import Aggregates, aggregate_rows, read_aggregate, read_key, segment_of
-from shared.database.runs.conditions import is_same_item
 from shared.database.schema.tables import decisions, items, runs, score_aggregates, scores
 
 _FOLD = 20_000
@@ -64,8 +63,8 @@ class SqlAggregates:
             with self._database.write(_lock_name(stream)) as connection:
                 run_id = left.pop(0)
                 if _is_pending(connection, run_id):
-                    mine = scores_of_run(stream, run_id, self._group_by)
-                    for found in _fold_rows(connection, mine, self._group_by):
+                    mine = scores_of_run(stream, run_id)
+                    for found in _fold_rows(connection, stream, mine, self._group_by):
                         add_aggregates(connection, stream, found, self._clock())
                     connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(aggregated=sa.null()))
             progress(len(left))
@@ -145,8 +144,8 @@ def read_aggregates(
         found = {read_key(row): read_aggregate(row) for row in stored}
         recent = sa.or_(runs.c.finished_at.is_(None), runs.c.finished_at >= first)
         for run_id in connection.scalars(_pending(stream).where(recent)).all():
-            older = scores_of_run(stream, run_id, group_by).where(happened >= first)
-            for part in _fold_rows(connection, older, group_by):
+            older = scores_of_run(stream, run_id).where(happened >= first)
+            for part in _fold_rows(connection, stream, older, group_by):
                 for key, each in widen(part, width).items():
                     found[key] = found[key].merge(each) if key in found else each
     return found
@@ -206,25 +205,29 @@ def _find_place(part: int, segment: str, stratum: str, probability: float | None
 
 
 def _fold_rows(
-    connection: sa.Connection, query: sa.Select[Any], group_by: tuple[str, ...]
+    connection: sa.Connection, stream: Stream, query: sa.Select[Any], group_by: tuple[str, ...]
 ) -> Iterator[dict[AggregateKey, ScoreAggregate]]:
-    """The aggregates of the scores that a query of `scores_of_run` finds, some thousands at a time."""
+    """The aggregates of the scores that a query of `scores_of_run` finds, some thousands at a time. What belongs to
+    their items is read apart, by ids: a join may read the whole stream for each row where the planner does not know it.
+    """
     for part in connection.execute(query, execution_options={"yield_per": _FOLD}).partitions():
         folder = ScoreFolder()
+        ids = list(dict.fromkeys(row.item_id for row in part))
+        decided = rows_by_item(connection, decisions, stream, ids)
+        found = rows_by_item(connection, items, stream, ids) if group_by else {}
+        segments = {each: segment_of(read_item(row), group_by) for each, (row,) in found.items()}
+        nothing = segment_of(None, group_by)
         for row in part:
-            item = read_item(row) if group_by and row.payload is not None else None
-            folder.add(read_score(row), _place(row.item_at, row, segment_of(item, group_by)))
+            if row.item_id in decided:
+                place = _place(row.item_at, decided[row.item_id][0], segments.get(row.item_id, nothing))
+                folder.add(read_score(row), place)
         yield folder.build()
 
 
-def scores_of_run(stream: Stream, run_id: str, group_by: tuple[str, ...]) -> sa.Select[Any]:
+def scores_of_run(stream: Stream, run_id: str) -> sa.Select[Any]:
     """The query for the scores that a run has stored, as aggregates need them."""
-    s, decided = scores.c, (decisions.c.stratum, decisions.c.probability, decisions.c.strategy)
     unused = (sa.literal("").label("explanation"), sa.null().label("signals"))
-    own = [each for each in s if each.name not in ("explanation", "signals")]
-    query = sa.select(*own, *unused, *decided, *([items.c.payload] if group_by else []))
-    query = query.join(decisions, is_same_item(decisions, scores))
-    if group_by:
-        query = query.join(items, is_same_item(items, scores), isouter=True)
+    own = [each for each in scores.c if each.name not in ("explanation", "signals")]
     # Every id is beyond the empty one; without this SQLite would rather read the whole stream.
-    return query.where(in_stream(scores, stream), scores.c.run_id == run_id, scores.c.item_id > "")
+    mine = (in_stream(scores, stream), scores.c.run_id == run_id, scores.c.item_id > "")
+    return sa.select(*own, *unused).where(*mine)
