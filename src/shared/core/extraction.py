@@ -15,10 +15,13 @@ from shared.core.storable_values import find_unstorable
 
 @dataclass(frozen=True, slots=True)
 class BrokenRecord:
-    """A record that could not become an item: where it stands and what is wrong with it."""
+    """A record that could not become an item: where it stands and what is wrong with it. `mark` identifies one that is
+    broken by itself, whatever the extractor: it is reported by one run, not by every run that reads it.
+    """
 
     where: str
     why: str
+    mark: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.why}"

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from shared.core.digests import digest
 from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
@@ -93,14 +94,14 @@ class FileSource:
 
     def _judge(
         self, entry: NumberedRecord, time_filter: TimeFilter, newest: Newest | None, where: str
-    ) -> DatasetItem | SkippedRecord | str | None:
-        """The entry's item, a text that says what is wrong with it, or None when it is not asked for."""
+    ) -> DatasetItem | SkippedRecord | BrokenRecord | str | None:
+        """The entry's item, what is wrong with it, or None when it is not asked for."""
         if entry.record is None:
-            return entry.flaw
+            return BrokenRecord(where, entry.flaw, digest([where, entry.flaw, entry.text]))
         if time_filter.needs_time or newest is not None:
             moment, flaw = _time_of(entry.record, time_filter)
             if flaw:
-                return flaw
+                return BrokenRecord(where, flaw, digest([where, flaw, repr(entry.record)]))
             inside = not time_filter.needs_time or (moment is not None and time_filter.window.contains(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None

@@ -32,11 +32,14 @@ _ARRAY = """(SELECT row_number() OVER () AS n, json AS line
 
 
 class NumberedRecord(NamedTuple):
-    """One record: its line (or row), counted from 1, and either the record or what is wrong with it."""
+    """One record: its line (or row), counted from 1, and either the record or what is wrong with it, with what stands
+    there instead.
+    """
 
     number: int
     record: Mapping[str, Any] | None
     flaw: str = ""
+    text: str = ""
 
 
 def parse(number: int, text: str) -> NumberedRecord:
@@ -44,7 +47,7 @@ def parse(number: int, text: str) -> NumberedRecord:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return NumberedRecord(number, None, f"not JSON: {error}")
+        return NumberedRecord(number, None, f"not JSON: {error}", text)
     return as_entry(number, value)
 
 
@@ -52,7 +55,7 @@ def as_entry(number: int, value: object) -> NumberedRecord:
     """The entry of one JSON value, which must be an object."""
     if isinstance(value, dict):
         return NumberedRecord(number, value)
-    return NumberedRecord(number, None, f"expected a JSON object, found {_type_name(value)}")
+    return NumberedRecord(number, None, f"expected a JSON object, found {_type_name(value)}", str(value))
 
 
 def _type_name(value: object) -> str:
@@ -151,7 +154,8 @@ def _plain_lines(file: File) -> Iterator[NumberedRecord]:
             try:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                yield NumberedRecord(number, None, f"not UTF-8: {error.reason} at byte {error.start + 1} of the line")
+                flaw = f"not UTF-8: {error.reason} at byte {error.start + 1} of the line"
+                yield NumberedRecord(number, None, flaw, raw.decode("latin-1"))
                 continue
             if text.strip():
                 yield parse(number, text.rstrip("\r\n"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice, pairwise
 from os import SEEK_END
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from shared.core.counts import ReadCounts
 from shared.core.digests import content_digest, digest
@@ -22,6 +22,7 @@ from shared.core.ports import DataSource, SamplingStrategy
 from shared.core.records import DatasetItem, is_storable
 from shared.core.results import Candidate, Decision, Stream
 from shared.core.state.item_history import VERSION_DIGITS, Reason, SkippedItem
+from shared.core.state.run_stores import SkippedItemsStore
 from shared.monitoring.item_ids import describe_shared_ids, has_same_content, settle_id
 from shared.privacy.secret_gate import SecretGate
 
@@ -128,7 +129,7 @@ class ReadResult:
 @dataclass(frozen=True, slots=True)
 class ReadPlan:
     """How to read: the source, what the strategy wants of an item, when items come again, what is known already, and
-    who is told what was left out.
+    where what was skipped is stored, by which run.
     """
 
     source: DataSource
@@ -136,8 +137,24 @@ class ReadPlan:
     stream: Stream
     again: RescorePolicy
     known: tuple[KnownFilter, ...]
-    pass_over: Callable[[Sequence[SkippedItem]], None] = lambda passed: None
+    skipped: SkippedItemsStore
+    run_id: str
     secrets: SecretGate = field(default_factory=SecretGate)
+
+    def skip(self, skipped: Sequence[SkippedItem]) -> None:
+        """Store what was skipped, without secrets."""
+        if skipped:
+            redact = self.secrets.redact_message
+            clean = [each._replace(detail=redact(each.detail)) for each in skipped]
+            self.skipped.save_skipped(self.run_id, self.stream, clean)
+
+    def drop_reported(self, broken: Sequence[BrokenRecord]) -> list[BrokenRecord]:
+        """The broken records that no earlier run has reported, which are stored now."""
+        marks = [each.mark for each in broken if each.mark]
+        known = self.skipped.find_broken(self.stream, marks) if marks else set()
+        new = [each for each in broken if each.mark not in known]
+        self.skip([SkippedItem(each.mark, "broken", detail=str(each)) for each in new if each.mark])
+        return new
 
 
 async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int], None]) -> ReadResult:
@@ -150,15 +167,17 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     """
     intake = ReadResult(CandidatePool())
     seen: set[str] = set()
-    read = fresh = 0
+    read = fresh = reported = 0
     again: Counter[str] = Counter()
     twice: list[DatasetItem] = []
     try:
         async for chunk in _read_chunks(reading.source.fetch(now)):
-            items, left_out = _sort_records(chunk, intake)
-            if left_out:
-                redact = reading.secrets.redact_message
-                reading.pass_over([each._replace(detail=redact(each.detail)) for each in left_out])
+            sorted_records = _sort_records(chunk, intake)
+            items, broken = sorted_records.items, sorted_records.broken
+            reading.skip(sorted_records.skipped)
+            new_broken = reading.drop_reported(broken)
+            _add_broken(new_broken, intake)
+            reported += len(broken) - len(new_broken)
             named = [(reading.again.identify(item), former) for item, former in map(settle_id, items)]
             unique = _drop_duplicates(named, seen, again, twice)
             new = _drop_known(reading, unique)
@@ -171,14 +190,18 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
         intake.notes.extend(describe_shared_ids(intake.pool.find_changed(twice)))
         if again:  # of items that are known already nothing is written each time that they are read again
             there = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
-            reading.pass_over([SkippedItem(each, "duplicate", again[each]) for each in there])
+            reading.skip([SkippedItem(each, "duplicate", again[each]) for each in there])
+        if reported:
+            intake.notes.append(
+                f"{reported:,} broken record(s) were reported by earlier runs, and are not counted again"
+            )
     except BaseException:
         intake.pool.close()
         raise
-    broken, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
+    unread, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
     intake.counts = ReadCounts(
-        read=read + broken + filtered,
-        broken=broken,
+        read=read + unread + filtered,
+        broken=unread,
         filtered=filtered,
         duplicates=duplicates,
         already_scored=read - duplicates - fresh,
@@ -197,34 +220,41 @@ async def _read_chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched
         await asyncio.sleep(0)
 
 
-def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> tuple[list[DatasetItem], list[SkippedItem]]:
-    items: list[DatasetItem] = []
-    left_out: list[SkippedItem] = []
+class _Sorted(NamedTuple):
+    """Records of one chunk, by what they are."""
+
+    items: list[DatasetItem]
+    broken: list[BrokenRecord]
+    skipped: list[SkippedItem]
+
+
+def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> _Sorted:
+    found = _Sorted([], [], [])
     for record in chunk:
         if isinstance(record, DatasetItem):
             if why := _find_problem(record):
-                _add_broken(BrokenRecord(f"item {record.id[:60]!r}", why), intake)
+                found.broken.append(BrokenRecord(f"item {record.id[:60]!r}", why))
             else:
-                items.append(record)
+                found.items.append(record)
         elif isinstance(record, BrokenRecord):
-            _add_broken(record, intake)
+            found.broken.append(record)
         elif isinstance(record, SkippedRecord):
             reason: Reason = "later" if record.later else "filtered"
-            left_out.append(SkippedItem(record.item_id, reason, detail=record.why))
+            found.skipped.append(SkippedItem(record.item_id, reason, detail=record.why))
         else:
             intake.notes.append(record.text)
             counts = intake.counts
             intake.counts = replace(counts, cut=counts.cut + record.cut, behind=max(counts.behind, record.behind))
-    filtered = sum(each.reason == "filtered" for each in left_out)
+    filtered = sum(each.reason == "filtered" for each in found.skipped)
     if filtered:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
-    return items, [each for each in left_out if is_storable(each.item_id) and not _is_too_long(each.item_id)]
+    storable = [each for each in found.skipped if is_storable(each.item_id) and not _is_too_long(each.item_id)]
+    return found._replace(skipped=storable)
 
 
-def _add_broken(record: BrokenRecord, intake: ReadResult) -> None:
-    intake.counts = replace(intake.counts, broken=intake.counts.broken + 1)
-    if len(intake.broken) < _SHOWN:
-        intake.broken.append(str(record))
+def _add_broken(records: Sequence[BrokenRecord], intake: ReadResult) -> None:
+    intake.counts = replace(intake.counts, broken=intake.counts.broken + len(records))
+    intake.broken.extend(map(str, records[: max(0, _SHOWN - len(intake.broken))]))
 
 
 def _find_problem(item: DatasetItem) -> str:

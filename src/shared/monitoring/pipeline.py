@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import asdict, replace
-from functools import partial
 from random import Random
 from uuid import uuid4
 
@@ -194,8 +193,8 @@ class _Run:
         source = plan.source
         if last is not None and isinstance(source, CatchesUp):
             source = source.caught_up(last)
-        left_out = partial(ports.state.skipped.save_skipped, self.report.run_id, plan.stream)
-        reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, left_out, plan.secrets)
+        skipped, run_id = ports.state.skipped, self.report.run_id
+        reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, skipped, run_id, plan.secrets)
         read = await read_candidates(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(read.counts))
         self.broken = read.broken

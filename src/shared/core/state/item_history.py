@@ -44,10 +44,10 @@ class DeliveryRecord(NamedTuple):
     at: datetime | None
 
 
-Reason = Literal["duplicate", "filtered", "later", "over_budget", "elsewhere"]
+Reason = Literal["duplicate", "filtered", "later", "over_budget", "elsewhere", "broken"]
 """Why something was left out, besides a draw's decision: it came more than once in one reading (the first stands), the
 extractor or the source said that it is none of the monitor's, the source left it to a later run, the budget was spent
-before it was scored, or a run with another database has marked it.
+before it was scored, a run with another database has marked it, or it is broken (its id is then a digest of it).
 """
 
 

@@ -69,6 +69,10 @@ class SkippedItemsStore(Protocol):
     def save_skipped(self, run_id: str, stream: Stream, skipped: Sequence[SkippedItem]) -> None:
         """Store items that were skipped without a decision, in one transaction; what is stored already stays."""
 
+    def find_broken(self, stream: Stream, marks: Sequence[str]) -> set[str]:
+        """Those of these marks of broken records that are stored already; none in a stream without any item, where
+        everything may be broken for one reason."""
+
     def skip_over_budget(self, run_id: str, stream: Stream, worker: str) -> None:
         """Store of all items that wait for their first try, except other workers', that the run's budget is spent."""
 

@@ -12,7 +12,7 @@ from shared.core.clock import Clock
 from shared.core.results import Stream
 from shared.core.state.item_history import SkippedItem
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import build_insert, chunks, in_stream, insert_new, key
+from shared.database.engine.row_mapping import build_insert, chunks, in_stream, insert_new, key, known_ids
 from shared.database.runs.conditions import is_untried
 from shared.database.schema.tables import WAITING, decisions, passed_over
 
@@ -29,6 +29,13 @@ class SqlSkippedItems:
         that is read again writes nothing."""
         with self._database.write() as connection:
             _insert_skipped(connection, run_id, stream, skipped, self._clock())
+
+    def find_broken(self, stream: Stream, marks: Sequence[str]) -> set[str]:
+        anything = sa.select(sa.literal(1)).where(in_stream(decisions, stream)).limit(1)
+        with self._database.read() as connection:
+            if connection.scalar(anything) is None:
+                return set()
+            return known_ids(connection, passed_over, stream, marks, passed_over.c.reason == "broken")
 
     def skip_over_budget(self, run_id: str, stream: Stream, worker: str) -> None:
         mine = sa.or_(decisions.c.claimed_by.is_(None), decisions.c.claimed_by == worker)
