@@ -172,9 +172,8 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     twice: list[DatasetItem] = []
     try:
         async for chunk in _read_chunks(reading.source.fetch(now)):
-            sorted_records = _sort_records(chunk, intake)
-            items, broken = sorted_records.items, sorted_records.broken
-            reading.skip(sorted_records.skipped)
+            items, broken, skipped = _sort_records(chunk, intake)
+            reading.skip(skipped)
             new_broken = reading.drop_reported(broken)
             _add_broken(new_broken, intake)
             reported += len(broken) - len(new_broken)
@@ -198,16 +197,13 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     except BaseException:
         intake.pool.close()
         raise
-    unread, filtered, duplicates = intake.counts.broken, intake.counts.filtered, again.total()
-    intake.counts = ReadCounts(
-        read=read + unread + filtered,
-        broken=unread,
-        filtered=filtered,
+    counts, duplicates = intake.counts, again.total()
+    intake.counts = replace(
+        counts,
+        read=read + counts.broken + counts.filtered,
         duplicates=duplicates,
         already_scored=read - duplicates - fresh,
         pool=fresh,
-        cut=intake.counts.cut,
-        behind=intake.counts.behind,
     )
     return intake
 
