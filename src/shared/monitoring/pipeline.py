@@ -24,7 +24,7 @@ from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, closing_sinks
 from shared.monitoring.run_start import describe_unknown_runs, find_last_read, hold_stream
 from shared.monitoring.sampling.strategies import Stratified
-from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares
+from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up, is_hopeless
 from shared.monitoring.unfinished_work import UnfinishedWork
 from shared.privacy.redact_records import redact_failures, redact_report
 from shared.scoring.tree import is_node
@@ -249,10 +249,9 @@ class _Run:
             self._store()
         if self.over_budget:
             self.ports.state.skipped.skip_over_budget(self.report.run_id, self.plan.stream, self.worker)
-        exhausted = self.ports.state.results.give_up(self.plan.stream, self.plan.limits.max_attempts, self.worker)
-        if exhausted:
-            tries = self.plan.limits.max_attempts
-            self.notes.append(f"given up after {tries} tries: {exhausted:,} item(s), with the scores that they have")
+        tries, hopeless = self.plan.limits.max_attempts, self.tally.hopeless
+        ended = self.ports.state.results.give_up(self.plan.stream, tries, self.worker, hopeless)
+        self.notes.extend(describe_given_up(ended - len(hopeless), tries, len(hopeless)))
 
     async def _keep_storing(self) -> None:
         """Store whatever has come, again and again, at a small share of the time: a kill loses next to nothing."""
@@ -288,7 +287,7 @@ class _Run:
     def _without_open_nodes(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""
         last = self.work.underway[result.item.id].attempts + 1 >= self.plan.limits.max_attempts
-        if not result.failures or last:
+        if not result.failures or last or is_hopeless(result):
             return result
         return result._replace(scores=tuple(row for row in result.scores if not is_node(row.metric)))
 

@@ -22,7 +22,22 @@ _LOST = 0.9  # share of failed items that says nothing of a sample, also where a
 ELSEWHERE = "other runs share the draw of this one; the one that scores its last item reports the estimates"
 HELD = "too many items of this sample failed; the run that finishes it publishes its estimates"
 
+_HOPELESS = "JudgeTooLong"  # the kind of failure that no other try can help: the item would have to be another one
+
 Rows = ItemResult | SampleResult
+
+
+def is_hopeless(result: ItemResult) -> bool:
+    """Whether an item failed, and no other try can help."""
+    kinds = {each.kind for each in result.failures}
+    return _HOPELESS in kinds and kinds <= {_HOPELESS, CHILD_FAILED}
+
+
+def describe_given_up(exhausted: int, tries: int, hopeless: int) -> list[str]:
+    """Notes about items that are not tried again."""
+    notes = [f"given up after {tries} tries: {exhausted:,} item(s), with the scores that they have"]
+    why = "their texts are longer than a judge is shown (JudgeTooLong)"
+    return notes[: exhausted > 0] + ([f"{hopeless:,} item(s) are not tried again: {why}"] if hopeless else [])
 
 
 class RunTally:
@@ -41,6 +56,7 @@ class RunTally:
         self._not_applicable: Counter[str] = Counter()
         self._tried = self._missed = 0
         self.again: list[str] = []
+        self.hopeless: list[str] = []
         self._missed_again = 0
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
@@ -118,6 +134,8 @@ class RunTally:
         for score in made:
             if score.cost is not None:
                 self.costs[score.label] = self.costs.get(score.label, 0.0) + score.cost
+        if is_hopeless(result):
+            self.hopeless.append(result.item.id)
         counts = self._counts
         counts["failed_items" if result.failures else "scored"] += 1
         counts["scores"] += len(made)

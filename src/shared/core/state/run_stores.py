@@ -102,9 +102,9 @@ class ResultStore(Protocol):
         failures wait for the sinks, or are `published`. The ids of the items that were stored.
         """
 
-    def give_up(self, stream: Stream, max_attempts: int, worker: str = "") -> int:
-        """Finish items that failed `max_attempts` times and that no other worker has: they are published with the
-        scores they have. How many they were."""
+    def give_up(self, stream: Stream, max_attempts: int, worker: str = "", hopeless: Sequence[str] = ()) -> int:
+        """Finish items that failed `max_attempts` times, and those of the `hopeless` that failed, unless another worker
+        has them: they are published with the scores they have. How many they were."""
 
 
 class ReportStore(Protocol):

@@ -69,9 +69,13 @@ class SqlResults:
         with self._database.write() as connection:
             return _save_claimed(connection, saving, results) if worker else _save_all(connection, saving, results)
 
-    def give_up(self, stream: Stream, max_attempts: int, worker: str = "") -> int:
+    def give_up(self, stream: Stream, max_attempts: int, worker: str = "", hopeless: Sequence[str] = ()) -> int:
         with self._database.write() as connection:
-            return connection.execute(finish_exhausted(stream, max_attempts, worker)).rowcount
+            ended = connection.execute(finish_exhausted(stream, max_attempts, worker)).rowcount
+            for part in chunks(hopeless):
+                failed = has_id_in(connection, decisions, part)
+                ended += connection.execute(finish_exhausted(stream, 1, worker).where(failed)).rowcount
+            return ended
 
 
 def finish_exhausted(stream: Stream, max_attempts: int, worker: str = "") -> sa.Update:
