@@ -150,7 +150,10 @@ class Subject:
     def rows(self) -> Rows:
         """Everything that the monitor has left behind, without what differs between any two runs."""
         scores = "select item_id, label, metric_digest, value, passed, kind, parent from scores"
-        outbox = "select sink, item_id, label, state from outbox where not whole or state != 'verified'"
+        # Which runs' estimates a sink was given is kept under the names of these runs.
+        estimates = "key like 'estimates of %%' and item_id = ''"
+        outbox = f"""select sink, item_id, label, state from outbox
+            where (not whole or state != 'verified') and not ({estimates})"""
         decisions = "select item_id, drawn, probability, state, attempts from decisions"
         return Rows(
             Counter(self._query(scores)),
