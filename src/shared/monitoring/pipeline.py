@@ -22,7 +22,7 @@ from shared.core.state.claims import Claims
 from shared.monitoring.candidates import KnownFilter, ReadPlan, ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publisher import Publisher, closing_sinks
-from shared.monitoring.run_start import describe_unknown_runs, find_last_read, hold_stream
+from shared.monitoring.run_start import describe_unknown_runs, find_last_read, hold_stream, reopen_unscored
 from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up, is_hopeless
 from shared.monitoring.unfinished_work import UnfinishedWork
@@ -85,6 +85,7 @@ class _Run:
         with ExitStack() as drawing:
             if self.ports.shared:
                 await hold_stream(self.plan, self.ports, drawing)
+            self.notes.extend(reopen_unscored(self.plan, self.ports, self.report))
             read = await self._read()
             try:
                 drawn = self._draw(read)

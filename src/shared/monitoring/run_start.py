@@ -14,7 +14,7 @@ from typing import Protocol
 from shared.core.best_effort import attempt_async
 from shared.core.clock import iso
 from shared.core.errors import BusyError, StoreError
-from shared.core.results import Stream
+from shared.core.results import RunReport, Stream
 from shared.core.state.outbox import KnowsRuns
 from shared.monitoring.plan import MonitorPlan, Ports
 
@@ -75,6 +75,13 @@ def _lost_state_text(monitor: str, what: str, why: str) -> str:
         "item again. Either restore it (from an older cache or a backup) and run again; or, if this monitor is new or "
         "is to start a new history, run once with --first-run"
     )
+
+
+def reopen_unscored(plan: MonitorPlan, ports: Ports, run: RunReport) -> list[str]:
+    """Let items that no metric applied to be scored again where the configuration has changed; a note about them. Where
+    what is processed is kept elsewhere, they stay processed."""
+    again = ports.state.samples.reopen_unscored(run) if ports.shared and plan.mode != "dry_run" else 0
+    return [f"{again:,} item(s) that no metric applied to are tried again: the configuration changed"] if again else []
 
 
 def find_last_read(plan: MonitorPlan, ports: Ports) -> tuple[datetime | None, list[str]]:

@@ -50,6 +50,10 @@ class SampleStore(Protocol):
     ) -> None:
         """Store a sample in one transaction, before anything of it is scored. The first decision of an item stands."""
 
+    def reopen_unscored(self, run: RunReport) -> int:
+        """Sample items again that no metric applied to, where the run before this one had another configuration; the
+        samples that they belong to are reported again. How many they were."""
+
     def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
         """Decide anew, in one transaction, about sampled items that were never tried; tried items stay as they are."""
 

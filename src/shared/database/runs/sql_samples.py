@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from shared.core.clock import Clock
 from shared.core.errors import StoreError
 from shared.core.records import DatasetItem
-from shared.core.results import Decision, Stream
+from shared.core.results import Decision, RunReport, Stream
 from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import (
@@ -25,7 +25,7 @@ from shared.database.engine.row_mapping import (
     rows_by_item,
 )
 from shared.database.runs.conditions import hint_open_index, sampled_item
-from shared.database.schema.tables import WAITING, decisions, draws, items, scores
+from shared.database.schema.tables import WAITING, decisions, draws, failures, items, runs, scores
 
 _THIN = (
     sa.update(decisions)
@@ -36,6 +36,12 @@ _THIN = (
     )
     .values({name: sa.bindparam(f"new_{name}") for name in ("drawn", "state", "probability", "strategy")})
 )
+
+
+_REOPENED = {
+    **{"state": "drawn", "attempts": 0},
+    **dict.fromkeys(("not_applicable", "batch_id", "marked_at", "claimed_by", "tried_at"), sa.null()),
+}
 
 
 class SqlSamples:
@@ -76,6 +82,22 @@ class SqlSamples:
                     f"{stream}: {len(missing)} sampled items did not come with the sample, such as {min(missing)!r}"
                 )
 
+    def reopen_unscored(self, run: RunReport) -> int:
+        before = sa.select(runs.c.config_digest).where(in_stream(runs, run.stream), runs.c.run_id != run.run_id)
+        with self._database.read() as connection:
+            digest = connection.scalar(before.order_by(runs.c.started_at.desc()).limit(1))
+        if digest in (None, run.config.digest):
+            return 0
+        with self._database.write() as connection:
+            found = _find_unscored(connection, run.stream)
+            for part in chunks(found):
+                mine = sa.and_(in_stream(decisions, run.stream), has_id_in(connection, decisions, part))
+                connection.execute(sa.update(decisions).where(mine).values(**_REOPENED))
+            for some in chunks(sorted(set(found.values()))):
+                theirs = sa.and_(in_stream(draws, run.stream), draws.c.run_id.in_(some))
+                connection.execute(sa.update(draws).where(theirs).values(reported_by=None))
+        return len(found)
+
     def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
         with self._database.write() as connection:
             for part in chunks(decisions):
@@ -108,6 +130,23 @@ class SqlSamples:
                 theirs = sa.and_(in_stream(scores, stream), has_id_in(connection, scores, some))
                 found += connection.scalar(sa.select(sa.func.count()).where(theirs)) or 0
         return found
+
+
+def _find_unscored(connection: sa.Connection, stream: Stream) -> dict[str, str]:
+    """Finished items that have neither scores nor failures, for no metric applied to them, with the run that sampled
+    each; not those whose texts were pruned."""
+    pruned = sa.select(runs.c.run_id).where(in_stream(runs, stream), runs.c.pruned_at.is_not(None))
+    without = set(connection.scalars(pruned))
+    query = sa.select(decisions.c.item_id, decisions.c.run_id).where(
+        in_stream(decisions, stream),
+        decisions.c.state.in_(["scored", "published"]),
+        decisions.c.not_applicable.is_not(None),
+    )
+    found = {row.item_id: row.run_id for row in connection.execute(query) if row.run_id not in without}
+    for table in (scores, failures):
+        for each in known_ids(connection, table, stream, found):
+            del found[each]
+    return found
 
 
 def _insert_decisions(
