@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,11 +59,14 @@ class Child:
         return self.warm.status(self.pid, within)
 
     def kill(self, note: bool = False) -> None:
-        """SIGKILL. With `note` it is first asked where it stands; it gets half a millisecond for the answer."""
-        if note:
-            os.kill(self.pid, signal.SIGUSR1)
-            time.sleep(0.0005)
-        os.kill(self.pid, signal.SIGKILL)
+        """SIGKILL. With `note` it is first asked where it stands; it gets half a millisecond for the answer. It may have
+        ended a moment before.
+        """
+        with suppress(ProcessLookupError):
+            if note:
+                os.kill(self.pid, signal.SIGUSR1)
+                time.sleep(0.0005)
+            os.kill(self.pid, signal.SIGKILL)
 
     @property
     def stacks(self) -> str:
