@@ -59,8 +59,9 @@ class Child:
         return self.warm.status(self.pid, within)
 
     def kill(self, note: bool = False) -> None:
-        """SIGKILL. With `note` it is first asked where it stands; it gets half a millisecond for the answer. It may have
-        ended a moment before.
+        """SIGKILL. With `note` it is first asked where it stands; it gets half a millisecond for the answer.
+
+        It may have ended a moment before.
         """
         with suppress(ProcessLookupError):
             if note:
