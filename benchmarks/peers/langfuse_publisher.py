@@ -40,7 +40,7 @@ def trueline(url: str, count: int, limit: int) -> Work:
     from shared.langfuse.api.langfuse_client import LangfuseClient
     from shared.langfuse.sink.score_sink import LangfuseSink
     from shared.monitoring.plan import MonitorPlan, Ports
-    from shared.monitoring.publisher import Publisher
+    from shared.monitoring.publishing.publisher import Publisher
     from shared.monitoring.sampling.strategies import All
     from shared.monitoring.sink_delivery import DeliveryLimits
     from shared.scoring.runner import Runner

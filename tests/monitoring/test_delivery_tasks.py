@@ -15,7 +15,7 @@ from shared.core.errors import StoreError
 from shared.core.state.outbox import Outlet
 from shared.database.engine.database import open_database
 from shared.database.runs.sql_outbox import SqlOutbox
-from shared.monitoring.delivery_tasks import DeliveryTasks
+from shared.monitoring.publishing.delivery_tasks import DeliveryTasks
 from shared.monitoring.sink_delivery import DeliveryContext, DeliveryLimits, SinkDelivery
 from tests.monitoring.test_pipeline import STREAM, Shelf
 

@@ -44,7 +44,7 @@ from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.schema.tables import outbox as outbox_table
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, Ports, RunLimits
-from shared.monitoring.publisher import Publisher
+from shared.monitoring.publishing.publisher import Publisher
 from shared.monitoring.sampling.strategies import All
 from shared.monitoring.sink_delivery import LEASE, DeliveryContext, DeliveryLimits, SinkDelivery, settle_message
 from shared.scoring.metric import bind

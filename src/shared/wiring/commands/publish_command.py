@@ -11,7 +11,7 @@ from shared.core.errors import UsageError
 from shared.core.results import RunReport, Stream
 from shared.monitoring.memory_store import NoScoredItems
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publisher import Publisher, PublishResult, closing_sinks, publish_pending
+from shared.monitoring.publishing.publisher import Publisher, PublishResult, closing_sinks, publish_pending
 from shared.report.text.formatting import line
 from shared.report.text.result_words import published_lines
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions

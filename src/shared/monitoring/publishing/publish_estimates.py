@@ -11,8 +11,8 @@ from shared.core.results import Estimate, RunReport
 from shared.core.state.outbox import Outgoing, Outlet, RunSink
 from shared.core.state.run_estimates import CollectsRuns
 from shared.monitoring.plan import MonitorPlan, Ports
+from shared.monitoring.publishing.trial import name_run_as_trial
 from shared.monitoring.tally import RunTally
-from shared.monitoring.trial import name_run_as_trial
 
 
 class EstimatePublisher:

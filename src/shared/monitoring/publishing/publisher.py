@@ -21,12 +21,12 @@ from shared.core.counts import DeliveryStatus
 from shared.core.ports import Batch
 from shared.core.results import ItemResult, RunReport, Stream
 from shared.core.state.outbox import MessageSink, OpenDeliveries, Outgoing, Outlet, SkippedScore
-from shared.monitoring.delivery_tasks import DeliveryTasks
 from shared.monitoring.plan import MonitorPlan, Ports
-from shared.monitoring.publish_estimates import EstimatePublisher
-from shared.monitoring.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
+from shared.monitoring.publishing.delivery_tasks import DeliveryTasks
+from shared.monitoring.publishing.publish_estimates import EstimatePublisher
+from shared.monitoring.publishing.publishing_notes import describe_delivery, describe_kept_rows, make_delivery_status
+from shared.monitoring.publishing.trial import name_batch_as_trial
 from shared.monitoring.sink_delivery import DeliveryContext, SinkDelivery, pack_batch
-from shared.monitoring.trial import name_batch_as_trial
 
 _MARKED = 5000  # items marked at once
 _SOON, _LATE = 0.05, 30.0  # seconds between two looks at the outbox, at least and at most

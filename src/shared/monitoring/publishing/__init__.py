@@ -1,0 +1,1 @@
+"""From finished items to confirmed deliveries: packing, estimates, notes, trials."""
