@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
         TruelineError,
         Unavailable,
     )
-    from shared.core.extraction import BrokenRecord, SkippedRecord, SourceNotice
+    from shared.core.extraction import BrokenRecord, SkippedRecord, SourceNotice, item_id_from
     from shared.core.human_labels import HumanLabel
     from shared.core.model_ports import Embedder
     from shared.core.ports import (
@@ -95,7 +95,7 @@ _MODULES = {
         "BadAnswer BusyError ConfigError FatalError ItemError OverBudget RateLimited Skip SourceError StoreError "
         "TransientError TruelineError Unavailable"
     ),
-    "shared.core.extraction": "BrokenRecord SkippedRecord SourceNotice",
+    "shared.core.extraction": "BrokenRecord SkippedRecord SourceNotice item_id_from",
     "shared.core.human_labels": "HumanLabel",
     "shared.core.model_ports": "Embedder",
     "shared.core.ports": (
@@ -155,8 +155,8 @@ __all__ = [
     "ScoredItemsStore", "SecretGate", "Sink", "SinkContext", "Skip", "SkippedRecord", "SourceContext", "SourceError",
     "SourceNotice", "SqlBatches", "SqlGenerations", "StoreError", "Stream", "Strictness", "ToolCall", "Trace",
     "TraceCollection", "TraceStep", "TransientError", "TruelineError", "Unavailable", "Window", "WindowRule",
-    "WindowSupport", "bind", "evaluate", "evaluate_async", "metric", "open_database", "parse_prompt_event", "score_id",
-    "verify_signature",
+    "WindowSupport", "bind", "evaluate", "evaluate_async", "item_id_from", "metric", "open_database",
+    "parse_prompt_event", "score_id", "verify_signature",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker would take every name for a public one

@@ -25,9 +25,9 @@ from shared.database.runs.sql_reports import SqlReports
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.schema.tables import decisions
 from shared.files.scored_csv import CsvScoredItems
-from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.pipeline import run_monitor
 from shared.monitoring.plan import MonitorPlan, NoSpending, Ports, RunLimits
+from shared.monitoring.rescore_policy import RescorePolicy
 from shared.monitoring.sampling.strategies import All, MostRecent, RandomSample, TemporalDecay
 from shared.scoring.metric import MetricOptions, bind
 from shared.scoring.metrics.judges.cascade import Cascade

@@ -41,6 +41,7 @@ PUBLIC = [
     "FatalError",
     "FileDataSource",
     "HumanLabel",
+    "item_id_from",
     "ItemError",
     "ItemResult",
     "LabelSource",

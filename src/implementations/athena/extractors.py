@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from implementations.athena.langfuse.prompt_patterns import AthenaPatterns
-from trueline import DatasetItem, ItemError, Trace, TraceStep
+from trueline import DatasetItem, ItemError, Trace, TraceStep, item_id_from
 
 
+@item_id_from("id")
 def recommendation(record: Mapping[str, Any]) -> DatasetItem:
     """A recommendation: the submission, the decision (accept, refer, decline), its reason, and the gold decision.
 
@@ -30,6 +31,7 @@ def recommendation(record: Mapping[str, Any]) -> DatasetItem:
     return DatasetItem.from_dict(fields)
 
 
+@item_id_from("id")
 def chat(record: Mapping[str, Any]) -> DatasetItem:
     """A chat answer: the question, the answer in a few words, and the gold fact.
 

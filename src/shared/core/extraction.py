@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 from shared.core.best_effort import attempt, error_message
 from shared.core.errors import Skip
-from shared.core.records import DatasetItem
-from shared.core.storable_values import find_unstorable
+from shared.core.records import DEFAULTS, DatasetItem
+from shared.core.storable_values import find_unstorable, is_plain
+
+Extractor = TypeVar("Extractor", bound=Callable[[Any], DatasetItem])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,51 @@ Fetched = DatasetItem | BrokenRecord | SkippedRecord | SourceNotice
 """What a source yields."""
 
 
+@dataclass(frozen=True, slots=True)
+class PendingRecord:
+    """A record whose item will have the id `item_id`, before the extractor has seen it: where that id is known
+    already, nothing need be made of it.
+    """
+
+    item_id: str
+    make: Callable[[], DatasetItem | BrokenRecord | SkippedRecord]
+
+    def extract(self) -> DatasetItem | BrokenRecord | SkippedRecord:
+        """The record's item, or what is wrong with it."""
+        found = self.make()
+        if isinstance(found, DatasetItem) and found.id != self.item_id:
+            where = f"item {found.id[:60]!r}"
+            return BrokenRecord(where, f"its extractor is declared with `item_id_from`, which gives {self.item_id!r}")
+        return found
+
+
+FetchedOrPending = Fetched | PendingRecord
+
+
+def item_id_from(field: str) -> Callable[[Extractor], Extractor]:
+    """Declare that the items of an extractor have the id that stands in this field of the record, so that records of
+    items that are known already are not extracted again.
+    """
+
+    def declare(extract: Extractor) -> Extractor:
+        extract.item_id_field = field  # type: ignore[attr-defined]  # functions take attributes
+        return extract
+
+    return declare
+
+
+def find_item_id(extract: Callable[[Any], DatasetItem], record: Mapping[str, Any]) -> str:
+    """The id that the record's item will have, where its extractor declares that and there is a text; else empty."""
+    field = "id" if extract == DatasetItem.from_dict else getattr(extract, "item_id_field", None)
+    value = "" if field is None else record.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def extract_pending(records: Iterable[FetchedOrPending]) -> Iterator[Fetched]:
+    """The records with every pending one extracted."""
+    return (each.extract() if isinstance(each, PendingRecord) else each for each in records)
+
+
 def extract_item(
     extract: Callable[[Any], DatasetItem], record: object, item_id: str
 ) -> DatasetItem | SkippedRecord | str:
@@ -62,16 +111,33 @@ def extract_item(
         return f"the extractor failed: {type(item).__name__}: {error_message(item)}"
     if not isinstance(item, DatasetItem):
         return f"the extractor returned {type(item).__name__}; expected a DatasetItem"
-    # As it will be stored and read again: an item that cannot be is told here, not in a later run.
-    unstorable = find_unstorable_field(item)
-    sound = unstorable if unstorable else attempt(partial(_store_and_read, record), item)
-    return sound if isinstance(sound, DatasetItem) else f"the extractor made an item that cannot be stored: {sound}"
-
-
-def _store_and_read(record: object, item: DatasetItem) -> DatasetItem:
+    sound = as_stored(item)  # an item that cannot be is reported here, not by a later run
+    if isinstance(sound, str):
+        return f"the extractor made an item that cannot be stored: {sound}"
     environment = record.get("environment") if isinstance(record, Mapping) else None
-    known = {"trace_environment": environment} if isinstance(environment, str) and environment else {}
-    return DatasetItem.from_dict(known | item.to_dict())
+    if isinstance(environment, str) and environment and environment != sound.trace_environment:
+        return DatasetItem(*(*sound.values[:-1], environment))
+    return sound
+
+
+def as_stored(item: DatasetItem) -> DatasetItem | str:
+    """The item as stores give it back (lists for tuples in free fields, plain values for records), or why it cannot be
+    stored.
+    """
+    if all(
+        value is usual or is_kept(value) for value, usual, is_kept in zip(item.values, DEFAULTS, _KEPT, strict=True)
+    ):
+        return item
+    for name in _FREE_FIELDS:
+        value = getattr(item, name)
+        if value and (why := find_unstorable(value)):
+            return f"field {name!r}: {why}"
+    read = attempt(_store_and_read, item)
+    return read if isinstance(read, DatasetItem) else str(read)
+
+
+def _store_and_read(item: DatasetItem) -> DatasetItem:
+    return DatasetItem.from_dict({"trace_environment": item.trace_environment} | item.to_dict())
 
 
 _FREE_FIELDS = (
@@ -80,10 +146,51 @@ _FREE_FIELDS = (
 )  # fmt: skip
 
 
-def find_unstorable_field(item: DatasetItem) -> str:
-    """Which field of an item cannot be stored, and why; empty when all can."""
-    for name in _FREE_FIELDS:
-        value = getattr(item, name)
-        if value and (why := find_unstorable(value)):
-            return f"field {name!r}: {why}"
-    return ""
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _are_texts(value: object) -> bool:
+    return type(value) is tuple and set(map(type, value)) <= {str}
+
+
+def _is_mapping(value: object) -> bool:
+    return type(value) is dict and is_plain(value)
+
+
+def _is_ranking(value: object) -> bool:
+    return type(value) is tuple and all(type(each) is dict and "id" in each and is_plain(each) for each in value)
+
+
+def _is_time(value: object) -> bool:
+    return type(value) is datetime
+
+
+def _are_logprobs(value: object) -> bool:
+    return type(value) is tuple and all(type(each) is float and each <= 0 for each in value)
+
+
+def _is_seconds(value: object) -> bool:
+    return type(value) is float and 0 <= value < math.inf
+
+
+def _is_judgment(value: object) -> bool:
+    return type(value) is str or type(value) is int
+
+
+def _is_never(value: object) -> bool:
+    return False  # records of records: they are stored and read
+
+
+_KEPT_BY_NAME: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("retrieved_content", "negatives", "acceptance_criteria", "user_tags"), _are_texts),
+    **dict.fromkeys(("metadata", "trace", "additional_input", "additional_output"), _is_mapping),
+    **dict.fromkeys(("actual_ranking", "expected_ranking"), _is_ranking),
+    **dict.fromkeys(("tools_called", "expected_tools", "conversation"), _is_never),
+    "token_logprobs": _are_logprobs,
+    "latency": _is_seconds,
+    "source_timestamp": _is_time,
+    "judgment": _is_judgment,
+}
+_KEPT = tuple(_KEPT_BY_NAME.get(each.name, _is_text) for each in dataclasses.fields(DatasetItem))
+"""For each field whether a value other than the default is read again just as it was stored."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol, runtime_checkable
 
-from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice
+from shared.core.extraction import BrokenRecord, Fetched, FetchedOrPending, SkippedRecord, SourceNotice
 from shared.core.human_labels import HumanLabel
 from shared.core.records import DatasetItem
 from shared.core.results import (
@@ -59,6 +59,14 @@ class DataSource(Protocol):
         Raises:
             SourceError: when the source as a whole cannot be read.
         """
+
+
+@runtime_checkable
+class FetchesPending(Protocol):
+    """A source that knows ids of items before it makes them."""
+
+    def fetch_pending(self, now: datetime) -> Iterator[FetchedOrPending]:
+        """As `fetch`; a record whose item's id is known beforehand may be a `PendingRecord`."""
 
 
 @runtime_checkable

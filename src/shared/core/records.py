@@ -103,7 +103,7 @@ class DatasetItem:
         """Plain JSON values of every field that is not at its default; `from_dict` reads it back to an equal item. What
         the source adds to an item (`trace_environment`) is not among them.
         """
-        every = zip(FIELDS, _values(self), _DEFAULTS, strict=False)
+        every = zip(FIELDS, _values(self), DEFAULTS, strict=False)
         return {name: to_plain(value) for name, value, usual in every if value is not usual and value != usual}
 
     @property
@@ -136,7 +136,7 @@ _ALL = tuple(each.name for each in dataclasses.fields(DatasetItem))
 FIELDS = _ALL[:-1]
 """Every field of the case, in order; `trace_environment`, the last, is the source's."""
 
-_DEFAULTS = tuple(
+DEFAULTS = tuple(
     each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
     for each in dataclasses.fields(DatasetItem)
 )

@@ -16,11 +16,44 @@ MOST = 1_000_000
 
 _LONGEST_INTEGER = 1024  # bits: a few hundred digits, the size of the largest float
 _PLAIN = (str, float, bool, type(None))
+_PLAIN_TYPES = frozenset(_PLAIN)
 _END = object()
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is JSON as a parser gives it, within the bounds: it is read again as it was stored."""
+    level: list[object] = [value]
+    count = 0
+    for _ in range(DEEPEST):
+        inner: list[object] = []
+        for one in level:
+            if type(one) in _PLAIN_TYPES:
+                continue
+            parts = _plain_parts(one)
+            if parts is None:
+                return False
+            inner.extend(parts)
+        count += 2 * len(inner)
+        if not inner or count > MOST:
+            return not inner
+        level = inner
+    return False
+
+
+def _plain_parts(value: object) -> Iterable[object] | None:
+    if type(value) is dict:
+        return value.values() if set(map(type, value)) <= {str} else None
+    if type(value) is list:
+        return value
+    return () if type(value) is int and not _find_problem(value) else None
 
 
 def find_unstorable(value: object) -> str:
     """What keeps a value from being stored; empty when nothing does."""
+    return "" if is_plain(value) else _find_first_problem(value)
+
+
+def _find_first_problem(value: object) -> str:
     around: list[int] = []  # the containers that the current value is in
     rest: list[object] = [value]
     count = 0

@@ -6,11 +6,22 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from shared.core.digests import digest
-from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
+from shared.core.extraction import (
+    BrokenRecord,
+    Fetched,
+    FetchedOrPending,
+    PendingRecord,
+    SkippedRecord,
+    SourceNotice,
+    extract_item,
+    extract_pending,
+    find_item_id,
+)
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import Window, WindowSupport
@@ -67,6 +78,10 @@ class FileSource:
         Raises:
             SourceError: when a file is missing, unreadable or damaged; ConfigError: when DuckDB is not installed.
         """
+        return extract_pending(self.fetch_pending(now))
+
+    def fetch_pending(self, now: datetime) -> Iterator[FetchedOrPending]:
+        """As `fetch`, with records that are still to be extracted."""
         time_filter = TimeFilter(self._params.timestamp_field, self._context.window.window_at(now))
         files = []
         for file in find_files(self._params, self._context.root):
@@ -80,9 +95,7 @@ class FileSource:
         for file in files:
             for entry in _ENTRIES[file.format](file, _narrow_window(time_filter, newest)):
                 found = self._judge(entry, time_filter, newest, _format_place(file, entry.number))
-                if isinstance(found, str):
-                    yield BrokenRecord(_format_place(file, entry.number), found)
-                elif found is not None:
+                if found is not None:
                     yield found
 
     def _newest(self, files: list[File], time_filter: TimeFilter) -> Newest | None:
@@ -94,7 +107,7 @@ class FileSource:
 
     def _judge(
         self, entry: NumberedRecord, time_filter: TimeFilter, newest: Newest | None, where: str
-    ) -> DatasetItem | SkippedRecord | BrokenRecord | str | None:
+    ) -> FetchedOrPending | None:
         """The entry's item, what is wrong with it, or None when it is not asked for."""
         if entry.record is None:
             return BrokenRecord(where, entry.flaw, digest([where, entry.flaw, entry.text]))
@@ -105,7 +118,13 @@ class FileSource:
             inside = not time_filter.needs_time or (moment is not None and time_filter.window.contains(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None
-        return extract_item(self._context.extract, entry.record, _record_id(entry.record) or where)
+        extract = partial(self._extract, entry.record, where)
+        item_id = find_item_id(self._context.extract, entry.record)
+        return PendingRecord(item_id, extract) if item_id else extract()
+
+    def _extract(self, record: Mapping[str, Any], where: str) -> DatasetItem | SkippedRecord | BrokenRecord:
+        found = extract_item(self._context.extract, record, _record_id(record) or where)
+        return BrokenRecord(where, found) if isinstance(found, str) else found
 
 
 def _record_id(record: Mapping[str, Any]) -> str:

@@ -7,63 +7,41 @@ import pickle
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice, pairwise
 from os import SEEK_END
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from shared.core.counts import ReadCounts
-from shared.core.digests import content_digest, digest
 from shared.core.errors import StoreError
-from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, find_unstorable_field
-from shared.core.ports import DataSource, SamplingStrategy
+from shared.core.extraction import (
+    BrokenRecord,
+    Fetched,
+    FetchedOrPending,
+    PendingRecord,
+    SkippedRecord,
+    as_stored,
+    extract_pending,
+)
+from shared.core.ports import DataSource, FetchesPending
 from shared.core.records import DatasetItem, is_storable
-from shared.core.results import Candidate, Decision, Stream
-from shared.core.state.item_history import VERSION_DIGITS, Reason, SkippedItem
-from shared.core.state.run_stores import SkippedItemsStore
-from shared.monitoring.item_ids import describe_shared_ids, has_same_content, settle_id
-from shared.privacy.secret_gate import SecretGate
-
-KnownFilter = Callable[[Stream, Sequence[str]], list[str]]
-"""Leaves of some ids those that are new to it, in their order."""
+from shared.core.results import Candidate, Decision
+from shared.core.state.item_history import Reason, SkippedItem
+from shared.monitoring.item_ids import (
+    LONGEST_ID,
+    describe_shared_ids,
+    has_same_content,
+    is_settled_id,
+    is_too_long,
+    settle_id,
+)
+from shared.monitoring.read_plan import ReadPlan
 
 _CHUNK = 1000
-_LONGEST = 1000  # bytes of an id: Postgres holds no key of more than 2,704, and the id is a part of keys
 _SHOWN = 100
 _COMPARED = 1000  # items of an id that came before whose content is compared
-
-RescoreTrigger = Literal["never", "content", "metric", "content_or_metric"]
-
-
-@dataclass(frozen=True, slots=True)
-class RescorePolicy:
-    """When an item that was scored is scored again: never, when its content changed, or when a metric changed.
-
-    The policy is part of the item's identity in stored state: `id` alone, or `id@digest` of what would bring it back.
-    `reads` are the fields that the metrics look at, `metrics` the digests of the metrics.
-    """
-
-    policy: RescoreTrigger = "never"
-    reads: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()
-
-    def identify(self, item: DatasetItem) -> DatasetItem:
-        """The item under the id that it has in stored state."""
-        if self.policy == "never":
-            return item
-        parts: list[object] = []
-        if self.policy in ("content", "content_or_metric"):
-            parts.append(content_digest(item, self.reads))
-        if self.policy in ("metric", "content_or_metric"):
-            parts.append(sorted(self.metrics))
-        return replace(item, id=f"{item.id}@{digest(parts)[:VERSION_DIGITS]}")
-
-    def lot(self, item: DatasetItem) -> str:
-        """The item's own id, of an item that `identify` has given."""
-        return item.id if self.policy == "never" else item.id[: -VERSION_DIGITS - 1]
-
 
 _Named = tuple[DatasetItem, str]
 """An item with the id that earlier versions gave it, empty where that is the same."""
@@ -126,37 +104,6 @@ class ReadResult:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class ReadPlan:
-    """How to read: the source, what the strategy wants of an item, when items come again, what is known already, and
-    where what was skipped is stored, by which run.
-    """
-
-    source: DataSource
-    strategy: SamplingStrategy
-    stream: Stream
-    again: RescorePolicy
-    known: tuple[KnownFilter, ...]
-    skipped: SkippedItemsStore
-    run_id: str
-    secrets: SecretGate = field(default_factory=SecretGate)
-
-    def skip(self, skipped: Sequence[SkippedItem]) -> None:
-        """Store what was skipped, without secrets."""
-        if skipped:
-            redact = self.secrets.redact_message
-            clean = [each._replace(detail=redact(each.detail)) for each in skipped]
-            self.skipped.save_skipped(self.run_id, self.stream, clean)
-
-    def drop_reported(self, broken: Sequence[BrokenRecord]) -> list[BrokenRecord]:
-        """The broken records that no earlier run has reported, which are stored now."""
-        marks = [each.mark for each in broken if each.mark]
-        known = self.skipped.find_broken(self.stream, marks) if marks else set()
-        new = [each for each in broken if each.mark not in known]
-        self.skip([SkippedItem(each.mark, "broken", detail=str(each)) for each in new if each.mark])
-        return new
-
-
 async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int], None]) -> ReadResult:
     """Read the whole window of the source; `tick` is told how many records have come.
 
@@ -171,21 +118,22 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     again: Counter[str] = Counter()
     twice: list[DatasetItem] = []
     try:
-        async for chunk in _read_chunks(reading.source.fetch(now)):
-            items, broken, skipped = _sort_records(chunk, intake)
+        async for chunk in _read_chunks(_fetch(reading.source, now)):
+            found = _extract_new(reading, chunk)
+            _count_known(found.known, seen, again)
+            items, broken, skipped = _sort_records(found.records, intake)
             reading.skip(skipped)
             new_broken = reading.drop_reported(broken)
             _add_broken(new_broken, intake)
             reported += len(broken) - len(new_broken)
             named = [(reading.again.identify(item), former) for item, former in map(settle_id, items)]
             unique = _drop_duplicates(named, seen, again, twice)
-            new = _drop_known(reading, unique)
-            for item in new:
-                candidate, lot = reading.strategy.candidate(item), reading.again.lot(item)
-                intake.pool.add(item, candidate if lot == item.id else replace(candidate, lot=lot))
-            read += len(items)
+            new = _drop_known(reading, unique, found.new)
+            _add_candidates(reading, new, intake.pool)
+            came = len(items) + len(found.known)
+            read += came
             fresh += len(new)
-            tick(len(items))
+            tick(came)
         intake.notes.extend(describe_shared_ids(intake.pool.find_changed(twice)))
         if again:  # of items that are known already nothing is written each time that they are read again
             there = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
@@ -208,12 +156,55 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     return intake
 
 
-async def _read_chunks(records: Iterable[Fetched]) -> AsyncIterator[list[Fetched]]:
+def _count_known(item_ids: Iterable[str], seen: set[str], again: Counter[str]) -> None:
+    for each in item_ids:
+        if each in seen:
+            again[each] += 1
+        seen.add(each)
+
+
+def _add_candidates(reading: ReadPlan, new: Iterable[DatasetItem], pool: CandidatePool) -> None:
+    for item in new:
+        candidate, lot = reading.strategy.candidate(item), reading.again.lot(item)
+        pool.add(item, candidate if lot == item.id else replace(candidate, lot=lot))
+
+
+def _fetch(source: DataSource, now: datetime) -> Iterator[FetchedOrPending]:
+    return source.fetch_pending(now) if isinstance(source, FetchesPending) else source.fetch(now)
+
+
+async def _read_chunks(records: Iterable[FetchedOrPending]) -> AsyncIterator[list[FetchedOrPending]]:
     """Records in chunks; between them the loop may see to Ctrl-C."""
     iterator = iter(records)
     while chunk := list(islice(iterator, _CHUNK)):
         yield chunk
         await asyncio.sleep(0)
+
+
+class _Extracted(NamedTuple):
+    """Records of one chunk, the ids of those that are known and were not extracted, and ids that are sure to be new."""
+
+    records: list[Fetched]
+    known: list[str]
+    new: Set[str]
+
+
+def _extract_new(reading: ReadPlan, chunk: Sequence[FetchedOrPending]) -> _Extracted:
+    """Extract pending records, except those of items that are known already."""
+    pending = [each.item_id for each in chunk if isinstance(each, PendingRecord)]
+    if not pending or reading.again.policy != "never":
+        return _Extracted(list(extract_pending(chunk)), [], frozenset())
+    sure = {each for each in pending if is_settled_id(each) and is_storable(each) and not is_too_long(each)}
+    new = reading.find_new(list(sure))
+    records, known = [], []
+    for each in chunk:
+        if not isinstance(each, PendingRecord):
+            records.append(each)
+        elif each.item_id in sure and each.item_id not in new:
+            known.append(each.item_id)
+        else:
+            records.append(each.extract())
+    return _Extracted(records, known, new)
 
 
 class _Sorted(NamedTuple):
@@ -228,10 +219,11 @@ def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> _Sorted:
     found = _Sorted([], [], [])
     for record in chunk:
         if isinstance(record, DatasetItem):
-            if why := _find_problem(record):
-                found.broken.append(BrokenRecord(f"item {record.id[:60]!r}", why))
+            item = _as_stored(record)
+            if isinstance(item, str):
+                found.broken.append(BrokenRecord(f"item {record.id[:60]!r}", item))
             else:
-                found.items.append(record)
+                found.items.append(item)
         elif isinstance(record, BrokenRecord):
             found.broken.append(record)
         elif isinstance(record, SkippedRecord):
@@ -244,7 +236,7 @@ def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> _Sorted:
     filtered = sum(each.reason == "filtered" for each in found.skipped)
     if filtered:
         intake.counts = replace(intake.counts, filtered=intake.counts.filtered + filtered)
-    storable = [each for each in found.skipped if is_storable(each.item_id) and not _is_too_long(each.item_id)]
+    storable = [each for each in found.skipped if is_storable(each.item_id) and not is_too_long(each.item_id)]
     return found._replace(skipped=storable)
 
 
@@ -253,16 +245,12 @@ def _add_broken(records: Sequence[BrokenRecord], intake: ReadResult) -> None:
     intake.broken.extend(map(str, records[: max(0, _SHOWN - len(intake.broken))]))
 
 
-def _find_problem(item: DatasetItem) -> str:
-    """Why an item cannot be stored; empty when it can."""
-    if _is_too_long(item.id):
-        return f"its id has {len(item.id.encode()):,} bytes; expected at most {_LONGEST:,}"
-    unstorable = find_unstorable_field(item)
-    return f"it cannot be stored: {unstorable}" if unstorable else ""
-
-
-def _is_too_long(item_id: str) -> bool:
-    return 4 * len(item_id) > _LONGEST and len(item_id.encode(errors="replace")) > _LONGEST
+def _as_stored(item: DatasetItem) -> DatasetItem | str:
+    """The item as stores give it back, or why it cannot be stored."""
+    if is_too_long(item.id):
+        return f"its id has {len(item.id.encode()):,} bytes; expected at most {LONGEST_ID:,}"
+    sound = as_stored(item)
+    return f"it cannot be stored: {sound}" if isinstance(sound, str) else sound
 
 
 def _drop_duplicates(
@@ -280,12 +268,9 @@ def _drop_duplicates(
     return fresh
 
 
-def _drop_known(reading: ReadPlan, items: Sequence[_Named]) -> list[DatasetItem]:
-    """The items that are new, by the ids that they have and those that earlier versions gave them."""
+def _drop_known(reading: ReadPlan, items: Sequence[_Named], new: Set[str]) -> list[DatasetItem]:
+    """The items that are new, by the ids that they have and those that earlier versions gave them; those in `new` are
+    known to be."""
     former = {item.id: reading.again.identify(replace(item, id=each)).id for item, each in items if each}
-    left = [item.id for item, _ in items] + list(former.values())
-    for known in reading.known:
-        if left:
-            left = known(reading.stream, left)
-    keep = set(left)
+    keep = reading.find_new([item.id for item, _ in items if item.id not in new] + list(former.values())) | new
     return [item for item, _ in items if item.id in keep and former.get(item.id, item.id) in keep]

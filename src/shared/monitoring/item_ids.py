@@ -8,6 +8,9 @@ from operator import attrgetter
 
 from shared.core.records import CONTENT_FIELDS, DatasetItem
 
+LONGEST_ID = 1000
+"""Bytes of an id: Postgres holds no key of more than 2,704, and the id is a part of keys."""
+
 _NO_IDS = frozenset(
     ("", "unknown", "none", "null", "nil", "nan", "n/a", "na", "undefined", "missing", "unset", "-", "--", "?")
 )  # fmt: skip
@@ -22,14 +25,24 @@ def is_no_id(text: str | None) -> bool:
     return text is None or text.strip().strip("<>()'\"").casefold() in _NO_IDS
 
 
+def is_too_long(item_id: str) -> bool:
+    """Whether an id has more than `LONGEST_ID` bytes."""
+    return 4 * len(item_id) > LONGEST_ID and len(item_id.encode(errors="replace")) > LONGEST_ID
+
+
+def is_settled_id(text: str) -> bool:
+    """Whether an item keeps the id that its source gave it."""
+    return not is_no_id(text) and not text.startswith(_CONTENT_ID)
+
+
 def settle_id(item: DatasetItem) -> tuple[DatasetItem, str]:
     """The item with an id of its own: its source's, else its trace's, else one made of its content.
 
     With it the id that earlier versions made of its content, where they did; else empty.
     """
-    nothing = is_no_id(item.id)
-    if not nothing and not item.id.startswith(_CONTENT_ID):
+    if is_settled_id(item.id):
         return item, ""
+    nothing = is_no_id(item.id)
     if not is_no_id(item.trace_id):
         apart = "" if is_no_id(item.observation_id) else f":{item.observation_id}"
         return replace(item, id=f"{item.trace_id}{apart}"), "" if nothing else item.id

@@ -19,9 +19,10 @@ from shared.core.errors import OverBudget, StoreError
 from shared.core.ports import CatchesUp
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.state.claims import Claims
-from shared.monitoring.candidates import KnownFilter, ReadPlan, ReadResult, read_candidates
+from shared.monitoring.candidates import ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing.publisher import Publisher, closing_sinks
+from shared.monitoring.read_plan import KnownFilter, ReadPlan
 from shared.monitoring.run_start import describe_unknown_runs, find_last_read, hold_stream, reopen_unscored
 from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up, is_hopeless

@@ -14,7 +14,8 @@ from shared.core.records import DatasetItem
 from shared.core.results import Population, RunConfig, RunReport, Stream
 from shared.core.state.outbox import Outlet
 from shared.core.state.run_stores import RunState, ScoredItemsStore
-from shared.monitoring.candidates import KnownFilter, RescorePolicy
+from shared.monitoring.read_plan import KnownFilter
+from shared.monitoring.rescore_policy import RescorePolicy
 from shared.monitoring.sink_delivery import DeliveryLimits
 from shared.privacy.redact_records import redact_report
 from shared.privacy.secret_gate import SecretGate

@@ -14,12 +14,23 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from math import ceil
 
 from shared.core.clock import as_utc, iso
 from shared.core.digests import digest
 from shared.core.errors import ItemError, SourceError, TransientError
-from shared.core.extraction import BrokenRecord, Fetched, SkippedRecord, SourceNotice, extract_item
+from shared.core.extraction import (
+    BrokenRecord,
+    Fetched,
+    FetchedOrPending,
+    PendingRecord,
+    SkippedRecord,
+    SourceNotice,
+    extract_item,
+    extract_pending,
+    find_item_id,
+)
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import WindowSupport
@@ -92,6 +103,10 @@ class LangfuseSource:
             SourceError: when the server cannot be read; ConfigError: wrong keys, wrong host; StoreError: when rows
             cannot be stored meanwhile.
         """
+        return extract_pending(self.fetch_pending(now))
+
+    def fetch_pending(self, now: datetime) -> Iterator[FetchedOrPending]:
+        """As `fetch`, with records that are still to be extracted."""
         now, done = as_utc(now), False
         client = LangfuseClient(LangfuseSettings.from_connection(self._params, self._context.root), self.runtime)
         spool = Spool(self._context.root / "data" / "state" / f"langfuse-{self._spool_key()}.reading")
@@ -114,7 +129,7 @@ class LangfuseSource:
             client.close()
             spool.close(keep=not done)
 
-    def _yield_ready(self, reader: WindowReader, now: datetime) -> Iterator[Fetched]:
+    def _yield_ready(self, reader: WindowReader, now: datetime) -> Iterator[FetchedOrPending]:
         left: Counter[str] = Counter()
         given = behind = 0
         for group in reader.groups():
@@ -136,7 +151,9 @@ class LangfuseSource:
                 left["limit"] += 1
                 break
             given += 1
-            yield self._extract(record)
+            item_id = find_item_id(self._context.extract, record)
+            extract = partial(self._extract, record)
+            yield PendingRecord(item_id, extract) if item_id else extract()
         back, quiet = self._window.look_back / timedelta(minutes=1), self._params.quiet_minutes
         for why, text in _NOTES.items():
             if left[why]:

@@ -15,8 +15,8 @@ from shared.core.registry import hint
 from shared.core.results import RunConfig, Stream
 from shared.core.state.outbox import Outlet
 from shared.llm.models.model_costs import ModelCosts
-from shared.monitoring.candidates import RescorePolicy
 from shared.monitoring.plan import MonitorPlan, RunLimits
+from shared.monitoring.rescore_policy import RescorePolicy
 from shared.monitoring.sampling.strategies import Stratified
 from shared.privacy.redacting_sinks import redact_outlet
 from shared.privacy.redaction import TextCleaner

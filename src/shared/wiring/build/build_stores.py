@@ -11,8 +11,8 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from shared.core.registry import Registry
 from shared.core.results import Stream
 from shared.core.state.run_stores import ScoredItemsStore
-from shared.monitoring.candidates import RescoreTrigger
 from shared.monitoring.memory_store import NoScoredItems
+from shared.monitoring.rescore_policy import RescoreTrigger
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part, split_keys
 from shared.wiring.build.state_location import CsvStateLocation, OwnStateLocation, StateLocation
 from shared.wiring.config.checker import Checker, StrictModel
