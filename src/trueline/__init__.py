@@ -78,6 +78,7 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
     from shared.llm.openai.server_settings import BatchSettings, EmbeddingSettings, OpenAISettings
     from shared.monitoring.monitor import OnlineMonitor
     from shared.monitoring.monitor_result import MonitorResult
+    from shared.monitoring.scheduler import MonitoringScheduler
     from shared.monitoring.sources import FileDataSource, LangfuseDataSource
     from shared.privacy.redact_logs import RedactingFilter
     from shared.privacy.redaction import Redactor
@@ -127,6 +128,7 @@ _MODULES = {
     "shared.llm.openai.server_settings": "BatchSettings EmbeddingSettings OpenAISettings",
     "shared.monitoring.monitor": "OnlineMonitor",
     "shared.monitoring.monitor_result": "MonitorResult",
+    "shared.monitoring.scheduler": "MonitoringScheduler",
     "shared.monitoring.sources": "FileDataSource LangfuseDataSource",
     "shared.privacy.redact_logs": "RedactingFilter",
     "shared.privacy.redaction": "Redactor",
@@ -148,15 +150,15 @@ __all__ = [
     "Decision", "Draw", "Embedder", "EmbeddingSettings", "Estimate", "EvaluationResult", "FatalError", "FileDataSource",
     "HumanLabel", "ItemError", "ItemResult", "LMAdapter", "LMResult", "LabelSource", "LangfuseClient",
     "LangfuseDataSource", "LangfuseScore", "LangfuseSettings", "Message", "MessageSink", "MetricFailure",
-    "MetricOptions", "MetricScore", "MonitorResult", "NeonConnection", "NewPrompt", "Notifier", "ObservationQuery",
-    "OnlineMonitor", "OpenAICompatibleAdapter", "OpenAICompatibleEmbedder", "OpenAISettings", "OverBudget", "Part",
-    "PromptManager", "PromptPatternsBase", "PromptSettings", "PromptVariablesError", "RateLimited", "RecordingAdapter",
-    "RedactingFilter", "Redactor", "ReplayAdapter", "RunReport", "RunnerOptions", "SamplingStrategy", "Score",
-    "ScoredItemsStore", "SecretGate", "Sink", "SinkContext", "Skip", "SkippedRecord", "SourceContext", "SourceError",
-    "SourceNotice", "SqlBatches", "SqlGenerations", "StoreError", "Stream", "Strictness", "ToolCall", "Trace",
-    "TraceCollection", "TraceStep", "TransientError", "TruelineError", "Unavailable", "Window", "WindowRule",
-    "WindowSupport", "bind", "evaluate", "evaluate_async", "item_id_from", "metric", "open_database",
-    "parse_prompt_event", "score_id", "verify_signature",
+    "MetricOptions", "MetricScore", "MonitorResult", "MonitoringScheduler", "NeonConnection", "NewPrompt", "Notifier",
+    "ObservationQuery", "OnlineMonitor", "OpenAICompatibleAdapter", "OpenAICompatibleEmbedder", "OpenAISettings",
+    "OverBudget", "Part", "PromptManager", "PromptPatternsBase", "PromptSettings", "PromptVariablesError",
+    "RateLimited", "RecordingAdapter", "RedactingFilter", "Redactor", "ReplayAdapter", "RunReport", "RunnerOptions",
+    "SamplingStrategy", "Score", "ScoredItemsStore", "SecretGate", "Sink", "SinkContext", "Skip", "SkippedRecord",
+    "SourceContext", "SourceError", "SourceNotice", "SqlBatches", "SqlGenerations", "StoreError", "Stream",
+    "Strictness", "ToolCall", "Trace", "TraceCollection", "TraceStep", "TransientError", "TruelineError", "Unavailable",
+    "Window", "WindowRule", "WindowSupport", "bind", "evaluate", "evaluate_async", "item_id_from", "metric",
+    "open_database", "parse_prompt_event", "score_id", "verify_signature",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker would take every name for a public one

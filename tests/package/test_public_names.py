@@ -57,6 +57,7 @@ PUBLIC = [
     "MetricFailure",
     "MetricOptions",
     "MetricScore",
+    "MonitoringScheduler",
     "MonitorResult",
     "NeonConnection",
     "NewPrompt",

@@ -131,6 +131,37 @@ def run_blocking(work: Coroutine[Any, Any, T]) -> T:
         portal.close(_shut_down)
 
 
+async def run_in_thread(name: str, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on an event loop of its own, in a thread of that name, so that it can block nobody else. Being
+    cancelled cancels it there and waits until it has ended; what it returns nevertheless is returned.
+    """
+    portal = BackgroundLoop(name)
+    tasks: list[asyncio.Task[Any]] = []
+    cancelled = threading.Event()
+
+    async def hold() -> T:
+        if task := asyncio.current_task():
+            tasks.append(task)
+        if cancelled.is_set():
+            raise asyncio.CancelledError
+        return await make()
+
+    ended = asyncio.wrap_future(portal.begin(hold()))
+    try:
+        while True:
+            try:
+                return await asyncio.shield(ended)
+            except asyncio.CancelledError:
+                if ended.done():
+                    raise
+                cancelled.set()
+                for task in tasks:
+                    task.get_loop().call_soon_threadsafe(task.cancel)
+    finally:
+        # In a thread that nobody waits for: a loop that hangs in others' code cannot be ended.
+        threading.Thread(target=portal.close, args=(_shut_down,), name=f"{name}-end", daemon=True).start()
+
+
 async def _shut_down() -> None:
     """What `asyncio.run` does at its end."""
     loop = asyncio.get_running_loop()

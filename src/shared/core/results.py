@@ -222,7 +222,7 @@ class Estimate:
 
 Status = Literal[
     "running", "done", "nothing_new", "failed", "unpublished", "too_many_failures", "over_budget", "interrupted",
-    "dry_run",
+    "dry_run", "busy",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ STATUS: Mapping[Status, tuple[str, str, str]] = {
     "over_budget": ("!", "Over budget", "warn"),
     "interrupted": ("!", "Interrupted", "warn"),
     "dry_run": ("○", "Dry run", "plain"),
+    "busy": ("!", "Another run is at work", "warn"),
 }
 """How a run ended: a sign, its words, and how good that is."""
 

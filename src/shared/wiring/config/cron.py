@@ -8,7 +8,7 @@ fields are restricted one of them is enough.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ _EVERY_DATE = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 12, 31, 23, 59, 
 """A leap year: a schedule that does not run in it never runs."""
 
 
-def cron_trigger(text: str) -> BaseTrigger:
-    """The times, in UTC, that five cron fields stand for.
+def cron_trigger(text: str, zone: tzinfo = UTC) -> BaseTrigger:
+    """The times that five cron fields stand for in a time zone.
 
     Raises:
         ValueError: for what is no cron schedule, and for one that never runs, such as 31 February.
@@ -40,7 +40,8 @@ def cron_trigger(text: str) -> BaseTrigger:
         either = not (day.startswith("*") or fields[4].startswith("*"))
         pairs = ((day, "*"), ("*", weekday)) if either else ((day, weekday),)
         parts = [
-            CronTrigger(minute=minute, hour=hour, day=on, month=month, day_of_week=of, timezone=UTC) for on, of in pairs
+            CronTrigger(minute=minute, hour=hour, day=on, month=month, day_of_week=of, timezone=zone)
+            for on, of in pairs
         ]
     except ValueError as error:
         raise ValueError(f"cron {text!r}: {error}; expected minute hour day month weekday, as in crontab") from error

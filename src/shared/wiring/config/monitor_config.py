@@ -11,11 +11,11 @@ from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_va
 from shared.core.counts import BudgetPeriod
 from shared.llm.budget.ledger import OnOver
 from shared.wiring.config.checker import StrictModel
-from shared.wiring.config.cron import cron_trigger
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
 from shared.wiring.config.report_config import Report
 from shared.wiring.config.retention_config import RetentionConfig
+from shared.wiring.config.schedule_config import Schedule
 
 
 def _text(value: object) -> object:
@@ -207,22 +207,6 @@ class Publishing(StrictModel):
     sinks: list[dict[str, Any]] = Field(
         default_factory=list, description="more sinks: type (a name, or package.module:attr) and its parameters"
     )
-
-
-class Schedule(StrictModel):
-    """When a long-lived scheduler runs the monitor; a cron job needs none."""
-
-    interval_minutes: float | None = Field(default=None, gt=0)
-    cron: str | None = Field(default=None, description="five fields: minute hour day month weekday, in UTC")
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.interval_minutes is None) == (self.cron is None):
-            found = "both" if self.cron is not None else "neither"
-            raise ValueError(f"expected exactly one of interval_minutes and cron, found {found}")
-        if self.cron is not None:
-            cron_trigger(self.cron)
-        return self
 
 
 class MonitorInputs(StrictModel):

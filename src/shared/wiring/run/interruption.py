@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Self, TypeAlias, TypeVar
 
@@ -21,9 +23,9 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM came: like Ctrl-C, with an exit code of its own."""
 
 
-def run_until_done(work: Coroutine[object, object, T]) -> T:
+def run_until_done(work: Coroutine[object, object, T], stop_seconds: float = _STOP_SECONDS) -> T:
     """Run a coroutine. Ctrl-C, SIGTERM and SIGHUP cancel it, so that it can store what it has done; the second of
-    them, or `_STOP_SECONDS` seconds, end it wherever it is, also inside a metric that hangs.
+    them, or `stop_seconds` later, end it wherever it is, also inside a metric that hangs.
 
     Raises:
         KeyboardInterrupt: when it was ended by a signal; `Terminated` for SIGTERM and SIGHUP.
@@ -31,7 +33,7 @@ def run_until_done(work: Coroutine[object, object, T]) -> T:
     freeze_loaded_objects()
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)
-    with _StopOnSignals(lambda: loop.call_soon_threadsafe(task.cancel)) as signals:
+    with _StopOnSignals(lambda: loop.call_soon_threadsafe(task.cancel), stop_seconds) as signals:
         try:
             return loop.run_until_complete(task)
         except asyncio.CancelledError:
@@ -40,11 +42,27 @@ def run_until_done(work: Coroutine[object, object, T]) -> T:
             _close_loop(loop)
 
 
+@contextmanager
+def terminated_by_sigterm() -> Iterator[None]:
+    """In the main thread, SIGTERM raises `Terminated` while this is entered; elsewhere signals are left alone."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, end) if main else None
+    try:
+        yield
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
 class _StopOnSignals:
     """While it is entered, signals stop the work: the first by asking, the next or a while later by raising."""
 
-    def __init__(self, ask: Callable[[], object]) -> None:
-        self._ask = ask
+    def __init__(self, ask: Callable[[], object], seconds: float) -> None:
+        self._ask, self._seconds = ask, seconds
         self._first: int | None = None
         self._before: dict[int, _Handler] = {}
 
@@ -68,7 +86,7 @@ class _StopOnSignals:
             raise self.error()
         self._first = number
         print("trueline: stopping after the current items; press Ctrl-C again to force quit", file=sys.stderr)
-        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS, 1.0)
+        signal.setitimer(signal.ITIMER_REAL, self._seconds, 1.0)
         self._ask()
 
     def _on_time_out(self, number: int, frame: object) -> None:

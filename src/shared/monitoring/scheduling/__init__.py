@@ -1,0 +1,1 @@
+"""The scheduler: jobs, their times, and the loop that runs them."""

@@ -1,0 +1,171 @@
+"""What a scheduler knows of a job: when it runs, how it runs, and how its runs ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Protocol
+
+from shared.core.results import RunReport, Status
+
+_MOST_MISSED = 1000
+"""Missed times that are counted one by one; more are told as this many."""
+
+FAILED: frozenset[Status] = frozenset(("failed", "too_many_failures", "unpublished", "over_budget", "interrupted"))
+"""How runs end that did not do what they were started for."""
+
+
+class RunTimes(Protocol):
+    """When a job runs."""
+
+    def next_after(self, moment: datetime) -> datetime:
+        """The time that follows a moment; times do not depend on the moment but for that (an interval's do)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledJob:
+    """A job as it was added: `work` makes one run, on an event loop of its own. Each run begins up to `jitter` later
+    than its time. `last_start` is that of the newest run before this process; `now` asks for a run at once.
+    """
+
+    id: str
+    name: str
+    times: RunTimes
+    work: Callable[[], Coroutine[object, object, RunReport]]
+    description: str = ""
+    jitter: timedelta = timedelta(0)
+    last_start: datetime | None = None
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One run of a job. `scheduled` is the newest time that it stands for; `missed` so many times before passed without
+    a run. `report` is None where the run raised an error, which `error` then says.
+    """
+
+    job: str
+    scheduled: datetime
+    started: datetime
+    finished: datetime
+    missed: int = 0
+    report: RunReport | None = None
+    error: str = ""
+
+    @property
+    def status(self) -> Status:
+        """How the run ended."""
+        return "failed" if self.report is None else self.report.status
+
+    @property
+    def failed(self) -> bool:
+        """Whether it did not do what it was started for."""
+        return self.status in FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class JobCounts:
+    """A job's runs in this process, its missed times, and how many runs failed since the last that did not."""
+
+    runs: int = 0
+    failures: int = 0
+    missed: int = 0
+    failed_in_a_row: int = 0
+
+    def add(self, run: JobRun) -> JobCounts:
+        """The counts with one more run."""
+        return JobCounts(
+            self.runs + 1,
+            self.failures + run.failed,
+            self.missed + run.missed,
+            self.failed_in_a_row + 1 if run.failed else 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job as it stands. `running_since` is None while it does not run, `last_start` while it never ran; `late` says
+    that two of its times passed without the end of a run.
+    """
+
+    job: ScheduledJob
+    next_run: datetime
+    last_start: datetime | None = None
+    last: JobRun | None = None
+    running_since: datetime | None = None
+    late: bool = False
+    counts: JobCounts = field(default_factory=JobCounts)
+
+
+class SchedulerEvents(Protocol):
+    """Is told what a scheduler does, on its event loop."""
+
+    def run_ended(self, run: JobRun) -> None:
+        """A run has ended."""
+
+    def job_late(self, state: JobState) -> None:
+        """Two of a job's times have passed without the end of a run; told once until a run ends."""
+
+    def clock_set_back(self, seconds: float) -> None:
+        """The clock was set back, and the times of all jobs were found anew."""
+
+
+class JobTimer:
+    """A job's state, and when it is due."""
+
+    def __init__(self, job: ScheduledJob, now: datetime, random: Random) -> None:
+        self._random = random
+        self.task: asyncio.Task[None] | None = None
+        # A clock that was ahead may have dated the last run later than now.
+        last = None if job.last_start is None else min(job.last_start, now)
+        self._scheduled = now if job.now else job.times.next_after(last or now)
+        self.state = JobState(job, self._scheduled, last)
+        self._delay()
+        self._expect_run(now)
+
+    def is_late(self, now: datetime) -> bool:
+        """Whether two of its times have passed without the end of a run."""
+        return now > self._deadline
+
+    def begin(self, now: datetime) -> tuple[datetime, int]:
+        """Begin a run: the newest time that it stands for, and how many before it were missed."""
+        times, scheduled, missed = self.state.job.times, self._scheduled, 0
+        upcoming = times.next_after(scheduled)
+        while upcoming <= now and missed < _MOST_MISSED:
+            scheduled, missed, upcoming = upcoming, missed + 1, times.next_after(upcoming)
+        self._scheduled = upcoming if upcoming > now else times.next_after(now)
+        self.state = replace(self.state, running_since=now, last_start=now)
+        self._delay()
+        return scheduled, missed
+
+    def end(self, run: JobRun) -> None:
+        """A run has ended."""
+        counts = self.state.counts.add(run)
+        self.state = replace(self.state, running_since=None, last=run, counts=counts)
+        if run.status != "busy":
+            self.state = replace(self.state, late=False)
+            self._expect_run(run.finished)
+
+    def mark_late(self) -> JobState:
+        """Two of its times have passed."""
+        self.state = replace(self.state, late=True)
+        return self.state
+
+    def follow_clock(self, now: datetime) -> None:
+        """The clock was set back: no time may be further away than it would be for a job that is added now."""
+        self._scheduled = min(self._scheduled, self.state.job.times.next_after(now))
+        self._delay()
+        self._expect_run(now)
+
+    def _delay(self) -> None:
+        jitter = self.state.job.jitter.total_seconds()
+        late = timedelta(seconds=self._random.uniform(0.0, jitter)) if jitter else timedelta(0)
+        self.state = replace(self.state, next_run=self._scheduled + late)
+
+    def _expect_run(self, now: datetime) -> None:
+        """From now on a run must end before two of the job's times have passed."""
+        times = self.state.job.times
+        self._deadline = times.next_after(times.next_after(now)) + self.state.job.jitter
