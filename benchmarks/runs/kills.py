@@ -3,6 +3,7 @@ leaves with what one clean run leaves: in its database, in the sink's files, in 
 
     python benchmarks/runs/kills.py                              200 kills for each store and source
     python benchmarks/runs/kills.py --kills 50 --store sqlite --source file --seed 3
+    python benchmarks/runs/kills.py --kills 250 --store postgres --source file --workers 3
 
 A kill comes at a random time, when the state has grown to a random size, when a file of the sink appears, or at a
 random request to Langfuse. Each is followed by a look whether an item is marked that some sink does not have. The
@@ -24,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.durability.kills import Trial, run_clean, run_killed, run_together, steps  # noqa: E402 - tests are found from here on
 from tests.durability.making import making  # noqa: E402
-from tests.durability.subject import Kind  # noqa: E402
+from tests.durability.subject import SOURCES, STORES, Kind  # noqa: E402
 from tests.durability.warm import Warm  # noqa: E402
 
 MOST = 8
@@ -84,18 +85,24 @@ def main() -> int:
     """Print what was lost and doubled for each store and source; 1 when anything was."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--kills", type=int, default=200, help="for each store and source")
-    options.add_argument("--store", choices=["sqlite", "postgres"])
+    options.add_argument("--store", choices=STORES)
     options.add_argument("--source", choices=["file", "langfuse"])
+    options.add_argument(
+        "--workers", type=int, help="so many at once on each monitor; default: 1, and fewer kills of 2 and 4"
+    )
     options.add_argument("--items", type=int, default=300)
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
     wrong = 0
     with Warm() as warm:
-        for store in ["sqlite", "postgres"] if chosen.store is None else [chosen.store]:
-            for source in ["file", "langfuse"] if chosen.source is None else [chosen.source]:
+        for store in STORES if chosen.store is None else [chosen.store]:
+            for source in SOURCES if chosen.source is None else [chosen.source]:
                 kind = Kind(source, store, chosen.items, chosen.items * 4 // 5)
+                if chosen.workers:
+                    wrong += together(warm, kind, chosen.workers, chosen.kills, chosen.seed)
+                    continue
                 wrong += killed(warm, kind, chosen.kills, chosen.seed)
-                for workers in (2, 4):
+                for workers in (2, 4) if store != "csv" else ():  # a CSV has no leases: one run at a time
                     wrong += together(warm, kind, workers, chosen.kills // 10, chosen.seed)
     return 1 if wrong else 0
 

@@ -210,7 +210,7 @@ class Size:
         self._subject = subject
 
     def __call__(self) -> int:
-        if self._subject.kind.store == "sqlite":
+        if self._subject.kind.store != "postgres":
             return sum(path.stat().st_size for path in self._there())
         with psycopg.connect(self._subject.url) as connection:
             if not connection.execute("select 1 from pg_tables where tablename = 'scores'").fetchone():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sqlite3
 from collections import Counter
@@ -20,7 +21,12 @@ from tests.langfuse.fake_server.traffic import trace
 
 Row = tuple[Any, ...]
 
-STORES = {"sqlite": "{type: sqlite}", "postgres": '{type: postgres, url: "${DATABASE_URL}"}'}
+MARKS = "processed.csv"
+STORES = {
+    "sqlite": "{type: sqlite}",
+    "csv": f"{{type: csv, file_path: {MARKS}}}",
+    "postgres": '{type: postgres, url: "${DATABASE_URL}"}',
+}
 SOURCES = {
     "file": "{type: file, name: t, path: items.jsonl, window: all, extractor: 'mine:item'}",
     "langfuse": "{type: langfuse, name: t, hours_back: 2, extractor: 'mine:item', "
@@ -71,7 +77,7 @@ async def slow(item, *, seconds: float):
 @dataclass(frozen=True)
 class Rows:
     """What is there, each as often as it is: scores, decisions and messages to sinks in the database, scores in files
-    and in Langfuse.
+    and in Langfuse, items in the CSV of processed items.
     """
 
     scores: Counter[Row] = field(default_factory=Counter)
@@ -79,10 +85,11 @@ class Rows:
     outbox: Counter[Row] = field(default_factory=Counter)
     files: Counter[Row] = field(default_factory=Counter)
     langfuse: Counter[Row] = field(default_factory=Counter)
+    processed: Counter[Row] = field(default_factory=Counter)
 
     def places(self) -> dict[str, Counter[Row]]:
         found = {"scores": self.scores, "decisions": self.decisions, "outbox": self.outbox}
-        return {**found, "files": self.files, "langfuse": self.langfuse}
+        return {**found, "files": self.files, "langfuse": self.langfuse, "processed": self.processed}
 
     def lost(self, clean: Rows) -> list[str]:
         """What the clean run has, and this has not."""
@@ -161,11 +168,13 @@ class Subject:
             Counter(self._query(outbox)),
             self._published(),
             self._in_langfuse(),
+            Counter(self._processed()),
         )
 
     def early(self) -> list[str]:
         """Items that are marked although some sink does not have their scores."""
         marked = {item for (item,) in self._query("select item_id from decisions where state = 'published'")}
+        marked |= {item for (item,) in self._processed()}
         if not marked:
             return []
         made = [row for row in self._query("select item_id, label from scores") if row[0] in marked]
@@ -199,6 +208,13 @@ class Subject:
             for row in map(json.loads, file.read_text().splitlines()):
                 found[row["item_id"], row["label"], row["value"], row["failure_kind"]] += 1
         return found
+
+    def _processed(self) -> list[Row]:
+        path = self.folder / MARKS
+        if not path.exists():
+            return []
+        with path.open(newline="") as file:  # a line that a kill cut off does not count
+            return [(row["item_id"],) for row in csv.DictReader(each for each in file if each.endswith("\n"))]
 
     def _in_langfuse(self) -> Counter[Row]:
         if self.server is None:

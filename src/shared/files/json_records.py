@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from shared.core.errors import SourceError
 from shared.files.discovery import File, as_source_errors
 from shared.files.duckdb_reader import connect, escape_glob, fetch_rows, text_may_match, window_bounds
+from shared.files.json_array import split_array
 from shared.files.time_filter import TimeFilter
 
 LONGEST_RECORD = 32 * 1024**2
@@ -49,6 +51,16 @@ def parse(number: int, text: str) -> NumberedRecord:
     except (ValueError, RecursionError) as error:
         return NumberedRecord(number, None, f"not JSON: {error}", text)
     return as_entry(number, value)
+
+
+def parse_bytes(number: int, raw: bytes) -> NumberedRecord | None:
+    """The entry of the bytes of one JSON text; None where they are blank."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        flaw = f"not UTF-8: {error.reason} at byte {error.start + 1} of the record"
+        return NumberedRecord(number, None, flaw, raw.decode("latin-1"))
+    return parse(number, text.rstrip("\r\n")) if text.strip() else None
 
 
 def as_entry(number: int, value: object) -> NumberedRecord:
@@ -151,31 +163,44 @@ def _plain_lines(file: File) -> Iterator[NumberedRecord]:
                     number, None, f"longer than {LONGEST_RECORD:,} bytes, the most that a record may have"
                 )
                 continue
-            try:
-                text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                flaw = f"not UTF-8: {error.reason} at byte {error.start + 1} of the line"
-                yield NumberedRecord(number, None, flaw, raw.decode("latin-1"))
-                continue
-            if text.strip():
-                yield parse(number, text.rstrip("\r\n"))
+            entry = parse_bytes(number, raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw)
+            if entry is not None:
+                yield entry
 
 
 def json_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
-    """The records of a JSON file: of an array as a stream, of an object with a list inside after loading it whole.
+    """The records of a JSON file: of an array as a stream, of an object with a list inside after loading it whole. An
+    array with a record that is no JSON is loaded and cut into its elements: the others are read.
 
     Raises:
         SourceError: when the text is not one JSON value, or holds no list of records.
     """
-    if file.shape.first != "[" or file.shape.odd:
-        for number, value in enumerate(_whole_list(file), 1):
-            yield as_entry(number, value)
+    if file.shape.first != "[":
+        yield from (as_entry(number, value) for number, value in enumerate(_whole_list(file), 1))
         return
     if file.shape.last != "]":  # DuckDB takes an array that ends behind a comma for a whole one
         raise SourceError(
             f"{file.name}: cannot be read as json: the array is cut off, it ends with {file.shape.last!r},"
             " expected ']'; nothing of it can be trusted to be complete: write or fetch the file again"
         )
+    last = 0
+    try:
+        for entry in _array_entries(file, time_filter):
+            last = entry.number
+            yield entry
+    except SourceError:
+        texts = split_array(_read_whole(file))
+        if texts is None:
+            raise
+        entries = (parse_bytes(number, text) for number, text in enumerate(texts, 1) if number > last)
+        yield from filter(None, entries)
+
+
+def _array_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
+    """The records of an array, as a stream where DuckDB takes the bytes."""
+    if file.shape.odd:
+        yield from (as_entry(number, value) for number, value in enumerate(_whole_list(file), 1))
+        return
     where, values = "true", _values(file, time_filter)
     if time_filter.window.is_bounded and _PLAIN_FIELD.fullmatch(time_filter.field):
         inside = text_may_match(_time_text(time_filter, as_text=True), window_bounds(time_filter))
@@ -187,11 +212,14 @@ def json_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord
             yield parse(number, text)
 
 
-def _whole_list(file: File) -> list[Any]:
+def _read_whole(file: File) -> bytes:
     with file.open() as handle, as_source_errors(file.name):
-        raw = handle.read()
+        return handle.read()
+
+
+def _whole_list(file: File) -> list[Any]:
     try:
-        value = json.loads(raw.decode("utf-8-sig"))
+        value = json.loads(_read_whole(file).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         remedy = "; one object a line is JSON Lines: set `format: jsonl`" if "Extra data" in str(error) else ""
         raise SourceError(f"{file.name}: not one JSON value: {error}{remedy}") from error

@@ -80,3 +80,59 @@ def test_a_wrong_configuration_stays_an_error(project: Project) -> None:
     for _ in range(2):
         code, report = run(project)
         assert (code, report["counts"]["broken"]) == (3, 6)
+
+
+@pytest.mark.parametrize("window", ["hours_back: 1", "window: all"])
+@pytest.mark.parametrize(
+    ("flaw", "place", "broken"),
+    [
+        (b'"\\ud800"', 0, 0),
+        (b'"cut \\udbff emoji"', 4999, 0),
+        (b'"a\xffb"', 2500, 1),
+        (b'"\\x"', 0, 1),
+        (b'"\\x"', 4999, 1),
+        (b'"a\tb"', 2500, 1),
+        (b"[" * 3000 + b"]" * 3000, 4999, 1),
+        (b'"\0"', 2500, 1),
+    ],
+    ids=["surrogate", "half_emoji", "not_utf8", "escape_first", "escape_last", "control", "deep", "nul"],
+)
+def test_one_broken_record_of_an_array_leaves_the_others(
+    project: Project, flaw: bytes, place: int, broken: int, window: str
+) -> None:
+    """Wherever it stands, and whatever is wrong with it: it alone is broken, and read where JSON Lines reads it."""
+    now = iso(utc_now()).encode()
+    rows = [
+        b'{"id": "i%d", "actual_output": "a], [\\"b", "expected_output": "a", "timestamp": "%s"}' % (n, now)
+        for n in range(5000)
+    ]
+    rows[place] = b'{"id": "bad", "actual_output": %s, "expected_output": "a", "timestamp": "%s"}' % (flaw, now)
+    project.write("logs/a.json", b"[\n" + b",\n".join(rows) + b"\n]\n")
+    project.write("logs/a.jsonl", b"\n".join(rows))
+    for name in ("a.json", "a.jsonl"):
+        project.write(
+            "m.yaml", CONFIG.replace("*.jsonl", name).replace("hours_back: 1", window).replace("hourly", name)
+        )
+        code, report = run(project)
+        assert (code, report["counts"]["broken"], report["counts"]["scored"]) == (0, broken, 5000 - broken)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'[{"id": "a"}, {"id": "b}, {"id": "c"}, {"id": "d}, {"id": "e"}]',
+        b'[{"id": "a"}}, [{"id": "b\\x"}]',
+        b'[{"id": "a\\x"}, {"id": "b"}',
+        b'[{"id": "a\\x"}] {"id": "b"}]',
+        b'[{"id": "a\\x"},, {"id": "b"}]',
+        b'[{"id": "a\\x"} {"id": "b"}]',
+    ],
+    ids=["quotes", "brackets", "cut", "behind", "nothing", "no_comma"],
+)
+def test_an_array_whose_records_have_no_clear_bounds_is_refused(project: Project, text: bytes) -> None:
+    """Where one record ends and the next begins must be known, or records would be gone in silence."""
+    project.write("logs/a.json", text)
+    project.write("m.yaml", CONFIG.replace("*.jsonl", "a.json").replace("hours_back: 1", "window: all"))
+    done = project.run("m.yaml", "--json", "--quiet")
+    assert done.returncode == 1
+    assert "a.json: " in done.stderr
