@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
-    """One finished run. `anchors` holds the passes over the anchor set, `reports` its row; both None for a dry run."""
+    """One finished run. `anchors` holds the passes over the anchor set, `reports` its row; both None for a dry run.
+    `close` gives the state's connections back, in a process that goes on; nothing can be read from then on.
+    """
 
     report: RunReport
     reader: StateReader
     anchors: AnchorStore | None = None
     reports: ReportStore | None = None
+    close: Callable[[], None] = lambda: None
 
     @property
     def evaluation(self) -> EvaluationResult:

@@ -15,6 +15,7 @@ from shared.core.registry import load
 
 COMMANDS = {
     "run": "run a monitor once",
+    "schedule": "run several monitors at their times, in one process, until it is stopped",
     "check": "validate a configuration and explain what it would do",
     "list": "list sources, strategies, models, metrics, stores, extractors, labels and configurations",
     "schema": "write the JSON Schema that editors check configurations with",
@@ -29,8 +30,6 @@ COMMANDS = {
     "state": "show what the state occupies, drop what is old (prune), or build its aggregates again (rebuild)",
     "cache": "show what the response cache holds and has saved, or clear it",
 }
-
-_SET_HELP = "override one value; can be repeated"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,9 +72,7 @@ def parser() -> argparse.ArgumentParser:
         part.add_argument("--debug", action="store_true", help="show a traceback for unexpected errors")
     for name in ("run", "check"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
-        parts[name].add_argument(
-            "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
-        )
+        _set_option(parts[name])
     _run_options(parts["run"])
     parts["check"].add_argument("--json", action="store_true", help="print JSON")
     parts["check"].add_argument(
@@ -91,22 +88,24 @@ def parser() -> argparse.ArgumentParser:
     parts["report"].add_argument("config", help="a YAML file, or a name from configs/")
     parts["report"].add_argument("--run", metavar="ID", help="which run (default: the newest)")
     parts["report"].add_argument("--out", metavar="FILE", help="where to write (default: the config's own path)")
-    parts["report"].add_argument(
-        "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
-    )
+    _set_option(parts["report"])
     parts["cache"].add_argument("action", choices=("stats", "clear"))
     _state_options(parts["state"])
     for name in ("judge-report", "runs", "compare", "explain", "publish", "cache", "state"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
         parts[name].add_argument("--json", action="store_true", help="print JSON")
-        parts[name].add_argument(
-            "--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP
-        )
+        _set_option(parts[name])
     _history_options(parts)
     _publish_options(parts["publish"])
     _tables_options(parts["tables"])
     _webhook_options(parts["webhook"])
+    _schedule_options(parts["schedule"])
     return top
+
+
+def _set_option(part: argparse.ArgumentParser) -> None:
+    help_text = "override one value; can be repeated"
+    part.add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=help_text)
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
@@ -148,6 +147,18 @@ def _webhook_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("--workers", type=_positive, default=1, metavar="N", help="processes (default: 1)")
 
 
+def _schedule_options(part: argparse.ArgumentParser) -> None:
+    part.add_argument("configs", nargs="+", metavar="config", help="YAML files, or names from configs/")
+    _set_option(part)
+    part.add_argument("--list", action="store_true", help="only list the monitors, with their next and last runs")
+    part.add_argument("--once", action="store_true", help="run every monitor once, whatever its time, and end")
+    part.add_argument("--now", action="store_true", help="run every monitor at once, then at its times")
+    part.add_argument("--max-concurrent", type=_positive, default=4, metavar="N", help="most runs at once (default: 4)")
+    part.add_argument("--host", default="127.0.0.1", help="where /healthz and /metrics listen (default: 127.0.0.1)")
+    part.add_argument("--port", type=int, default=8090, help="their port (default: 8090; 0: any that is free)")
+    part.add_argument("--no-health", action="store_true", help="listen on no port")
+
+
 def _state_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("action", nargs="?", choices=("prune", "rebuild"), help="default: show sizes")
     part.add_argument("--keep", metavar="DAYS", help="with prune: what is older is dropped, such as 90d")
@@ -165,7 +176,7 @@ def _tables_options(tables: argparse.ArgumentParser) -> None:
     tables.add_argument("config", nargs="?", help="a YAML file, or a name from configs/, with its own database")
     tables.add_argument("--url", metavar="URL", help="the database (default: the config's, else $DATABASE_URL)")
     tables.add_argument("--json", action="store_true", help="print JSON")
-    tables.add_argument("--set", dest="overrides", metavar="a.b=value", action="append", default=[], help=_SET_HELP)
+    _set_option(tables)
 
 
 def _positive(text: str) -> int:

@@ -131,8 +131,9 @@ class JobLoop:
 
         async def run_one(timer: JobTimer) -> JobRun:
             async with places:
-                now = self._options.clock()
-                return await self._run(timer.state.job, (now, 0))
+                run = await self._run(timer.state.job, (self._options.clock(), 0))
+                self._report_end(run)
+                return run
 
         timers = dict(self._timers)
         runs = await asyncio.gather(*map(run_one, timers.values()))
@@ -166,6 +167,9 @@ class JobLoop:
                 self._running.discard(task)
             self._wake.set()
         timer.end(run)
+        self._report_end(run)
+
+    def _report_end(self, run: JobRun) -> None:
         with best_effort("reporting the end of a run"):
             self._events.run_ended(run)
 

@@ -82,7 +82,8 @@ class _GuardedStream(io.TextIOWrapper):
     """Writes to the same file as another stream, without secrets."""
 
     def __init__(self, stream: io.TextIOWrapper, secrets: SecretGate) -> None:
-        super().__init__(stream.buffer, stream.encoding, stream.errors, line_buffering=stream.line_buffering)
+        lines, unbuffered = stream.line_buffering, stream.write_through  # PYTHONUNBUFFERED, as containers set it
+        super().__init__(stream.buffer, stream.encoding, stream.errors, None, lines, unbuffered)
         self._secrets = secrets
 
     def write(self, text: str) -> int:

@@ -26,7 +26,9 @@ RunBuilt = Callable[[BuiltMonitor], Awaitable[RunReport]]
 
 async def run_quietly(built: BuiltMonitor) -> RunReport:
     """Run a monitor once; nothing is printed, and no page is written."""
-    return (await run_once(built)).report
+    result = await run_once(built)
+    result.close()
+    return result.report
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,14 @@ class ScheduledMonitor:
 
 @dataclass(frozen=True, slots=True)
 class MonitorJobs:
-    """Makes jobs of monitors. `timezone` is that of cron lines without one; `secrets` learns the configurations'."""
+    """Makes jobs of monitors. `timezone` is that of cron lines without one; `secrets` learns the configurations';
+    `built` is given every monitor once, when it is checked.
+    """
 
     timezone: str = "UTC"
     run: RunBuilt = run_quietly
     secrets: SecretGate = field(default_factory=SecretGate)
+    built: Callable[[BuiltMonitor], None] = lambda built: None
 
     def check(self, path: Path, overrides: Sequence[str]) -> ScheduledMonitor | None:
         """Check a configuration; None when it has no schedule.
@@ -61,6 +66,7 @@ class MonitorJobs:
             ConfigError: with every mistake found.
         """
         built = build_monitor(path, RunOptions(tuple(overrides)), secrets=self.secrets)
+        self.built(built)
         schedule, plan = built.config.values.schedule, built.plan
         if schedule is None:
             return None

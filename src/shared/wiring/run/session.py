@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -71,7 +71,18 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
     variables = built.config.environment.variables
     public = check_public_repository(built.state, built.redactor.hides_people, variables)
     begin_state(built.plan, built.state)
-    stores = built.state.open()
+    with ExitStack() as opened:
+        stores = built.state.open()
+        opened.callback(stores.close)
+        result = await _run_on(built, stores, progress, clock)
+        opened.pop_all()  # what the run stored is read from them
+    if not public:
+        return result
+    return replace(result, report=replace(result.report, notes=(public, *result.report.notes)))
+
+
+async def _run_on(built: BuiltMonitor, stores: OpenStores, progress: RunProgress | None, clock: Clock) -> MonitorResult:
+    """Run a built monitor once on its open stores."""
     metrics = find_model_metrics(built.metrics)
     spending = RunSpending(built.models, metrics, built.plan.name, stores.reader.runs, clock())
     ports = Ports(
@@ -97,8 +108,9 @@ async def run_once(built: BuiltMonitor, progress: RunProgress | None = None, clo
             stores.state.reports.save_run(paid)
     older = _add_older_scores(built, stores)
     _drop_old_texts(built, stores, clock)
-    notes = (*([public] if public else ()), *built.notes, *paid.notes, *anchor_notes, *problems, *older)
-    return MonitorResult(replace(paid, notes=notes), stores.reader, stores.anchors, stores.state.reports)
+    notes = (*built.notes, *paid.notes, *anchor_notes, *problems, *older)
+    report = replace(paid, notes=notes)
+    return MonitorResult(report, stores.reader, stores.anchors, stores.state.reports, stores.close)
 
 
 def _add_older_scores(built: BuiltMonitor, stores: OpenStores) -> tuple[str, ...]:

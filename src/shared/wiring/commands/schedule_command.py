@@ -1,0 +1,167 @@
+"""`trueline schedule`: run several monitors at their times, in one process, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shared.core.clock import iso, utc_now
+from shared.core.errors import ConfigError
+from shared.core.results import RunReport
+from shared.monitoring.scheduling.job_loop import JobLoop, LoopOptions, describe_late
+from shared.monitoring.scheduling.jobs import JobRun, JobState
+from shared.report.terminal.run_summary import writable
+from shared.report.text.formatting import line
+from shared.report.text.result_words import STATUS, result_sentence
+from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.commands.run_command import finish_run
+from shared.wiring.config.find_config import display_path, find_config
+from shared.wiring.run.exit_codes import EXIT_CODES
+from shared.wiring.run.guarded_output import GuardedOutput
+from shared.wiring.run.interruption import run_until_done
+from shared.wiring.run.scheduled_monitor import (
+    MonitorJobs,
+    ScheduledMonitor,
+    check_distinct,
+    with_last_starts,
+)
+from shared.wiring.run.session import run_once
+from shared.wiring.serve.schedule_health import ScheduleHealth
+
+_STOP_SECONDS = 20.0
+"""From SIGTERM to the end of running monitors; a supervisor commonly kills after 30."""
+
+_GRAVITY = (1, 4, 3)
+"""Exit codes of runs, the gravest first."""
+
+
+def main(options: Namespace) -> int:
+    """Run monitors at their times until SIGTERM or Ctrl-C, or all of them once.
+
+    Raises:
+        ConfigError: with every mistake in every configuration, before anything is run.
+    """
+    output: GuardedOutput = options.output_redactor
+    jobs = MonitorJobs(run=_run_with_page, secrets=output.secrets, built=_RedactedLogs(output))
+    monitors = _check_all(jobs, options)
+    loop = JobLoop(LoopOptions(options.max_concurrent), _PrintedEvents(output))
+    for job in with_last_starts([(jobs.job(each, now=options.now), each) for each in monitors]):
+        loop.add(job)
+    if options.list:
+        _print_jobs(loop.states)
+        return 0
+    if options.once:
+        ended = run_until_done(_run_once(loop), _STOP_SECONDS)
+        found = {EXIT_CODES.get(run.status, 0) for run in ended}
+        return next((code for code in _GRAVITY if code in found), 0)
+    run_until_done(_serve(loop, options), _STOP_SECONDS)
+    return 0
+
+
+async def _run_with_page(built: BuiltMonitor) -> RunReport:
+    result = await run_once(built)
+    try:
+        return finish_run(built, result).report
+    finally:
+        result.close()
+
+
+def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
+    """The monitors of the command line; those without a schedule are named and not run."""
+    found: list[ScheduledMonitor] = []
+    problems: list[str] = []
+    without: list[str] = []
+    for name in options.configs:
+        try:
+            path = find_config(name)
+            monitor = jobs.check(path, options.overrides)
+        except ConfigError as error:
+            problems.extend(error.problems)
+            continue
+        if monitor is None:
+            without.append(f"{display_path(path)}: not run: it has no `schedule` (interval_minutes or cron)")
+        else:
+            found.append(monitor)
+    if problems:
+        raise ConfigError(*problems)
+    check_distinct(found)
+    if not found:
+        raise ConfigError(*without)
+    for each in without:
+        print(f"trueline: {each}", file=sys.stderr)
+    return found
+
+
+@dataclass(slots=True)
+class _RedactedLogs:
+    """Lets logs be redacted by what the configurations choose, each choice once."""
+
+    output: GuardedOutput
+    known: set[str] = field(default_factory=set)
+
+    def __call__(self, built: BuiltMonitor) -> None:
+        privacy = f"{built.config.values.privacy!r} {built.config.environment.settings.safe_mode}"
+        if privacy not in self.known:
+            self.known.add(privacy)
+            self.output.use(built.redactor)
+
+
+class _PrintedEvents:
+    """Prints a line for every run that ended."""
+
+    def __init__(self, output: GuardedOutput) -> None:
+        self._output = output
+
+    def run_ended(self, run: JobRun) -> None:
+        """Print how a run ended, and what was missed before it."""
+        sign, words, _ = STATUS[run.status]
+        what = self._output.clean(run.error) if run.report is None else result_sentence(run.report)
+        if run.failed:
+            reasons = () if run.report is None else run.report.notes[:1]
+            what = ": ".join([words, *reasons, what])
+        missed = f" {run.missed:,} scheduled run(s) before it were missed." if run.missed else ""
+        seconds = (run.finished - run.started).total_seconds()
+        _print(f"{sign} {iso(run.finished)[:19]}Z  {line(f'{run.job}: {what}{missed}', 600)} ({seconds:.1f} s)")
+
+    def job_late(self, state: JobState) -> None:
+        """Print that a monitor does not run as it should."""
+        print(f"trueline: {self._output.clean(describe_late(state))}", file=sys.stderr, flush=True)
+
+    def clock_set_back(self, seconds: float) -> None:
+        """Print that times were found anew."""
+        _print(f"! {iso(utc_now())[:19]}Z  the clock was set back by {seconds:,.0f} s; times were found anew")
+
+
+async def _run_once(loop: JobLoop) -> list[JobRun]:
+    ended = await loop.run_all_once()
+    return list(ended.values())
+
+
+async def _serve(loop: JobLoop, options: Namespace) -> None:
+    """Serve until cancelled; running monitors have ended then."""
+    health = ScheduleHealth(loop, options.max_concurrent)
+    where = "" if options.no_health else f"; {await health.start(options.host, options.port)}/healthz"
+    count = len(loop.states)
+    _print(f"{count:,} monitor(s), at most {options.max_concurrent} at once{where}")
+    _print_jobs(loop.states[:20])
+    try:
+        await loop.serve()
+    except asyncio.CancelledError:
+        _print("stopped; what was scored is kept")
+    finally:
+        health.close()
+
+
+def _print_jobs(states: Sequence[JobState]) -> None:
+    width = max(len(each.job.id) for each in states)
+    for each in states:
+        last = "never ran" if each.last_start is None else f"last run {iso(each.last_start)[:19]}Z"
+        _print(f"  {each.job.id:{width}}  {each.job.description}; next {iso(each.next_run)[:19]}Z, {last}")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(writable(text + "\n", sys.stdout))
+    sys.stdout.flush()
