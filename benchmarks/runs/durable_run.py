@@ -1,6 +1,6 @@
 """What a durable run costs an item: a whole run of a monitor over 10,000 items with one trivial metric and SQLite,
-every draw, claim, score and mark on the disk (`synchronous=FULL`), beside a plain loop, and beside inspect_ai, which
-writes its log.
+every draw, claim, score and mark on the disk (`synchronous=FULL`), beside a plain loop, beside the same steps as plain
+SQL, and beside inspect_ai, which writes its log.
 
     python benchmarks/runs/durable_run.py [--items N] [--no-peers]
 
@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -93,6 +95,53 @@ def loop(source: Listed) -> tuple[float, float]:
     return time.perf_counter() - begun, time.process_time() - used
 
 
+def bare_sql(source: Listed) -> tuple[float, float]:
+    """Seconds of the same steps as plain SQL: decisions and items inserted, claimed in pages of a thousand, scores
+    inserted and decisions advanced page by page, each step on the disk.
+    """
+    key = "source TEXT, monitor TEXT, item TEXT"
+    with tempfile.TemporaryDirectory(prefix="trueline-durable-") as folder:
+        base = sqlite3.connect(Path(folder, "bare.db"))
+        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
+            base.execute(f"PRAGMA {pragma}")
+        base.execute(
+            f"CREATE TABLE decided ({key}, run TEXT, drawn INT, chance REAL, rule TEXT, at TEXT, state TEXT, mine TEXT,"
+            " marked TEXT, PRIMARY KEY (source, monitor, item)) WITHOUT ROWID"
+        )
+        base.execute("CREATE INDEX waiting ON decided (source, monitor, at, item) WHERE state = 'drawn'")
+        base.execute(f"CREATE TABLE items ({key}, payload TEXT, at TEXT, PRIMARY KEY (source, monitor, item))")
+        base.execute(
+            f"CREATE TABLE scores ({key}, label TEXT, digest TEXT, run TEXT, value REAL, passed INT, at TEXT,"
+            " PRIMARY KEY (source, monitor, item, label, digest))"
+        )
+        begun, used = time.perf_counter(), time.process_time()
+        now, two = "2026-12-01 00:00:00", ("list:benchmark", "durable")
+        base.executemany(
+            "INSERT INTO decided VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            [(*two, each.id, "run", 1, 1.0, "all", now, "drawn", None, None) for each in source.items],
+        )
+        texts = ((each, {"query": each.query, "actual_output": each.actual_output}) for each in source.items)
+        base.executemany("INSERT INTO items VALUES (?,?,?,?,?)", [(*two, e.id, json.dumps(t), now) for e, t in texts])
+        base.commit()
+        claim = "SELECT item FROM decided WHERE source=? AND monitor=? AND state='drawn' AND mine IS NULL LIMIT 1000"
+        while page := base.execute(claim, two).fetchall():
+            base.executemany(
+                "UPDATE decided SET mine='w' WHERE source=? AND monitor=? AND item=?", [(*two, *each) for each in page]
+            )
+            base.commit()
+            base.executemany(
+                "INSERT INTO scores VALUES (?,?,?,?,?,?,?,?,?)",
+                [(*two, *each, "Exact", "digest", "run", 1.0, 1, now) for each in page],
+            )
+            base.executemany(
+                "UPDATE decided SET state='published', mine=NULL, marked=? WHERE source=? AND monitor=? AND item=?",
+                [(now, *two, *each) for each in page],
+            )
+            base.commit()
+        base.close()
+        return time.perf_counter() - begun, time.process_time() - used
+
+
 def peer(count: int) -> tuple[float, float]:
     """Seconds of inspect_ai over a tenth of the items, as if over all; its CPU seconds are not known here."""
     name = PEER.partition("==")[0]
@@ -116,6 +165,7 @@ def main() -> None:
     source = Listed(chosen.items)
     works: dict[str, Callable[[], tuple[float, float]]] = {
         "plain loop": lambda: loop(source),
+        "the same steps in SQL": lambda: bare_sql(source),
         "Trueline, durable": lambda: durable(source),
         "Trueline, with a sink": lambda: durable(source, (Nothing(),)),
     }

@@ -94,6 +94,22 @@ def test_chosen_items_are_claimed_too(store: RunState) -> None:
             assert c.take_next(5) == []
 
 
+def test_only_a_runs_own_sample_is_taken_from_memory(store: RunState) -> None:
+    """An item that two runs have read is scored as the run read it that sampled it; each is handed out once."""
+    draw(store, ["x"], "other")
+    draw(store, ["y", "z"], "mine")
+    held = {each: DatasetItem(id=each, query="as it was read again") for each in "xyz"}
+    with store.claims.work_on(STREAM, "mine", 3) as mine:
+        mine.remember(held)
+        first, rest = mine.take_next(2), mine.take(["z"])
+    assert {each.item.id: each.item.query for each in (*first, *rest)} == {
+        "x": "q",
+        "y": "as it was read again",
+        "z": "as it was read again",
+    }
+    assert list(held) == ["x"]
+
+
 def test_what_a_worker_leaves_is_free(store: RunState) -> None:
     """A run that is interrupted hands back what it has not finished."""
     draw(store, ["x", "y"])

@@ -19,10 +19,12 @@ from shared.core.clock import iso
 
 _NAMESPACE = uuid.UUID("6f6b7a0e-8f3c-5d0a-9f51-7d5a3c1e2b44")
 
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+
 
 def to_plain(value: object) -> Any:
     """The value as JSON can hold it: records become dicts, times ISO texts, sets sorted lists, the rest its repr."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if type(value) in _PLAIN or isinstance(value, int | float | str):
         return value
     if isinstance(value, date):  # datetime is one too
         return iso(value) if isinstance(value, datetime) else value.isoformat()

@@ -124,9 +124,10 @@ def as_stored(item: DatasetItem) -> DatasetItem | str:
     """The item as stores give it back (lists for tuples in free fields, plain values for records), or why it cannot be
     stored.
     """
-    if all(
-        value is usual or is_kept(value) for value, usual, is_kept in zip(item.values, DEFAULTS, _KEPT, strict=True)
-    ):
+    for value, usual, is_kept in zip(item.values, DEFAULTS, _KEPT, strict=True):
+        if value is not usual and not is_kept(value):
+            break
+    else:
         return item
     for name in _FREE_FIELDS:
         value = getattr(item, name)
@@ -155,7 +156,7 @@ def _are_texts(value: object) -> bool:
 
 
 def _is_mapping(value: object) -> bool:
-    return type(value) is dict and is_plain(value)
+    return type(value) is dict and (not value or is_plain(value))
 
 
 def _is_ranking(value: object) -> bool:

@@ -66,7 +66,8 @@ class FetchesPending(Protocol):
     """A source that knows ids of items before it makes them."""
 
     def fetch_pending(self, now: datetime) -> Iterator[FetchedOrPending]:
-        """As `fetch`; a record whose item's id is known beforehand may be a `PendingRecord`."""
+        """As `fetch`; a record whose item's id is known beforehand may be a `PendingRecord`. Items come from
+        `extract_item`, so they are as stores give them back."""
 
 
 @runtime_checkable

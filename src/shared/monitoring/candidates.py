@@ -40,6 +40,7 @@ from shared.monitoring.item_ids import (
 from shared.monitoring.read_plan import ReadPlan
 
 _CHUNK = 1000
+_AT_HAND = 32 * 1024**2  # bytes of sampled items that stay in memory until they are scored
 _SHOWN = 100
 _COMPARED = 1000  # items of an id that came before whose content is compared
 
@@ -52,6 +53,7 @@ class CandidatePool:
 
     def __init__(self) -> None:
         self.candidates: list[Candidate] = []
+        self.at_hand: dict[str, DatasetItem] = {}
         self._offsets = array("q")
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the pool, see close
 
@@ -63,22 +65,26 @@ class CandidatePool:
         """
         try:
             self._offsets.append(self._file.tell())
-            # Its values alone: half the time, for the class is not looked up again for every item.
-            pickle.dump(item.values, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+            # Its values alone, the time without its zone: half the time, for no class is looked up for every item.
+            values = [each.replace(tzinfo=None) if type(each) is datetime else each for each in item.values]
+            pickle.dump(values, self._file, protocol=pickle.HIGHEST_PROTOCOL)
         except OSError as error:
             raise StoreError(f"{tempfile.gettempdir()}: cannot put items aside: {error}; free some space") from error
         self.candidates.append(candidate)
 
     def read_sampled(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
-        """The items that were drawn, in the order of the pool."""
+        """The items that were drawn, in the order of the pool. The first of them stay in `at_hand`."""
         spans = pairwise([*self._offsets, self._file.seek(0, SEEK_END)])
-        at = -1
+        at, room = -1, _AT_HAND
         for (offset, end), decision in zip(spans, decisions, strict=True):
             if decision.drawn:
                 if offset != at:  # to seek throws away what was read ahead
                     self._file.seek(offset)
-                yield DatasetItem(*pickle.loads(self._file.read(end - offset)))
-                at = end
+                item = DatasetItem(*pickle.loads(self._file.read(end - offset)))
+                at, room = end, room - (end - offset)
+                if room > 0:
+                    self.at_hand[item.id] = item
+                yield item
 
     def find_changed(self, items: Sequence[DatasetItem]) -> list[str]:
         """The ids of those items whose content is another one than that of the candidate with their id."""
@@ -87,6 +93,7 @@ class CandidatePool:
         ids = {item.id for item in items}
         there = [Decision(each.id, each.id in ids, None, "") for each in self.candidates]
         first = {item.id: item for item in self.read_sampled(there)}
+        self.at_hand.clear()
         return [item.id for item in items if item.id in first and not has_same_content(first[item.id], item)]
 
     def close(self) -> None:
@@ -121,7 +128,7 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
         async for chunk in _read_chunks(_fetch(reading.source, now)):
             found = _extract_new(reading, chunk)
             _count_known(found.known, seen, again)
-            items, broken, skipped = _sort_records(found.records, intake)
+            items, broken, skipped = _sort_records(found.records, intake, isinstance(reading.source, FetchesPending))
             reading.skip(skipped)
             new_broken = reading.drop_reported(broken)
             _add_broken(new_broken, intake)
@@ -215,11 +222,11 @@ class _Sorted(NamedTuple):
     skipped: list[SkippedItem]
 
 
-def _sort_records(chunk: Iterable[Fetched], intake: ReadResult) -> _Sorted:
+def _sort_records(chunk: Iterable[Fetched], intake: ReadResult, extracted: bool) -> _Sorted:
     found = _Sorted([], [], [])
     for record in chunk:
         if isinstance(record, DatasetItem):
-            item = _as_stored(record)
+            item = _as_stored(record, extracted)
             if isinstance(item, str):
                 found.broken.append(BrokenRecord(f"item {record.id[:60]!r}", item))
             else:
@@ -245,11 +252,11 @@ def _add_broken(records: Sequence[BrokenRecord], intake: ReadResult) -> None:
     intake.broken.extend(map(str, records[: max(0, _SHOWN - len(intake.broken))]))
 
 
-def _as_stored(item: DatasetItem) -> DatasetItem | str:
-    """The item as stores give it back, or why it cannot be stored."""
+def _as_stored(item: DatasetItem, extracted: bool) -> DatasetItem | str:
+    """The item as stores give it back (as `extract_item` leaves it), or why it cannot be stored."""
     if is_too_long(item.id):
         return f"its id has {len(item.id.encode()):,} bytes; expected at most {LONGEST_ID:,}"
-    sound = as_stored(item)
+    sound = item if extracted else as_stored(item)
     return f"it cannot be stored: {sound}" if isinstance(sound, str) else sound
 
 

@@ -70,7 +70,7 @@ class _Run:
         self.tally = RunTally(plan)
         self.work = UnfinishedWork(plan, ports, report.run_id, claims)
         self.publisher = Publisher(plan, ports if plan.mode == "run" else replace(ports, sinks=()), report)
-        self.worker = claims.worker
+        self.claims, self.worker = claims, claims.worker
         self.shares = SampleShares(plan, ports, self.worker)
         # Nobody waits for these scores: they are published as they are stored.
         self.direct = plan.mode == "run" and not ports.sinks and (ports.shared or plan.one_off)
@@ -90,6 +90,7 @@ class _Run:
             read = await self._read()
             try:
                 drawn = self._draw(read)
+                self.claims.remember(read.pool.at_hand)
             finally:
                 read.pool.close()
         if drawn:

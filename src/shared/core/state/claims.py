@@ -7,7 +7,7 @@ lease, has its items taken over by the others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -47,6 +47,10 @@ class Claims(Protocol):
     @property
     def worker(self) -> str:
         """Who takes them."""
+
+    def remember(self, items: MutableMapping[str, DatasetItem]) -> None:
+        """Items by id that this run has stored with its own sample: those are handed out, and removed from `items`,
+        instead of being read again."""
 
     def take_next(self, size: int) -> list[SampledItem]:
         """Up to `size` waiting items that nobody has, oldest draw first; empty when there is none."""

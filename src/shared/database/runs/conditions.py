@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from shared.core.records import DatasetItem
 from shared.core.state.claims import SampledItem
-from shared.database.engine.row_mapping import Row, read_decision, read_item, read_score
+from shared.database.engine.row_mapping import Row, read_decision, read_score
 from shared.database.schema.tables import WAITING, decisions
 
 PAGE = 500
@@ -46,7 +47,7 @@ def newest_scores(scored: list[Row]) -> list[Row]:
     return [row for row in scored if latest[row.label] is row]
 
 
-def sampled_item(item: Row, decided: Row, scored: Iterable[Row]) -> SampledItem:
+def sampled_item(item: DatasetItem, decided: Row, scored: Iterable[Row]) -> SampledItem:
     """One unfinished item, with the scores that it has."""
     have = tuple(read_score(row) for row in scored)
-    return SampledItem(read_item(item), read_decision(decided), have, decided.attempts, decided.run_id)
+    return SampledItem(item, read_decision(decided), have, decided.attempts, decided.run_id)

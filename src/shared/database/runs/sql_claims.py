@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -11,14 +11,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from shared.core.clock import Clock
+from shared.core.records import DatasetItem
 from shared.core.results import Stream
 from shared.core.state.claims import SampledItem
 from shared.database.engine.database import Database
-from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, rows_by_item
+from shared.database.engine.row_mapping import Row, chunks, has_id_in, in_stream, read_item, rows_by_item
 from shared.database.runs.conditions import ORDER, hint_open_index, sampled_item
 from shared.database.runs.process_locks import lock_stream, lock_stream_beside
 from shared.database.runs.worker_leases import Worker, free_dead_claims, join_stream, renew_lease
 from shared.database.schema.tables import WAITING, decisions, items, scores
+
+_d = decisions.c
+_COLUMNS = (_d.item_id, _d.drawn, _d.probability, _d.strategy, _d.stratum, _d.decided_at, _d.attempts, _d.run_id)
 
 
 class SqlClaimStore:
@@ -53,10 +57,14 @@ class SqlClaims:
     def __init__(self, database: Database, worker: Worker, max_attempts: int) -> None:
         self._database, self._worker, self._most = database, worker, max_attempts
         self._after: tuple[datetime, str] | None = None
+        self._at_hand: MutableMapping[str, DatasetItem] = {}
 
     @property
     def worker(self) -> str:
         return self._worker.name
+
+    def remember(self, items: MutableMapping[str, DatasetItem]) -> None:
+        self._at_hand = items
 
     def take_next(self, size: int) -> list[SampledItem]:
         """Up to `size` items, oldest draw first. Behind the last one it looks from the beginning once more, for what
@@ -100,10 +108,15 @@ class SqlClaims:
         for part in chunks(row.item_id for row in rows):
             mine = sa.and_(in_stream(decisions, stream), has_id_in(connection, decisions, part))
             connection.execute(sa.update(decisions).where(mine).values(claimed_by=self._worker.name))
-        found = rows_by_item(connection, items, stream, [row.item_id for row in rows])
+        own = self._worker.run_id  # what other runs have sampled may be another version of the item
+        fresh = [row.item_id for row in rows if row.run_id == own and row.item_id in self._at_hand]
+        found = {each: self._at_hand.pop(each) for each in fresh}
+        left = [row.item_id for row in rows if row.item_id not in found]
+        for item_id, (stored,) in rows_by_item(connection, items, stream, left).items():
+            found[item_id] = read_item(stored)
         again = [row.item_id for row in rows if row.attempts]
         have = rows_by_item(connection, scores, stream, again) if again else {}
-        return [sampled_item(found[row.item_id][0], row, have.get(row.item_id, ())) for row in rows]
+        return [sampled_item(found[row.item_id], row, have.get(row.item_id, ())) for row in rows]
 
 
 def _lock_rows(query: sa.Select[Any]) -> sa.Select[Any]:
@@ -112,7 +125,7 @@ def _lock_rows(query: sa.Select[Any]) -> sa.Select[Any]:
 
 def claimable_items(worker: Worker, max_attempts: int, after: tuple[datetime, str] | None = None) -> sa.Select[Any]:
     """The decisions about items that a worker may claim, after a place in `ORDER`."""
-    query = sa.select(decisions).where(in_stream(decisions, worker.stream), _is_claimable(worker, max_attempts))
+    query = sa.select(*_COLUMNS).where(in_stream(decisions, worker.stream), _is_claimable(worker, max_attempts))
     if after is None:
         return query
     place = [sa.literal(value, column.type) for value, column in zip(after, ORDER, strict=True)]

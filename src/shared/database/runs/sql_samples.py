@@ -22,6 +22,7 @@ from shared.database.engine.row_mapping import (
     item_row,
     key,
     known_ids,
+    read_item,
     rows_by_item,
 )
 from shared.database.runs.conditions import hint_open_index, sampled_item
@@ -116,7 +117,7 @@ class SqlSamples:
             decided = rows_by_item(connection, decisions, stream, wanted)
             found = rows_by_item(connection, items, stream, wanted)
             have = rows_by_item(connection, scores, stream, wanted)
-        return [sampled_item(found[each][0], decided[each][0], have.get(each, ())) for each in wanted]
+        return [sampled_item(read_item(found[each][0]), decided[each][0], have.get(each, ())) for each in wanted]
 
     def count_scores_sampled_with(self, stream: Stream, item_ids: Sequence[str]) -> int:
         samples: set[str] = set()
