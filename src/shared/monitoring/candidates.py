@@ -137,6 +137,7 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
             unique = _drop_duplicates(named, seen, again, twice)
             new = _drop_known(reading, unique, found.new)
             _add_candidates(reading, new, intake.pool)
+            _reopen_changed(reading, unique, new)
             came = len(items) + len(found.known)
             read += came
             fresh += len(new)
@@ -145,10 +146,7 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
         if again:  # of items that are known already nothing is written each time that they are read again
             there = (candidate.id for candidate in intake.pool.candidates if candidate.id in again)
             reading.skip([SkippedItem(each, "duplicate", again[each]) for each in there])
-        if reported:
-            intake.notes.append(
-                f"{reported:,} broken record(s) were reported by earlier runs, and are not counted again"
-            )
+        intake.notes.extend(_describe_known(reported, reading.unscored.reopened))
     except BaseException:
         intake.pool.close()
         raise
@@ -163,11 +161,23 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
     return intake
 
 
+def _describe_known(reported: int, reopened: int) -> list[str]:
+    """Notes about records that earlier runs have read."""
+    known = f"{reported:,} broken record(s) were reported by earlier runs, and are not counted again"
+    changed = f"{reopened:,} item(s) that no metric applied to are tried again: they have changed"
+    return [note for count, note in ((reported, known), (reopened, changed)) if count]
+
+
 def _count_known(item_ids: Iterable[str], seen: set[str], again: Counter[str]) -> None:
     for each in item_ids:
         if each in seen:
             again[each] += 1
         seen.add(each)
+
+
+def _reopen_changed(reading: ReadPlan, read: Iterable[_Named], new: Iterable[DatasetItem]) -> None:
+    fresh = {item.id for item in new}
+    reading.unscored.reopen_changed([item for item, _ in read if item.id not in fresh])
 
 
 def _add_candidates(reading: ReadPlan, new: Iterable[DatasetItem], pool: CandidatePool) -> None:
@@ -203,11 +213,12 @@ def _extract_new(reading: ReadPlan, chunk: Sequence[FetchedOrPending]) -> _Extra
         return _Extracted(list(extract_pending(chunk)), [], frozenset())
     sure = {each for each in pending if is_settled_id(each) and is_storable(each) and not is_too_long(each)}
     new = reading.find_new(list(sure))
+    read_again = new | reading.unscored.find(list(sure - new)).keys()
     records, known = [], []
     for each in chunk:
         if not isinstance(each, PendingRecord):
             records.append(each)
-        elif each.item_id in sure and each.item_id not in new:
+        elif each.item_id in sure and each.item_id not in read_again:
             known.append(each.item_id)
         else:
             records.append(each.extract())

@@ -16,14 +16,12 @@ from shared.core.best_effort import attempt
 from shared.core.counts import Spending
 from shared.core.digests import digest
 from shared.core.errors import OverBudget, StoreError
-from shared.core.ports import CatchesUp
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.state.claims import Claims
 from shared.monitoring.candidates import ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing.publisher import Publisher, closing_sinks
-from shared.monitoring.read_plan import KnownFilter, ReadPlan
-from shared.monitoring.run_start import describe_unknown_runs, find_last_read, hold_stream, reopen_unscored
+from shared.monitoring.run_start import describe_unknown_runs, hold_stream, plan_reading, reopen_unscored
 from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up, is_hopeless
 from shared.monitoring.unfinished_work import UnfinishedWork
@@ -187,17 +185,9 @@ class _Run:
         return "done" if did else "nothing_new"
 
     async def _read(self) -> ReadResult:
-        plan, ports = self.plan, self.ports
+        ports = self.ports
         ports.progress.stage("reading")
-        # Where all state is in one database, what is marked is decided too.
-        marks = () if ports.shared else (ports.scored.unseen,)
-        known: tuple[KnownFilter, ...] = (*ports.known, *marks, ports.state.samples.find_undecided)
-        last, clock_notes = find_last_read(plan, ports)
-        source = plan.source
-        if last is not None and isinstance(source, CatchesUp):
-            source = source.caught_up(last)
-        skipped, run_id = ports.state.skipped, self.report.run_id
-        reading = ReadPlan(source, plan.strategy, plan.stream, plan.again, known, skipped, run_id, plan.secrets)
+        reading, clock_notes = plan_reading(self.plan, ports, self.report.run_id)
         read = await read_candidates(reading, ports.clock(), ports.progress.advance)
         self.tally.add(**asdict(read.counts))
         self.broken = read.broken

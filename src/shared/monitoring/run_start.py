@@ -14,9 +14,11 @@ from typing import Protocol
 from shared.core.best_effort import attempt_async
 from shared.core.clock import iso
 from shared.core.errors import BusyError, StoreError
+from shared.core.ports import CatchesUp
 from shared.core.results import RunReport, Stream
 from shared.core.state.outbox import KnowsRuns
 from shared.monitoring.plan import MonitorPlan, Ports
+from shared.monitoring.read_plan import KnownFilter, ReadPlan, UnscoredItems
 
 _AGAIN = 0.2  # seconds between two looks at a lock that another run holds
 
@@ -77,11 +79,35 @@ def _lost_state_text(monitor: str, what: str, why: str) -> str:
     )
 
 
+def _may_reopen(plan: MonitorPlan, ports: Ports) -> bool:
+    """Whether items may be scored again: where what is processed is kept elsewhere, they stay processed."""
+    return ports.shared and plan.mode != "dry_run"
+
+
 def reopen_unscored(plan: MonitorPlan, ports: Ports, run: RunReport) -> list[str]:
-    """Let items that no metric applied to be scored again where the configuration has changed; a note about them. Where
-    what is processed is kept elsewhere, they stay processed."""
-    again = ports.state.samples.reopen_unscored(run) if ports.shared and plan.mode != "dry_run" else 0
+    """Let items that no metric applied to be scored again where the configuration has changed; a note about them."""
+    again = ports.state.samples.reopen_unscored(run) if _may_reopen(plan, ports) else 0
     return [f"{again:,} item(s) that no metric applied to are tried again: the configuration changed"] if again else []
+
+
+def plan_reading(plan: MonitorPlan, ports: Ports, run_id: str) -> tuple[ReadPlan, list[str]]:
+    """How the run reads its source, and warnings.
+
+    Raises:
+        StoreError: when the state cannot be used.
+    """
+    # Where all state is in one database, what is marked is decided too.
+    marks = () if ports.shared else (ports.scored.unseen,)
+    known: tuple[KnownFilter, ...] = (*ports.known, *marks, ports.state.samples.find_undecided)
+    last, clock_notes = find_last_read(plan, ports)
+    source = plan.source
+    if last is not None and isinstance(source, CatchesUp):
+        source = source.caught_up(last)
+    unscored = UnscoredItems(plan.stream, plan.again.reads, ports.state.samples if _may_reopen(plan, ports) else None)
+    skipped = ports.state.skipped
+    return ReadPlan(
+        source, plan.strategy, plan.stream, plan.again, known, skipped, run_id, unscored, plan.secrets
+    ), clock_notes
 
 
 def find_last_read(plan: MonitorPlan, ports: Ports) -> tuple[datetime | None, list[str]]:

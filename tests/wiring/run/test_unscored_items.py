@@ -19,6 +19,15 @@ metrics_config:
   Exact: {class: exact_match, field_mapping: {expected_output: metadata.wrong}}
 publishing: {files: {directory: out}}
 """
+MINE = """\
+from shared.core.extraction import item_id_from
+from shared.core.records import DatasetItem
+
+
+@item_id_from("id")
+def item(record):
+    return DatasetItem(id=record["id"], actual_output=record["actual_output"], metadata=record["metadata"])
+"""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -26,9 +35,13 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     made = Project(tmp_path)
     url = postgres_at(tmp_path) if request.param == "postgres" else ""
     made.write("store", f"scored_store: {{type: postgres, url: '{url}'}}\n" if url else "")
-    rows = [{"id": f"i{n}", "actual_output": "a", "metadata": {"gold": "a"}} for n in range(10)]
-    made.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_items(made)
     return made
+
+
+def write_items(project: Project, **metadata: dict[str, str]) -> None:
+    rows = [{"id": f"i{n}", "actual_output": "a", "metadata": metadata.get(f"i{n}", {"gold": "a"})} for n in range(10)]
+    project.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def run(project: Project, config: str = CONFIG) -> tuple[int, dict[str, Any]]:
@@ -62,3 +75,39 @@ def test_items_with_a_score_stay_as_they_are(project: Project) -> None:
     assert run(project, both)[1]["counts"]["scored"] == 6
     code, report = run(project, both.replace("metadata.wrong", "metadata.gold"))
     assert (code, report["status"]) == (0, "nothing_new")
+
+
+@pytest.mark.parametrize("extractor", ["", ", extractor: 'mine:item'"], ids=["read_again", "known_by_id"])
+def test_an_item_that_has_changed_is_scored(project: Project, extractor: str) -> None:
+    """Only the item whose content is another one now, with the sample's estimate; the others go on waiting."""
+    project.write("mine.py", MINE)
+    config = CONFIG.replace("window: all", f"window: all{extractor}").replace("random, n: 6, seed: 1", "all")
+    assert run(project, config)[1]["counts"]["no_metric"] == 10
+    write_items(project, i3={"gold": "a", "other": "thing"})
+    counts = run(project, config)[1]["counts"]
+    assert (counts["no_metric"], counts["drawn"]) == (1, 0)
+    assert run(project, config)[1]["status"] == "nothing_new"
+    write_items(project, i3={"gold": "a", "other": "thing"}, i4={"wrong": "a"})
+    code, report = run(project, config)
+    assert (code, report["counts"]["scored"], report["counts"]["drawn"]) == (0, 1, 0)
+    assert any("1 item(s) that no metric applied to are tried again: they have changed" in x for x in report["notes"])
+    assert [(each["label"], each["n"]) for each in report["estimates"]] == [("Exact", 1)]
+    assert published(project) == {"i4"}
+    assert run(project, config)[1]["status"] == "nothing_new"
+
+
+def test_a_changed_item_that_has_scores_stays_as_it_is(project: Project) -> None:
+    """`policy: id` scores it once; a field that no metric reads changes nothing for those without scores either."""
+    both = CONFIG.replace("publishing:", "  Short: {class: length, max_chars: 20}\npublishing:")
+    assert run(project, both)[1]["counts"]["scored"] == 6
+    text = (project.folder / "items.jsonl").read_text()
+    project.write("items.jsonl", text.replace('"gold"', '"wrong"'))
+    assert run(project, both)[1]["status"] == "nothing_new"
+
+
+def test_a_change_that_no_metric_reads_brings_nothing_back(project: Project) -> None:
+    """The latency of a trace may differ at each look at it."""
+    assert run(project)[1]["counts"]["no_metric"] == 6
+    text = (project.folder / "items.jsonl").read_text()
+    project.write("items.jsonl", text.replace('"actual_output"', '"latency": 3.5, "actual_output"'))
+    assert run(project)[1]["status"] == "nothing_new"

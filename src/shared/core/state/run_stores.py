@@ -54,6 +54,15 @@ class SampleStore(Protocol):
         """Sample items again that no metric applied to, where the run before this one had another configuration; the
         samples that they belong to are reported again. How many they were."""
 
+    def may_have_unscored(self, stream: Stream) -> bool:
+        """Whether some run may have left items that no metric applied to."""
+
+    def find_unscored(self, stream: Stream, item_ids: Sequence[str]) -> Mapping[str, DatasetItem]:
+        """Those of these items that no metric applied to, by id, as they are stored."""
+
+    def reopen_changed(self, stream: Stream, changed: Sequence[DatasetItem]) -> None:
+        """Sample such items again, in one transaction, as they are now."""
+
     def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
         """Decide anew, in one transaction, about sampled items that were never tried; tried items stay as they are."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -43,6 +43,7 @@ _REOPENED = {
     **{"state": "drawn", "attempts": 0},
     **dict.fromkeys(("not_applicable", "batch_id", "marked_at", "claimed_by", "tried_at"), sa.null()),
 }
+_RUNS = 1000  # newest runs of which one may have left items without any score
 
 
 class SqlSamples:
@@ -91,13 +92,35 @@ class SqlSamples:
             return 0
         with self._database.write() as connection:
             found = _find_unscored(connection, run.stream)
-            for part in chunks(found):
-                mine = sa.and_(in_stream(decisions, run.stream), has_id_in(connection, decisions, part))
-                connection.execute(sa.update(decisions).where(mine).values(**_REOPENED))
-            for some in chunks(sorted(set(found.values()))):
-                theirs = sa.and_(in_stream(draws, run.stream), draws.c.run_id.in_(some))
-                connection.execute(sa.update(draws).where(theirs).values(reported_by=None))
+            _reopen(connection, run.stream, found)
         return len(found)
+
+    def may_have_unscored(self, stream: Stream) -> bool:
+        newest = sa.select(runs.c.counts, runs.c.status).where(in_stream(runs, stream))
+        with self._database.read() as connection:
+            found = connection.execute(newest.order_by(runs.c.started_at.desc()).limit(_RUNS))
+            # A run that was killed has stored no counts.
+            return any(row.counts.get("no_metric") or row.status == "running" for row in found)
+
+    def find_unscored(self, stream: Stream, item_ids: Sequence[str]) -> dict[str, DatasetItem]:
+        found: dict[str, DatasetItem] = {}
+        with self._database.read() as connection:
+            for part in chunks(item_ids):
+                ids = _find_unscored(connection, stream, has_id_in(connection, decisions, part))
+                rows = rows_by_item(connection, items, stream, list(ids))
+                found |= {each: read_item(row) for each, (row,) in rows.items()}
+        return found
+
+    def reopen_changed(self, stream: Stream, changed: Sequence[DatasetItem]) -> None:
+        at = self._clock()
+        with self._database.write() as connection:
+            ids = [item.id for item in changed]
+            found = _find_unscored(connection, stream, has_id_in(connection, decisions, ids))
+            _reopen(connection, stream, found)
+            for item in changed:
+                if item.id in found:
+                    mine = sa.and_(in_stream(items, stream), items.c.item_id == item.id)
+                    connection.execute(sa.update(items).where(mine).values(item_row(stream, item, at)))
 
     def thin(self, stream: Stream, decisions: Sequence[Decision]) -> None:
         with self._database.write() as connection:
@@ -133,7 +156,17 @@ class SqlSamples:
         return found
 
 
-def _find_unscored(connection: sa.Connection, stream: Stream) -> dict[str, str]:
+def _reopen(connection: sa.Connection, stream: Stream, found: Mapping[str, str]) -> None:
+    """Sample items again, whose samples are reported again; `found` are their ids with the run that sampled each."""
+    for part in chunks(found):
+        mine = sa.and_(in_stream(decisions, stream), has_id_in(connection, decisions, part))
+        connection.execute(sa.update(decisions).where(mine).values(**_REOPENED))
+    for some in chunks(sorted(set(found.values()))):
+        theirs = sa.and_(in_stream(draws, stream), draws.c.run_id.in_(some))
+        connection.execute(sa.update(draws).where(theirs).values(reported_by=None))
+
+
+def _find_unscored(connection: sa.Connection, stream: Stream, *also: sa.ColumnElement[bool]) -> dict[str, str]:
     """Finished items that have neither scores nor failures, for no metric applied to them, with the run that sampled
     each; not those whose texts were pruned."""
     pruned = sa.select(runs.c.run_id).where(in_stream(runs, stream), runs.c.pruned_at.is_not(None))
@@ -142,6 +175,7 @@ def _find_unscored(connection: sa.Connection, stream: Stream) -> dict[str, str]:
         in_stream(decisions, stream),
         decisions.c.state.in_(["scored", "published"]),
         decisions.c.not_applicable.is_not(None),
+        *also,
     )
     found = {row.item_id: row.run_id for row in connection.execute(query) if row.run_id not in without}
     for table in (scores, failures):
