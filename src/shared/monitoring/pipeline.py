@@ -15,7 +15,7 @@ from uuid import uuid4
 from shared.core.best_effort import attempt
 from shared.core.counts import Spending
 from shared.core.digests import digest
-from shared.core.errors import OverBudget, StoreError
+from shared.core.errors import BusyError, OverBudget, StoreError
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.state.claims import Claims
 from shared.monitoring.candidates import ReadResult, read_candidates
@@ -36,13 +36,14 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
     """Run a monitor once and say what came of it. What is stored when it is cancelled stays stored.
 
     Raises:
-        FatalError: when source or state cannot be used; the run's row then says "failed".
+        FatalError: when source or state cannot be used; the run's row then says "failed". BusyError: when another run
+            reads for longer than `lock_wait`, or, where runs cannot share a stream, is at work.
     """
     started = ports.clock()
     report = plan.begin_report(f"{plan.name}-{started:%Y%m%dT%H%M%S}-{uuid4().hex[:6]}", started)
     with ExitStack() as whole:
         if not ports.shared:
-            await hold_stream(plan, ports, whole)
+            await hold_stream(plan, ports, whole, min(2.0, plan.limits.lock_wait))  # its run may take an hour
         claims = whole.enter_context(ports.state.claims.work_on(plan.stream, report.run_id, plan.limits.max_attempts))
         ports.state.reports.save_run(report)
         run = _Run(plan, ports, report, claims)
@@ -50,8 +51,8 @@ async def run_monitor(plan: MonitorPlan, ports: Ports) -> RunReport:
         try:
             async with closing_sinks(ports.sinks), run.publisher:
                 status = run.final_status(await run.execute())
-        except asyncio.CancelledError:
-            status = "interrupted"
+        except (asyncio.CancelledError, BusyError) as error:
+            status = "busy" if isinstance(error, BusyError) else "interrupted"
             raise
         finally:
             report = run.end(status)
@@ -83,7 +84,7 @@ class _Run:
             await self.publisher.drain()  # what an earlier run scored and could not publish
         with ExitStack() as drawing:
             if self.ports.shared:
-                await hold_stream(self.plan, self.ports, drawing)
+                await hold_stream(self.plan, self.ports, drawing, self.plan.limits.lock_wait)
             self.notes.extend(reopen_unscored(self.plan, self.ports, self.report))
             read = await self._read()
             try:

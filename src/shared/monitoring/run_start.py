@@ -147,12 +147,12 @@ async def describe_unknown_runs(plan: MonitorPlan, ports: Ports) -> list[str]:
     return notes
 
 
-async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None:
+async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack, wait: float) -> None:
     """Hold the stream until the stack is closed; wait for another run in small steps, so that Ctrl-C is seen to
     meanwhile.
 
     Raises:
-        BusyError: when another run holds it for longer than the plan's `lock_wait`.
+        BusyError: when another run holds it for longer than `wait` seconds.
     """
     waited = 0.0
     while not plan.one_off:  # nobody else knows a stream that is used once
@@ -160,7 +160,7 @@ async def hold_stream(plan: MonitorPlan, ports: Ports, stack: ExitStack) -> None
             stack.enter_context(ports.state.claims.lock(plan.stream, 0.0))
             return
         except BusyError:
-            if waited >= plan.limits.lock_wait:
+            if waited >= wait:
                 raise
             if not waited:
                 ports.progress.stage("waiting for another run of this monitor")

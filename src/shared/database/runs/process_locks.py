@@ -82,8 +82,8 @@ def lock_stream_beside(file: Path, stream: Stream, wait: float, clock: Clock) ->
             lock.acquire()
         except Timeout as error:
             raise BusyError(
-                f"{stream}: another run holds it ({_read_holder(holder)}); waited {max(0.0, wait):g} s. Let it"
-                " finish, or end that process: its lock is freed with it."
+                f"{stream}: another run holds it ({_read_holder(holder)}). Let it finish, or end that process: its lock"
+                " is freed with it."
             ) from error
     try:
         with file_errors_as_store_errors(file):

@@ -125,7 +125,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Jud
         has_interval = any(each.mean_low is not None for each in report.estimates)
         parts += [_text(""), *listed, *([_text(_INTERVAL, "dim")] if has_interval else []), _text("")]
     parts += _judges(judges)
-    if report.status != "nothing_new":
+    if report.status not in ("nothing_new", "busy"):
         parts += _counts(report, width)
         parts += map(_text, cost_lines(report))
     parts += _delivery_lines(report)

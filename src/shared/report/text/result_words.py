@@ -42,6 +42,8 @@ def result_sentence(run: RunReport) -> str:
     at = run.counts
     if run.status == "nothing_new":
         return f"Nothing new: {_nothing_new_reason(at)}."
+    if run.status == "busy":
+        return "This run did nothing; the other one scores what is new."
     origin = [f"{at.drawn:,} sampled from {count_words(at.pool, 'candidate')}"] if at.drawn or at.pool else []
     origin += [f"{at.resumed:,} sampled by another run"] if at.resumed else []
     failed = f", {count_words(at.failed_items, 'item')} with failed metrics" if at.failed_items else ""

@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared.core.clock import Clock, utc_now
+from shared.core.errors import BusyError
 from shared.core.results import RunReport
 from shared.database.engine.database import Database
 from shared.database.stores.sql_retention import Retention
@@ -99,7 +100,10 @@ async def _run_on(built: BuiltMonitor, stores: OpenStores, progress: RunProgress
     )
     cache = built.config.values.response_cache
     async with open_models(built.models, cache, stores.database, spending.account) as problems:
-        report = await run_monitor(built.plan, ports)
+        try:
+            report = await run_monitor(built.plan, ports)
+        except BusyError as error:
+            return MonitorResult(_busy_report(built, clock(), str(error)), stores.reader, close=stores.close)
         if not built.plan.one_off:
             built.state.remember_run(report.stream, report.run_id)
         anchor_notes = await _judge_anchors(built, stores, report, clock, progress)
@@ -111,6 +115,12 @@ async def _run_on(built: BuiltMonitor, stores: OpenStores, progress: RunProgress
     notes = (*built.notes, *paid.notes, *anchor_notes, *problems, *older)
     report = replace(paid, notes=notes)
     return MonitorResult(report, stores.reader, stores.anchors, stores.state.reports, stores.close)
+
+
+def _busy_report(built: BuiltMonitor, now: datetime, why: str) -> RunReport:
+    """The report of a run that did nothing because another one is at work: no failure, as that one does the work."""
+    report = built.plan.begin_report(f"{built.plan.name}-{now:%Y%m%dT%H%M%S}-busy", now)
+    return replace(report, status="busy", finished_at=now, notes=(why,))
 
 
 def _add_older_scores(built: BuiltMonitor, stores: OpenStores) -> tuple[str, ...]:
