@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared.wiring.config.schedule_config import Schedule
 from shared.wiring.run.public_repository import in_public_repository
 from tests.house.workflow_blocks import ROOT, Block, Contexts, blocks, default_inputs, workflows
 
 MONITORING = "monitoring.yml"
 CONFIG = """\
-name: hourly
-source: {type: file, name: hourly, path: items.jsonl, window: all}
+name: {name}
+source: {{type: file, name: {name}, path: items.jsonl, window: all}}
 metrics_config:
-  Exact: {class: exact_match}
+  Exact: {{class: exact_match}}
 """
+CONFIGS = ("demo", "athena_recommendation", "athena_chat")
 SLOW = ("bash .ci/run", "make ")
 """Blocks that install an environment or run all tests: their commands are looked up, not carried out."""
 
@@ -37,7 +41,8 @@ class Checkout:
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "configs").mkdir()
-        (folder / "configs" / "demo.yaml").write_text(CONFIG)
+        for name in CONFIGS:
+            (folder / "configs" / f"{name}.yaml").write_text(CONFIG.format(name=name))
         rows = [{"id": f"i{n}", "actual_output": "a", "expected_output": "a"} for n in range(6)]
         (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -68,7 +73,8 @@ class Checkout:
             event.write_text(json.dumps(self.described))
             github |= {"actions": "true", "event_path": str(event)}
         form = {**default_inputs(document), **inputs} if name == "workflow_dispatch" else {}
-        contexts: Contexts = {"github": github, "inputs": form, "vars": {"MONITORING_ENABLED": "true", **self.vars}}
+        enabled = {"MONITORING_ENABLED": "true", "NIGHTLY_ENABLED": "true"}
+        contexts: Contexts = {"github": github, "inputs": form, "vars": {**enabled, **self.vars}}
         found = list(blocks(workflow, document, contexts))
         assert found
         return [self.run(block, github) for block in found]
@@ -133,6 +139,73 @@ def test_an_event_without_a_repository_stops_no_run(described: str, tmp_path: Pa
     event.write_text(described)
     assert not in_public_repository({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(event)})
     assert not in_public_repository({"GITHUB_ACTIONS": "true", "GITHUB_EVENT_PATH": str(tmp_path / "none")})
+
+
+def test_each_configuration_of_the_hourly_run_is_a_job_of_its_own(tmp_path: Path) -> None:
+    """One that fails is shown as an error with its exit code, and stops no other one."""
+    checkout = Checkout(tmp_path)
+    checkout.vars = {"MONITORING_CONFIGS": '["demo", "gone", "athena_chat"]'}
+    results = checkout.event("workflow_dispatch", first_run=True)
+    assert codes(results) == [0, 0, 0, 2, 0, 0], [each.stderr for each in results]
+    assert "::error title=monitor gone::exit code 2" in results[3].stdout
+    assert len(checkout.rows()) == 12
+    alone = checkout.event("workflow_dispatch", config_file="demo")
+    assert codes(alone) == [0, 0] and "Nothing new" in alone[1].stdout
+
+
+def jobs() -> list[tuple[str, str, dict[str, Any]]]:
+    return [(name, job, given) for name, each in workflows().items() for job, given in each["jobs"].items()]
+
+
+def test_a_monitor_never_loses_an_update_of_its_state() -> None:
+    """Its runs wait for one another, none is replaced while it waits, and each has a state of its own name."""
+    job = workflows()[MONITORING]["jobs"]["monitor"]
+    assert "concurrency" not in workflows()[MONITORING]
+    assert job["concurrency"] == {
+        "group": "monitoring-${{ matrix.config }}", "cancel-in-progress": "false", "queue": "max",
+    }  # fmt: skip
+    assert job["strategy"]["fail-fast"] == "false"
+    assert job["env"]["STATE_KEY"] == "trueline-state-[${{ matrix.config }}]-"
+    caches = [step["with"] for step in job["steps"] if step.get("uses", "").startswith("actions/cache")]
+    assert len(caches) == 2 and len({each["key"] for each in caches}) == 1
+    assert "github.run_id" in caches[0]["key"] and "github.run_attempt" in caches[0]["key"]
+    run = next(step for step in job["steps"] if step.get("name") == "Run the monitor")
+    assert int(run["timeout-minutes"]) < int(job["timeout-minutes"]) == 30
+    names = [step["with"]["name"] for step in job["steps"] if step.get("uses", "").startswith("actions/upload")]
+    assert all("strategy.job-index" in each for each in names)  # no two jobs of a run have one name
+
+
+@pytest.mark.parametrize(("name", "job", "given"), jobs(), ids=lambda value: value if isinstance(value, str) else "")
+def test_jobs_end_and_may_do_no_more_than_they_must(name: str, job: str, given: dict[str, Any]) -> None:
+    assert int(given["timeout-minutes"]) <= 180
+    assert workflows()[name]["permissions"] == {"contents": "read"}
+    assert all(value == "read" for key, value in given.get("permissions", {}).items() if key == "contents")
+    used = [step["uses"] for step in given["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w./-]+@v\d+", each) for each in used), used
+    checkouts = [step for step in given["steps"] if step.get("uses", "").startswith("actions/checkout")]
+    assert all(step["with"]["persist-credentials"] == "false" for step in checkouts)
+
+
+def test_schedules_avoid_the_minute_when_runs_are_dropped() -> None:
+    lines = [each["cron"] for workflow in workflows().values() for each in workflow["on"].get("schedule", [])]
+    assert len(lines) == 2
+    for each in lines:
+        Schedule(cron=each)
+        assert each.split()[0].isdecimal() and int(each.split()[0]) % 30, each
+
+
+def test_pages_that_others_can_read_are_of_redacted_runs(tmp_path: Path) -> None:
+    """Whatever the repository variables say, the nightly reports hide what SAFE_MODE hides."""
+    checkout = Checkout(tmp_path)
+    rows = [{"id": "p", "actual_output": "write to jane.doe@example.org", "expected_output": "b"}]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checkout.vars = {"SAFE_MODE": "0", "NIGHTLY_CONFIGS": "demo athena_chat"}
+    results = checkout.event("workflow_dispatch", "nightly.yml")
+    assert set(codes(results)) == {0}, [each.stderr for each in results]
+    pages = {path.name: path.read_text() for path in (tmp_path / "site").glob("*.html")}
+    assert set(pages) == {"index.html", "demo.html", "athena_chat.html"}
+    assert '<a href="demo.html">' in pages["index.html"]
+    assert not any("jane.doe@example.org" in page for page in pages.values())
 
 
 @pytest.mark.parametrize("name", sorted(workflows()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,12 @@ Contexts = Mapping[str, Mapping[str, object]]
 """What expressions read: `inputs`, `vars`, `github`, ... -> name -> value."""
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.S)
-_TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(\|\||&&|==|!=|!|\(|\))|([\w.-]+(?:\(\))?))")
+_TOKEN = re.compile(r"\s*(?:'((?:[^']|'')*)'|(\|\||&&|==|!=|!|\(|\)|,)|([\w.-]+(?:\(\))?))")
+_FUNCTIONS: Mapping[str, Callable[..., object]] = {
+    "fromJSON": json.loads,
+    "toJSON": json.dumps,
+    "format": lambda text, *values: text.format(*values),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ def workflows() -> dict[str, dict[str, Any]]:
 
 def default_inputs(workflow: Mapping[str, Any]) -> dict[str, object]:
     """What a run by hand sends when nobody changes the form."""
-    inputs = workflow["on"].get("workflow_dispatch", {}).get("inputs", {})
+    inputs = (workflow["on"].get("workflow_dispatch") or {}).get("inputs", {})
     kinds = {name: given.get("type", "string") for name, given in inputs.items()}
     return {
         name: given.get("default") == "true" if kinds[name] == "boolean" else given.get("default", "")
@@ -48,19 +55,36 @@ def default_inputs(workflow: Mapping[str, Any]) -> dict[str, object]:
 
 
 def blocks(name: str, workflow: Mapping[str, Any], contexts: Contexts) -> Iterator[Block]:
-    """The blocks of the jobs that would run, for the first entry of a matrix."""
+    """The blocks of the jobs that would run, for every entry of a matrix one after another."""
     for job, given in workflow["jobs"].items():
-        matrix = {key: values[0] for key, values in given.get("strategy", {}).get("matrix", {}).items()}
-        known = {**contexts, "matrix": matrix}
-        if "if" in given and not evaluate(given["if"], known):
+        if "if" in given and not evaluate(given["if"], contexts):
             continue
-        env: dict[str, str] = {}
-        for part in (workflow.get("env", {}), given.get("env", {})):
-            env |= {key: expand(value, {**known, "env": env}) for key, value in part.items()}
-        for step in given["steps"]:
-            own = env | {key: expand(value, {**known, "env": env}) for key, value in step.get("env", {}).items()}
-            if "run" in step:
-                yield Block(name, job, expand(step["run"], {**known, "env": own}), own)
+        for matrix in _matrix(given.get("strategy", {}).get("matrix", {}), contexts):
+            yield from _job_blocks((name, job), workflow, given, {**contexts, "matrix": matrix})
+
+
+def _matrix(given: Mapping[str, Any], contexts: Contexts) -> Iterator[Mapping[str, object]]:
+    """The entries of a matrix; where it has none, one empty entry."""
+    lists: list[list[object]] = []
+    for values in given.values():
+        found = evaluate(values, contexts) if isinstance(values, str) else values
+        assert isinstance(found, list) and found, f"no entries: {values}"
+        lists.append(found)
+    for entry in itertools.product(*lists):
+        yield dict(zip(given, entry, strict=True))
+
+
+def _job_blocks(
+    where: tuple[str, str], workflow: Mapping[str, Any], given: Mapping[str, Any], known: Contexts
+) -> Iterator[Block]:
+    """The blocks of one job."""
+    env: dict[str, str] = {}
+    for part in (workflow.get("env", {}), given.get("env", {})):
+        env |= {key: expand(value, {**known, "env": env}) for key, value in part.items()}
+    for step in given["steps"]:
+        own = env | {key: expand(value, {**known, "env": env}) for key, value in step.get("env", {}).items()}
+        if "run" in step:
+            yield Block(*where, expand(step["run"], {**known, "env": own}), own)
 
 
 def expand(text: str, contexts: Contexts) -> str:
@@ -81,7 +105,8 @@ def evaluate(expression: str, contexts: Contexts) -> object:
         if operator:
             parts.append({"||": "or", "&&": "and", "!": "not"}.get(operator, operator))
             continue
-        values.append(quoted.replace("''", "'") if quoted is not None else _look_up(name, contexts))
+        value = quoted.replace("''", "'") if quoted is not None else _FUNCTIONS.get(name) or _look_up(name, contexts)
+        values.append(value)
         parts.append(f"values[{len(values) - 1}]")
     assert "".join(hit[0] for hit in _TOKEN.finditer(text)) == text, f"not understood: {expression}"
     found: object = eval(" ".join(parts), {"values": values})

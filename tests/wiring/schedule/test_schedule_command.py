@@ -144,7 +144,7 @@ def test_a_metric_that_hangs_does_not_hold_up_the_end(project: Project) -> None:
 
 def test_all_monitors_can_be_run_once(project: Project) -> None:
     """For a cron that runs many monitors; the exit code is that of the worst run."""
-    names = [write(project, name) for name in ("a", "b", "c")]
+    names = [write(project, "a", ""), write(project, "b"), write(project, "c", OFTEN)]
     done = project.run("schedule", "--once", *names)
     assert done.returncode == 0, done.stderr
     assert sorted(re.findall(r"(\w+): 8 items scored", done.stdout)) == ["a_a", "b_b", "c_c"]

@@ -19,6 +19,7 @@ from shared.report.text.result_words import STATUS, result_sentence
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.run_command import finish_run
 from shared.wiring.config.find_config import display_path, find_config
+from shared.wiring.config.schedule_config import Schedule
 from shared.wiring.run.exit_codes import EXIT_CODES
 from shared.wiring.run.guarded_output import GuardedOutput
 from shared.wiring.run.interruption import run_until_done
@@ -33,6 +34,9 @@ from shared.wiring.serve.schedule_health import ScheduleHealth
 
 _STOP_SECONDS = 20.0
 """From SIGTERM to the end of running monitors; a supervisor commonly kills after 30."""
+
+_ANY_TIME = Schedule(interval_minutes=60)
+"""For a monitor that is run once, whatever its time."""
 
 _GRAVITY = (1, 4, 3)
 """Exit codes of runs, the gravest first."""
@@ -77,7 +81,7 @@ def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
     for name in options.configs:
         try:
             path = find_config(name)
-            monitor = jobs.check(path, options.overrides)
+            monitor = jobs.check(path, options.overrides, _ANY_TIME if options.once else None)
         except ConfigError as error:
             problems.extend(error.problems)
             continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,7 +72,7 @@ def applications() -> list[Application]:
         ConfigError: when a file hides the applications of other projects, or two applications have one name.
     """
     found: dict[str, Application] = {}
-    for each in (*_namespace_applications(), *_installed_applications()):
+    for each in (*_namespace_applications(), *_installed_applications(tuple(sys.path))):
         other = found.setdefault(each.name, each)
         if other != each:
             both = f"{other.module!r} and {each.module!r}"
@@ -79,9 +80,12 @@ def applications() -> list[Application]:
     return [found[name] for name in sorted(found)]
 
 
-def _installed_applications() -> list[Application]:
-    """Those that installed distributions declare as entry points."""
-    return [Application(point.name, point.module) for point in entry_points(group=ENTRY_POINTS)]
+@cache
+def _installed_applications(path: tuple[str, ...]) -> tuple[Application, ...]:
+    """Those that distributions on `sys.path` declare as entry points: looked up once for each, as it takes as long as
+    all the rest of building a monitor.
+    """
+    return tuple(Application(point.name, point.module) for point in entry_points(group=ENTRY_POINTS))
 
 
 def _namespace_applications() -> Iterator[Application]:

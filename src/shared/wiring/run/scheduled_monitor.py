@@ -59,15 +59,15 @@ class MonitorJobs:
     secrets: SecretGate = field(default_factory=SecretGate)
     built: Callable[[BuiltMonitor], None] = lambda built: None
 
-    def check(self, path: Path, overrides: Sequence[str]) -> ScheduledMonitor | None:
-        """Check a configuration; None when it has no schedule.
+    def check(self, path: Path, overrides: Sequence[str], default: Schedule | None = None) -> ScheduledMonitor | None:
+        """Check a configuration; None when it has no schedule and there is no `default`.
 
         Raises:
             ConfigError: with every mistake found.
         """
         built = build_monitor(path, RunOptions(tuple(overrides)), secrets=self.secrets)
         self.built(built)
-        schedule, plan = built.config.values.schedule, built.plan
+        schedule, plan = built.config.values.schedule or default, built.plan
         if schedule is None:
             return None
         if "timezone" not in schedule.model_fields_set:
