@@ -23,7 +23,7 @@ from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing.publisher import Publisher, closing_sinks
 from shared.monitoring.run_start import describe_unknown_runs, hold_stream, plan_reading, reopen_unscored
 from shared.monitoring.sampling.strategies import Stratified
-from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up, is_hopeless
+from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up
 from shared.monitoring.unfinished_work import UnfinishedWork
 from shared.privacy.redact_records import redact_failures, redact_report
 from shared.scoring.tree import is_node
@@ -243,7 +243,7 @@ class _Run:
             self._store()
         if self.over_budget:
             self.ports.state.skipped.skip_over_budget(self.report.run_id, self.plan.stream, self.worker)
-        tries, hopeless = self.plan.limits.max_attempts, self.tally.hopeless
+        tries, hopeless = self.plan.limits.max_attempts, self.tally.hopeless()
         ended = self.ports.state.results.give_up(self.plan.stream, tries, self.worker, hopeless)
         self.notes.extend(describe_given_up(ended - len(hopeless), tries, len(hopeless)))
 
@@ -259,6 +259,7 @@ class _Run:
     def _store(self) -> None:
         if not self.buffer:
             return
+        self.tally.add_evidence(self.buffer)
         results = [self._without_open_nodes(result) for result in self.buffer if not result.postponed]
         run_id, stream = self.report.run_id, self.plan.stream
         kept = self.ports.state.results.save_results(run_id, stream, results, self.worker, self.direct)
@@ -281,9 +282,12 @@ class _Run:
     def _without_open_nodes(self, result: ItemResult) -> ItemResult:
         """The result without nodes while metrics below them may still be made good: a stored score stays as it is."""
         last = self.work.underway[result.item.id].attempts + 1 >= self.plan.limits.max_attempts
-        if not result.failures or last or is_hopeless(result):
+        if not result.failures or last or self.tally.is_hopeless(result):
             return result
-        return result._replace(scores=tuple(row for row in result.scores if not is_node(row.metric)))
+        kept = tuple(row for row in result.scores if not is_node(row.metric))
+        if len(kept) < len(result.scores):
+            self.tally.open_nodes.add(result.item.id)
+        return result._replace(scores=kept)
 
     def _publish(self) -> None:
         """Let finished items go to the sinks while scoring goes on; they are marked once all have confirmed."""

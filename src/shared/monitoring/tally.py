@@ -22,22 +22,27 @@ _LOST = 0.9  # share of failed items that says nothing of a sample, also where a
 ELSEWHERE = "other runs share the draw of this one; the one that scores its last item reports the estimates"
 HELD = "too many items of this sample failed; the run that finishes it publishes its estimates"
 
-_HOPELESS = "JudgeTooLong"  # the kind of failure that no other try can help: the item would have to be another one
+PERMANENT = frozenset({"JudgeTooLong", "JudgeRefused", "ItemError"})
+"""Kinds of failures that no other try can help: the item would have to be another one."""
+
+_FEW = 5  # failures that may be the fault of the items where a metric has given no score yet
 
 Rows = ItemResult | SampleResult
-
-
-def is_hopeless(result: ItemResult) -> bool:
-    """Whether an item failed, and no other try can help."""
-    kinds = {each.kind for each in result.failures}
-    return _HOPELESS in kinds and kinds <= {_HOPELESS, CHILD_FAILED}
 
 
 def describe_given_up(exhausted: int, tries: int, hopeless: int) -> list[str]:
     """Notes about items that are not tried again."""
     notes = [f"given up after {tries} tries: {exhausted:,} item(s), with the scores that they have"]
-    why = "their texts are longer than a judge is shown (JudgeTooLong)"
+    why = "another try would fail in the same way, as long as the item is the same"
     return notes[: exhausted > 0] + ([f"{hopeless:,} item(s) are not tried again: {why}"] if hopeless else [])
+
+
+def _find_stuck_metrics(result: ItemResult) -> frozenset[str] | None:
+    """The metrics that failed because of what a server, or a metric, refuses; None where another try may help."""
+    kinds = {each.kind for each in result.failures} - {CHILD_FAILED}
+    if not kinds or not kinds <= PERMANENT:
+        return None
+    return frozenset(each.metric.label for each in result.failures if each.kind in PERMANENT - {"JudgeTooLong"})
 
 
 class RunTally:
@@ -56,7 +61,10 @@ class RunTally:
         self._not_applicable: Counter[str] = Counter()
         self._tried = self._missed = 0
         self.again: list[str] = []
-        self.hopeless: list[str] = []
+        self._gave: set[str] = set()
+        self._permanent: Counter[str] = Counter()
+        self._stuck: dict[str, frozenset[str]] = {}
+        self.open_nodes: set[str] = set()
         self._missed_again = 0
         self._plan = plan
         self._by_chance = {metric.label for metric in plan.runner.metrics if metric.spec.by_chance}
@@ -92,6 +100,26 @@ class RunTally:
                     f" field_mapping, and that the items have what it reads: {needed}"
                 )
         return notes
+
+    def add_evidence(self, results: Sequence[ItemResult]) -> None:
+        """Learn which metrics give scores, before the results are stored and counted."""
+        self._gave.update(score.label for result in results for score in result.scores)
+
+    def is_hopeless(self, result: ItemResult) -> bool:
+        """Whether no other try can help an item that failed, as far as this run can tell."""
+        labels = _find_stuck_metrics(result)
+        return labels is not None and self._are_stuck(labels)
+
+    def hopeless(self) -> list[str]:
+        """The items that no other try can help, at the end of the run; not those whose nodes wait (`open_nodes`)."""
+        stuck = (each for each, labels in self._stuck.items() if self._are_stuck(labels))
+        return [each for each in stuck if each not in self.open_nodes]
+
+    def _are_stuck(self, labels: frozenset[str]) -> bool:
+        """Whether it is the item's fault that these metrics failed. Where a metric has given no score in this run, the
+        configuration may be what a server refuses."""
+        few = self._tried and self.failure_share <= self._plan.limits.max_failure_share
+        return all(label in self._gave or (few and self._permanent[label] < _FEW) for label in labels)
 
     @property
     def counts(self) -> RunCounts:
@@ -134,8 +162,10 @@ class RunTally:
         for score in made:
             if score.cost is not None:
                 self.costs[score.label] = self.costs.get(score.label, 0.0) + score.cost
-        if is_hopeless(result):
-            self.hopeless.append(result.item.id)
+        labels = _find_stuck_metrics(result)
+        if labels is not None:
+            self._permanent.update(labels)
+            self._stuck[result.item.id] = labels
         counts = self._counts
         counts["failed_items" if result.failures else "scored"] += 1
         counts["scores"] += len(made)
