@@ -17,7 +17,7 @@ from shared.report.judges.collect_judges import collect_judges
 from shared.report.judges.judge_text import judge_line, judges_text
 from shared.report.page.html import render
 from shared.report.records.judge_records import JudgeOptions, Judges, JudgeView, LabelsNeeded
-from shared.report.terminal.run_summary import summary
+from shared.report.terminal.run_summary import Beside, summary
 from shared.scoring.statistics.label_votes import settle_labels
 from tests.report.memory import Row, state_reader
 from tests.report.samples import HOSTILE, START, STREAM, data_of, ordinary, run_of
@@ -247,7 +247,7 @@ def test_terminal_and_page_show_judges() -> None:
     """One line in the run's summary, one section in the page; without judges neither."""
     results, truth = traffic(300)
     judges = Judges(views(results, some(truth, 100), passes=[anchored(2, 30), anchored(3, 33)]), ("a note",))
-    text, page = summary(run_of(ordinary(20)), 100, judges=judges), render(data_of(ordinary(20)), judges)
+    text, page = summary(run_of(ordinary(20)), 100, beside=Beside(judges=judges)), render(data_of(ordinary(20)), judges)
     assert "judges against human labels" in text and "Judge: 100 labels, kappa" in text and "! a note" in text
     assert 'id="judges"' in page and "PPI++" in page and "The judge changed by" in page
     assert 'id="judges"' not in render(data_of(ordinary(20)))

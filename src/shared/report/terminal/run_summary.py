@@ -7,23 +7,22 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from shared.core.digests import to_plain
-from shared.core.results import Estimate, RunReport
+from shared.core.results import RunReport
 from shared.report.judges.judge_text import judge_line
 from shared.report.records.judge_records import Judges
+from shared.report.terminal.estimates_table import change_style, list_estimates
+from shared.report.text.change_words import change_sentence
 from shared.report.text.formatting import (
     format_dollars,
     format_duration,
-    format_interval,
-    format_number,
     format_time,
     line,
 )
 from shared.report.text.result_words import (
-    KIND_WORDS,
-    NO_ESTIMATE,
     STATUS,
     cost_lines,
     count_words,
@@ -31,6 +30,7 @@ from shared.report.text.result_words import (
     published_lines,
     result_sentence,
 )
+from shared.scoring.statistics.changes import MetricChange
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,12 +38,21 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _STYLES = {"good": "bold green", "bad": "bold red", "warn": "bold yellow", "plain": "bold"}
-_EXTRAS = {"failed": "failed", "not_applicable": "n/a"}
-_NARROW = 72
 _INTERVAL = "[low, high]: 95 % confidence interval"
 _ASCII = str.maketrans(
     {"\u00a0": " ", "–": "-", "−": "-", "≥": ">=", "…": "...", "✓": "+", "✗": "x", "○": "o", "•": "*"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is known besides a run's own report: how its metrics changed (None: not compared), which gates failed, and
+    how far its judges agree with people.
+    """
+
+    changes: tuple[MetricChange, ...] | None = None
+    failed_gates: tuple[str, ...] = ()
+    judges: Judges = field(default_factory=Judges)
 
 
 def summary(
@@ -51,12 +60,13 @@ def summary(
     console_width: int = 80,
     color: bool = False,
     places: Mapping[str, str] | None = None,
-    judges: Judges | None = None,
+    beside: Beside | None = None,
 ) -> str:
-    """The run in a screenful: verdict, notes, metrics, counts, failures, and in which `places` more is found.
+    """The run in a screenful: verdict, what changed, notes, metrics, counts, failures, and in which `places` more is
+    found.
 
-    `places` maps what is there ("report", "state") to where it is; `judges` adds a line for each metric
-    that has human labels. Without `color` the text holds no escape codes.
+    `places` maps what is there ("report", "state") to where it is; `beside` is what is known besides the run's own
+    report. Without `color` the text holds no escape codes.
     """
     from rich.console import Console  # late: importing the house must stay light
 
@@ -65,7 +75,7 @@ def summary(
         color_system="standard" if color else None, highlight=False, emoji=False, legacy_windows=False, _environ={},
     )  # fmt: skip
     with console.capture() as captured:
-        for part in _parts(report, console.width, places or {}, judges or Judges()):
+        for part in _parts(report, console.width, places or {}, beside or Beside()):
             console.print(part, soft_wrap=False)
     # Tables are padded to their width; in a log that is only noise.
     return "\n".join(each.rstrip() for each in captured.get().replace("\u00a0", " ").splitlines()) + "\n"
@@ -76,13 +86,13 @@ def print_summary(
     stream: TextIO,
     places: Mapping[str, str] | None = None,
     environ: Mapping[str, str] | None = None,
-    judges: Judges | None = None,
+    beside: Beside | None = None,
 ) -> None:
     """Write the summary: coloured on a terminal unless NO_COLOR is set, in letters that the stream can write."""
     environ = os.environ if environ is None else environ
     terminal = stream.isatty() and environ.get("TERM") != "dumb"
     width = shutil.get_terminal_size((100, 24)).columns if terminal else 100
-    text = summary(report, width, terminal and not environ.get("NO_COLOR"), places, judges)
+    text = summary(report, width, terminal and not environ.get("NO_COLOR"), places, beside)
     stream.write(writable(text, stream))
 
 
@@ -96,15 +106,25 @@ def writable(text: str, stream: TextIO) -> str:
     return text
 
 
-def report_json(report: RunReport) -> dict[str, Any]:
-    """The whole report as JSON values, with `seconds` and `failure_share` beside; what is not a number is null."""
+def report_json(report: RunReport, changes: Sequence[MetricChange] | None = None) -> dict[str, Any]:
+    """The whole report as JSON values, with `seconds` and `failure_share` beside, and what changed where it was
+    compared; what is not a number is null.
+    """
     values: dict[str, Any] = {name: _finite(each) for name, each in to_plain(report).items()}
     config = values.pop("config")
     values |= {"config_digest": config.pop("digest"), "config_text": config.pop("text"), **config}
     values |= values.pop("spending")
     values["seconds"] = report.seconds
     values["counts"]["failure_share"] = report.counts.failure_share
-    return values
+    if changes is None:
+        return values
+    return values | {"change": change_sentence(changes), "changes": [_finite(_change_json(each)) for each in changes]}
+
+
+def _change_json(each: MetricChange) -> dict[str, object]:
+    intervals = {name: getattr(each, name)._asdict() for name in ("before", "after", "difference")}
+    values: dict[str, object] = to_plain(each)
+    return values | intervals
 
 
 def _finite(value: object) -> object:
@@ -115,16 +135,17 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _parts(report: RunReport, width: int, places: Mapping[str, str], judges: Judges) -> list[Table | Styled]:
-    parts: list[Table | Styled] = _head(report)
+def _parts(report: RunReport, width: int, places: Mapping[str, str], beside: Beside) -> list[Table | Styled]:
+    parts: list[Table | Styled] = [*_head(report), *_change_lines(beside)]
     if report.status == "nothing_new" and not report.notes and not report.broken:
         return [*parts, *_places(places)]
     parts += [_text(f"! {line(note, 600)}", "yellow") for note in report.notes]
     if report.estimates:
-        listed = _estimate_lines(report.estimates) if width < _NARROW else _table(report.estimates, width)
+        changes = {each.label: each for each in beside.changes or ()}
+        listed = list_estimates(report.estimates, changes, width)
         has_interval = any(each.mean_low is not None for each in report.estimates)
         parts += [_text(""), *listed, *([_text(_INTERVAL, "dim")] if has_interval else []), _text("")]
-    parts += _judges(judges)
+    parts += _judges(beside.judges)
     if report.status not in ("nothing_new", "busy"):
         parts += _counts(report, width)
         parts += map(_text, cost_lines(report))
@@ -156,84 +177,14 @@ def _head(report: RunReport) -> list[Table | Styled]:
     return [head, _text(f"{format_time(report.started_at)}{took}{cost}", "dim"), _text(result_sentence(report))]
 
 
-def _table(estimates: Sequence[Estimate], width: int) -> list[Table | Styled]:
-    """One row a metric. Where the page is narrow, failures move below, and then intervals below their values."""
-    extras = tuple(name for name in _EXTRAS if any(getattr(each, name) for each in estimates))
-    table = _build_table(estimates, " ", extras)
-    if _width(table) <= width:
-        return [table]
-    table = _build_table(estimates, " ", ())
-    if _width(table) > width:
-        table = _build_table(estimates, "\n", ())
-    below = [
-        f"{line(each.label, 40)}: {_missing_words(each)}" for each in estimates if each.failed or each.not_applicable
-    ]
-    return [table, *map(_text, below)]
-
-
-def _missing_words(each: Estimate) -> str:
-    found = ((each.failed, "failed"), (each.not_applicable, "not applicable"))
-    return ", ".join(f"{n:,} {words}" for n, words in found if n)
-
-
-def _width(table: Table) -> int:
-    from rich.console import Console
-    from rich.measure import Measurement
-
-    endless = Console(file=io.StringIO(), width=10_000, markup=False, emoji=False, highlight=False, _environ={})
-    return Measurement.get(endless, endless.options, table).maximum
-
-
-def _build_table(estimates: Sequence[Estimate], gap: str, extras: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("metric", overflow="fold")
-    for name in ("n", "mean", "pass rate", "passes", *(_EXTRAS[each] for each in extras)):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in estimates:
-        threshold = "-" if each.threshold is None else _threshold_words(each)
-        counts = [
-            _text(f"{getattr(each, name):,}", "red" if name == "failed" and each.failed else "") for name in extras
-        ]
-        table.add_row(*map(_text, (_name(each), f"{each.n:,}", *_numbers(each, gap), threshold)), *counts)
-    return table
-
-
-def _threshold_words(each: Estimate) -> str:
-    return f"{'<' if each.inverse else '≥'} {format_number(each.threshold)}"
-
-
-def _name(each: Estimate) -> str:
-    kind = KIND_WORDS[each.kind]
-    return line(each.label, 40) + (f" ({kind})" if kind else "")
-
-
-def _numbers(each: Estimate, gap: str) -> tuple[str, str]:
-    """Mean and pass rate as words. An inspection queue has neither, and says so."""
-    if each.inspection:
-        return NO_ESTIMATE.replace(": ", ":" + gap), "-"
-    mean, bounds = format_interval(each.mean, each.mean_low, each.mean_high)
-    rate, limits = format_interval(each.pass_rate, each.pass_low, each.pass_high, 100)
-    rate = rate if each.pass_rate is None else f"{rate} %"
-    return (mean + gap + bounds).strip().replace("–", "-"), (rate + gap + limits).strip().replace("–", "-")
-
-
-def _estimate_lines(estimates: Sequence[Estimate]) -> list[Styled]:
-    """Two short lines a metric, for a page too narrow for a table."""
-    parts = []
-    for each in estimates:
-        parts.append(_text(f"{line(_name(each), 40)}  n {each.n:,}", "bold"))
-        mean, rate = _numbers(each, " ")
-        judged = "" if each.threshold is None else f" (passes {_threshold_words(each)})"
-        if each.inspection:
-            parts.append(_text(f"  {each.n:,} shown, {NO_ESTIMATE}"))
-        else:
-            parts.append(_text(f"  mean {mean}"))
-            parts += [_text(f"  pass {rate}{judged}")] if each.pass_rate is not None else []
-        if each.failed or each.not_applicable:
-            parts.append(_text(f"  {_missing_words(each)}"))
-    return parts
+def _change_lines(beside: Beside) -> list[Styled]:
+    """The sentence about what changed, and one about each gate that failed."""
+    failed = [_text(f"x {line(each, 300)}", "bold red") for each in beside.failed_gates]
+    if beside.changes is None:
+        return failed
+    styles = {change_style(each) for each in beside.changes if each.changed}
+    style = next((each for each in ("bold red", "bold green") if each in styles), "")
+    return [_text(change_sentence(beside.changes), style), *failed]
 
 
 def _counts(report: RunReport, width: int) -> list[Styled]:

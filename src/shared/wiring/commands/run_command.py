@@ -12,12 +12,12 @@ from shared.core.clock import utc_now
 from shared.core.results import RunReport
 from shared.monitoring.monitor_result import MonitorResult
 from shared.privacy.redact_records import redact_report
-from shared.report.records.judge_records import Judges
 from shared.report.terminal.progress_display import choose_progress_display
-from shared.report.terminal.run_summary import print_summary, report_json
+from shared.report.terminal.run_summary import Beside, print_summary, report_json
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions
+from shared.wiring.build.describe_series import compare_with_past
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.report_page import StoredRun, monitor_judges, try_write_page
 from shared.wiring.config.find_config import display_path
@@ -47,9 +47,10 @@ def main(options: Namespace) -> int:
     if not options.dry_run:
         places["state"] = str(built.state)
     if options.json:
-        print(json.dumps(report_json(report) | {"places": places}, ensure_ascii=False, indent=2))
+        values = report_json(report, ended.beside.changes) | {"places": places}
+        print(json.dumps(values, ensure_ascii=False, indent=2))
     elif not options.quiet:
-        print_summary(report, sys.stdout, places, judges=ended.judges)
+        print_summary(report, sys.stdout, places, beside=ended.beside)
     elif report.status in EXIT_CODES:  # the first note says why
         why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
         print(f"trueline: {why}", file=sys.stderr)
@@ -58,23 +59,25 @@ def main(options: Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A run with all that follows it: its report as it may be shown, its page, and what is known of its judges."""
+    """A run with all that follows it: its report as it may be shown, its page, and what is known besides."""
 
     report: RunReport
     page: Path | None
-    judges: Judges
+    beside: Beside
 
 
 def finish_run(built: BuiltMonitor, result: MonitorResult) -> FinishedRun:
     """Do what follows every run of a monitor, by hand or on a schedule: write its HTML report."""
     report = redact_report(result.report, built.redactor)
     stored, page = StoredRun(result.reader, report), None
+    changes = None
     if built.plan.mode != "dry_run" and (report.counts.scored or report.counts.failed_items):
+        changes = compare_with_past(built, result.reader.results)
         judges = monitor_judges(built).try_collect(result.reader, result.anchors, report.stream)
         stored = replace(stored, judges=judges)
         page, report = try_write_page(built, stored)
         report = _count_page(result, report)
-    return FinishedRun(report, page, stored.judges)
+    return FinishedRun(report, page, Beside(changes, judges=stored.judges))
 
 
 def _count_page(result: MonitorResult, report: RunReport) -> RunReport:

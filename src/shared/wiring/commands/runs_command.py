@@ -14,6 +14,7 @@ from shared.privacy.redaction import TextCleaner
 from shared.report.terminal.run_list import run_facts, runs_json, runs_text
 from shared.report.terminal.run_summary import print_summary, report_json
 from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.describe_series import compare_with_past
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import find_run, open_stored_state, print_json, print_text
 
@@ -34,12 +35,15 @@ def _print_runs(built: BuiltMonitor, limit: int, in_json: bool) -> None:
     """Print the newest runs of the monitor, newest first."""
     with open_stored_state(built.state) as stores:
         found = stores.reader.runs.newest_runs(built.plan.name, limit)
+        changes = None if in_json else compare_with_past(built, stores.reader.results)
     if in_json:
         print_json(runs_json(found))
     elif not found:
         print_text(f"monitor {built.plan.name!r} has no run yet\n")
     else:
-        print_text(runs_text(found, built.plan.stream if built.state.remembers else found[0].stream))
+        stream = built.plan.stream if built.state.remembers else found[0].stream
+        labels = [*(node.label for node in built.nodes), *(metric.label for metric in built.metrics)]
+        print_text(runs_text(found, stream, changes, labels))
 
 
 def _print_run(built: BuiltMonitor, run_id: str | None, in_json: bool) -> None:

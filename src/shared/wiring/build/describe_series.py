@@ -1,0 +1,36 @@
+"""A monitor's metrics over time: what is known of them, and how they changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.core.state.run_stores import ResultReader
+from shared.core.state.score_aggregates import HOUR
+from shared.scoring.metric import BoundMetric
+from shared.scoring.statistics.changes import BASELINE_DAYS, MetricChange, SeriesContext, find_changes
+from shared.scoring.tree import Node, value_ranges
+from shared.wiring.build.build_monitor import BuiltMonitor
+
+
+def compare_with_past(built: BuiltMonitor, reader: ResultReader) -> tuple[MetricChange, ...] | None:
+    """How the newest scores of a monitor's metrics differ from those of the days before; None of a run without past,
+    or without aggregates.
+
+    Raises:
+        StoreError: when what is stored cannot be read.
+    """
+    if built.plan.one_off or not built.plan.aggregates:
+        return None
+    found = reader.read_aggregates(built.plan.stream, BASELINE_DAYS + 1, HOUR)
+    return find_changes(found, describe_series(built.metrics, built.nodes))
+
+
+def describe_series(metrics: Sequence[BoundMetric], nodes: Sequence[Node]) -> dict[str, SeriesContext]:
+    """Each metric's and node's version, direction, range and threshold, by its label."""
+    ends = value_ranges(nodes, {each.label: (each.spec.low, each.spec.high) for each in metrics})
+    found = {
+        each.label: SeriesContext(each.ref.digest, each.inverse, ends[each.label], each.threshold) for each in metrics
+    }
+    return found | {
+        node.label: SeriesContext(node.digest, ends=ends[node.label], threshold=node.threshold) for node in nodes
+    }
