@@ -87,8 +87,7 @@ def _build_table(estimates: Sequence[Estimate], changes: Changes, gap: str, extr
 def _change_cell(change: MetricChange | None, gap: str) -> Styled:
     if change is None:
         return _text("-")
-    of_mean = "mean " if change.quantity == "mean" else ""
-    return _text(of_mean + format_difference(change).replace(" [", f"{gap}[", 1), change_style(change))
+    return _text(format_difference(change).replace(" [", f"{gap}[", 1), change_style(change))
 
 
 def _threshold_words(each: Estimate) -> str:

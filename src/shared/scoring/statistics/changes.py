@@ -34,7 +34,7 @@ ALPHA = 0.01
 RECENT = timedelta(hours=24)
 """What is compared with the days before where no change is found."""
 
-_LEAST_BEFORE, _LEAST_AFTER = 20, 10  # scores on each side
+_LEAST_BEFORE, _LEAST_AFTER = 10, 10  # scores on each side
 _NEW_SHARE, _OLD_SHARE = 0.5, 0.05  # a segment that came with a change: its least share after, its largest before
 
 Quantity = Literal["pass_rate", "mean"]
