@@ -148,7 +148,9 @@ def _webhook_options(part: argparse.ArgumentParser) -> None:
 
 
 def _schedule_options(part: argparse.ArgumentParser) -> None:
-    part.add_argument("configs", nargs="+", metavar="config", help="YAML files, or names from configs/")
+    part.add_argument(
+        "configs", nargs="+", metavar="config", help="YAML files, folders of them, or names from configs/"
+    )
     _set_option(part)
     part.add_argument("--list", action="store_true", help="only list the monitors, with their next and last runs")
     part.add_argument("--once", action="store_true", help="run every monitor once, whatever its time, and end")

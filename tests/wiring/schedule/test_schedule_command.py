@@ -163,6 +163,17 @@ def test_the_plan_can_be_listed(project: Project) -> None:
     assert "b_b" in second and "every 0.02 min" in second and "never ran" in second
 
 
+def test_a_folder_stands_for_the_configurations_in_it(project: Project) -> None:
+    """Kubernetes and systemd expand no wildcards."""
+    for name in ("a", "b"):
+        project.write(f"many/{name}.yaml", CONFIG.format(name=name, schedule=DAILY, metric="exact_match"))
+    done = project.run("schedule", "--list", "many")
+    assert done.returncode == 0 and [each.split()[0] for each in done.stdout.splitlines()] == ["a_a", "b_b"]
+    (project.folder / "none").mkdir()
+    empty = project.run("schedule", "--list", "none")
+    assert empty.returncode == 2 and "none: expected configurations (*.yaml)" in empty.stderr
+
+
 def test_every_mistake_is_reported_before_anything_runs(project: Project) -> None:
     write(project, "six", "schedule: {cron: '0 0 * * * *'}")
     write(project, "zone", "schedule: {cron: '0 0 * * *', timezone: Europe/Berln}")

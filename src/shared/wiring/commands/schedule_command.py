@@ -7,9 +7,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from shared.core.clock import iso, utc_now
-from shared.core.errors import ConfigError
+from shared.core.errors import ConfigError, UsageError
 from shared.core.results import RunReport
 from shared.monitoring.scheduling.job_loop import JobLoop, LoopOptions, describe_late
 from shared.monitoring.scheduling.jobs import JobRun, JobState
@@ -78,7 +79,7 @@ def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
     found: list[ScheduledMonitor] = []
     problems: list[str] = []
     without: list[str] = []
-    for name in options.configs:
+    for name in [name for given in options.configs for name in _files_of(given)]:
         try:
             path = find_config(name)
             monitor = jobs.check(path, options.overrides, _ANY_TIME if options.once else None)
@@ -96,6 +97,16 @@ def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
         raise ConfigError(*without)
     for each in without:
         print(f"trueline: {each}", file=sys.stderr)
+    return found
+
+
+def _files_of(given: str) -> list[str]:
+    """The configurations in a folder, or the one that a path or name means."""
+    if not Path(given).is_dir():
+        return [given]
+    found = sorted(map(str, Path(given).glob("*.y*ml")))
+    if not found:
+        raise UsageError(f"{given}: expected configurations (*.yaml), found none in this folder")
     return found
 
 
