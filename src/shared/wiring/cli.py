@@ -159,6 +159,12 @@ def _schedule_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("--host", default="127.0.0.1", help="where /healthz and /metrics listen (default: 127.0.0.1)")
     part.add_argument("--port", type=int, default=8090, help="their port (default: 8090; 0: any that is free)")
     part.add_argument("--no-health", action="store_true", help="listen on no port")
+    part.add_argument(
+        "--heartbeat-url",
+        metavar="URL",
+        default=os.environ.get("TRUELINE_HEARTBEAT_URL", ""),
+        help="asked for every minute while all monitors run (default: $TRUELINE_HEARTBEAT_URL)",
+    )
 
 
 def _state_options(part: argparse.ArgumentParser) -> None:

@@ -99,6 +99,19 @@ def test_monitors_run_at_their_times_until_sigterm(project: Project) -> None:
     assert (project.folder / "data" / "reports" / "often.html").exists()
 
 
+def test_the_process_pings_whoever_watches_it(project: Project) -> None:
+    """From its start on; the token in the address is shown nowhere."""
+    with socket.create_server(("127.0.0.1", 0)) as watcher:
+        url = f"http://127.0.0.1:{watcher.getsockname()[1]}/ping/secret-token-1"
+        with serving(project, write(project, "daily"), "--heartbeat-url", url) as (process, _):
+            connection, _ = watcher.accept()
+            with connection:
+                assert connection.recv(1000).startswith(b"GET /ping/secret-token-1 HTTP/1.1")
+            process.send_signal(signal.SIGTERM)
+            out, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0 and "secret-token-1" not in out + errors
+
+
 def test_a_connection_that_asks_nothing_keeps_nobody_out(project: Project) -> None:
     with serving(project, write(project, "daily")) as (_, url):
         host, port = url.removeprefix("http://").split(":")

@@ -101,6 +101,7 @@ def test_after_a_restart_times_count_from_the_stored_runs(project: Project) -> N
         ({"cron": "0 0 31 2 *"}, "never runs"),
         ({"cron": "0 0 * * 8"}, "0 to 7"),
         ({"cron": "0 * * * *", "overrides": {"schedule.timezone": "Europe/Berln"}}, "Europe/Berlin"),
+        ({"overrides": {"schedule": {"interval_minutes": 5, "jitter_seconds": 301}}}, "at most the interval, 300"),
         ({"interval_minutes": 5, "overrides": {"metrics_config.Exact.class": "exact_mach"}}, "exact_match"),
     ],
 )

@@ -15,6 +15,7 @@ from shared.core.results import RunReport
 from shared.monitoring.scheduling.job_loop import JobLoop, LoopOptions, describe_late
 from shared.monitoring.scheduling.jobs import JobRun, JobState
 from shared.report.terminal.run_summary import writable
+from shared.report.text.change_words import change_sentence
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS, result_sentence
 from shared.wiring.build.build_monitor import BuiltMonitor
@@ -31,6 +32,7 @@ from shared.wiring.run.scheduled_monitor import (
     with_last_starts,
 )
 from shared.wiring.run.session import run_once
+from shared.wiring.serve.heartbeat_ping import HeartbeatPing
 from shared.wiring.serve.schedule_health import ScheduleHealth
 
 _STOP_SECONDS = 20.0
@@ -50,9 +52,11 @@ def main(options: Namespace) -> int:
         ConfigError: with every mistake in every configuration, before anything is run.
     """
     output: GuardedOutput = options.output_redactor
-    jobs = MonitorJobs(run=_run_with_page, secrets=output.secrets, built=_RedactedLogs(output))
+    output.secrets.add((options.heartbeat_url,))
+    events = _PrintedEvents(output)
+    jobs = MonitorJobs(run=events.run_with_page, secrets=output.secrets, built=_RedactedLogs(output))
     monitors = _check_all(jobs, options)
-    loop = JobLoop(LoopOptions(options.max_concurrent), _PrintedEvents(output))
+    loop = JobLoop(LoopOptions(options.max_concurrent), events)
     for job in with_last_starts([(jobs.job(each, now=options.now), each) for each in monitors]):
         loop.add(job)
     if options.list:
@@ -64,14 +68,6 @@ def main(options: Namespace) -> int:
         return next((code for code in _GRAVITY if code in found), 0)
     run_until_done(_serve(loop, options), _STOP_SECONDS)
     return 0
-
-
-async def _run_with_page(built: BuiltMonitor) -> RunReport:
-    result = await run_once(built)
-    try:
-        return finish_run(built, result).report
-    finally:
-        result.close()
 
 
 def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
@@ -129,11 +125,25 @@ class _PrintedEvents:
 
     def __init__(self, output: GuardedOutput) -> None:
         self._output = output
+        self._changes: dict[str, str] = {}  # of runs whose end is not printed yet
+
+    async def run_with_page(self, built: BuiltMonitor) -> RunReport:
+        """Run a monitor as `trueline run` does."""
+        result = await run_once(built)
+        try:
+            ended = finish_run(built, result)
+        finally:
+            result.close()
+        if ended.beside.changes:
+            self._changes[ended.report.run_id] = change_sentence(ended.beside.changes) + " "
+        return ended.report
 
     def run_ended(self, run: JobRun) -> None:
         """Print how a run ended, and what was missed before it."""
         sign, words, _ = STATUS[run.status]
-        what = self._output.clean(run.error) if run.report is None else result_sentence(run.report)
+        what = self._output.clean(run.error)
+        if run.report is not None:
+            what = self._changes.pop(run.report.run_id, "") + result_sentence(run.report)
         if run.failed:
             reasons = () if run.report is None else run.report.notes[:1]
             what = ": ".join([words, *reasons, what])
@@ -157,17 +167,21 @@ async def _run_once(loop: JobLoop) -> list[JobRun]:
 
 async def _serve(loop: JobLoop, options: Namespace) -> None:
     """Serve until cancelled; running monitors have ended then."""
+    ping = HeartbeatPing(options.heartbeat_url, loop) if options.heartbeat_url else None
     health = ScheduleHealth(loop, options.max_concurrent)
     where = "" if options.no_health else f"; {await health.start(options.host, options.port)}/healthz"
     count = len(loop.states)
     _print(f"{count:,} monitor(s), at most {options.max_concurrent} at once{where}")
     _print_jobs(loop.states[:20])
+    pinging = asyncio.create_task(ping.run()) if ping else None
     try:
         await loop.serve()
     except asyncio.CancelledError:
         _print("stopped; what was scored is kept")
     finally:
         health.close()
+        if pinging is not None:
+            pinging.cancel()
 
 
 def _print_jobs(states: Sequence[JobState]) -> None:

@@ -43,6 +43,11 @@ class Schedule(StrictModel):
             found = "both" if self.cron is not None else "neither"
             raise ValueError(f"expected exactly one of interval_minutes and cron, found {found}")
         self.times()
+        if self.interval_minutes is not None and self.jitter_seconds > self.interval_minutes * 60:
+            raise ValueError(
+                f"expected jitter_seconds of at most the interval, {self.interval_minutes * 60:g}, found"
+                f" {self.jitter_seconds:g}"
+            )
         return self
 
     def times(self) -> IntervalTimes | CronTimes:

@@ -59,7 +59,8 @@ class SchedulerService:
 
     def jobs(self) -> list[dict[str, Any]]:
         """The jobs as they stand."""
-        return [_describe_job(each) for each in list(self._loop.states)]
+        states: list[JobState] = self._portal.run(_later(lambda _: self._loop.states, None))
+        return [_describe_job(each) for each in states]
 
     def start(self) -> None:
         """Start to run jobs at their times."""
