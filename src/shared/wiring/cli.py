@@ -155,6 +155,7 @@ def _schedule_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("--list", action="store_true", help="only list the monitors, with their next and last runs")
     part.add_argument("--once", action="store_true", help="run every monitor once, whatever its time, and end")
     part.add_argument("--now", action="store_true", help="run every monitor at once, then at its times")
+    part.add_argument("--skip-invalid", action="store_true", help="report mistakes, and run the valid configurations")
     part.add_argument("--max-concurrent", type=_positive, default=4, metavar="N", help="most runs at once (default: 4)")
     part.add_argument("--host", default="127.0.0.1", help="where /healthz and /metrics listen (default: 127.0.0.1)")
     part.add_argument("--port", type=int, default=8090, help="their port (default: 8090; 0: any that is free)")

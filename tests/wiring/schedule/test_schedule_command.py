@@ -204,6 +204,17 @@ def test_every_mistake_is_reported_before_anything_runs(project: Project) -> Non
     ):
         assert says in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+    skipping = project.run("schedule", "six.yaml", "good.yaml", "--once", "--skip-invalid")
+    assert skipping.returncode == 0 and "six.yaml:4" in skipping.stderr and "good_good: 8 items" in skipping.stdout
+    assert project.run("schedule", "six.yaml", "--once", "--skip-invalid").returncode == 2
+
+
+def test_check_shows_when_a_cron_line_runs(project: Project) -> None:
+    """In its own time zone, so that a wrong weekday or zone is seen before it is missed."""
+    write(project, "a", "schedule: {cron: '30 6 * * mon-fri', timezone: Asia/Kolkata}")
+    done = project.run("check", "a.yaml")
+    assert re.search(r"schedule    cron 30 6 \* \* mon-fri Asia/Kolkata, by `trueline schedule`; next ", done.stdout)
+    assert len(re.findall(r"(?:Mon|Tue|Wed|Thu|Fri) \d{4}-\d\d-\d\d 06:30 \+0530", done.stdout)) == 3
 
 
 def test_one_monitor_in_two_files_is_refused(project: Project) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from shared.core.clock import utc_now
 from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
@@ -17,6 +18,7 @@ from shared.scoring.metric import BoundMetric
 from shared.wiring.build.build_labels import LabelSources
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.config.labels_config import Anchors
+from shared.wiring.config.schedule_config import Schedule, find_timezone
 
 
 def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
@@ -41,9 +43,19 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
         f"or more than {plan.limits.max_broken_share:.0%} of the records are broken",
     ]
     if config.schedule is not None:
-        every = config.schedule.cron or f"every {config.schedule.interval_minutes:g} minutes"
-        lines.append(f"schedule    {every} (used by a long-lived scheduler only)")
+        lines.append(f"schedule    {config.schedule}, by `trueline schedule`{_next_times(config.schedule)}")
     return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
+
+
+def _next_times(schedule: Schedule) -> str:
+    """The next times of a cron line, where its time zone shows them."""
+    if schedule.cron is None:
+        return ""
+    times, zone, moment, found = schedule.times(), find_timezone(schedule.timezone), utc_now(), []
+    for _ in range(3):
+        moment = times.next_after(moment)
+        found.append(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M %z}")
+    return f"; next {', '.join(found)}"
 
 
 def _label_lines(labels: LabelSources, anchors: Anchors | None) -> list[str]:

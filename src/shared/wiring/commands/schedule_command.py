@@ -86,12 +86,12 @@ def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
             without.append(f"{display_path(path)}: not run: it has no `schedule` (interval_minutes or cron)")
         else:
             found.append(monitor)
-    if problems:
+    if problems and not (options.skip_invalid and found):
         raise ConfigError(*problems)
     check_distinct(found)
     if not found:
         raise ConfigError(*without)
-    for each in without:
+    for each in (*problems, *without):
         print(f"trueline: {each}", file=sys.stderr)
     return found
 
