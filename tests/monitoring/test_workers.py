@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from shared.database.engine.database import Database, open_database
+from shared.database.engine.unsampled_ids import count_unsampled
 from shared.database.schema.tables import decisions, draws, scores, workers
 from tests.contracts.adapters.processes import ROOT, environment, line
 from tests.contracts.adapters.served import postgres_at
@@ -69,7 +70,9 @@ def rows_of(database: Database) -> tuple[Counter[tuple[str, str]], Counter[str]]
     """Scores by item and label, and decisions by state."""
     with database.read() as connection:
         made = Counter((row.item_id, row.label) for row in connection.execute(sa.select(scores)))
-        states = Counter(connection.scalars(sa.select(decisions.c.state)))
+        states = Counter(connection.scalars(sa.select(decisions.c.state))) + Counter(
+            undrawn=count_unsampled(connection)
+        )
         left = connection.scalars(sa.select(workers.c.worker)).all()
     assert left == []
     return made, states

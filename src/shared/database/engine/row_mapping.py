@@ -109,12 +109,17 @@ def known_ids(
 
 
 def has_id_in(connection: sa.Connection, table: sa.Table, ids: Sequence[str]) -> sa.ColumnElement[bool]:
-    """The rows about these items. The ids are one parameter, so that the statement is always the same: SQLAlchemy takes
-    longer to write a thousand of them into it than the database takes to look them up."""
+    """The rows about these items."""
+    return is_in(connection, table.c.item_id, ids)
+
+
+def is_in(connection: sa.Connection, column: sa.Column[Any], texts: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Whether a text is one of these. They are one parameter, so that the statement is always the same: SQLAlchemy
+    takes longer to write a thousand of them into it than the database takes to look them up."""
     if connection.dialect.name == "sqlite":
-        listed = sa.func.json_each(json.dumps(ids)).table_valued("value")
-        return table.c.item_id.in_(sa.select(sa.cast(listed.c.value, sa.Text)))
-    return table.c.item_id == sa.any_(sa.cast(list(ids), postgresql.ARRAY(sa.Text)))
+        listed = sa.func.json_each(json.dumps(texts)).table_valued("value")
+        return column.in_(sa.select(sa.cast(listed.c.value, sa.Text)))
+    return column == sa.any_(sa.cast(list(texts), postgresql.ARRAY(sa.Text)))
 
 
 def item_row(stream: Stream, item: DatasetItem, at: datetime) -> dict[str, Any]:

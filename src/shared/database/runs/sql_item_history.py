@@ -26,6 +26,7 @@ from shared.database.engine.row_mapping import (
     read_score,
     rows_by_item,
 )
+from shared.database.engine.unsampled_ids import read_unsampled
 from shared.database.schema.tables import decisions, failures, items, outbox, passed_over, scores
 
 NEAR = 500
@@ -49,6 +50,8 @@ class SqlItemHistoryReader:
             skipped = rows_by_item(connection, passed_over, stream, ids)
             batches = [rows[0].batch_id for rows in decided.values() if rows[0].batch_id]
             posted = rows_by_item(connection, outbox, stream, [*ids, *batches])
+            left_out = [] if item_id in decided else read_unsampled(connection, stream, item_id)
+            noted = rows_by_item(connection, passed_over, stream, [item_id]).get(item_id, ()) if left_out else ()
         histories = [
             _history(stream, rows[0], next(iter(found.get(each, ())), None))._replace(
                 scores=_score_records(scored.get(each, [])),
@@ -58,6 +61,7 @@ class SqlItemHistoryReader:
             )
             for each, rows in decided.items()
         ]
+        histories += [each._replace(passed=tuple(map(_skipped_item, noted))) for each in left_out]
         return sorted(histories, key=lambda history: (history.decided_at, history.decision.item_id))
 
     def read_skipped(self, stream: Stream, item_id: str) -> list[SkippedItem]:
@@ -66,7 +70,8 @@ class SqlItemHistoryReader:
         return [_skipped_item(row) for row in sorted(rows, key=lambda row: row.at)]
 
     def nearby_ids(self, stream: Stream, item_id: str) -> list[str]:
-        """Up to `NEAR` ids on either side of this one in the order of ids, as their source gave them, each once."""
+        """Up to `NEAR` ids on either side of this one in the order of ids, as their source gave them, each once; not
+        those of items that were left out, whose ids are stored as digests."""
         before = sa.select(decisions.c.item_id).where(in_stream(decisions, stream), decisions.c.item_id < item_id)
         behind = sa.select(decisions.c.item_id).where(in_stream(decisions, stream), decisions.c.item_id > item_id)
         with self._database.read() as connection:

@@ -25,6 +25,7 @@ from shared.database.engine.row_mapping import (
     read_item,
     rows_by_item,
 )
+from shared.database.engine.unsampled_ids import find_unsampled, save_unsampled
 from shared.database.runs.conditions import hint_open_index, sampled_item
 from shared.database.schema.tables import WAITING, decisions, draws, failures, items, runs, scores
 
@@ -58,6 +59,7 @@ class SqlSamples:
         ids = dict.fromkeys(item_ids)
         with self._database.read() as connection:
             decided = known_ids(connection, decisions, stream, ids)
+            decided |= find_unsampled(connection, stream, ids.keys() - decided)
         return [each for each in ids if each not in decided]
 
     def save_sample(
@@ -71,8 +73,9 @@ class SqlSamples:
             StoreError: when it cannot be stored, or a sampled item did not come; nothing is stored then.
         """
         at = self._clock()
-        with self._database.write() as connection:
-            missing = _insert_decisions(connection, run_id, stream, decisions, at)
+        with self._database.write(f"samples {stream}") as connection:
+            missing = _insert_sampled(connection, run_id, stream, decisions, at)
+            save_unsampled(connection, run_id, stream, decisions, at)
             if missing:
                 sample = {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "run_id": run_id}
                 insert_new(connection, draws, [sample | {"drawn": len(missing), "drawn_at": at}])
@@ -184,11 +187,13 @@ def _find_unscored(connection: sa.Connection, stream: Stream, *also: sa.ColumnEl
     return found
 
 
-def _insert_decisions(
+def _insert_sampled(
     connection: sa.Connection, run_id: str, stream: Stream, made: Sequence[Decision], at: datetime
 ) -> set[str]:
-    """Insert the decisions that are first of their item; the ids of the sampled ones among them."""
-    first = {each.item_id: each for each in reversed(made)}
+    """Insert the decisions about sampled items that are first of their item; the ids of these items."""
+    first = {each.item_id: each for each in reversed(made) if each.drawn}
+    for each in find_unsampled(connection, stream, first):
+        del first[each]
     source, monitor = stream.source_key, stream.monitor_key
     all_new = True
     for part in chunks(first.values()):
@@ -198,21 +203,20 @@ def _insert_decisions(
                 "monitor_key": monitor,
                 "item_id": each.item_id,
                 "run_id": run_id,
-                "drawn": each.drawn,
+                "drawn": True,
                 "probability": each.probability,
                 "strategy": each.strategy,
                 "stratum": each.stratum,
                 "decided_at": at,
-                "state": "drawn" if each.drawn else "undrawn",
+                "state": "drawn",
                 "attempts": 0,
             }
             for each in part
         ]
         all_new = insert_new(connection, decisions, rows) == len(rows) and all_new
-    sampled = {each.item_id for each in first.values() if each.drawn}
     if all_new:
-        return sampled
-    return known_ids(connection, decisions, stream, sampled, decisions.c.run_id == run_id, decisions.c.decided_at == at)
+        return set(first)
+    return known_ids(connection, decisions, stream, first, decisions.c.run_id == run_id, decisions.c.decided_at == at)
 
 
 def _thin_row(stream: Stream, decision: Decision) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from shared.core.results import Stream
 from shared.core.state.item_history import SkippedItem
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import build_insert, chunks, in_stream, insert_new, key, known_ids
+from shared.database.engine.unsampled_ids import has_unsampled
 from shared.database.runs.conditions import is_untried
 from shared.database.schema.tables import WAITING, decisions, passed_over
 
@@ -33,7 +34,7 @@ class SqlSkippedItems:
     def find_broken(self, stream: Stream, marks: Sequence[str]) -> set[str]:
         anything = sa.select(sa.literal(1)).where(in_stream(decisions, stream)).limit(1)
         with self._database.read() as connection:
-            if connection.scalar(anything) is None:
+            if connection.scalar(anything) is None and not has_unsampled(connection, stream):
                 return set()
             return known_ids(connection, passed_over, stream, marks, passed_over.c.reason == "broken")
 

@@ -2,7 +2,7 @@
 
 A decision's `state` goes
 
-    undrawn                                   seen, not chosen by the draw; never enters a later pool
+    undrawn                                   left out (now in `unsampled_pages`); never enters a later pool
     drawn -> scored -> published              scored: every metric has its score; published: marked, nothing left to do
     drawn -> failed -> scored | failed ...    failed: some metric gave no score; tried again up to the run's limit
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.schema.column_types import Id, Json, Moment, Prose, columns
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -71,7 +71,8 @@ decisions = sa.Table(
     sa.Column("tried_at", Moment),
     sqlite_with_rowid=False,  # the primary key is the table: one lookup tells whether an item is known
 )
-"""One row for each item ever seen by a stream. While an item waits, `claimed_by` is the worker that has it, None when
+"""One row for each item that a stream has sampled or marked, and for those left out before version 0015 or to keep a
+budget; the others are in `unsampled_pages`. While an item waits, `claimed_by` is the worker that has it, None when
 nobody has; `tried_at` is when a try failed last.
 """
 
@@ -101,6 +102,30 @@ sa.Index(
     sqlite_where=FINISHED,
     postgresql_where=FINISHED,
 )
+
+unsampled_groups = sa.Table(
+    "unsampled_groups",
+    metadata,
+    *columns(Id, "source_key", "monitor_key", primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("run_id", Id, nullable=False),
+    sa.Column("probability", sa.Double),
+    sa.Column("strategy", sa.Text, nullable=False),
+    sa.Column("stratum", Id, nullable=False),
+    sa.Column("decided_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What items that were left out have in common; `probability` is null where there is none, or each has its own."""
+
+unsampled_pages = sa.Table(
+    "unsampled_pages",
+    metadata,
+    *columns(Id, "source_key", "monitor_key", primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("first", Id, primary_key=True),
+    sa.Column("entries", sa.LargeBinary, nullable=False),
+)
+"""Items that were left out, by digest (`engine/unsampled_ids.py`); `first` is the first digest of the page."""
 
 scores = sa.Table(
     "scores",

@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from shared.core.results import Stream
 from shared.database.engine.database import Database
 from shared.database.engine.row_mapping import chunks, has_id_in, in_stream, rows_by_item
+from shared.database.engine.unsampled_ids import count_unsampled
 from shared.database.schema.store_tables import responses  # the last file of tables, so that all are there
-from shared.database.schema.tables import decisions, failures, items, outbox, passed_over, runs, scores
+from shared.database.schema.tables import decisions, failures, items, outbox, passed_over, runs, scores, unsampled_pages
 
 _KEPT = ("id", "source_timestamp", "trace_id", "session_id", "observation_id", "latency")
 """Fields of an item that are no texts."""
@@ -25,7 +26,8 @@ _KEPT = ("id", "source_timestamp", "trace_id", "session_id", "observation_id", "
 
 @dataclass(frozen=True, slots=True)
 class TableSize:
-    """How many rows a table has, and the bytes that it and its indexes occupy; None where that is not known."""
+    """How many rows a table has (items, of the one that holds them by the page), and the bytes that it and its indexes
+    occupy; None where that is not known."""
 
     table: str
     rows: int
@@ -53,6 +55,7 @@ def read_sizes(database: Database) -> list[TableSize]:
     """
     with database.read() as connection:
         counts = {name: connection.scalar(sa.select(sa.func.count()).select_from(each)) for name, each in _tables()}
+        counts[unsampled_pages.name] = count_unsampled(connection)
         used = _bytes(connection)
     sizes = [TableSize(name, int(count or 0), used.get(name)) for name, count in counts.items()]
     return sorted(sizes, key=lambda each: (-(each.bytes or 0), -each.rows, each.table))
