@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for type checkers; what runs is the table below, and a test
         DataSource,
         LabelSource,
         LMAdapter,
+        Notification,
         Notifier,
         SamplingStrategy,
         Sink,
@@ -100,7 +101,8 @@ _MODULES = {
     "shared.core.human_labels": "HumanLabel",
     "shared.core.model_ports": "Embedder",
     "shared.core.ports": (
-        "Batch CatchesUp DataSource LMAdapter LabelSource Notifier SamplingStrategy Sink SinkContext SourceContext"
+        "Batch CatchesUp DataSource LMAdapter LabelSource Notification Notifier SamplingStrategy Sink"
+        " SinkContext SourceContext"
     ),
     "shared.core.records": "DatasetItem",
     "shared.core.results": (
@@ -150,15 +152,15 @@ __all__ = [
     "Decision", "Draw", "Embedder", "EmbeddingSettings", "Estimate", "EvaluationResult", "FatalError", "FileDataSource",
     "HumanLabel", "ItemError", "ItemResult", "LMAdapter", "LMResult", "LabelSource", "LangfuseClient",
     "LangfuseDataSource", "LangfuseScore", "LangfuseSettings", "Message", "MessageSink", "MetricFailure",
-    "MetricOptions", "MetricScore", "MonitorResult", "MonitoringScheduler", "NeonConnection", "NewPrompt", "Notifier",
-    "ObservationQuery", "OnlineMonitor", "OpenAICompatibleAdapter", "OpenAICompatibleEmbedder", "OpenAISettings",
-    "OverBudget", "Part", "PromptManager", "PromptPatternsBase", "PromptSettings", "PromptVariablesError",
-    "RateLimited", "RecordingAdapter", "RedactingFilter", "Redactor", "ReplayAdapter", "RunReport", "RunnerOptions",
-    "SamplingStrategy", "Score", "ScoredItemsStore", "SecretGate", "Sink", "SinkContext", "Skip", "SkippedRecord",
-    "SourceContext", "SourceError", "SourceNotice", "SqlBatches", "SqlGenerations", "StoreError", "Stream",
-    "Strictness", "ToolCall", "Trace", "TraceCollection", "TraceStep", "TransientError", "TruelineError", "Unavailable",
-    "Window", "WindowRule", "WindowSupport", "bind", "evaluate", "evaluate_async", "item_id_from", "metric",
-    "open_database", "parse_prompt_event", "score_id", "verify_signature",
+    "MetricOptions", "MetricScore", "MonitorResult", "MonitoringScheduler", "NeonConnection", "NewPrompt",
+    "Notification", "Notifier", "ObservationQuery", "OnlineMonitor", "OpenAICompatibleAdapter",
+    "OpenAICompatibleEmbedder", "OpenAISettings", "OverBudget", "Part", "PromptManager", "PromptPatternsBase",
+    "PromptSettings", "PromptVariablesError", "RateLimited", "RecordingAdapter", "RedactingFilter", "Redactor",
+    "ReplayAdapter", "RunReport", "RunnerOptions", "SamplingStrategy", "Score", "ScoredItemsStore", "SecretGate",
+    "Sink", "SinkContext", "Skip", "SkippedRecord", "SourceContext", "SourceError", "SourceNotice", "SqlBatches",
+    "SqlGenerations", "StoreError", "Stream", "Strictness", "ToolCall", "Trace", "TraceCollection", "TraceStep",
+    "TransientError", "TruelineError", "Unavailable", "Window", "WindowRule", "WindowSupport", "bind", "evaluate",
+    "evaluate_async", "item_id_from", "metric", "open_database", "parse_prompt_event", "score_id", "verify_signature",
 ]  # fmt: skip
 
 if not TYPE_CHECKING:  # a type checker would take every name for a public one

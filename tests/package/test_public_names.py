@@ -61,6 +61,7 @@ PUBLIC = [
     "MonitorResult",
     "NeonConnection",
     "NewPrompt",
+    "Notification",
     "Notifier",
     "ObservationQuery",
     "OnlineMonitor",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, TruelineError, Unavailable
-from shared.core.ports import Notifier
+from shared.core.ports import Notification, Notifier
 from shared.slack.notify import SlackNotifier, SlackSettings, escape_for_slack
 from tests.serving.servers import Answer, Listener, listening
 
@@ -39,7 +39,7 @@ def told(listener: Listener, *messages: tuple[str, str]) -> list[float]:
         notifier = SlackNotifier(settings)
         port: Notifier = notifier
         try:
-            await asyncio.gather(*(port.notify(*each) for each in messages))
+            await asyncio.gather(*(port.notify(Notification(title, title, text=text)) for title, text in messages))
         finally:
             await notifier.aclose()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from shared.core.extraction import BrokenRecord, Fetched, FetchedOrPending, SkippedRecord, SourceNotice
 from shared.core.human_labels import HumanLabel
@@ -189,8 +189,36 @@ class ReflectFn(Protocol):
         """New prompts to try, best first; may be empty."""
 
 
-class Notifier(Protocol):
-    """Tells people. Best effort: it never fails a run."""
+NotificationState = Literal["noted", "opened", "worsened", "updated", "resolved"]
+"""`noted` is a message for itself, such as the summary of a run; the others are the life of an alert."""
 
-    async def notify(self, title: str, text: str) -> None:
-        """Deliver one message."""
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What people are told: an alert as it stands now, or a message for itself.
+
+    `id` is the same for everything that is told of one alert. `title` is one sentence, `facts` and `links` are pairs of
+    a name and a value (a link's address). All of it is plain text: notifiers escape it.
+    """
+
+    id: str
+    title: str
+    state: NotificationState = "noted"
+    monitor: str = ""
+    severity: str = ""
+    text: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    at: datetime | None = None
+
+
+class Notifier(Protocol):
+    """Tells people. Called again with the same `id` when an alert goes on; the same notification may come twice."""
+
+    async def notify(self, notification: Notification) -> None:
+        """Deliver it.
+
+        Raises:
+            ConfigError: when it is refused (a wrong token, channel or address); TransientError when it may be delivered
+            later. Callers for whom it is best effort say so (`core/best_effort.py`): it never fails a run.
+        """

@@ -10,6 +10,7 @@ import httpx
 from pydantic import SecretStr
 
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, TransientError, Unavailable
+from shared.core.ports import Notification
 
 API = "https://slack.com/api/"
 
@@ -54,14 +55,14 @@ class SlackNotifier:
         self._turn = asyncio.Lock()
         self._client = httpx.AsyncClient(timeout=settings.timeout)
 
-    async def notify(self, title: str, text: str) -> None:
+    async def notify(self, notification: Notification) -> None:
         """Post one message. Nothing in it calls a person or a channel, and no link is unfolded.
 
         Raises:
             RateLimited: when Slack asks to wait for too long; Unavailable, BadAnswer when it fails; ConfigError when it
             refuses the token or the channel. Callers for whom it is best effort say so (`core/best_effort.py`).
         """
-        said = f"*{escape_for_slack(title)}*\n{escape_for_slack(text)}"
+        said = f"*{escape_for_slack(notification.title)}*\n{escape_for_slack(notification.text)}"
         message = {"channel": self._settings.channel, "text": said, "unfurl_links": False, "unfurl_media": False}
         async with self._turn:
             for left in reversed(range(self._settings.tries)):

@@ -135,3 +135,12 @@ drift_state = sa.Table(
     sa.Column("state", Json, nullable=False),
 )
 """What a drift detector has gathered about one label of a stream; `version` counts its changes."""
+
+sent_messages = sa.Table(
+    "sent_messages",
+    metadata,
+    *columns(Id, "place", "notification", primary_key=True),
+    sa.Column("begun_at", Moment, nullable=False),
+    *columns(sa.Text, "channel", "ts", nullable=False),
+)
+"""Where the message of each alert stands (`core/state/sent_messages.py`)."""

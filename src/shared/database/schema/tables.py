@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.schema.column_types import Id, Json, Moment, Prose, columns
 
-HEAD = "0015"
+HEAD = "0016"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from shared.core.clock import utc_now
 from shared.core.errors import StoreError
+from shared.core.ports import Notification
 from shared.core.state.webhook_deliveries import Deliveries, Delivery
 from shared.database.engine.database import Database, open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
@@ -179,7 +180,7 @@ class _Listeners:
         if (notify := self.notify) is not None:
             found["notify"] = lambda delivery: notify(self._without_secrets(delivery))
         if (slack := self.slack) is not None:
-            found["slack"] = lambda delivery: slack.notify(*describe_change(self._without_secrets(delivery)))
+            found["slack"] = lambda delivery: slack.notify(_notification(self._without_secrets(delivery)))
         return found
 
     def _without_secrets(self, delivery: Delivery) -> Delivery:
@@ -190,6 +191,11 @@ class _Listeners:
         for each in (self.notify, self.slack):
             if each is not None:
                 await each.aclose()
+
+
+def _notification(delivery: Delivery) -> Notification:
+    title, text = describe_change(delivery)
+    return Notification(f"prompt-delivery:{delivery.id}", title, text=text)
 
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
