@@ -42,7 +42,18 @@ def named_metrics(block: dict[str, Any]) -> list[str]:
         below = {name: value for name, value in tree.items() if not name.startswith("_")}
         return [leaf for name, value in below.items() for leaf in (leaves(value) if value else [name])]
 
-    return leaves(block.get("evaluation", {}).get("model", {}))
+    return leaves(block.get("evaluation", {}).get("model", {})) + [each["metric"] for each in block.get("gates", ())]
+
+
+def read_yaml(text: str) -> Any:
+    """The block's values; keys as they are written, such as `on`, which YAML 1.1 takes for a boolean."""
+
+    def read_keys(value: object) -> object:
+        if isinstance(value, dict):
+            return {{True: "on", False: "off"}.get(key, key): read_keys(inner) for key, inner in value.items()}
+        return [read_keys(each) for each in value] if isinstance(value, list) else value
+
+    return read_keys(yaml.safe_load(text))
 
 
 def files_of_page(block: Block) -> list[tuple[str, str]]:
@@ -54,7 +65,7 @@ def files_of_page(block: Block) -> list[tuple[str, str]]:
 
 def problems(text: str, folder: Path) -> list[str]:
     """What is wrong with a block; that a package of an extra is absent here is not."""
-    block = yaml.safe_load(text)
+    block = read_yaml(text)
     assert isinstance(block, dict), "no mapping"
     strange = block.keys() - MonitorConfig.model_fields
     if strange:

@@ -1,7 +1,8 @@
 """The command line: `trueline COMMAND`, with the commands of `COMMANDS`; `scripts/run_monitoring.py <config>`.
 
 Exit codes: 0 done (also when there was nothing to do), 1 the run failed, 2 bad usage or configuration, 3 too many
-failures, 4 the budget ended the run early, 130 interrupted (143 by SIGTERM); what was done is kept in each case.
+failures, 4 the budget ended the run early, 5 a gate failed, 130 interrupted (143 by SIGTERM); what was done is kept in
+each case.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         description="Monitors LLM applications: samples new traces, scores them, and reports every result with a 95 % "
         "confidence interval.",
         epilog="Exit codes: 0 done or nothing to do, 1 failed, 2 bad usage or configuration, 3 too many failures, "
-        "4 over budget, 130 interrupted, 143 terminated.",
+        "4 over budget, 5 a gate failed, 130 interrupted, 143 terminated.",
     )
     top.add_argument("--version", action="version", version="trueline 0.1.0")
     commands = top.add_subparsers(dest="command", metavar="command")
@@ -110,6 +111,13 @@ def _set_option(part: argparse.ArgumentParser) -> None:
 
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument(
+        "--fail-on",
+        metavar="CONDITION",
+        action="append",
+        default=[],
+        help="end with exit code 5 if it holds, such as 'Helpful < 0.8'; can be repeated",
+    )
+    run.add_argument(
         "--dry-run", action="store_true", help="the real pipeline; nothing is stored, published or marked as processed"
     )
     run.add_argument(
@@ -138,6 +146,9 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
     parts["runs"].add_argument("--limit", type=_positive, default=20, metavar="N", help="list at most N (default: 20)")
     parts["compare"].add_argument("run_a", metavar="RUN_A", help="the earlier run: its id or the start of it")
     parts["compare"].add_argument("run_b", metavar="RUN_B", help="the later one")
+    parts["compare"].add_argument(
+        "--fail-on", choices=("worse",), help="worse: end with exit code 5 if a metric is worse in RUN_B"
+    )
     parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
 
 

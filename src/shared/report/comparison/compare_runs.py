@@ -14,6 +14,9 @@ from shared.scoring.statistics.agreement import Interval
 from shared.scoring.statistics.paired_tests import PairedPasses, PairedValues, compare_passes, compare_values, holm
 from shared.scoring.statistics.stability import interval_difference
 
+SIGNIFICANT = 0.05
+"""An adjusted p-value below this is a finding."""
+
 _Side = Mapping[str, MetricScore]
 """One label's scores by the id that an item's source gave it."""
 
@@ -82,6 +85,31 @@ class Comparison:
     apart: tuple[UnpairedMetric, ...]
     unequal: bool = False
     not_numbers: int = 0
+
+
+def find_worse(found: Comparison) -> list[str]:
+    """The metrics that are worse in the later run: by the adjusted tests where items were paired (below `SIGNIFICANT`),
+    else by a 95 % interval of the difference that lies on the worse side of 0.
+    """
+    if found.paired:
+        return [pair.label for pair in found.labels if _is_worse(pair)]
+    return [
+        each.label
+        for each in found.apart
+        if _lies_below(each.pass_rate, False) or _lies_below(each.mean, each.after.inverse)
+    ]
+
+
+def _is_worse(pair: LabelPair) -> bool:
+    value_p, pass_p = pair.adjusted
+    moved = 0.0 if pair.values is None else pair.values.difference * (-1 if pair.inverse else 1)
+    passed = 0.0 if pair.passes is None else pair.passes.change.moved.value
+    by_value = value_p is not None and value_p < SIGNIFICANT and moved < 0
+    return by_value or (pass_p is not None and pass_p < SIGNIFICANT and passed < 0)
+
+
+def _lies_below(difference: Interval | None, inverse: bool) -> bool:
+    return difference is not None and (difference.low > 0 if inverse else difference.high < 0)
 
 
 @dataclass(frozen=True, slots=True)

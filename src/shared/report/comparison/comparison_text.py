@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from shared.core.results import Estimate, RunReport
-from shared.report.comparison.compare_runs import Comparison, LabelPair, MetricVersion, UnpairedMetric
+from shared.report.comparison.compare_runs import SIGNIFICANT, Comparison, LabelPair, MetricVersion, UnpairedMetric
 from shared.report.text.formatting import align_columns, format_interval, format_number, format_time, line, wrap_text
 from shared.report.text.result_words import STATUS, count_words
 from shared.scoring.statistics.agreement import Interval
@@ -82,7 +82,7 @@ def _paired_lines(found: Comparison, name: Name) -> list[str]:
 def _significance_note(tests: int) -> str:
     return (
         "p: the probability of a difference this large if nothing changed (values: sign-flip test; pass rates: exact "
-        f"McNemar). adjusted: the same by Holm for {count_words(tests, 'test')}; below 0.05 is a finding."
+        f"McNemar). adjusted: the same by Holm for {count_words(tests, 'test')}; below {SIGNIFICANT:g} is a finding."
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from shared.core.results import Estimate
 from shared.report.text.change_words import format_difference
 from shared.report.text.formatting import format_interval, format_number, line
 from shared.report.text.result_words import KIND_WORDS, NO_ESTIMATE
+from shared.scoring.gates import GateResult
 from shared.scoring.statistics.changes import MetricChange
 
 if TYPE_CHECKING:
@@ -17,13 +18,33 @@ if TYPE_CHECKING:
     from rich.text import Text as Styled
 
 Changes = Mapping[str, MetricChange]
+Targets = Mapping[tuple[str, str], bool]
+"""Whether a value (`mean`, `pass_rate`) of a metric passed its gates."""
+
 _EXTRAS = {"failed": "failed", "not_applicable": "n/a"}
 _NARROW = 72
 
 
-def list_estimates(estimates: Sequence[Estimate], changes: Changes, width: int) -> Sequence[Table | Styled]:
-    """The estimates, with what changed beside them, within `width` characters."""
-    return _estimate_lines(estimates, changes) if width < _NARROW else _table(estimates, changes, width)
+class _Marks(NamedTuple):
+    changes: Changes
+    targets: Targets
+
+    def style(self, label: str, value: str) -> str:
+        """The colour of a value that has a gate."""
+        passed = self.targets.get((label, value))
+        return "" if passed is None else "green" if passed else "red"
+
+
+def list_estimates(
+    estimates: Sequence[Estimate], changes: Changes, gates: Sequence[GateResult], width: int
+) -> Sequence[Table | Styled]:
+    """The estimates within `width` characters, with what changed beside them; green and red against their gates."""
+    if width < _NARROW:
+        return _estimate_lines(estimates, changes)
+    targets: dict[tuple[str, str], bool] = {}
+    for each in gates:
+        targets[each.metric, each.value] = each.passed and targets.get((each.metric, each.value), True)
+    return _table(estimates, changes, targets, width)
 
 
 def _text(words: str, style: str = "") -> Styled:
@@ -37,15 +58,16 @@ def change_style(each: MetricChange) -> str:
     return "" if not each.changed else "bold green" if each.better else "bold red"
 
 
-def _table(estimates: Sequence[Estimate], changes: Changes, width: int) -> list[Table | Styled]:
+def _table(estimates: Sequence[Estimate], changes: Changes, targets: Targets, width: int) -> list[Table | Styled]:
     """One row a metric. Where the page is narrow, failures move below, then intervals below their values."""
     extras = tuple(name for name in _EXTRAS if any(getattr(each, name) for each in estimates))
-    table = _build_table(estimates, changes, " ", extras)
+    marks = _Marks(changes, targets)
+    table = _build_table(estimates, marks, " ", extras)
     if _width(table) <= width:
         return [table]
-    table = _build_table(estimates, changes, " ", ())
+    table = _build_table(estimates, marks, " ", ())
     if _width(table) > width:
-        table = _build_table(estimates, changes, "\n", ())
+        table = _build_table(estimates, marks, "\n", ())
     below = [
         f"{line(each.label, 40)}: {_missing_words(each)}" for each in estimates if each.failed or each.not_applicable
     ]
@@ -65,11 +87,12 @@ def _width(table: Table) -> int:
     return Measurement.get(endless, endless.options, table).maximum
 
 
-def _build_table(estimates: Sequence[Estimate], changes: Changes, gap: str, extras: Sequence[str]) -> Table:
+def _build_table(estimates: Sequence[Estimate], marks: _Marks, gap: str, extras: Sequence[str]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("metric", overflow="fold")
+    changes = marks.changes
     change = ("change",) if changes else ()
     for name in ("n", "mean", "pass rate", *change, "passes", *(_EXTRAS[each] for each in extras)):
         table.add_column(name, justify="right", no_wrap=True)
@@ -79,8 +102,9 @@ def _build_table(estimates: Sequence[Estimate], changes: Changes, gap: str, extr
             _text(f"{getattr(each, name):,}", "red" if name == "failed" and each.failed else "") for name in extras
         ]
         moved = [_change_cell(changes.get(each.label), gap)] if changes else []
-        words = map(_text, (_name(each), f"{each.n:,}", *_numbers(each, gap)))
-        table.add_row(*words, *moved, _text(threshold), *counts)
+        values = zip(_numbers(each, gap), ("mean", "pass_rate"), strict=True)
+        numbers = [_text(words, marks.style(each.label, value)) for words, value in values]
+        table.add_row(_text(_name(each)), _text(f"{each.n:,}"), *numbers, *moved, _text(threshold), *counts)
     return table
 
 

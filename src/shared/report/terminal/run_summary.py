@@ -6,7 +6,7 @@ import io
 import math
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -30,6 +30,7 @@ from shared.report.text.result_words import (
     published_lines,
     result_sentence,
 )
+from shared.scoring.gates import GateResult
 from shared.scoring.statistics.changes import MetricChange
 
 if TYPE_CHECKING:
@@ -46,13 +47,18 @@ _ASCII = str.maketrans(
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is known besides a run's own report: how its metrics changed (None: not compared), which gates failed, and
-    how far its judges agree with people.
+    """What is known besides a run's own report: how its metrics changed (None: not compared), whether they passed their
+    gates, and how far its judges agree with people.
     """
 
     changes: tuple[MetricChange, ...] | None = None
-    failed_gates: tuple[str, ...] = ()
+    gates: tuple[GateResult, ...] = ()
     judges: Judges = field(default_factory=Judges)
+
+    @property
+    def failed_gates(self) -> tuple[str, ...]:
+        """A sentence for each gate that failed."""
+        return tuple(each.sentence for each in self.gates if not each.passed)
 
 
 def summary(
@@ -106,9 +112,9 @@ def writable(text: str, stream: TextIO) -> str:
     return text
 
 
-def report_json(report: RunReport, changes: Sequence[MetricChange] | None = None) -> dict[str, Any]:
-    """The whole report as JSON values, with `seconds` and `failure_share` beside, and what changed where it was
-    compared; what is not a number is null.
+def report_json(report: RunReport, beside: Beside | None = None) -> dict[str, Any]:
+    """The whole report as JSON values, with `seconds` and `failure_share` beside, the gates, and what changed where it
+    was compared; what is not a number is null.
     """
     values: dict[str, Any] = {name: _finite(each) for name, each in to_plain(report).items()}
     config = values.pop("config")
@@ -116,15 +122,20 @@ def report_json(report: RunReport, changes: Sequence[MetricChange] | None = None
     values |= values.pop("spending")
     values["seconds"] = report.seconds
     values["counts"]["failure_share"] = report.counts.failure_share
-    if changes is None:
+    if beside is None:
         return values
-    return values | {"change": change_sentence(changes), "changes": [_finite(_change_json(each)) for each in changes]}
+    values["gates"] = [each._asdict() for each in beside.gates]
+    if beside.changes is not None:
+        values |= {
+            "change": change_sentence(beside.changes),
+            "changes": [_change_json(each) for each in beside.changes],
+        }
+    return values
 
 
-def _change_json(each: MetricChange) -> dict[str, object]:
+def _change_json(each: MetricChange) -> object:
     intervals = {name: getattr(each, name)._asdict() for name in ("before", "after", "difference")}
-    values: dict[str, object] = to_plain(each)
-    return values | intervals
+    return _finite(to_plain(each) | intervals)
 
 
 def _finite(value: object) -> object:
@@ -142,7 +153,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], beside: Bes
     parts += [_text(f"! {line(note, 600)}", "yellow") for note in report.notes]
     if report.estimates:
         changes = {each.label: each for each in beside.changes or ()}
-        listed = list_estimates(report.estimates, changes, width)
+        listed = list_estimates(report.estimates, changes, beside.gates, width)
         has_interval = any(each.mean_low is not None for each in report.estimates)
         parts += [_text(""), *listed, *([_text(_INTERVAL, "dim")] if has_interval else []), _text("")]
     parts += _judges(beside.judges)

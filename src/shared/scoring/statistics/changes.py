@@ -106,6 +106,19 @@ def find_changes(
     return tuple(each for each in made if each is not None)
 
 
+def estimate_recent(
+    found: Mapping[AggregateKey, ScoreAggregate], series: Mapping[str, SeriesContext]
+) -> dict[str, Estimate]:
+    """Each metric's estimate over its last 24 hours, from the same aggregates."""
+    hours = {label: _read_hours(found, label, context) for label, context in series.items()}
+    return {label: _estimate(each[_find_recent(each) :], series[label]) for label, each in hours.items() if each}
+
+
+def _find_recent(hours: Sequence[_Hour]) -> int:
+    first = hours[-1].start + timedelta(hours=1) - RECENT
+    return sum(hour.start < first for hour in hours)
+
+
 def _read_hours(found: Mapping[AggregateKey, ScoreAggregate], label: str, context: SeriesContext) -> list[_Hour]:
     strata: dict[datetime, dict[str, ScoreAggregate]] = {}
     segments: dict[datetime, Counter[str]] = {}
@@ -162,10 +175,8 @@ def _compare(label: str, scan: _Scan, context: SeriesContext, looks: int) -> Met
     if p <= ALPHA:
         found = _measure(label, best.quantity, hours, best.place, context)
         return None if found is None else replace(found, changed=True, p=p, causes=_find_causes(hours, best.place))
-    first = hours[-1].start + timedelta(hours=1) - RECENT
-    place = sum(hour.start < first for hour in hours)
     quantity: Quantity = "pass_rate" if context.threshold is not None else "mean"
-    found = _measure(label, quantity, hours, place, context)
+    found = _measure(label, quantity, hours, _find_recent(hours), context)
     return None if found is None else replace(found, p=p)
 
 

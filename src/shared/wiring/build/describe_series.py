@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from shared.core.results import Estimate
 from shared.core.state.run_stores import ResultReader
 from shared.core.state.score_aggregates import HOUR
 from shared.scoring.metric import BoundMetric
-from shared.scoring.statistics.changes import BASELINE_DAYS, MetricChange, SeriesContext, find_changes
+from shared.scoring.statistics.changes import BASELINE_DAYS, MetricChange, SeriesContext, estimate_recent, find_changes
 from shared.scoring.tree import Node, value_ranges
 from shared.wiring.build.build_monitor import BuiltMonitor
 
 
-def compare_with_past(built: BuiltMonitor, reader: ResultReader) -> tuple[MetricChange, ...] | None:
-    """How the newest scores of a monitor's metrics differ from those of the days before; None of a run without past,
-    or without aggregates.
+class Past(NamedTuple):
+    """How the newest scores of a monitor's metrics differ from those of the days before (None: not comparable), and the
+    metrics' estimates over the last 24 hours.
+    """
+
+    changes: tuple[MetricChange, ...] | None = None
+    recent: Mapping[str, Estimate] = {}
+
+
+def compare_with_past(built: BuiltMonitor, reader: ResultReader) -> Past:
+    """The newest scores of a monitor's metrics beside those of the days before; nothing of a trial or an inspection
+    queue.
 
     Raises:
         StoreError: when what is stored cannot be read.
     """
     if built.plan.one_off or not built.plan.aggregates:
-        return None
+        return Past()
     found = reader.read_aggregates(built.plan.stream, BASELINE_DAYS + 1, HOUR)
-    return find_changes(found, describe_series(built.metrics, built.nodes))
+    series = describe_series(built.metrics, built.nodes)
+    return Past(find_changes(found, series), estimate_recent(found, series))
 
 
 def describe_series(metrics: Sequence[BoundMetric], nodes: Sequence[Node]) -> dict[str, SeriesContext]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 
-from shared.report.comparison.compare_runs import Comparison, LabelPair, compare_runs
+from shared.report.comparison.compare_runs import Comparison, LabelPair, compare_runs, find_worse
 from shared.report.comparison.comparison_text import comparison_text
 from shared.report.terminal.run_list import runs_json
+from shared.report.text.formatting import line
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import find_run, json_values, open_stored_state, print_json, print_text
+from shared.wiring.run.exit_codes import GATE_FAILED
 
 
 def main(options: Namespace) -> int:
@@ -25,7 +28,10 @@ def main(options: Namespace) -> int:
         print_json(_comparison_json(found, name))
     else:
         print_text(comparison_text(found, name))
-    return 0
+    worse = find_worse(found) if options.fail_on else []
+    if worse:
+        print(f"trueline: worse in {line(found.after.run_id, 60)}: {', '.join(map(line, worse))}", file=sys.stderr)
+    return GATE_FAILED if worse else 0
 
 
 def _comparison_json(found: Comparison, name: Callable[[str], str]) -> dict[str, object]:

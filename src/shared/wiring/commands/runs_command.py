@@ -35,7 +35,7 @@ def _print_runs(built: BuiltMonitor, limit: int, in_json: bool) -> None:
     """Print the newest runs of the monitor, newest first."""
     with open_stored_state(built.state) as stores:
         found = stores.reader.runs.newest_runs(built.plan.name, limit)
-        changes = None if in_json else compare_with_past(built, stores.reader.results)
+        changes = None if in_json else compare_with_past(built, stores.reader.results).changes
     if in_json:
         print_json(runs_json(found))
     elif not found:

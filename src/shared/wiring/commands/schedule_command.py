@@ -22,7 +22,7 @@ from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.run_command import finish_run
 from shared.wiring.config.find_config import display_path, find_config
 from shared.wiring.config.schedule_config import Schedule
-from shared.wiring.run.exit_codes import EXIT_CODES
+from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
 from shared.wiring.run.guarded_output import GuardedOutput
 from shared.wiring.run.interruption import run_until_done
 from shared.wiring.run.scheduled_monitor import (
@@ -65,7 +65,7 @@ def main(options: Namespace) -> int:
     if options.once:
         ended = run_until_done(_run_once(loop), _STOP_SECONDS)
         found = {EXIT_CODES.get(run.status, 0) for run in ended}
-        return next((code for code in _GRAVITY if code in found), 0)
+        return next((code for code in _GRAVITY if code in found), GATE_FAILED if events.gate_failed else 0)
     run_until_done(_serve(loop, options), _STOP_SECONDS)
     return 0
 
@@ -125,7 +125,8 @@ class _PrintedEvents:
 
     def __init__(self, output: GuardedOutput) -> None:
         self._output = output
-        self._changes: dict[str, str] = {}  # of runs whose end is not printed yet
+        self.gate_failed = False
+        self._first: dict[str, str] = {}  # what is said first of runs whose end is not printed yet
 
     async def run_with_page(self, built: BuiltMonitor) -> RunReport:
         """Run a monitor as `trueline run` does."""
@@ -134,8 +135,9 @@ class _PrintedEvents:
             ended = finish_run(built, result)
         finally:
             result.close()
-        if ended.beside.changes:
-            self._changes[ended.report.run_id] = change_sentence(ended.beside.changes) + " "
+        self.gate_failed = self.gate_failed or bool(ended.beside.failed_gates)
+        first = [change_sentence(ended.beside.changes)] if ended.beside.changes else []
+        self._first[ended.report.run_id] = " ".join((*first, *(f"{each}." for each in ended.beside.failed_gates), ""))
         return ended.report
 
     def run_ended(self, run: JobRun) -> None:
@@ -143,7 +145,7 @@ class _PrintedEvents:
         sign, words, _ = STATUS[run.status]
         what = self._output.clean(run.error)
         if run.report is not None:
-            what = self._changes.pop(run.report.run_id, "") + result_sentence(run.report)
+            what = self._first.pop(run.report.run_id, "") + result_sentence(run.report)
         if run.failed:
             reasons = () if run.report is None else run.report.notes[:1]
             what = ": ".join([words, *reasons, what])

@@ -6,11 +6,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from shared.core.counts import BudgetPeriod
 from shared.llm.budget.ledger import OnOver
 from shared.wiring.config.checker import StrictModel
+from shared.wiring.config.gates_config import GateConfig, check_gate_metric, list_labels
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
 from shared.wiring.config.report_config import Report
@@ -254,6 +255,7 @@ class MonitorConfig(ModelBlocks, MonitorInputs):
     anchors: Anchors | None = Field(default=None, description="frozen labelled items that show how a judge drifts")
     schedule: Schedule | None = None
     report: Report = Field(default_factory=Report)
+    gates: list[GateConfig] = Field(default_factory=list, description="what a run must reach, or it ends with code 5")
     retention: RetentionConfig | None = Field(default=None, description="how long texts stay in the state")
 
     @field_validator("metrics_config")
@@ -261,6 +263,20 @@ class MonitorConfig(ModelBlocks, MonitorInputs):
     def _some_metric(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         if not value:
             raise ValueError("expected at least one metric (Label: {class: name}), found none")
+        return value
+
+    @property
+    def score_labels(self) -> list[str]:
+        """The names of the metrics, and of the nodes above them."""
+        return list_labels(self.metrics_config, self.evaluation.model)
+
+    @field_validator("gates")
+    @classmethod
+    def _gates_are_about_metrics(cls, value: list[GateConfig], info: ValidationInfo) -> list[GateConfig]:
+        if {"metrics_config", "evaluation"} <= info.data.keys():
+            known = list_labels(info.data["metrics_config"], info.data["evaluation"].model)
+            for gate in value:
+                check_gate_metric(gate.metric, known)
         return value
 
 

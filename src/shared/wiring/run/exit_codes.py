@@ -12,6 +12,9 @@ from shared.wiring.run.interruption import Terminated
 EXIT_CODES = {"too_many_failures": 3, "over_budget": 4, "failed": 1, "unpublished": 1}
 """Of a run, by its status; 0 for any other."""
 
+GATE_FAILED = 5
+"""Of a run that ended well and missed one of its gates."""
+
 
 def run_to_exit_code(command: Callable[[], int], debug: bool = False, clean: Callable[[str], str] = str) -> int:
     """Run a command and turn whatever it raises into a message and an exit code. `clean` redacts the message."""
