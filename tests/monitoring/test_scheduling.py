@@ -92,6 +92,11 @@ class Accelerated:
         self.back.append(seconds)
 
 
+def ended_at(moment: datetime) -> JobRun:
+    """A run before this process."""
+    return JobRun("a", moment, moment, moment, "done", "earlier")
+
+
 def report(name: str, status: Status = "done") -> RunReport:
     return RunReport(f"{name}-run", name, Stream("file:x", name), RunConfig(), status, START, START)
 
@@ -102,14 +107,14 @@ def test_an_interval_is_kept_to_without_drift() -> None:
 
 def test_after_a_restart_the_interval_counts_from_the_last_stored_run() -> None:
     """A process that is restarted every half hour would else never run an hourly monitor."""
-    world = Accelerated().build().job("a", last_start=START - timedelta(minutes=50))
+    world = Accelerated().build().job("a", last=ended_at(START - timedelta(minutes=50)))
     assert world.run(1.5).times("a") == ["02 12:10", "02 13:10"]
 
 
 @pytest.mark.parametrize("times", [HOURLY, CronTimes("0 * * * *")])
 def test_what_was_missed_while_the_process_was_down_is_one_run(times: RunTimes) -> None:
     """Five hours of hourly runs are made up by one, which says how many it stands for."""
-    world = Accelerated().build().job("a", times, last_start=START - timedelta(hours=5)).run(0.5)
+    world = Accelerated().build().job("a", times, last=ended_at(START - timedelta(hours=5))).run(0.5)
     assert world.times("a") == ["02 12:00"]
     assert [run.missed for run in world.runs] == [4]
 

@@ -99,6 +99,18 @@ def test_monitors_run_at_their_times_until_sigterm(project: Project) -> None:
     assert (project.folder / "data" / "reports" / "often.html").exists()
 
 
+def test_after_a_restart_the_last_stored_run_is_shown(project: Project) -> None:
+    """Whoever made it, and whatever it was: the state knows it, and the new process has run nothing yet."""
+    config = write(project, "daily")
+    report = json.loads(project.run(config, "--json", "--quiet").stdout)
+    with serving(project, config) as (_, url):
+        found = health(url)["daily_daily"]
+        metrics = httpx.get(f"{url}/metrics", timeout=30).text
+    assert found["runs"] == 0
+    assert found["last_run"]["run_id"] == report["run_id"] and found["last_run"]["status"] == "done"  # type: ignore[index]
+    assert 'trueline_monitor_last_end_timestamp_seconds{monitor="daily_daily"} 1' in metrics
+
+
 def test_the_process_pings_whoever_watches_it(project: Project) -> None:
     """From its start on; the token in the address is shown nowhere."""
     with socket.create_server(("127.0.0.1", 0)) as watcher:

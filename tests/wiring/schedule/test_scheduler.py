@@ -85,6 +85,7 @@ def test_after_a_restart_times_count_from_the_stored_runs(project: Project) -> N
     scheduler.add_monitor(write(project, "new", "schedule: {interval_minutes: 1440}"))
     old, new = scheduler.jobs
     assert old["last_run_time"] is not None and new["last_run_time"] is None
+    assert (old["last_status"], new["last_status"]) == ("done", None)
     assert before - timedelta(minutes=1) < old["next_run_time"] - timedelta(days=1) < before
     assert new["next_run_time"] - timedelta(days=1) >= before
 

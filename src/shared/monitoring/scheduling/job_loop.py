@@ -180,8 +180,10 @@ class JobLoop:
         finished = max(started, self._options.clock())
         if isinstance(outcome, Exception):
             error = f"{type(outcome).__name__}: {error_message(outcome)}"
-            return JobRun(job.id, scheduled, started, finished, missed, error=error)
-        return JobRun(job.id, scheduled, started, finished, missed, outcome)
+            return JobRun(job.id, scheduled, started, finished, missed=missed, error=error)
+        return JobRun(
+            job.id, scheduled, started, finished, outcome.status, outcome.run_id, missed=missed, report=outcome
+        )
 
     def _watch(self, now: datetime) -> None:
         for timer in self._timers.values():

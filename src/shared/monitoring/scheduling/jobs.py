@@ -28,7 +28,7 @@ class RunTimes(Protocol):
 @dataclass(frozen=True, slots=True)
 class ScheduledJob:
     """A job as it was added: `work` makes one run, on an event loop of its own. Each run begins up to `jitter` later
-    than its time. `last_start` is that of the newest run before this process; `now` asks for a run at once.
+    than its time. `last` is the newest run before this process; `now` asks for a run at once.
     """
 
     id: str
@@ -37,28 +37,26 @@ class ScheduledJob:
     work: Callable[[], Coroutine[object, object, RunReport]]
     description: str = ""
     jitter: timedelta = timedelta(0)
-    last_start: datetime | None = None
+    last: JobRun | None = None
     now: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
     """One run of a job. `scheduled` is the newest time that it stands for; `missed` so many times before passed without
-    a run. `report` is None where the run raised an error, which `error` then says.
+    a run. `error` is what a run raised that has no report; `report` is given to whoever is told of its end, and not
+    kept.
     """
 
     job: str
     scheduled: datetime
     started: datetime
     finished: datetime
+    status: Status = "failed"
+    run_id: str = ""
     missed: int = 0
-    report: RunReport | None = None
     error: str = ""
-
-    @property
-    def status(self) -> Status:
-        """How the run ended."""
-        return "failed" if self.report is None else self.report.status
+    report: RunReport | None = None
 
     @property
     def failed(self) -> bool:
@@ -120,9 +118,9 @@ class JobTimer:
         self._random = random
         self.task: asyncio.Task[None] | None = None
         # A clock that was ahead may have dated the last run later than now.
-        last = None if job.last_start is None else min(job.last_start, now)
-        self._scheduled = now if job.now else job.times.next_after(last or now)
-        self.state = JobState(job, self._scheduled, last)
+        start = None if job.last is None else min(job.last.started, now)
+        self._scheduled = now if job.now else job.times.next_after(start or now)
+        self.state = JobState(job, self._scheduled, start, job.last)
         self._delay()
         self._expect_run(now)
 
@@ -144,7 +142,7 @@ class JobTimer:
     def end(self, run: JobRun) -> None:
         """A run has ended."""
         counts = self.state.counts.add(run)
-        self.state = replace(self.state, running_since=None, last=run, counts=counts)
+        self.state = replace(self.state, running_since=None, last=replace(run, report=None), counts=counts)
         if run.status != "busy":
             self.state = replace(self.state, late=False)
             self._expect_run(run.finished)

@@ -29,7 +29,7 @@ from shared.wiring.run.scheduled_monitor import (
     MonitorJobs,
     ScheduledMonitor,
     check_distinct,
-    with_last_starts,
+    with_last_runs,
 )
 from shared.wiring.run.session import run_once
 from shared.wiring.serve.heartbeat_ping import HeartbeatPing
@@ -57,7 +57,7 @@ def main(options: Namespace) -> int:
     jobs = MonitorJobs(run=events.run_with_page, secrets=output.secrets, built=_RedactedLogs(output))
     monitors = _check_all(jobs, options)
     loop = JobLoop(LoopOptions(options.max_concurrent), events)
-    for job in with_last_starts([(jobs.job(each, now=options.now), each) for each in monitors]):
+    for job in with_last_runs([(jobs.job(each, now=options.now), each) for each in monitors]):
         loop.add(job)
     if options.list:
         _print_jobs(loop.states)
@@ -92,7 +92,7 @@ def _check_all(jobs: MonitorJobs, options: Namespace) -> list[ScheduledMonitor]:
     if not found:
         raise ConfigError(*without)
     for each in (*problems, *without):
-        print(f"trueline: {each}", file=sys.stderr)
+        print(f"trueline: {options.output_redactor.clean(each)}", file=sys.stderr)
     return found
 
 

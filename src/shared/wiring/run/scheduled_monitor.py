@@ -12,7 +12,7 @@ from pathlib import Path
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.results import RunReport, Stream
-from shared.monitoring.scheduling.jobs import ScheduledJob
+from shared.monitoring.scheduling.jobs import JobRun, ScheduledJob
 from shared.privacy.secret_gate import SecretGate
 from shared.wiring.build.build_monitor import BuiltMonitor, RunOptions, build_monitor
 from shared.wiring.build.state_location import StateLocation
@@ -93,8 +93,8 @@ class MonitorJobs:
         )
 
 
-def with_last_starts(jobs: Sequence[tuple[ScheduledJob, ScheduledMonitor]]) -> list[ScheduledJob]:
-    """The jobs with the starts of their newest stored runs. Each database is opened once; where one cannot be read, the
+def with_last_runs(jobs: Sequence[tuple[ScheduledJob, ScheduledMonitor]]) -> list[ScheduledJob]:
+    """The jobs with their newest stored runs. Each database is opened once; where one cannot be read, the
     runs that need it will say so.
     """
     by_state: dict[str, list[int]] = {}
@@ -103,14 +103,14 @@ def with_last_starts(jobs: Sequence[tuple[ScheduledJob, ScheduledMonitor]]) -> l
     found = [job for job, _ in jobs]
     for places in by_state.values():
         streams = [jobs[place][1].stream for place in places]
-        starts = attempt(lambda given: _read_last_starts(*given), (jobs[places[0]][1].state, streams))
+        runs = attempt(lambda given: _read_last_runs(*given), (jobs[places[0]][1].state, streams))
         for place, stream in zip(places, streams, strict=True):
-            if not isinstance(starts, Exception) and stream in starts:
-                found[place] = replace(found[place], last_start=starts[stream].started_at)
+            if not isinstance(runs, Exception) and stream in runs:
+                found[place] = replace(found[place], last=_as_job_run(found[place].id, runs[stream]))
     return found
 
 
-def _read_last_starts(state: StateLocation, streams: Sequence[Stream]) -> Mapping[Stream, RunReport]:
+def _read_last_runs(state: StateLocation, streams: Sequence[Stream]) -> Mapping[Stream, RunReport]:
     if not state.exists():
         return {}
     stores = state.open_to_read()
@@ -119,6 +119,11 @@ def _read_last_starts(state: StateLocation, streams: Sequence[Stream]) -> Mappin
         return {stream: runs[0] for stream, runs in newest.items() if runs}
     finally:
         stores.close()
+
+
+def _as_job_run(job: str, run: RunReport) -> JobRun:
+    """A stored run, whoever made it; one that was killed ended when it began, as far as is known."""
+    return JobRun(job, run.started_at, run.started_at, run.finished_at or run.started_at, run.status, run.run_id)
 
 
 def check_distinct(monitors: Sequence[ScheduledMonitor]) -> None:

@@ -16,7 +16,7 @@ from shared.monitoring.scheduling.jobs import JobRun, JobState
 from shared.wiring.config.find_config import display_path, find_config
 from shared.wiring.config.schedule_config import find_timezone
 from shared.wiring.run.interruption import terminated_by_sigterm
-from shared.wiring.run.scheduled_monitor import MonitorJobs, as_overrides, with_last_starts
+from shared.wiring.run.scheduled_monitor import MonitorJobs, as_overrides, with_last_runs
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class SchedulerService:
                 f"{display_path(found)}: schedule: found none, expected interval_minutes or cron, in the file or as an"
                 " argument of add_monitor"
             )
-        (job,) = with_last_starts([(self._jobs.job(monitor, job_id, now), monitor)])
+        (job,) = with_last_runs([(self._jobs.job(monitor, job_id, now), monitor)])
         self._portal.run(_later(self._loop.add, job))
         return job.id
 

@@ -135,7 +135,7 @@ def _describe_monitor(state: JobState) -> dict[str, object]:
 def _describe_run(run: JobRun) -> dict[str, object]:
     """A run without texts that an error may hold."""
     return {
-        "run_id": None if run.report is None else run.report.run_id,
+        "run_id": run.run_id or None,
         "status": run.status,
         "started": iso(run.started),
         "finished": iso(run.finished),
