@@ -13,6 +13,7 @@ import faulthandler
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -21,11 +22,15 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
+CLOCK, LARGEST_FILE = "TEST_CLOCK_DAYS", "TEST_LARGEST_FILE"
+"""Variables of a command: days by which its clock is ahead, bytes that a file may have."""
+
 STACKS, SAID = "stacks-{}.txt", "said-{}.txt"
 _MODULES = (
     "shared.wiring.commands.run_command",
@@ -68,6 +73,11 @@ class Child:
                 os.kill(self.pid, signal.SIGUSR1)
                 time.sleep(0.0005)
             os.kill(self.pid, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send a signal; the process may have ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     @property
     def stacks(self) -> str:
@@ -194,11 +204,24 @@ def _command(order: Mapping[str, Any]) -> int:
     stacks = open(STACKS.format(order["number"]), "wb")  # noqa: SIM115 - open until the end
     faulthandler.register(signal.SIGUSR1, stacks, all_threads=False)  # running threads cannot be looked at safely
     os.environ.update(order["environment"])
+    _set_limits(order["environment"])
     from shared.wiring.cli import main
 
     code = main(list(order["arguments"]))
     sys.stdout.flush()
     return code
+
+
+def _set_limits(environment: Mapping[str, str]) -> None:
+    if environment.get(CLOCK):
+        from shared.core import clock
+
+        clock.AHEAD = timedelta(days=float(environment[CLOCK]))  # type: ignore[attr-defined]  # for the code below
+        # The code is changed and not the name, under which other modules have it already.
+        clock.utc_now.__code__ = (lambda: datetime.now(UTC) + AHEAD).__code__  # type: ignore[name-defined]  # noqa: F821 - of the module `clock`
+    if environment.get(LARGEST_FILE):
+        largest = int(environment[LARGEST_FILE])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
 
 
 def _tell(line: str) -> None:

@@ -1,8 +1,9 @@
-"""What a run counts: records, items and scores, the messages to each sink, calls of models and what they cost."""
+"""What a run counts (records, items and scores, the messages to each sink, calls of models and what they cost), and the
+notes that it gives: a note warns, unless it is made as one that informs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -170,3 +171,25 @@ class RemainingBudget:
     calls: int = 0
     expected: float | None = None
     at_most: bool = False
+
+
+class Information(str):
+    """A note that informs: nothing is wrong, and nothing needs to be done. Every other note is a warning."""
+
+    __slots__ = ()
+
+
+def change_note(note: str, change: Callable[[str], str]) -> str:
+    """The note with another text and its level."""
+    return Information(change(note)) if isinstance(note, Information) else change(note)
+
+
+def find_warnings(notes: Iterable[str]) -> tuple[str, ...]:
+    """The notes that warn."""
+    return tuple(note for note in notes if not isinstance(note, Information))
+
+
+def by_level(notes: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Each note behind the sign of its level, `!` for a warning and `note:` for another; warnings first."""
+    signed = (("note:" if isinstance(note, Information) else "!", note) for note in notes)
+    return tuple(sorted(signed, key=lambda pair: pair[0] != "!"))

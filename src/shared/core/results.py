@@ -8,7 +8,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
-from shared.core.counts import DeliveryStatus, Spending
+from shared.core.counts import DeliveryStatus, Spending, find_warnings
 from shared.core.counts import RunCounts as RunCounts
 from shared.core.records import DatasetItem
 
@@ -263,6 +263,11 @@ class RunReport:
     def seconds(self) -> float | None:
         """How long the run took."""
         return None if self.finished_at is None else (self.finished_at - self.started_at).total_seconds()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The notes that warn; the others inform."""
+        return find_warnings(self.notes)
 
     # Fields once: sinks of users' own read them by these names.
     config_digest, config_text = property(attrgetter("config.digest")), property(attrgetter("config.text"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.core.clock import Clock, iso, utc_now
+from shared.core.counts import Information
 from shared.core.errors import BusyError, ConfigError, FatalError
 from shared.core.human_labels import AnchorPass, AnchorReason, AnchorSet, AnchorStore, AnchorVerdict
 from shared.core.registry import hint
@@ -109,7 +110,8 @@ async def judge_anchors(
             plan.stream, metric.ref, plan.anchors.digest, now, reason, run_id, verdicts, cost, metric.threshold
         )
         if len(verdicts) < len(plan.anchors.items) * plan.repeats:
-            notes.append(f"anchors: {metric.label} waits for answers that come later; the next run goes on with them")
+            text = f"anchors: {metric.label} waits for answers that come later; the next run goes on with them"
+            notes.append(Information(text))
             continue
         if any(each.value is not None for each in verdicts):
             store.add(judged)
@@ -165,4 +167,4 @@ def _describe_pass(judged: AnchorPass, plan: AnchorPlan) -> str:
         return f"{note}, and failed on all of them ({kind}): nothing is kept, the next run asks again"
     if all(each.value is None for each in judged.verdicts):
         return f"{note}, and it applies to none of them: nothing is kept"
-    return f"{note}; {failed:,} votes failed" if failed else note
+    return f"{note}; {failed:,} votes failed" if failed else Information(note)

@@ -14,7 +14,7 @@ from itertools import islice, pairwise
 from os import SEEK_END
 from typing import NamedTuple
 
-from shared.core.counts import ReadCounts
+from shared.core.counts import Information, ReadCounts
 from shared.core.errors import StoreError
 from shared.core.extraction import (
     BrokenRecord,
@@ -165,7 +165,7 @@ def _describe_known(reported: int, reopened: int) -> list[str]:
     """Notes about records that earlier runs have read."""
     known = f"{reported:,} broken record(s) were reported by earlier runs, and are not counted again"
     changed = f"{reopened:,} item(s) that no metric applied to are tried again: they have changed"
-    return [note for count, note in ((reported, known), (reopened, changed)) if count]
+    return [Information(note) for count, note in ((reported, known), (reopened, changed)) if count]
 
 
 def _count_known(item_ids: Iterable[str], seen: set[str], again: Counter[str]) -> None:

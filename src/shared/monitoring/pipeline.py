@@ -13,7 +13,7 @@ from random import Random
 from uuid import uuid4
 
 from shared.core.best_effort import attempt
-from shared.core.counts import Spending
+from shared.core.counts import Information, Spending
 from shared.core.digests import digest
 from shared.core.errors import BusyError, OverBudget, StoreError
 from shared.core.results import Estimate, ItemResult, RunReport, Status
@@ -179,9 +179,8 @@ class _Run:
             self.notes.insert(0, f"{what} ({without:.0%}; evaluation.max_not_applicable_share is {most:.0%})")
             return "failed"
         if counts.postponed:
-            self.notes.append(
-                f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
-            )
+            text = f"{counts.postponed:,} item(s) wait for answers that come later; the next run goes on with them"
+            self.notes.append(Information(text))
         did = counts.scored or counts.failed_items or self._count_marked() or counts.postponed or self.draws
         return "done" if did else "nothing_new"
 

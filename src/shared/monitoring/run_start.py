@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shared.core.best_effort import attempt_async
 from shared.core.clock import iso
+from shared.core.counts import Information
 from shared.core.errors import BusyError, StoreError
 from shared.core.ports import CatchesUp
 from shared.core.results import RunReport, Stream
@@ -87,7 +88,8 @@ def _may_reopen(plan: MonitorPlan, ports: Ports) -> bool:
 def reopen_unscored(plan: MonitorPlan, ports: Ports, run: RunReport) -> list[str]:
     """Let items that no metric applied to be scored again where the configuration has changed; a note about them."""
     again = ports.state.samples.reopen_unscored(run) if _may_reopen(plan, ports) else 0
-    return [f"{again:,} item(s) that no metric applied to are tried again: the configuration changed"] if again else []
+    text = f"{again:,} item(s) that no metric applied to are tried again: the configuration changed"
+    return [Information(text)] if again else []
 
 
 def plan_reading(plan: MonitorPlan, ports: Ports, run_id: str) -> tuple[ReadPlan, list[str]]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from shared.core.counts import ModelUsage
+from shared.core.counts import Information, ModelUsage
 from shared.core.results import Decision, Estimate, ItemResult, MetricScore, RunCounts
 from shared.core.state.claims import SampledItem, SampleResult
 from shared.monitoring.plan import MonitorPlan, Ports
@@ -19,7 +19,9 @@ from shared.scoring.tree import CHILD_FAILED, value_ranges
 _EXAMPLES = 5
 _LOST = 0.9  # share of failed items that says nothing of a sample, also where all failures are allowed
 
-ELSEWHERE = "other runs share the draw of this one; the one that scores its last item reports the estimates"
+ELSEWHERE = Information(
+    "other runs share the draw of this one; the one that scores its last item reports the estimates"
+)
 HELD = "too many items of this sample failed; the run that finishes it publishes its estimates"
 
 PERMANENT = frozenset({"JudgeTooLong", "JudgeRefused", "ItemError"})
@@ -258,4 +260,4 @@ class SampleShares:
             tally.estimate(row, row.decision, row.not_applicable)
             others += row.decision.item_id not in self._ids
         note = f"this run reports a draw of which {others:,} items were scored by other runs; they are counted in"
-        return list(sizes), note if others else ""
+        return list(sizes), Information(note) if others else ""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from random import Random
 
+from shared.core.counts import Information
 from shared.core.digests import digest
 from shared.core.errors import OverBudget
 from shared.core.records import DatasetItem
@@ -61,10 +62,11 @@ class UnfinishedWork:
             return ()
         low, high = min(self._rates), max(self._rates)
         by = f"{low:.2g}" if f"{low:.2g}" == f"{high:.2g}" else f"{low:.2g} to {high:.2g}"
-        return (
+        text = (
             f"thinned to keep the budget: {self.thinned.total():,} sampled item(s) were skipped at random before they "
-            f"were scored (kept with probability {by}); means and rates are weighted by it",
+            f"were scored (kept with probability {by}); means and rates are weighted by it"
         )
+        return (Information(text),)
 
     def _all_pages(self) -> Iterator[DatasetItem]:
         size = _FIRST_PAGE

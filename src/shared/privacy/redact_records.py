@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from shared.core.conversation import Conversation, Message, ToolCall
+from shared.core.counts import change_note
 from shared.core.records import DatasetItem
 from shared.core.results import ItemResult, MetricFailure, MetricScore, RunReport
 from shared.privacy.redaction import TextCleaner
@@ -99,7 +100,9 @@ def _reasons(reasons: Mapping[str, int], cleaner: TextCleaner) -> dict[str, int]
 
 
 def _words(value: object, cleaner: TextCleaner) -> object:
-    return tuple(map(cleaner.redact_message, value)) if isinstance(value, tuple) else cleaner.redact_value(value)
+    if isinstance(value, tuple):
+        return tuple(change_note(each, cleaner.redact_message) for each in value)
+    return cleaner.redact_value(value)
 
 
 def _text(text: str | None, cleaner: TextCleaner) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from shared.core.counts import BudgetUse, DeliveryStatus, ModelUsage, Spending
+from shared.core.counts import BudgetUse, DeliveryStatus, Information, ModelUsage, Spending
 from shared.core.digests import to_plain
 from shared.core.results import Estimate, RunConfig, RunCounts, RunReport, Stream
 
@@ -28,6 +28,7 @@ def run_row(report: RunReport) -> dict[str, Any]:
         "counts": to_plain(report.counts),
         "estimates": [to_plain(each) for each in report.estimates],
         "notes": list(report.notes),
+        "warnings": list(report.warnings),
         "broken": list(report.broken),
         **to_plain(report.spending),
         "published": [to_plain(each) for each in report.published],
@@ -36,13 +37,14 @@ def run_row(report: RunReport) -> dict[str, Any]:
 
 def read_run_row(row: sa.Row[Any]) -> RunReport:
     """The run of a row of `runs`."""
+    warnings = row.notes if row.warnings is None else row.warnings
     return RunReport(
         **{name: getattr(row, name) for name in _SAME},
         config=RunConfig(row.config_digest, **{name: getattr(row, name) for name in _CONFIG}, text=row.config_text),
         stream=Stream(row.source_key, row.monitor_key),
         counts=RunCounts(**_fields(RunCounts, row.counts)),
         estimates=tuple(Estimate(**_fields(Estimate, each)) for each in row.estimates),
-        notes=tuple(row.notes),
+        notes=tuple(each if each in warnings else Information(each) for each in row.notes),
         broken=tuple(row.broken),
         spending=Spending(
             row.cost,

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.database.schema.column_types import Id, Json, Moment, Prose, columns
 
-HEAD = "0016"
+HEAD = "0017"
 """The newest revision in `migrations/versions`: what a database must be at to be used."""
 
 metadata = sa.MetaData()
@@ -38,8 +38,10 @@ runs = sa.Table(
     *columns(Json, "usage", "budget", "published"),
     sa.Column("aggregated", sa.Boolean),
     sa.Column("pruned_at", Moment),
+    sa.Column("warnings", Json),
 )
-"""`aggregated` is false of runs whose scores are still to be added to `score_aggregates`; else they are in it from the
+"""`warnings` are those of the `notes` that warn, all of them where it is null.
+`aggregated` is false of runs whose scores are still to be added to `score_aggregates`; else they are in it from the
 moment when they are stored. `pruned_at`: when the texts of its items were dropped.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from shared.core.counts import Information
 from shared.llm.budget.ledger import Allowance
 from shared.llm.budget.prices import FREE, Price, PriceTable
 from shared.llm.models.embedder_set import EmbedderSet
@@ -53,7 +54,8 @@ class ModelCosts:
     def notes(self) -> list[str]:
         """A note when costs are only partly known."""
         names = ", ".join(map(repr, self.unpriced_models))
-        return [f"no price is known for {names}: tokens are counted, the cost is not"] if names else []
+        text = f"no price is known for {names}: tokens are counted, the cost is not"
+        return [Information(text)] if names else []
 
     def open(self, run: ModelRun) -> None:
         """Let every metric's models answer until `close`; what they are asked is counted, and paid from the account."""

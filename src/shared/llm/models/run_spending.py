@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.core.counts import BudgetUse, ModelUsage, RemainingBudget, Spending
+from shared.core.counts import BudgetUse, Information, ModelUsage, RemainingBudget, Spending
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
 from shared.core.state.run_stores import RunReader
@@ -44,7 +44,7 @@ class RunSpending:
         """Whether the budget is exceeded where it may be, and which tokens are not the server's own count."""
         guessed = sum(each.estimated for each in self.account.usage())
         note = f"{guessed:,} call(s) came without a count of tokens; theirs are estimated from the texts"
-        return (*self.account.ledger.notes, *([note] if guessed else []))
+        return (*self.account.ledger.notes, *([Information(note)] if guessed else []))
 
     def remaining_budgets(self) -> tuple[RemainingBudget, ...]:
         """What is left, when the budget is kept by thinning."""

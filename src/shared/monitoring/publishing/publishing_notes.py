@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.core.counts import DeliveryStatus
+from shared.core.counts import DeliveryStatus, Information
 from shared.core.state.outbox import READ_FAILED, OpenDeliveries
 from shared.monitoring.sink_delivery import SinkDelivery
 
@@ -58,10 +58,13 @@ def describe_delivery(each: DeliveryStatus) -> list[str]:
     if each.sent:
         state = f"are not verified, because {unread}" if unread else "cannot be read back yet"
         old = f"; the oldest has waited for {each.overdue_hours:.1f} h" if each.overdue_hours else ""
-        notes.append(f"{each.sent:,} {unit} were taken by {each.sink} and {state}{old}; the next run looks")
+        text = f"{each.sent:,} {unit} were taken by {each.sink} and {state}{old}; the next run looks"
+        notes.append(text if unread or old else Information(text))
     return notes
 
 
 def describe_kept_rows(sink: str, count: int) -> str:
     """What the user must be told of rows for a sink that is configured no more."""
-    return f"{count:,} row(s) are kept for {sink}, which `publishing` does not have any more; they hold up nothing"
+    return Information(
+        f"{count:,} row(s) are kept for {sink}, which `publishing` does not have any more; they hold up nothing"
+    )

@@ -16,6 +16,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from shared.core.counts import Information
 from shared.core.digests import canonical_json, to_plain
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
@@ -43,7 +44,7 @@ class All(SamplingParams):
         if self.cap is None or count <= self.cap:
             return self._draw_all(pool)
         note = f"{count:,} candidates are {count - self.cap:,} over the cap; {self.cap:,} of them sampled at random"
-        return self._make_draw(pool, rng.sample(range(count), self.cap), self.cap / count, note)
+        return self._make_draw(pool, rng.sample(range(count), self.cap), self.cap / count, Information(note))
 
 
 class RandomSample(SizedParams):
@@ -76,10 +77,11 @@ class RandomSample(SizedParams):
         drawn, probability, below = bottom_k([each.lot or each.id for each in pool], self.salt, self.rate, self.cap)
         notes = []
         if self.cap is not None and below > self.cap:
-            notes.append(
+            text = (
                 f"rate {self.rate:g} sampled {below:,} of {count:,} items, {below - self.cap:,} over the cap; kept the "
                 f"{self.cap:,} with the smallest hash, each with probability {probability:.4g}"
             )
+            notes.append(Information(text))
         return self._make_draw(pool, (place for place, yes in enumerate(drawn) if yes), probability, *notes)
 
 

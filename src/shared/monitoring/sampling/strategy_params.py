@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.core.counts import Information, change_note
 from shared.core.digests import unit_interval
 from shared.core.records import DatasetItem
 from shared.core.results import Candidate, Decision, Draw
@@ -63,7 +64,7 @@ class SamplingParams(BaseModel, ABC):
         """A draw of the candidates at these places, where all had the same probability."""
         chosen, name = set(drawn), self.name
         decisions = (Decision(each.id, place in chosen, probability, name) for place, each in enumerate(pool))
-        return Draw(tuple(decisions), tuple(f"sampling {name}: {note}" for note in notes))
+        return Draw(tuple(decisions), tuple(change_note(note, f"sampling {name}: {{}}".format) for note in notes))
 
     def _draw_all(self, pool: Sequence[Candidate]) -> Draw:
         return Draw(tuple(Decision(each.id, True, 1.0, self.name, each.stratum) for each in pool))
@@ -113,7 +114,8 @@ class WeightedParams(SizedParams):
         pairs = zip(pool, probabilities, strict=True)
         decisions = tuple(Decision(each.id, rng.random() < pi, pi, self.name) for each, pi in pairs)
         drawn = sum(decision.drawn for decision in decisions)
-        notes = [f"sampling {self.name}: sampled {drawn:,} items where {size:g} were expected (the size is random)"]
+        size_text = f"sampling {self.name}: sampled {drawn:,} items where {size:g} were expected (the size is random)"
+        notes: list[str] = [Information(size_text)]
         lacking = sum(weight is None for weight in weights)
         if lacking:
             what = f"{lacking:,} of {len(pool):,} items have no {self.weighed_by} and take the mean weight"

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from shared.core.counts import by_level
 from shared.core.errors import StoreError
 from shared.core.private_files import create_private_file, make_private_folder
 from shared.report.judges import judge_text
@@ -41,6 +42,7 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         data=data,
         judges=judges or Judges(),
         run=data.run,
+        notes=by_level(data.run.notes),
         css=Html(css),
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         status=result_words.STATUS[data.run.status],

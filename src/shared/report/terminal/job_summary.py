@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Mapping
 
+from shared.core.counts import by_level
 from shared.core.results import Estimate, RunReport
 from shared.report.terminal.run_summary import Beside
 from shared.report.text.change_words import change_sentence, format_difference
@@ -29,7 +30,7 @@ def job_summary(report: RunReport, beside: Beside) -> str:
         lines += ["| metric | n | mean | pass rate | change |", "|---|--:|--:|--:|--:|"]
         lines += [_row(each, changes) for each in report.estimates]
         lines.append("")
-    lines += [f"- {_escape(note)}" for note in report.notes[:_NOTES]]
+    lines += [f"- {sign} {_escape(note)}" for sign, note in by_level(report.notes)[:_NOTES]]
     return "\n".join(lines).rstrip() + "\n\n"
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from shared.core.counts import by_level
 from shared.core.digests import to_plain
 from shared.core.results import RunReport
 from shared.report.judges.judge_text import judge_line
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from rich.text import Text as Styled
 
 _SHOWN = 5
+_NOTES = {"!": "yellow", "note:": "cyan"}
 _STYLES = {"good": "bold green", "bad": "bold red", "warn": "bold yellow", "plain": "bold"}
 _INTERVAL = "[low, high]: 95 % confidence interval"
 _ASCII = str.maketrans(
@@ -113,14 +115,14 @@ def writable(text: str, stream: TextIO) -> str:
 
 
 def report_json(report: RunReport, beside: Beside | None = None) -> dict[str, Any]:
-    """The whole report as JSON values, with `seconds` and `failure_share` beside, the gates, and what changed where it
-    was compared; what is not a number is null.
+    """The whole report as JSON values, with `seconds`, `failure_share` and `warnings` beside, the gates, and what
+    changed where it was compared; what is not a number is null.
     """
     values: dict[str, Any] = {name: _finite(each) for name, each in to_plain(report).items()}
     config = values.pop("config")
     values |= {"config_digest": config.pop("digest"), "config_text": config.pop("text"), **config}
     values |= values.pop("spending")
-    values["seconds"] = report.seconds
+    values |= {"seconds": report.seconds, "warnings": list(report.warnings)}
     values["counts"]["failure_share"] = report.counts.failure_share
     if beside is None:
         return values
@@ -150,7 +152,7 @@ def _parts(report: RunReport, width: int, places: Mapping[str, str], beside: Bes
     parts: list[Table | Styled] = [*_head(report), *_change_lines(beside)]
     if report.status == "nothing_new" and not report.notes and not report.broken:
         return [*parts, *_places(places)]
-    parts += [_text(f"! {line(note, 600)}", "yellow") for note in report.notes]
+    parts += [_text(f"{sign} {line(note, 600)}", _NOTES[sign]) for sign, note in by_level(report.notes)]
     if report.estimates:
         changes = {each.label: each for each in beside.changes or ()}
         listed = list_estimates(report.estimates, changes, beside.gates, width)
@@ -211,7 +213,7 @@ def _counts(report: RunReport, width: int) -> list[Styled]:
 
 def _judges(judges: Judges) -> list[Styled]:
     """A line for each judge that is compared with human labels."""
-    parts = [_text(f"! {line(note, 600)}", "yellow") for note in judges.notes]
+    parts = [_text(f"! {line(note, 600)}", _NOTES["!"]) for note in judges.notes]
     lines = [_text(judge_line(view)) for view in judges.views]
     return [*parts, _text("judges against human labels", "bold"), *lines, _text("")] if lines else parts
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field
 
+from shared.core.counts import Information
 from shared.core.ports import DataSource, Sink, SinkContext
 from shared.core.state.outbox import MessageSink
 from shared.wiring.config.checker import Checker, StrictModel
@@ -99,3 +100,13 @@ class SinkBuilder:
     summary: str
     found_elsewhere: tuple[str, ...] = ()
     always_best_effort: bool = False
+
+
+def describe_unused_keys(config: MonitorConfig) -> list[str]:
+    """Keys that are accepted from older files and have no effect."""
+    given = config.evaluation.model_fields_set
+    idle = [key for key in ("trace_granularity", "flush_per_metric", "cache", "errors") if key in given]
+    notes: list[str] = [f"evaluation.{key} is accepted and has no effect" for key in idle]
+    if config.publishing.experiment is not None and "flush" in config.publishing.experiment.model_fields_set:
+        notes.append("publishing.experiment.flush is accepted and has no effect: what is sent is confirmed")
+    return list(map(Information, notes))

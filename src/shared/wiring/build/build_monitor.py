@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from shared.core.clock import Clock, utc_now
+from shared.core.counts import Information
 from shared.core.digests import digest
 from shared.core.errors import ConfigError
 from shared.core.ports import SamplingStrategy
@@ -26,7 +27,7 @@ from shared.scoring.metric import BoundMetric
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
 from shared.wiring.build.build_budget import build_model_costs
-from shared.wiring.build.build_context import BuildContext, LoadedConfig
+from shared.wiring.build.build_context import BuildContext, LoadedConfig, describe_unused_keys
 from shared.wiring.build.build_embeddings import EmbedderBuilder
 from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
@@ -216,7 +217,7 @@ class _MonitorBuilder:
         """What the user should know of the configuration."""
         evaluation = self.config.evaluation
         return (
-            *_notes_on_unused_keys(self.config),
+            *describe_unused_keys(self.config),
             *costs.notes(),
             *costs.models.batch_notes(evaluation.max_concurrent, evaluation.timeout),
             *(costs.models.recording_notes() if redactor.hides_people else ()),
@@ -280,21 +281,12 @@ def _row_values(common: SourceCommon, config: MonitorConfig) -> dict[str, object
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _notes_on_unused_keys(config: MonitorConfig) -> list[str]:
-    """Keys that are accepted from older files and have no effect."""
-    given = config.evaluation.model_fields_set
-    idle = [key for key in ("trace_granularity", "flush_per_metric", "cache", "errors") if key in given]
-    notes = [f"evaluation.{key} is accepted and has no effect" for key in idle]
-    if config.publishing.experiment is not None and "flush" in config.publishing.experiment.model_fields_set:
-        notes.append("publishing.experiment.flush is accepted and has no effect: what is sent is confirmed")
-    return notes
-
-
 def _as_dry_run(built: BuiltMonitor) -> BuiltMonitor:
     """The same monitor for a dry run: metrics that may cost money or time are skipped, with a note."""
     free = [metric for metric in built.metrics if not (metric.is_async or metric.blocking)]
     skipped = [metric.label for metric in built.metrics if metric.is_async or metric.blocking]
     nodes = () if skipped else built.nodes
-    note = (f"dry run: not called, as they may cost money or time: {', '.join(skipped)}",) if skipped else ()
-    runner = Runner(free, nodes, built.plan.runner.options)
-    return replace(built, plan=replace(built.plan, runner=runner, mode="dry_run"), notes=built.notes + note)
+    text = f"dry run: not called, as they may cost money or time: {', '.join(skipped)}"
+    notes = (*built.notes, Information(text)) if skipped else built.notes
+    plan = replace(built.plan, runner=Runner(free, nodes, built.plan.runner.options), mode="dry_run")
+    return replace(built, plan=plan, notes=notes)

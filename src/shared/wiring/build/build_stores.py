@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
+from shared.core.counts import Information
 from shared.core.registry import Registry
 from shared.core.results import Stream
 from shared.core.state.run_stores import ScoredItemsStore
@@ -126,7 +127,7 @@ def locate_state(
     here, earlier = store.location(root), store.location(earlier_root)
     if earlier == here or not earlier.has_history(stream) or here.has_history(stream):
         return here, ()
-    note = (
+    note = Information(
         f"the state of this monitor is used where an earlier version began it, {earlier.address}; the project's root is"
         f" {root}. To move it, stop all runs and move its files to the same place below the root"
     )

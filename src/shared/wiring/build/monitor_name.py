@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from shared.core.counts import Information
 from shared.core.results import RunReport, Stream
 from shared.wiring.build.build_context import LoadedConfig
 from shared.wiring.build.state_location import StateLocation
@@ -44,7 +45,7 @@ def resolve_name(
     stream, earlier = Stream(key, name), Stream(key, EARLIER_NAME)
     if locate(stream).has_history(stream) or not _has_earlier_history(loaded, earlier, locate(earlier)):
         return name, ""
-    return EARLIER_NAME, (
+    return EARLIER_NAME, Information(
         "this monitor has no `name`; its history under the default name of earlier versions goes on. To keep it, write"
         f" `name: {EARLIER_NAME}` into the file"
     )

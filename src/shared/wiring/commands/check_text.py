@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from shared.core.clock import utc_now
+from shared.core.counts import by_level, find_warnings
 from shared.core.digests import to_plain
 from shared.core.state.outbox import Outlet
 from shared.llm.budget.prices import FREE
@@ -44,7 +45,7 @@ def check_text(built: BuiltMonitor, costs: Sequence[str] = ()) -> str:
     ]
     if config.schedule is not None:
         lines.append(f"schedule    {config.schedule}, by `trueline schedule`{_next_times(config.schedule)}")
-    return "\n".join([*lines, *(f"note: {note}" for note in built.notes)])
+    return "\n".join([*lines, *(f"{sign} {note}" for sign, note in by_level(built.notes))])
 
 
 def _next_times(schedule: Schedule) -> str:
@@ -118,6 +119,7 @@ def check_json(built: BuiltMonitor, costs: Sequence[str] = ()) -> dict[str, obje
         "state": str(built.state),
         "config_digest": plan.config.digest,
         "notes": built.notes,
+        "warnings": find_warnings(built.notes),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from shared.core.counts import by_level, change_note, find_warnings
 from shared.core.errors import UsageError
 from shared.core.results import RunReport, Stream
 from shared.monitoring.memory_store import NoScoredItems
@@ -40,15 +41,17 @@ def main(options: Namespace) -> int:
         else:
             rests = run_until_done(_deliver(built, work, options.failed))
     clean = built.redactor.redact_message
-    notes = [clean(note) for rest in rests for note in rest.notes]
+    notes = [change_note(note, clean) for rest in rests for note in rest.notes]
     if options.json:
-        print_json({"streams": [_status_json(rest, clean) for rest in rests], "notes": notes})
+        print_json(
+            {"streams": [_status_json(rest, clean) for rest in rests], "notes": notes, "warnings": find_warnings(notes)}
+        )
     else:
         print_text(
             "\n".join(
                 [
                     *_status_lines(rests, options.list, clean),
-                    *(f"! {line(note, 600)}" for note in notes),
+                    *(f"{sign} {line(note, 600)}" for sign, note in by_level(notes)),
                 ]
             )
             + "\n"

@@ -57,8 +57,8 @@ def main(options: Namespace) -> int:
         print(json.dumps(values, ensure_ascii=False, indent=2))
     elif not options.quiet:
         print_summary(report, sys.stdout, places, beside=ended.beside)
-    elif report.status in EXIT_CODES:  # the first note says why
-        why = line(": ".join([STATUS[report.status][1], *report.notes[:1]]), 600)
+    elif report.status in EXIT_CODES:  # the first warning says why
+        why = line(": ".join([STATUS[report.status][1], *(report.warnings or report.notes)[:1]]), 600)
         print(f"trueline: {why}", file=sys.stderr)
     if options.quiet or options.json:
         for failed in ended.beside.failed_gates:

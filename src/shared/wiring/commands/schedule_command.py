@@ -147,7 +147,7 @@ class _PrintedEvents:
         if run.report is not None:
             what = self._first.pop(run.report.run_id, "") + result_sentence(run.report)
         if run.failed:
-            reasons = () if run.report is None else run.report.notes[:1]
+            reasons = () if run.report is None else (run.report.warnings or run.report.notes)[:1]
             what = ": ".join([words, *reasons, what])
         missed = f" {run.missed:,} scheduled run(s) before it were missed." if run.missed else ""
         seconds = (run.finished - run.started).total_seconds()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from shared.core.best_effort import attempt
 from shared.core.clock import Clock, utc_now
+from shared.core.counts import Information
 from shared.core.ports import Batch, DataSource
 from shared.core.records import DatasetItem
 from shared.core.results import RunReport
@@ -53,7 +54,9 @@ async def run_dry(built: BuiltMonitor, progress: RunProgress, clock: Clock) -> M
         items = _scored_items(scratch, report, clock())
         forecast = await _forecast_lines(built, report.counts.drawn, items, stored, clock())
         scratch.close()
-        return MonitorResult(replace(report, notes=(*built.notes, *warning, *report.notes, *forecast)), scratch.reader)
+        return MonitorResult(
+            replace(report, notes=(*built.notes, *warning, *report.notes, *map(Information, forecast))), scratch.reader
+        )
 
 
 def _scored_items(scratch: OpenStores, report: RunReport, now: datetime) -> list[DatasetItem]:

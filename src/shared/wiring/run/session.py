@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from shared.core.clock import Clock, utc_now
+from shared.core.counts import Information
 from shared.core.errors import BusyError
 from shared.core.results import RunReport
 from shared.database.engine.database import Database
@@ -120,7 +121,7 @@ async def _run_on(built: BuiltMonitor, stores: OpenStores, progress: RunProgress
 def _busy_report(built: BuiltMonitor, now: datetime, why: str) -> RunReport:
     """The report of a run that did nothing because another one is at work: no failure, as that one does the work."""
     report = built.plan.begin_report(f"{built.plan.name}-{now:%Y%m%dT%H%M%S}-busy", now)
-    return replace(report, status="busy", finished_at=now, notes=(why,))
+    return replace(report, status="busy", finished_at=now, notes=(Information(why),))
 
 
 def _add_older_scores(built: BuiltMonitor, stores: OpenStores) -> tuple[str, ...]:
