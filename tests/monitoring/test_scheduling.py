@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -109,6 +109,13 @@ def test_after_a_restart_the_interval_counts_from_the_last_stored_run() -> None:
     """A process that is restarted every half hour would else never run an hourly monitor."""
     world = Accelerated().build().job("a", last=ended_at(START - timedelta(minutes=50)))
     assert world.run(1.5).times("a") == ["02 12:10", "02 13:10"]
+
+
+@pytest.mark.parametrize("status", ["interrupted", "running"])
+def test_a_run_that_was_stopped_or_killed_is_finished_at_once(status: Status) -> None:
+    """A daily monitor that was in the middle of its run at a deployment would else wait for a day."""
+    last = replace(ended_at(START - timedelta(minutes=1)), status=status)
+    assert Accelerated().build().job("a", last=last).run(1.5).times("a") == ["02 12:00", "02 13:00"]
 
 
 @pytest.mark.parametrize("times", [HOURLY, CronTimes("0 * * * *")])

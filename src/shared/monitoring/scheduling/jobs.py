@@ -18,6 +18,10 @@ FAILED: frozenset[Status] = frozenset(("failed", "too_many_failures", "unpublish
 """How runs end that did not do what they were started for."""
 
 
+_UNFINISHED: frozenset[Status] = frozenset(("interrupted", "running"))
+"""Statuses of a stored run that was stopped or killed, whose rest waits for the next one."""
+
+
 class RunTimes(Protocol):
     """When a job runs."""
 
@@ -119,7 +123,8 @@ class JobTimer:
         self.task: asyncio.Task[None] | None = None
         # A clock that was ahead may have dated the last run later than now.
         start = None if job.last is None else min(job.last.started, now)
-        self._scheduled = now if job.now else job.times.next_after(start or now)
+        unfinished = job.last is not None and job.last.status in _UNFINISHED
+        self._scheduled = now if job.now or unfinished else job.times.next_after(start or now)
         self.state = JobState(job, self._scheduled, start, job.last)
         self._delay()
         self._expect_run(now)

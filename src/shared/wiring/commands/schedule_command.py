@@ -19,7 +19,7 @@ from shared.report.text.change_words import change_sentence
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS, result_sentence
 from shared.wiring.build.build_monitor import BuiltMonitor
-from shared.wiring.commands.run_command import finish_run
+from shared.wiring.commands.run_command import finish_run, write_job_summary
 from shared.wiring.config.find_config import display_path, find_config
 from shared.wiring.config.schedule_config import Schedule
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
@@ -135,6 +135,7 @@ class _PrintedEvents:
             ended = finish_run(built, result)
         finally:
             result.close()
+        write_job_summary(ended, built.config.environment.variables)
         self.gate_failed = self.gate_failed or bool(ended.beside.failed_gates)
         first = [change_sentence(ended.beside.changes)] if ended.beside.changes else []
         self._first[ended.report.run_id] = " ".join((*first, *(f"{each}." for each in ended.beside.failed_gates), ""))
