@@ -266,6 +266,23 @@ def test_a_monitor_that_does_not_end_is_reported_once() -> None:
     assert {each.job.id: each.late for each in world.loop.states} == {"stuck": True, "good": False}
 
 
+def test_a_run_that_hangs_gives_its_place_to_others() -> None:
+    """With one place a monitor that hangs for ever would else stop all; it is not run beside itself either."""
+    world = Accelerated().build(max_concurrent=1).job("stuck", lasts=99, now=True).job("good").run(8)
+    assert world.times("stuck") == ["02 12:00"]
+    assert len(world.times("good")) >= 4 and world.times("good")[0] > "02 14:00"
+    assert {each.job.id: each.stuck for each in world.loop.states} == {"stuck": True, "good": False}
+
+
+def test_slow_runs_of_frequent_jobs_keep_to_the_cap() -> None:
+    """A job that is due every minute and takes ten is late, not stuck."""
+    world = Accelerated().build(max_concurrent=2)
+    for number in range(6):
+        world.job(f"m{number}", IntervalTimes(timedelta(minutes=1)), lasts=1 / 6)
+    world.run(3)
+    assert world.most == 2 and not any(each.stuck for each in world.loop.states)
+
+
 def test_a_run_that_finds_another_at_work_is_no_heartbeat() -> None:
     """A cron that hangs elsewhere and holds the monitor must not look like one that runs."""
 

@@ -7,7 +7,7 @@ late, and start all that is due at once. What is left of them is a list in the o
 - A job never overlaps itself. A time that comes while it runs, or while all places are taken, waits; of several that
   passed, one run is made, and the others are counted as missed.
 - Every run has a thread and an event loop of its own: one that blocks, hangs or fails stops neither this loop nor the
-  other runs.
+  other runs. One that is stuck gives its place to others.
 - The clock is looked at every few seconds: a machine that slept goes on at once, and after a clock was set back the
   times of all jobs are found anew. A time that comes again is run again; what is scored already is not scored twice.
 - To stop, running jobs are cancelled: they store what they have, and their next run finishes the rest.
@@ -118,8 +118,8 @@ class JobLoop:
                 self._wake.clear()
                 now = self._options.clock()
                 self._follow_clock(now)
-                self._start_due(now)
                 self._watch(now)
+                self._start_due(now)
                 await self._rest(now)
         finally:
             self._stopping = True
@@ -152,10 +152,15 @@ class JobLoop:
         """Start what is due, the longest due first, as far as there are places."""
         due = [each for each in self._timers.values() if each.task is None and each.state.next_run <= now]
         due.sort(key=lambda timer: timer.state.next_run)
-        for timer in due[: self._options.max_concurrent - len(self._running)]:
+        for timer in due[: self._free_places()]:
             task = asyncio.create_task(self._run_timer(timer, timer.begin(now)))
             timer.task = task
             self._running.add(task)
+
+    def _free_places(self) -> int:
+        """How many more runs may be made; a run that is stuck takes no place, or it would stop others in the end."""
+        stuck = sum(each.state.stuck for each in self._timers.values())
+        return max(0, self._options.max_concurrent - len(self._running) + stuck)
 
     async def _run_timer(self, timer: JobTimer, stands_for: tuple[datetime, int]) -> None:
         task = timer.task
@@ -187,13 +192,13 @@ class JobLoop:
 
     def _watch(self, now: datetime) -> None:
         for timer in self._timers.values():
-            if not timer.state.late and timer.is_late(now):
+            if timer.check_late(now):
                 with best_effort("reporting a late monitor"):
-                    self._events.job_late(timer.mark_late())
+                    self._events.job_late(timer.state)
 
     async def _rest(self, now: datetime) -> None:
         """Sleep until a job is due, something happens, or the clock is to be looked at."""
-        free = len(self._running) < self._options.max_concurrent
+        free = self._free_places() > 0
         due = [each.state.next_run for each in self._timers.values() if free and each.task is None]
         seconds = min((min(due) - now).total_seconds() if due else self._options.look, self._options.look)
         rest = [asyncio.ensure_future(self._options.sleep(max(0.0, seconds))), asyncio.ensure_future(self._wake.wait())]

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from shared.core.results import RunReport, Status
 
+_STUCK = timedelta(hours=1)
+"""A run that takes less is not stuck, however often the job is due."""
+
 _MOST_MISSED = 1000
 """Missed times that are counted one by one; more are told as this many."""
 
@@ -90,7 +93,7 @@ class JobCounts:
 @dataclass(frozen=True, slots=True)
 class JobState:
     """A job as it stands. `running_since` is None while it does not run, `last_start` while it never ran; `late` says
-    that two of its times passed without the end of a run.
+    that two of its times passed without the end of a run, `stuck` that they passed since the run began that is at work.
     """
 
     job: ScheduledJob
@@ -99,6 +102,7 @@ class JobState:
     last: JobRun | None = None
     running_since: datetime | None = None
     late: bool = False
+    stuck: bool = False
     counts: JobCounts = field(default_factory=JobCounts)
 
 
@@ -129,9 +133,14 @@ class JobTimer:
         self._delay()
         self._expect_run(now)
 
-    def is_late(self, now: datetime) -> bool:
-        """Whether two of its times have passed without the end of a run."""
-        return now > self._deadline
+    def check_late(self, now: datetime) -> bool:
+        """Whether two of its times have passed without the end of a run, which was not known before; and whether its
+        run is stuck."""
+        since, times = self.state.running_since, self.state.job.times
+        stuck = since is not None and now > max(since + _STUCK, times.next_after(times.next_after(since)))
+        newly_late = now > self._deadline and not self.state.late
+        self.state = replace(self.state, stuck=stuck, late=self.state.late or newly_late)
+        return newly_late
 
     def begin(self, now: datetime) -> tuple[datetime, int]:
         """Begin a run: the newest time that it stands for, and how many before it were missed."""
@@ -147,15 +156,11 @@ class JobTimer:
     def end(self, run: JobRun) -> None:
         """A run has ended."""
         counts = self.state.counts.add(run)
-        self.state = replace(self.state, running_since=None, last=replace(run, report=None), counts=counts)
+        last = replace(run, report=None)
+        self.state = replace(self.state, running_since=None, stuck=False, last=last, counts=counts)
         if run.status != "busy":
             self.state = replace(self.state, late=False)
             self._expect_run(run.finished)
-
-    def mark_late(self) -> JobState:
-        """Two of its times have passed."""
-        self.state = replace(self.state, late=True)
-        return self.state
 
     def follow_clock(self, now: datetime) -> None:
         """The clock was set back: no time may be further away than it would be for a job that is added now."""

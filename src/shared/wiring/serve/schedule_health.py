@@ -95,8 +95,7 @@ class ScheduleHealth:
 
     def _health(self) -> _Answer:
         states = self._loop.states
-        stuck = sum(each.late and each.running_since is not None for each in states)
-        stalled = stuck >= self._max_concurrent
+        stalled = sum(each.stuck for each in states) >= self._max_concurrent
         body = {
             "status": "stalled" if stalled else "ok",
             "at": iso(self._loop.seen),
@@ -124,6 +123,7 @@ def _describe_monitor(state: JobState) -> dict[str, object]:
         "last_start": _iso(state.last_start),
         "running_since": _iso(state.running_since),
         "late": state.late,
+        "stuck": state.stuck,
         "last_run": None if state.last is None else _describe_run(state.last),
         "runs": state.counts.runs,
         "failed_runs": state.counts.failures,
@@ -152,6 +152,7 @@ _COUNTED: Sequence[tuple[str, str, str, Callable[[JobState], float | None]]] = (
     ("missed_runs_total", "counter", "Scheduled times without a run.", lambda state: state.counts.missed),
     ("failed_in_a_row", "gauge", "Failed runs since the last good one.", lambda state: state.counts.failed_in_a_row),
     ("late", "gauge", "1 when two times passed without the end of a run.", lambda state: state.late),
+    ("stuck", "gauge", "1 while a run is at work since before two times.", lambda state: state.stuck),
     ("running", "gauge", "1 while a run is at work.", lambda state: state.running_since is not None),
     ("next_run_timestamp_seconds", "gauge", "When it runs next.", lambda state: state.next_run.timestamp()),
     (
