@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -191,7 +191,7 @@ def is_thinned(strategy: str) -> bool:
 class Draw:
     """One decision per candidate, in the order of the pool, and what the user must be told (a cap that was hit)."""
 
-    decisions: tuple[Decision, ...]
+    decisions: Sequence[Decision]
     notes: tuple[str, ...] = ()
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
-import tempfile
-from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice, pairwise
-from os import SEEK_END
+from itertools import islice
 from typing import NamedTuple
 
 from shared.core.counts import Information, ReadCounts
-from shared.core.errors import StoreError
 from shared.core.extraction import (
     BrokenRecord,
     Fetched,
@@ -27,12 +22,11 @@ from shared.core.extraction import (
 )
 from shared.core.ports import DataSource, FetchesPending
 from shared.core.records import DatasetItem, is_storable
-from shared.core.results import Candidate, Decision
 from shared.core.state.item_history import Reason, SkippedItem
+from shared.monitoring.candidate_pool import CandidatePool, SeenIds
 from shared.monitoring.item_ids import (
     LONGEST_ID,
     describe_shared_ids,
-    has_same_content,
     is_settled_id,
     is_too_long,
     settle_id,
@@ -40,65 +34,11 @@ from shared.monitoring.item_ids import (
 from shared.monitoring.read_plan import ReadPlan
 
 _CHUNK = 1000
-_AT_HAND = 32 * 1024**2  # bytes of sampled items that stay in memory until they are scored
 _SHOWN = 100
 _COMPARED = 1000  # items of an id that came before whose content is compared
 
 _Named = tuple[DatasetItem, str]
 """An item with the id that earlier versions gave it, empty where that is the same."""
-
-
-class CandidatePool:
-    """Candidates of one draw in memory, their items in a temporary file."""
-
-    def __init__(self) -> None:
-        self.candidates: list[Candidate] = []
-        self.at_hand: dict[str, DatasetItem] = {}
-        self._offsets = array("q")
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the pool, see close
-
-    def add(self, item: DatasetItem, candidate: Candidate) -> None:
-        """Put an item aside.
-
-        Raises:
-            StoreError: when the temporary folder is full.
-        """
-        try:
-            self._offsets.append(self._file.tell())
-            # Its values alone, the time without its zone: half the time, for no class is looked up for every item.
-            values = [each.replace(tzinfo=None) if type(each) is datetime else each for each in item.values]
-            pickle.dump(values, self._file, protocol=pickle.HIGHEST_PROTOCOL)
-        except OSError as error:
-            raise StoreError(f"{tempfile.gettempdir()}: cannot put items aside: {error}; free some space") from error
-        self.candidates.append(candidate)
-
-    def read_sampled(self, decisions: Sequence[Decision]) -> Iterator[DatasetItem]:
-        """The items that were drawn, in the order of the pool. The first of them stay in `at_hand`."""
-        spans = pairwise([*self._offsets, self._file.seek(0, SEEK_END)])
-        at, room = -1, _AT_HAND
-        for (offset, end), decision in zip(spans, decisions, strict=True):
-            if decision.drawn:
-                if offset != at:  # to seek throws away what was read ahead
-                    self._file.seek(offset)
-                item = DatasetItem(*pickle.loads(self._file.read(end - offset)))
-                at, room = end, room - (end - offset)
-                if room > 0:
-                    self.at_hand[item.id] = item
-                yield item
-
-    def find_changed(self, items: Sequence[DatasetItem]) -> list[str]:
-        """The ids of those items whose content is another one than that of the candidate with their id."""
-        if not items:
-            return []
-        ids = {item.id for item in items}
-        there = [Decision(each.id, each.id in ids, None, "") for each in self.candidates]
-        first = {item.id: item for item in self.read_sampled(there)}
-        self.at_hand.clear()
-        return [item.id for item in items if item.id in first and not has_same_content(first[item.id], item)]
-
-    def close(self) -> None:
-        """Remove the temporary file."""
-        self._file.close()
 
 
 @dataclass(slots=True)
@@ -120,7 +60,7 @@ async def read_candidates(reading: ReadPlan, now: datetime, tick: Callable[[int]
         SourceError: when the source cannot be read. StoreError: when state cannot.
     """
     intake = ReadResult(CandidatePool())
-    seen: set[str] = set()
+    seen = SeenIds()
     read = fresh = reported = 0
     again: Counter[str] = Counter()
     twice: list[DatasetItem] = []
@@ -168,11 +108,10 @@ def _describe_known(reported: int, reopened: int) -> list[str]:
     return [Information(note) for count, note in ((reported, known), (reopened, changed)) if count]
 
 
-def _count_known(item_ids: Iterable[str], seen: set[str], again: Counter[str]) -> None:
+def _count_known(item_ids: Iterable[str], seen: SeenIds, again: Counter[str]) -> None:
     for each in item_ids:
-        if each in seen:
+        if not seen.add(each):
             again[each] += 1
-        seen.add(each)
 
 
 def _reopen_changed(reading: ReadPlan, read: Iterable[_Named], new: Iterable[DatasetItem]) -> None:
@@ -272,12 +211,11 @@ def _as_stored(item: DatasetItem, extracted: bool) -> DatasetItem | str:
 
 
 def _drop_duplicates(
-    items: Iterable[_Named], seen: set[str], again: Counter[str], twice: list[DatasetItem]
+    items: Iterable[_Named], seen: SeenIds, again: Counter[str], twice: list[DatasetItem]
 ) -> list[_Named]:
     fresh = []
     for item, former in items:
-        if item.id not in seen:
-            seen.add(item.id)
+        if seen.add(item.id):
             fresh.append((item, former))
             continue
         again[item.id] += 1

@@ -14,7 +14,6 @@ from uuid import uuid4
 
 from shared.core.best_effort import attempt
 from shared.core.counts import Information, Spending
-from shared.core.digests import digest
 from shared.core.errors import BusyError, OverBudget, StoreError
 from shared.core.results import Estimate, ItemResult, RunReport, Status
 from shared.core.state.claims import Claims
@@ -22,6 +21,7 @@ from shared.monitoring.candidates import ReadResult, read_candidates
 from shared.monitoring.plan import MonitorPlan, Ports
 from shared.monitoring.publishing.publisher import Publisher, closing_sinks
 from shared.monitoring.run_start import describe_unknown_runs, hold_stream, plan_reading, reopen_unscored
+from shared.monitoring.sampling.draws import digest_pool
 from shared.monitoring.sampling.strategies import Stratified
 from shared.monitoring.tally import ELSEWHERE, HELD, RunTally, SampleShares, describe_given_up
 from shared.monitoring.unfinished_work import UnfinishedWork
@@ -215,7 +215,7 @@ class _Run:
         seed = getattr(self.plan.strategy, "seed", None)
         if seed is None:
             return self.report.run_id
-        return digest([seed, sorted(candidate.lot or candidate.id for candidate in read.pool.candidates)])
+        return digest_pool(seed, read.pool.candidates)
 
     async def _score(self, drawn: int) -> None:
         """Score what was drawn now and what earlier runs left unfinished, storing and publishing step by step."""

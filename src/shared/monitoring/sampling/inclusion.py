@@ -8,7 +8,9 @@ Analysis*, chapter 3; E. Cohen and H. Kaplan, "Summarizing data using bottom-k s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import nsmallest
 from itertools import accumulate
 from random import Random
 
@@ -27,7 +29,7 @@ def round_by_chance(size: float, rng: Random) -> int:
     return whole + (rng.random() < size - whole)
 
 
-def bottom_k(ids: Sequence[str], salt: str, rate: float, cap: int | None) -> tuple[list[bool], float, int]:
+def bottom_k(ids: Iterable[str], salt: str, rate: float, cap: int | None) -> tuple[list[bool], float, int]:
     """Rate sampling by hash: an id is drawn when its number in [0, 1) is below `rate`.
 
     When more than `cap` ids are, those with the `cap` smallest numbers are kept and the probability becomes the next
@@ -37,14 +39,15 @@ def bottom_k(ids: Sequence[str], salt: str, rate: float, cap: int | None) -> tup
     Returns:
         Whether each id is drawn, the probability in (0, 1], and how many ids were below `rate`.
     """
-    numbers = [unit_interval(salt, each) for each in ids]
-    below = sorted((number, place) for place, number in enumerate(numbers) if number < rate)
-    if cap is None or len(below) <= cap:
-        return [number < rate for number in numbers], rate, len(below)
+    numbers = array("d", (unit_interval(salt, each) for each in ids))
+    count = sum(number < rate for number in numbers)
+    if cap is None or count <= cap:
+        return [number < rate for number in numbers], rate, count
+    below = nsmallest(cap + 1, ((number, place) for place, number in enumerate(numbers) if number < rate))
     drawn = [False] * len(numbers)
     for _, place in below[:cap]:
         drawn[place] = True
-    return drawn, max(below[cap][0], 2.0**-53), len(below)
+    return drawn, max(below[cap][0], 2.0**-53), count
 
 
 def fill_weights(weights: Sequence[float | None]) -> list[float]:

@@ -10,7 +10,10 @@ What each draw costs in precision is measured by `benchmarks/runs/sampling_cover
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from heapq import nlargest, nsmallest
+from operator import itemgetter
 from random import Random
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -20,7 +23,8 @@ from shared.core.counts import Information
 from shared.core.digests import canonical_json, to_plain
 from shared.core.records import FIELDS, DatasetItem
 from shared.core.registry import hint
-from shared.core.results import Candidate, Decision, Draw
+from shared.core.results import Candidate, Decision
+from shared.monitoring.sampling.draws import Choice
 from shared.monitoring.sampling.inclusion import allocate, bottom_k, round_by_chance
 from shared.monitoring.sampling.strategy_params import Count, SizedParams, WeightedParams
 from shared.monitoring.sampling.strategy_params import (
@@ -39,12 +43,12 @@ class All(SamplingParams):
 
     cap: Count | None = Field(default=None, description="draw no more than this many of a pool")
 
-    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
+    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
         count = len(pool)
         if self.cap is None or count <= self.cap:
             return self._draw_all(pool)
         note = f"{count:,} candidates are {count - self.cap:,} over the cap; {self.cap:,} of them sampled at random"
-        return self._make_draw(pool, rng.sample(range(count), self.cap), self.cap / count, Information(note))
+        return Choice(rng.sample(range(count), self.cap), self.cap / count, (Information(note),))
 
 
 class RandomSample(SizedParams):
@@ -69,20 +73,19 @@ class RandomSample(SizedParams):
             raise ValueError(f"{' and '.join(sorted(given))} of random belong to rate and do nothing for n")
         return self
 
-    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
+    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
         count = len(pool)
         if self.rate is None:
             n = int(self._size(count))
-            return self._draw_all(pool) if n == count else self._make_draw(pool, rng.sample(range(count), n), n / count)
-        drawn, probability, below = bottom_k([each.lot or each.id for each in pool], self.salt, self.rate, self.cap)
+            return self._draw_all(pool) if n == count else Choice(rng.sample(range(count), n), n / count)
+        drawn, probability, below = bottom_k((each.lot or each.id for each in pool), self.salt, self.rate, self.cap)
         notes = []
         if self.cap is not None and below > self.cap:
-            text = (
+            notes.append(
                 f"rate {self.rate:g} sampled {below:,} of {count:,} items, {below - self.cap:,} over the cap; kept the "
                 f"{self.cap:,} with the smallest hash, each with probability {probability:.4g}"
             )
-            notes.append(Information(text))
-        return self._make_draw(pool, (place for place, yes in enumerate(drawn) if yes), probability, *notes)
+        return Choice((place for place, yes in enumerate(drawn) if yes), probability, tuple(map(Information, notes)))
 
 
 class MostRecent(SamplingParams):
@@ -98,14 +101,14 @@ class MostRecent(SamplingParams):
         """An item with its time."""
         return Candidate(item.id, item.source_timestamp)
 
-    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
-        timed = [(each.timestamp, place) for place, each in enumerate(pool) if each.timestamp is not None]
-        timed.sort(key=lambda pair: pair[0], reverse=self.newest_first)  # stable, so ties keep the pool's order
-        timeless = [place for place, each in enumerate(pool) if each.timestamp is None]
-        order = [place for _, place in timed] + timeless
+    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
+        timeless = array("I", (place for place, each in enumerate(pool) if each.timestamp is None))
+        timed = ((each.timestamp, place) for place, each in enumerate(pool) if each.timestamp is not None)
+        pick = nlargest if self.newest_first else nsmallest
+        order = [place for _, place in pick(self.n, timed, key=itemgetter(0))]  # ties keep the pool's order
         late = timeless and self.n < len(pool)
         notes = [f"{len(timeless):,} of {len(pool):,} items have no timestamp and came last"] if late else []
-        return self._make_draw(pool, order[: self.n], None, *notes)
+        return Choice([*order, *timeless[: self.n - len(order)]], None, tuple(notes))
 
 
 class Oldest(MostRecent):
@@ -165,33 +168,30 @@ class Stratified(SizedParams):
         text = value if isinstance(value, str) else "" if value is None else canonical_json(value)
         return Candidate(item.id, stratum=text or MISSING)
 
-    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
+    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
         count = len(pool)
         size = self._size(count)
         if size >= count:
             return self._draw_all(pool)
         n = round_by_chance(size, rng)
-        strata: dict[str, list[int]] = {}
+        strata: dict[str, array[int]] = {}
         for place, each in enumerate(pool):
-            strata.setdefault(each.stratum or MISSING, []).append(place)
+            strata.setdefault(each.stratum or MISSING, array("I")).append(place)
         if n < len(strata) or size < 1:
             few = f"{n:,} cannot reach all strata of {self.field} ({len(strata):,}): one simple random sample of all"
             # Below one item the size itself is the chance, so the probability must not depend on how it fell.
-            return self._make_draw(pool, rng.sample(range(count), n), (n if size >= 1 else size) / count, few)
+            return Choice(rng.sample(range(count), n), (n if size >= 1 else size) / count, (few,))
         return self._draw_strata(pool, strata, n, rng)
 
-    def _draw_strata(self, pool: Sequence[Candidate], strata: Mapping[str, list[int]], n: int, rng: Random) -> Draw:
+    def _draw_strata(self, pool: Sequence[Candidate], strata: Mapping[str, array[int]], n: int, rng: Random) -> Choice:
         sizes = {name: len(places) for name, places in strata.items()}
         counts = allocate(sizes, n, self.spreads)
-        drawn: set[int] = set()
+        drawn: list[int] = []
         for name in sorted(strata):
-            drawn.update(rng.sample(strata[name], counts[name]))
+            drawn += rng.sample(strata[name], counts[name])
         chance = {name: counts[name] / sizes[name] for name in sizes}
-        decisions = []
-        for place, each in enumerate(pool):
-            stratum = each.stratum or MISSING
-            decisions.append(Decision(each.id, place in drawn, chance[stratum], self.name, stratum))
-        return Draw(tuple(decisions), tuple(f"sampling {self.name}: {note}" for note in self._notes(sizes, counts)))
+        chances = array("d", (chance[each.stratum or MISSING] for each in pool))
+        return Choice(drawn, chances, tuple(self._notes(sizes, counts)), MISSING)
 
     def _notes(self, sizes: Mapping[str, int], counts: Mapping[str, int]) -> Iterable[str]:
         if set(sizes) == {MISSING}:
@@ -219,12 +219,11 @@ class TemporalDecay(WeightedParams):
         return Candidate(item.id, item.source_timestamp)
 
     def _weights(self, pool: Sequence[Candidate]) -> list[float | None]:
-        times = [each.timestamp for each in pool]
-        newest = max((each for each in times if each is not None), default=None)
+        newest = max((each.timestamp for each in pool if each.timestamp is not None), default=None)
         if newest is None:
-            return [None] * len(times)
-        hours = [None if each is None else (newest - each).total_seconds() / 3600 for each in times]
-        return [None if each is None else 2.0 ** -(each / self.half_life_hours) for each in hours]
+            return [None] * len(pool)
+        ages = (None if each.timestamp is None else newest - each.timestamp for each in pool)
+        return [None if age is None else 2.0 ** -(age.total_seconds() / 3600 / self.half_life_hours) for age in ages]
 
 
 class Uncertainty(WeightedParams):

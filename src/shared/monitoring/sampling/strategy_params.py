@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from operator import itemgetter
+from array import array
+from collections.abc import Sequence
 from random import Random
 from typing import Annotated, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.core.counts import Information, change_note
-from shared.core.digests import unit_interval
 from shared.core.records import DatasetItem
-from shared.core.results import Candidate, Decision, Draw
+from shared.core.results import Candidate, Draw
+from shared.monitoring.sampling.draws import Choice, InOrder, LazyDecisions, order_by_hash
 from shared.monitoring.sampling.inclusion import fill_weights, poisson_probabilities
 
 Count = Annotated[int, Field(ge=1)]
@@ -46,28 +45,25 @@ class SamplingParams(BaseModel, ABC):
         """
         if not pool:
             return Draw(())
-        if not self.unbiased:
-            return self._draw(pool, rng)
-        hashes = [(unit_interval("order", each.lot or each.id), each.id) for each in pool]
-        places = sorted(range(len(pool)), key=hashes.__getitem__)
-        draw = self._draw([pool[place] for place in places], rng)
-        in_pool_order = sorted(zip(places, draw.decisions, strict=True), key=itemgetter(0))
-        return replace(draw, decisions=tuple(decision for _, decision in in_pool_order))
+        places = order_by_hash(pool) if self.unbiased else range(len(pool))
+        choice = self._draw(InOrder(pool, places), rng)
+        drawn = bytearray(len(pool))
+        for place in choice.drawn:
+            drawn[places[place]] = 1
+        chances = choice.chance
+        if not isinstance(chances, float | None):
+            given, chances = chances, array("d", bytes(8 * len(pool)))
+            for place, chance in zip(places, given, strict=True):
+                chances[place] = chance
+        notes = tuple(change_note(note, f"sampling {self.name}: {{}}".format) for note in choice.notes)
+        return Draw(LazyDecisions(pool, drawn, chances, self.name, choice.stratum), notes)
 
     @abstractmethod
-    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
-        """The draw from a pool of one or more."""
+    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
+        """What is drawn from a pool of one or more."""
 
-    def _make_draw(
-        self, pool: Sequence[Candidate], drawn: Iterable[int], probability: float | None, *notes: str
-    ) -> Draw:
-        """A draw of the candidates at these places, where all had the same probability."""
-        chosen, name = set(drawn), self.name
-        decisions = (Decision(each.id, place in chosen, probability, name) for place, each in enumerate(pool))
-        return Draw(tuple(decisions), tuple(change_note(note, f"sampling {name}: {{}}".format) for note in notes))
-
-    def _draw_all(self, pool: Sequence[Candidate]) -> Draw:
-        return Draw(tuple(Decision(each.id, True, 1.0, self.name, each.stratum) for each in pool))
+    def _draw_all(self, pool: Sequence[Candidate]) -> Choice:
+        return Choice(range(len(pool)), 1.0, stratum="")
 
 
 class SizedParams(SamplingParams):
@@ -105,19 +101,18 @@ class WeightedParams(SizedParams):
     def _weights(self, pool: Sequence[Candidate]) -> list[float | None]:
         """A weight in [0, 1] per candidate, None where it is unknown."""
 
-    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Draw:
+    def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
         size = self._size(len(pool))
         if size >= len(pool):
             return self._draw_all(pool)
         weights = self._weights(pool)
         probabilities = poisson_probabilities(fill_weights(weights), size, self.floor)
-        pairs = zip(pool, probabilities, strict=True)
-        decisions = tuple(Decision(each.id, rng.random() < pi, pi, self.name) for each, pi in pairs)
-        drawn = sum(decision.drawn for decision in decisions)
-        size_text = f"sampling {self.name}: sampled {drawn:,} items where {size:g} were expected (the size is random)"
-        notes: list[str] = [Information(size_text)]
+        drawn = [place for place, pi in enumerate(probabilities) if rng.random() < pi]
+        notes: list[str] = [
+            Information(f"sampled {len(drawn):,} items where {size:g} were expected (the size is random)")
+        ]
         lacking = sum(weight is None for weight in weights)
         if lacking:
             what = f"{lacking:,} of {len(pool):,} items have no {self.weighed_by} and take the mean weight"
-            notes.append(f"sampling {self.name}: {what}")
-        return Draw(decisions, tuple(notes))
+            notes.append(what)
+        return Choice(drawn, probabilities, tuple(notes))
