@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -264,3 +265,38 @@ def test_sessions_are_not_scored_where_their_ids_are_hashed(tmp_path: Path, serv
     project = project_of(tmp_path, server, text)
     with pytest.raises(ConfigError, match="hashes the ids of sessions"):
         build_monitor(project.folder / "m.yaml")
+
+
+def more_items(project: Project, first: int, count: int) -> None:
+    at = iso(utc_now() - timedelta(hours=1))
+    rows = [
+        {"id": f"i{n}", "actual_output": "a", "trace_id": f"{n:032x}", "source_timestamp": at, "expected_output": "a"}
+        for n in range(first, first + count)
+    ]
+    project.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize("version", ["4.60.0", "4.16.0"])
+def test_langfuse_tells_that_the_state_is_another_one(tmp_path: Path, version: str) -> None:
+    """Where its newest scores are of a run that the state does not know, a run warns; one request tells it. Scores of
+    other monitors and of trials count for nothing."""
+    second = ("--set", "scored_store.file_path=second.db")
+    with run_fake_langfuse(Plan(version), MovableClock(utc_now())) as server:
+        project = project_of(tmp_path, server)
+        assert unknown(project.report()) == []
+        more_items(project, 20, 3)
+        assert unknown(project.report()) == []
+        project.report("--no-dedup", "--publish", *second)
+        more_items(project, 30, 3)
+        assert unknown(project.report()) == []
+        asked = [each for each in server.seen if each.method == "GET" and "name" in each.query]
+        assert len(asked) == 3
+        more_items(project, 40, 3)
+        (note,) = unknown(project.report(*second))
+        assert "langfuse has scores of run 'quality-" in note
+        more_items(project, 50, 3)
+        assert unknown(project.report("--set", "name=another", *second)) == []
+
+
+def unknown(report: dict[str, Any]) -> list[str]:
+    return [each for each in report["warnings"] if "which the state of this monitor does not know" in each]

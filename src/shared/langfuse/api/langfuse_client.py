@@ -10,7 +10,7 @@ Callers without an event loop use `wait` and `each`, from any thread.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -122,7 +122,7 @@ class LangfuseClient:
         """
         return await self._posting.find_stored(scores)
 
-    async def read_scores(self, query: ScoreQuery) -> AsyncIterator[Row]:
+    async def read_scores(self, query: ScoreQuery) -> AsyncGenerator[Row, None]:
         """Every score of a query, with `subject` (`kind`, `id`), comment, metadata, and who gave it where known."""
         if await self._probe.score_reads() == "legacy":
             async for row in self._legacy.scores(query):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from shared.core.ports import Batch
+from shared.core.results import Stream
 from shared.core.state.outbox import MessageState, PackedBatch, Receipt, SinkMessage
 from shared.langfuse.api.langfuse_client import LangfuseClient
 from shared.langfuse.api.langfuse_score import LangfuseScore
+from shared.langfuse.api.read_queries import ScoreQuery
 from shared.langfuse.sink.build_scores import MessageBuilder, ScoreContext, find_subject
 from shared.langfuse.sink.score_delivery import ProjectCheck, ScoreDelivery, describe_delivery
 
@@ -16,6 +19,8 @@ DeliverScores = Callable[[Sequence[SinkMessage], Sequence[LangfuseScore]], Await
 
 LOST_AFTER = 900.0
 """Seconds after which an accepted score that cannot be read back is sent again; Langfuse may need 10 minutes."""
+
+_LOOKED_AT = 100  # scores, and names of metrics, by which the newest run is found
 
 NO_SUBJECT = "the item has no trace_id and no session_id"
 
@@ -28,9 +33,13 @@ class LangfuseSink:
     name = "langfuse"
 
     def __init__(
-        self, client: LangfuseClient, context: ScoreContext | None = None, lost_after: float = LOST_AFTER
+        self,
+        client: LangfuseClient,
+        context: ScoreContext | None = None,
+        lost_after: float = LOST_AFTER,
+        labels: Sequence[str] = (),
     ) -> None:
-        self._client, self._context = client, context or ScoreContext()
+        self._client, self._context, self._labels = client, context or ScoreContext(), labels
         self._project = ProjectCheck(client, self._context.project)
         self._delivery = ScoreDelivery(client, lost_after)
 
@@ -64,6 +73,25 @@ class LangfuseSink:
             FatalError: as `send`.
         """
         return await self._deliver(messages, self._delivery.verify, "sent")
+
+    async def newest_run(self, stream: Stream) -> str:
+        """The newest run of this monitor that the newest scores of its metrics name; empty where none does. A score
+        does not say which source its run had, so a run with another source counts too.
+        """
+        environment = self._context.environment
+        environments = (environment,) if environment else ()
+        query = ScoreQuery(names=self._labels[:_LOOKED_AT], sources=("API",), environments=environments)
+        runs = [""]
+        looked = 0
+        async with aclosing(self._client.read_scores(query)) as rows:
+            async for row in rows:
+                made = row.get("metadata") or {}
+                if made.get("monitor") == stream.monitor_key:
+                    runs.append(str(made.get("run_id", "")))
+                looked += 1
+                if looked == _LOOKED_AT:
+                    break
+        return max(runs)  # after the monitor's name stands the time at which the run started
 
     async def connect(self) -> str:
         """Describe the server and how scores are sent to it.

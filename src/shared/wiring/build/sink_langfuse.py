@@ -77,7 +77,8 @@ def build_langfuse_sink(context: SinkBuildContext) -> LangfuseSink | None:
     _check_sessions(context)
     if found is None:
         return None
-    return LangfuseSink(found.client, _score_context(context, found.params), found.params.lost_after_minutes * 60)
+    scores, lost_after = _score_context(context, found.params), found.params.lost_after_minutes * 60
+    return LangfuseSink(found.client, scores, lost_after, context.build.labels)
 
 
 def build_experiment_sink(context: SinkBuildContext) -> LangfuseExperimentSink | None:
