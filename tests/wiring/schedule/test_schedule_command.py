@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -130,6 +130,10 @@ def test_a_connection_that_asks_nothing_keeps_nobody_out(project: Project) -> No
         with socket.create_connection((host, int(port))) as idle, socket.create_connection((host, int(port))) as other:
             idle.sendall(b"GET /healthz HTTP/1.1\r\n")
             other.sendall(b"\x16\x03\x01" + b"x" * 20_000)
+            assert list(health(url)) == ["daily_daily"]
+        with ExitStack() as many:
+            for _ in range(120):
+                many.enter_context(socket.create_connection((host, int(port))))
             assert list(health(url)) == ["daily_daily"]
 
 
@@ -252,6 +256,8 @@ def test_a_port_that_is_taken_is_named(project: Project) -> None:
         port = taken.getsockname()[1]
         done = project.run("schedule", write(project, "a"), "--port", str(port))
     assert done.returncode == 2 and f"127.0.0.1:{port}" in done.stderr and "--port" in done.stderr
+    absurd = project.run("schedule", "a.yaml", "--port", "99999")
+    assert absurd.returncode == 2 and "--port" in absurd.stderr
 
 
 def _stored(project: Project) -> int:

@@ -18,6 +18,7 @@ import pytest
 from shared.core.errors import ConfigError
 from shared.monitoring.monitor import OnlineMonitor
 from shared.monitoring.scheduler import MonitoringScheduler
+from tests.contracts.adapters.served import empty_postgres, postgres_at
 from tests.wiring.project import PATIENCE, Project, cold_environment
 
 CONFIG = """\
@@ -75,19 +76,28 @@ def test_it_runs_at_the_times_of_the_configuration_until_it_is_stopped(project: 
     assert scheduler.remove_monitor("mine") and not scheduler.remove_monitor("mine") and scheduler.jobs == []
 
 
-def test_after_a_restart_times_count_from_the_stored_runs(project: Project) -> None:
+@pytest.mark.parametrize("place", ["sqlite", "postgres"])
+def test_after_a_restart_times_count_from_the_stored_runs(place: str, project: Project, tmp_path: Path) -> None:
     """What knows of the last run is the state database, whoever made it."""
-    config = write(project, "daily", "schedule: {interval_minutes: 1440}")
-    OnlineMonitor.from_yaml(config).run_and_publish()
+    url = ""
+    if place == "postgres":
+        postgres_at(tmp_path)
+        url = empty_postgres("scheduler_restart")
+    store = f"{{type: postgres, url: '{url}'}}" if url else "{type: sqlite}"
+    schedule = f"schedule: {{interval_minutes: 1440}}\nscored_store: {store}"
+    config = write(project, "daily", schedule)
+    OnlineMonitor.from_yaml(config).run_and_publish().close()
     before = datetime.now(UTC)
     scheduler = MonitoringScheduler()
     scheduler.add_monitor(config)
-    scheduler.add_monitor(write(project, "new", "schedule: {interval_minutes: 1440}"))
+    scheduler.add_monitor(write(project, "new", schedule))
     old, new = scheduler.jobs
     assert old["last_run_time"] is not None and new["last_run_time"] is None
     assert (old["last_status"], new["last_status"]) == ("done", None)
     assert before - timedelta(minutes=1) < old["next_run_time"] - timedelta(days=1) < before
     assert new["next_run_time"] - timedelta(days=1) >= before
+    ended = asyncio.run(scheduler.run_all_once())
+    assert {job: run.status for job, run in ended.items()} == {"daily_daily": "nothing_new", "new_new": "done"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,7 +38,7 @@ class ScheduleHealth:
     def __init__(self, loop: JobLoop, max_concurrent: int) -> None:
         self._loop, self._max_concurrent = loop, max_concurrent
         self._server: asyncio.Server | None = None
-        self._open = 0
+        self._open: dict[asyncio.Task[object], None] = {}  # the oldest first
 
     async def start(self, host: str, port: int) -> str:
         """Listen; the address.
@@ -49,11 +48,11 @@ class ScheduleHealth:
         """
         try:
             self._server = await asyncio.start_server(self._serve_connection, host, port, limit=_BYTES)
-        except OSError as error:
-            reason = error.strerror or error
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ConfigError(f"cannot listen on {host}:{port} ({reason}); choose another --port") from error
         found = self._server.sockets[0].getsockname()
-        return f"http://{host}:{found[1]}"
+        return f"http://{f'[{host}]' if ':' in host else host}:{found[1]}"
 
     def close(self) -> None:
         """Listen no longer."""
@@ -61,18 +60,22 @@ class ScheduleHealth:
             self._server.close()
 
     async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
-        problems = (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = None
+        if len(self._open) > _CONNECTIONS:  # whoever holds connections open keeps nobody out
+            next(iter(self._open)).cancel()
         try:
-            with suppress(*problems):  # whoever asked has gone, or asked nothing that is HTTP
-                if self._open <= _CONNECTIONS:
-                    async with asyncio.timeout(_SECONDS):
-                        head = await reader.readuntil(b"\r\n\r\n")
-                        writer.write(self._respond(head))
-                        await writer.drain()
-        finally:
-            self._open -= 1
+            async with asyncio.timeout(_SECONDS):
+                writer.write(self._respond(await reader.readuntil(b"\r\n\r\n")))
+                await writer.drain()
             writer.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass  # whoever asked has gone, was too slow, or asked nothing that is HTTP
+        finally:
+            self._open.pop(task, None)
+            if not writer.is_closing():
+                writer.transport.abort()
 
     def _respond(self, head: bytes) -> bytes:
         method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
