@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from shared.core.ports import Notifier
 
 
 class SentMessage(NamedTuple):
@@ -24,3 +27,30 @@ class SentMessages(Protocol):
 
     def put(self, place: str, notification: str, sent: SentMessage) -> None:
         """Store where the message stands."""
+
+
+class MemorySentMessages:
+    """`SentMessages` of one process, which forgets the oldest: where no database is at hand."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._sent: OrderedDict[tuple[str, str], SentMessage] = OrderedDict()
+
+    def begin(self, place: str, notification: str, now: datetime) -> SentMessage | None:
+        known = self._sent.get((place, notification))
+        if known is None:
+            self.put(place, notification, SentMessage(now))
+        return known
+
+    def put(self, place: str, notification: str, sent: SentMessage) -> None:
+        self._sent[place, notification] = sent
+        while len(self._sent) > self._most:
+            self._sent.popitem(last=False)
+
+
+@runtime_checkable
+class KeepsMessages(Protocol):
+    """A notifier that must know what it has sent before."""
+
+    def keeping(self, sent: SentMessages) -> Notifier:
+        """The same notifier, which stores there what it has sent."""

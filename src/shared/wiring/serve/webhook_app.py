@@ -29,7 +29,7 @@ from shared.langfuse.receiver.webhook_receiver import CutOff, IncomingRequest, R
 from shared.privacy.redact_logs import redacted_logs
 from shared.privacy.secret_gate import SecretGate
 from shared.privacy.secret_settings import secrets_of_config
-from shared.slack.notify import SlackNotifier, SlackSettings
+from shared.slack.notify import SlackNotifier, SlackNotifierParams
 from shared.telemetry.webhook_metrics import CONTENT_TYPE, WebhookMeters
 from shared.wiring.serve.webhook_settings import WebhookSettings, open_file_limit, webhook_settings
 
@@ -171,7 +171,7 @@ class _Listeners:
                 secret = settings.secret.get_secret_value().strip()
             notify = NotifyUrl(url, secret, time.time)
         if settings.slack_channel:
-            slack = SlackNotifier(SlackSettings(settings.slack_token, settings.slack_channel, settings.slack_api))
+            slack = SlackNotifier(_slack_params(settings))
         return cls(notify, slack, secrets)
 
     @property
@@ -191,6 +191,11 @@ class _Listeners:
         for each in (self.notify, self.slack):
             if each is not None:
                 await each.aclose()
+
+
+def _slack_params(settings: WebhookSettings) -> SlackNotifierParams:
+    token, channel = settings.slack_token, settings.slack_channel
+    return SlackNotifierParams(token=token, channel=channel, base_url=settings.slack_api)
 
 
 def _notification(delivery: Delivery) -> Notification:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from shared.core.errors import ConfigError
 from shared.http.client_settings import HeaderValue
 from shared.langfuse.receiver.verify_signature import WINDOW
-from shared.slack.notify import API
+from shared.slack.client import API
 
 _SHORTEST_KEEP = 2 * WINDOW
 """A delivery may be signed one window ahead of our clock, and replayed until one window after that."""
