@@ -311,6 +311,38 @@ def test_all_jobs_can_be_run_once_within_the_cap() -> None:
     ended = asyncio.run(world.loop.run_all_once())
     assert list(ended) == [f"m{number}" for number in range(7)] and world.most <= 2
     assert {run.status for run in ended.values()} == {"done"}
+    assert {each.last.status for each in world.loop.states if each.last} == {"done"}
+    assert {f"{each.next_run:%H:%M}" for each in world.loop.states} == {"13:00"}  # its times stay as they are
+
+
+def test_to_run_all_once_waits_for_runs_that_are_at_work() -> None:
+    """Also beside a loop that serves, a job is not run beside itself, and no more at once than allowed."""
+    most, running = [0], [0]
+    lock = threading.Lock()
+
+    async def work() -> RunReport:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        await asyncio.sleep(0.05)
+        with lock:
+            running[0] -= 1
+        return report("x")
+
+    async def scenario() -> list[int]:
+        loop = JobLoop(LoopOptions(2))
+        for name in "abcd":
+            loop.add(ScheduledJob(name, name, HOURLY, work, now=True))
+        serving = asyncio.create_task(loop.serve())
+        while not loop.running:
+            await asyncio.sleep(0.001)
+        await loop.run_all_once()
+        loop.stop()
+        await serving
+        return [each.counts.runs for each in loop.states]
+
+    counts = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert most == [2] and all(count in (1, 2) for count in counts) and counts[0] == 2
 
 
 def test_to_stop_lets_running_jobs_store_what_they_have() -> None:

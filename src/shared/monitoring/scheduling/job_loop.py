@@ -70,7 +70,8 @@ class JobLoop:
         self._events = events or LoggedEvents()
         self._random = options.random or Random()
         self._timers: dict[str, JobTimer] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[JobRun]] = set()
+        self._ended = asyncio.Event()  # a new one at the end of each run
         self._wake = asyncio.Event()
         self._stopping = False
         self._seen = options.clock()
@@ -127,17 +128,17 @@ class JobLoop:
 
     async def run_all_once(self) -> dict[str, JobRun]:
         """Run every job once, whatever its time; by id, how each run ended. The usual number of them at once."""
-        places = asyncio.Semaphore(self._options.max_concurrent)
-
-        async def run_one(timer: JobTimer) -> JobRun:
-            async with places:
-                run = await self._run(timer.state.job, (self._options.clock(), 0))
-                self._report_end(run)
-                return run
-
         timers = dict(self._timers)
-        runs = await asyncio.gather(*map(run_one, timers.values()))
+        runs = await asyncio.gather(*map(self._run_between, timers.values()))
         return dict(zip(timers, runs, strict=True))
+
+    async def _run_between(self, timer: JobTimer) -> JobRun:
+        """Run a job once when there is a place, and no run of it is at work."""
+        while timer.task is not None or not self._free_places():
+            await self._ended.wait()
+        now = self._options.clock()
+        timer.begin_between(now)
+        return await self._start(timer, (now, 0))
 
     def _follow_clock(self, now: datetime) -> None:
         back = (self._seen - now).total_seconds()
@@ -153,30 +154,33 @@ class JobLoop:
         due = [each for each in self._timers.values() if each.task is None and each.state.next_run <= now]
         due.sort(key=lambda timer: timer.state.next_run)
         for timer in due[: self._free_places()]:
-            task = asyncio.create_task(self._run_timer(timer, timer.begin(now)))
-            timer.task = task
-            self._running.add(task)
+            self._start(timer, timer.begin(now))
+
+    def _start(self, timer: JobTimer, stands_for: tuple[datetime, int]) -> asyncio.Task[JobRun]:
+        timer.task = asyncio.create_task(self._run_timer(timer, stands_for))
+        self._running.add(timer.task)
+        return timer.task
 
     def _free_places(self) -> int:
         """How many more runs may be made; a run that is stuck takes no place, or it would stop others in the end."""
         stuck = sum(each.state.stuck for each in self._timers.values())
         return max(0, self._options.max_concurrent - len(self._running) + stuck)
 
-    async def _run_timer(self, timer: JobTimer, stands_for: tuple[datetime, int]) -> None:
+    async def _run_timer(self, timer: JobTimer, stands_for: tuple[datetime, int]) -> JobRun:
         task = timer.task
         try:
             run = await self._run(timer.state.job, stands_for)
+            timer.end(run)
         finally:
             timer.task = None
             if task is not None:
                 self._running.discard(task)
             self._wake.set()
-        timer.end(run)
-        self._report_end(run)
-
-    def _report_end(self, run: JobRun) -> None:
+            ended, self._ended = self._ended, asyncio.Event()
+            ended.set()
         with best_effort("reporting the end of a run"):
             self._events.run_ended(run)
+        return run
 
     async def _run(self, job: ScheduledJob, stands_for: tuple[datetime, int]) -> JobRun:
         started = self._options.clock()

@@ -20,7 +20,6 @@ _MOST_MISSED = 1000
 FAILED: frozenset[Status] = frozenset(("failed", "too_many_failures", "unpublished", "over_budget", "interrupted"))
 """How runs end that did not do what they were started for."""
 
-
 _UNFINISHED: frozenset[Status] = frozenset(("interrupted", "running"))
 """Statuses of a stored run that was stopped or killed, whose rest waits for the next one."""
 
@@ -124,7 +123,7 @@ class JobTimer:
 
     def __init__(self, job: ScheduledJob, now: datetime, random: Random) -> None:
         self._random = random
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[JobRun] | None = None
         # A clock that was ahead may have dated the last run later than now.
         start = None if job.last is None else min(job.last.started, now)
         unfinished = job.last is not None and job.last.status in _UNFINISHED
@@ -149,9 +148,13 @@ class JobTimer:
         while upcoming <= now and missed < _MOST_MISSED:
             scheduled, missed, upcoming = upcoming, missed + 1, times.next_after(upcoming)
         self._scheduled = upcoming if upcoming > now else times.next_after(now)
-        self.state = replace(self.state, running_since=now, last_start=now)
         self._delay()
+        self.begin_between(now)
         return scheduled, missed
+
+    def begin_between(self, now: datetime) -> None:
+        """Begin a run that stands for none of its times."""
+        self.state = replace(self.state, running_since=now, last_start=now)
 
     def end(self, run: JobRun) -> None:
         """A run has ended."""
