@@ -24,7 +24,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from shared.langfuse.receiver.verify_signature import sign
+from shared.http.verify_signature import sign
 
 SECRET = "lf-whsec_" + "5a" * 32
 PATH = "/webhooks/langfuse"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.core.errors import ConfigError
+from shared.http.verify_signature import Forged, sign, verify
 from shared.langfuse.receiver.prompt_event import PromptEvent, Unreadable, parse_prompt_event
-from shared.langfuse.receiver.verify_signature import Forged, sign, verify
 from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.webhooks import SECRET, sign_as_langfuse
 from tests.langfuse.fake_server.wire import START

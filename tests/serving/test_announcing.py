@@ -18,8 +18,8 @@ from shared.core.errors import StoreError, Unavailable
 from shared.core.state.webhook_deliveries import Delivery
 from shared.database.engine.database import Database, open_database
 from shared.database.stores.sql_deliveries import SqlDeliveries
+from shared.http.verify_signature import Forged, verify
 from shared.langfuse.receiver.announcer import Announcer, AnnounceSettings, describe_change
-from shared.langfuse.receiver.verify_signature import Forged, verify
 from tests.langfuse.fake_server.server import run_fake_langfuse
 from tests.langfuse.fake_server.webhooks import SECRET
 from tests.langfuse.fake_server.wire import MovableClock

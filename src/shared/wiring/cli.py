@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     parts["list"].add_argument(
         "kind",
         nargs="?",
-        choices=("sources", "sampling", "models", "metrics", "stores", "extractors", "labels", "configs"),
+        choices=("sources", "sampling", "models", "metrics", "stores", "extractors", "labels", "notifiers", "configs"),
         help="list only this kind",
     )
     parts["schema"].add_argument("--out", metavar="FILE", help="write to a file instead of standard output")

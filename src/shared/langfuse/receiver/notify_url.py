@@ -10,7 +10,7 @@ import httpx
 
 from shared.core.errors import Unavailable
 from shared.core.state.webhook_deliveries import Delivery
-from shared.langfuse.receiver.verify_signature import sign
+from shared.http.verify_signature import sign
 
 
 class NotifyUrl:

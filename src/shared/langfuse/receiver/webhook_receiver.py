@@ -16,10 +16,10 @@ from typing import Literal
 
 from shared.core.errors import ConfigError, StoreError, Unavailable
 from shared.core.state.webhook_deliveries import Delivery
+from shared.http.verify_signature import Forged, Signature, check_body, check_header
 from shared.langfuse.receiver.body_budget import BodyBudget
 from shared.langfuse.receiver.delivery_queue import DeliveryQueue
 from shared.langfuse.receiver.prompt_event import Unreadable, parse_prompt_event
-from shared.langfuse.receiver.verify_signature import Forged, Signature, check_body, check_header
 
 _log = logging.getLogger(__name__)
 

@@ -32,6 +32,7 @@ from shared.wiring.build.build_embeddings import EmbedderBuilder
 from shared.wiring.build.build_labels import LabelSources, build_label_sources
 from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_tree
 from shared.wiring.build.build_models import ModelBuilder
+from shared.wiring.build.build_notifiers import NamedNotifier, build_notifiers
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
 from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, build_store, describe_requirement, locate_state
@@ -76,6 +77,7 @@ class BuiltMonitor:
     models: ModelCosts
     labels: LabelSources
     redactor: TextCleaner
+    notifiers: tuple[NamedNotifier, ...]
     notes: tuple[str, ...]
 
     @property
@@ -134,6 +136,7 @@ class _MonitorBuilder:
         )
         self._check_allocation_metric(strategy, scored)
         labels = build_label_sources(config, self.registries, checker, self.root)
+        notifiers = build_notifiers(config.notify, self.registries.notifiers, checker, self.root)
         self._check_thinning(store)
         checker.raise_any()
         assert source is not None and strategy is not None and store is not None
@@ -154,6 +157,7 @@ class _MonitorBuilder:
             models=models,
             labels=labels,
             redactor=redactor,
+            notifiers=notifiers,
             notes=(*moved, *name_notes, *self._notes(models, redactor), *([held] if held else ())),
         )
         return _as_dry_run(built) if options.dry_run else built

@@ -18,6 +18,7 @@ from shared.wiring.build.construct_part import parameters_model
 from shared.wiring.config.checker import GivenByName, params_model
 from shared.wiring.config.labels_config import LabelsCommon
 from shared.wiring.config.monitor_config import MetricCommon, MonitorConfig, SourceCommon
+from shared.wiring.config.notify_config import NotifierCommon
 from shared.wiring.config.registries import Registries
 
 Schema = dict[str, Any]
@@ -47,6 +48,8 @@ def config_schema(registries: Registries) -> Schema:
     place["scored_store"] = _choices(registries.stores, "type", {}, default="sqlite")
     labels = _choices(registries.labels, "type", _model_schema(LabelsCommon)["properties"])
     place["labels"] = {"anyOf": [labels, {"type": "array", "items": labels, "minItems": 1}, {"type": "null"}]}
+    notifiers = _choices(registries.notifiers, "type", _model_schema(NotifierCommon)["properties"])
+    place["notify"] = {**place["notify"], "items": notifiers}
     place["metrics_config"] = {
         "type": "object",
         "minProperties": 1,

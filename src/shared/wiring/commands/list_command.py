@@ -7,7 +7,7 @@ from argparse import Namespace
 from shared.wiring.config.find_config import display_path, known_configs
 from shared.wiring.config.registries import build_registries
 
-_KINDS = ("sources", "sampling", "models", "metrics", "stores", "extractors", "labels")
+_KINDS = ("sources", "sampling", "models", "metrics", "stores", "extractors", "labels", "notifiers")
 
 
 def main(options: Namespace) -> int:

@@ -28,6 +28,7 @@ from shared.wiring.config.gates_config import check_gate_metric
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
 from shared.wiring.run.guarded_output import metrics_print_to_stderr
 from shared.wiring.run.interruption import run_until_done
+from shared.wiring.run.notify_people import notify_of_run
 from shared.wiring.run.session import run_once
 
 
@@ -48,6 +49,8 @@ def main(options: Namespace) -> int:
         result = run_until_done(run_once(built, progress))
     ended = finish_run(built, result, gates)
     report, page = ended.report, ended.page
+    if not options.dry_run:
+        run_until_done(notify_of_run(built.notifiers, report, ended.beside, built.redactor))
     write_job_summary(ended, built.config.environment.variables)
     places = {} if page is None else {"report": display_path(page)}
     if not options.dry_run:

@@ -25,6 +25,7 @@ from shared.wiring.config.schedule_config import Schedule
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
 from shared.wiring.run.guarded_output import GuardedOutput
 from shared.wiring.run.interruption import run_until_done
+from shared.wiring.run.notify_people import notify_of_run
 from shared.wiring.run.scheduled_monitor import (
     MonitorJobs,
     ScheduledMonitor,
@@ -136,6 +137,7 @@ class _PrintedEvents:
         finally:
             result.close()
         write_job_summary(ended, built.config.environment.variables)
+        await notify_of_run(built.notifiers, ended.report, ended.beside, built.redactor)
         self.gate_failed = self.gate_failed or bool(ended.beside.failed_gates)
         first = [change_sentence(ended.beside.changes)] if ended.beside.changes else []
         self._first[ended.report.run_id] = " ".join((*first, *(f"{each}." for each in ended.beside.failed_gates), ""))

@@ -257,6 +257,9 @@ class MonitorConfig(ModelBlocks, MonitorInputs):
     report: Report = Field(default_factory=Report)
     gates: list[GateConfig] = Field(default_factory=list, description="what a run must reach, or it ends with code 5")
     retention: RetentionConfig | None = Field(default=None, description="how long texts stay in the state")
+    notify: list[dict[str, Any]] = Field(
+        default_factory=list, description="who is told of alerts and runs: type, name, on, and its parameters"
+    )
 
     @field_validator("metrics_config")
     @classmethod

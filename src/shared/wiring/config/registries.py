@@ -51,6 +51,12 @@ LABELS = {
     "langfuse": "shared.langfuse.source.annotation_labels:LangfuseLabels",
 }
 
+NOTIFIERS = {
+    "slack": "shared.slack.notify:SlackNotifier",
+    "slack_webhook": "shared.slack.incoming_webhook:SlackWebhookNotifier",
+    "webhook": "shared.telemetry.webhook_notifier:WebhookNotifier",
+}
+
 MODELS = {
     "openai_compatible": "shared.llm.adapters.openai_compatible:OpenAICompatibleAdapter",
     "local": "shared.llm.adapters.local:LocalAdapter",
@@ -79,6 +85,7 @@ class Registries:
     sinks: Registry
     models: Registry
     embeddings: Registry
+    notifiers: Registry
 
 
 def build_registries(project: Path | None = None) -> Registries:
@@ -98,6 +105,7 @@ def build_registries(project: Path | None = None) -> Registries:
         "embeddings": EMBEDDINGS,
         "labels": LABELS,
         "sinks": SINKS,
+        "notifiers": NOTIFIERS,
     }
     words = {
         "sources": "source",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from shared.core.errors import ConfigError
 from shared.http.client_settings import HeaderValue
-from shared.langfuse.receiver.verify_signature import WINDOW
+from shared.http.verify_signature import WINDOW
 from shared.slack.client import API
 
 _SHORTEST_KEEP = 2 * WINDOW

@@ -1,4 +1,4 @@
-"""Verifies that Langfuse signed a webhook delivery.
+"""Verifies that Langfuse signed a webhook delivery, and signs ours in the same way.
 
 The header `x-langfuse-signature` is `t=<Unix seconds>,v1=<hex>`, where the hex is HMAC-SHA256 with the webhook's whole
 secret (`lf-whsec_...`) over `<t>.<raw body>`; Langfuse's documentation writes `s=` for `v1=`, so both are accepted. The
