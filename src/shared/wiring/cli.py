@@ -172,6 +172,13 @@ def _schedule_options(part: argparse.ArgumentParser) -> None:
     part.add_argument("--port", type=int, default=8090, help="their port (default: 8090; 0: any that is free)")
     part.add_argument("--no-health", action="store_true", help="listen on no port")
     part.add_argument(
+        "--notify",
+        action="append",
+        choices=("slack", "slack_webhook"),
+        default=[],
+        help="who is told when monitors do not run: $SLACK_CHANNEL_ID with $SLACK_BOT_TOKEN, or $SLACK_WEBHOOK_URL",
+    )
+    part.add_argument(
         "--heartbeat-url",
         metavar="URL",
         default=os.environ.get("TRUELINE_HEARTBEAT_URL", ""),

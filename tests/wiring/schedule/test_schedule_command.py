@@ -42,9 +42,10 @@ def write(project: Project, name: str, schedule: str = DAILY, metric: str = "exa
 
 
 @contextmanager
-def serving(project: Project, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(project: Project, *arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command as a process, and the address that it prints."""
-    process = project.started("schedule", "--port", "0", *arguments, PYTHONUNBUFFERED="1")  # as containers set it
+    variables["PYTHONUNBUFFERED"] = "1"  # as containers set it
+    process = project.started("schedule", "--port", "0", *arguments, **variables)
     assert process.stdout is not None
     try:
         first = process.stdout.readline()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from shared.core.clock import iso, utc_now
 from shared.core.errors import ConfigError, UsageError
 from shared.core.results import RunReport
+from shared.monitoring.scheduling.heartbeat_alert import HeartbeatAlert
 from shared.monitoring.scheduling.job_loop import JobLoop, LoopOptions, describe_late
 from shared.monitoring.scheduling.jobs import JobRun, JobState
 from shared.report.terminal.run_summary import writable
@@ -20,6 +21,7 @@ from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS, result_sentence
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.run_command import finish_run, write_job_summary
+from shared.wiring.config.env_settings import read_environment
 from shared.wiring.config.find_config import display_path, find_config
 from shared.wiring.config.schedule_config import Schedule
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
@@ -33,6 +35,7 @@ from shared.wiring.run.scheduled_monitor import (
     with_last_runs,
 )
 from shared.wiring.run.session import run_once
+from shared.wiring.serve.heartbeat_notifiers import build_notifiers
 from shared.wiring.serve.heartbeat_ping import HeartbeatPing
 from shared.wiring.serve.schedule_health import ScheduleHealth
 
@@ -67,7 +70,9 @@ def main(options: Namespace) -> int:
         ended = run_until_done(_run_once(loop), _STOP_SECONDS)
         found = {EXIT_CODES.get(run.status, 0) for run in ended}
         return next((code for code in _GRAVITY if code in found), GATE_FAILED if events.gate_failed else 0)
-    run_until_done(_serve(loop, options), _STOP_SECONDS)
+    notifiers = build_notifiers(options.notify, read_environment(monitors[0].path).variables)
+    events.alert = HeartbeatAlert(notifiers, output.clean)
+    run_until_done(_serve(loop, options, events.alert), _STOP_SECONDS)
     return 0
 
 
@@ -127,6 +132,7 @@ class _PrintedEvents:
     def __init__(self, output: GuardedOutput) -> None:
         self._output = output
         self.gate_failed = False
+        self.alert = HeartbeatAlert(())
         self._first: dict[str, str] = {}  # what is said first of runs whose end is not printed yet
 
     async def run_with_page(self, built: BuiltMonitor) -> RunReport:
@@ -154,10 +160,12 @@ class _PrintedEvents:
             what = ": ".join([words, *reasons, what])
         missed = f" {run.missed:,} scheduled run(s) before it were missed." if run.missed else ""
         seconds = (run.finished - run.started).total_seconds()
+        self.alert.run_ended(run)
         _print(f"{sign} {iso(run.finished)[:19]}Z  {line(f'{run.job}: {what}{missed}', 600)} ({seconds:.1f} s)")
 
     def job_late(self, state: JobState) -> None:
-        """Print that a monitor does not run as it should."""
+        """Print and tell that a monitor does not run as it should."""
+        self.alert.job_late(state)
         print(f"trueline: {self._output.clean(describe_late(state))}", file=sys.stderr, flush=True)
 
     def clock_set_back(self, seconds: float) -> None:
@@ -170,23 +178,25 @@ async def _run_once(loop: JobLoop) -> list[JobRun]:
     return list(ended.values())
 
 
-async def _serve(loop: JobLoop, options: Namespace) -> None:
+async def _serve(loop: JobLoop, options: Namespace, alert: HeartbeatAlert) -> None:
     """Serve until cancelled; running monitors have ended then."""
-    ping = HeartbeatPing(options.heartbeat_url, loop) if options.heartbeat_url else None
+    beside: list[Coroutine[object, object, None]] = [alert.run()]
+    if options.heartbeat_url:
+        beside.append(HeartbeatPing(options.heartbeat_url, loop).run())
     health = ScheduleHealth(loop, options.max_concurrent)
     where = "" if options.no_health else f"; {await health.start(options.host, options.port)}/healthz"
     count = len(loop.states)
     _print(f"{count:,} monitor(s), at most {options.max_concurrent} at once{where}")
     _print_jobs(loop.states[:20])
-    pinging = asyncio.create_task(ping.run()) if ping else None
+    tasks = [asyncio.create_task(each) for each in beside]
     try:
         await loop.serve()
     except asyncio.CancelledError:
         _print("stopped; what was scored is kept")
     finally:
         health.close()
-        if pinging is not None:
-            pinging.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _print_jobs(states: Sequence[JobState]) -> None:
