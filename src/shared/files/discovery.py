@@ -8,7 +8,8 @@ import gzip
 import os
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,12 @@ _LARGEST_UNPACKED, _MOST_EXPANDED = 256 * 1024**2, 200
 """Bytes of a gzip that are no data: more than the first, and more than the second for each byte of its own. Texts that
 repeat themselves give some 50.
 """
-_BLOCK = 900_000
-"""Bytes looked at in one go. A line without a whole block inside is shorter than two blocks, which DuckDB can take."""
+BLOCK = 131_072
+"""Bytes looked at in one go: so many stay in a processor's cache while they are looked at several times."""
+
+_LARGE = 200_000_000
+LONG = 900_000
+"""Bytes without a line end from which on a line counts as long; a shorter line DuckDB can take."""
 
 
 class FileSourceParams(BaseModel):
@@ -68,7 +73,8 @@ class TextSurvey:
     `lines` counts lines, `blank` is True without any visible character, `first` and `last` are the first and the last
     of them.
     `odd` marks bytes that only the line-by-line reader takes (a BOM, invalid UTF-8, NUL, a lone carriage return);
-    `long_lines` marks a line that may be longer than DuckDB's buffers.
+    `long_lines` marks a line that may be longer than DuckDB's buffers. `size` is the number of bytes, `counts` that of
+    line ends in each block of them.
     """
 
     lines: int = 0
@@ -77,6 +83,8 @@ class TextSurvey:
     last: str = ""
     odd: bool = False
     long_lines: bool = False
+    size: int = 0
+    counts: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,7 @@ def _look(path: str, name: str, params: FileSourceParams) -> File:
         with as_source_errors(name), open(path, "rb") as handle:
             return File(path, name, file.format, TextSurvey(blank=not handle.read(1)))
     with file.open() as handle:
-        return File(path, name, file.format, survey(_refuse_bombs(file, handle)))
+        return File(path, name, file.format, survey(_refuse_bombs(file, handle), _line_counter(path)))
 
 
 def _format(name: str, said: str) -> Format:
@@ -207,7 +215,7 @@ def _open(path: str) -> Iterator[IO[bytes]]:
 def _refuse_bombs(file: File, handle: IO[bytes]) -> Iterator[bytes]:
     """The file's bytes in blocks."""
     packed = os.path.getsize(file.path)
-    while block := handle.read(_BLOCK):
+    while block := handle.read(BLOCK):
         yield block
         if file.is_gzip and handle.tell() > max(_LARGEST_UNPACKED, packed * _MOST_EXPANDED):
             raise SourceError(
@@ -216,18 +224,34 @@ def _refuse_bombs(file: File, handle: IO[bytes]) -> Iterator[bytes]:
             )
 
 
-def survey(blocks: Iterable[bytes]) -> TextSurvey:
+def _line_counter(path: str) -> Callable[[bytes], int]:
+    """What counts the line ends of a block: for a large file in a third of the time that bytes take."""
+    if os.path.getsize(path) < _LARGE:
+        return _count_lines
+    import numpy as np  # late: a small file needs no more than bytes
+
+    return lambda block: int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
+
+
+def _count_lines(block: bytes) -> int:
+    return block.count(b"\n")
+
+
+def survey(blocks: Iterable[bytes], count_lines: Callable[[bytes], int] = _count_lines) -> TextSurvey:
     """Look over all bytes once; for a gzip this also proves that it is whole (DuckDB checks no checksum)."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = returns = 0
+    returns = size = without_end = 0
+    counts = array("L")
     odd = long_lines = False
     first, last, end = b"", b"", b""
     for block in blocks:
         odd = odd or (not last and block.startswith(codecs.BOM_UTF8)) or b"\0" in block
         odd = odd or not _decodes(decoder, block)
-        found = block.count(b"\n")
-        long_lines = long_lines or (not found and len(block) == _BLOCK)
-        lines += found
+        found = count_lines(block)
+        without_end = 0 if found else without_end + len(block)
+        long_lines = long_lines or without_end >= LONG
+        counts.append(found)
+        size += len(block)
         if b"\r" in block:
             returns += block.count(b"\r") - block.count(b"\r\n")
         returns -= last == b"\r" and block.startswith(b"\n")
@@ -235,8 +259,8 @@ def survey(blocks: Iterable[bytes]) -> TextSurvey:
         end = block.rstrip()[-1:] or end
         last = block[-1:]
     odd = odd or returns > 0 or bool(decoder.getstate()[0])
-    lines += last not in (b"", b"\n")
-    return TextSurvey(lines, not first, first.decode("latin-1"), end.decode("latin-1"), odd, long_lines)
+    lines = sum(counts) + (last not in (b"", b"\n"))
+    return TextSurvey(lines, not first, first.decode("latin-1"), end.decode("latin-1"), odd, long_lines, size, counts)
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, block: bytes) -> bool:

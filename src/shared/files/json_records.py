@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from shared.core.errors import SourceError
@@ -13,6 +13,7 @@ from shared.files.discovery import File, as_source_errors
 from shared.files.duckdb_reader import connect, escape_glob, fetch_rows, text_may_match, window_bounds
 from shared.files.json_array import split_array
 from shared.files.time_filter import TimeFilter
+from shared.files.window_scan import may_scan, scan_lines
 
 LONGEST_RECORD = 32 * 1024**2
 """Bytes in a line of JSON Lines; a longer one is a broken record, and is never in memory as a whole."""
@@ -84,18 +85,38 @@ def jsonl_entries(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecor
     if not time_filter.window.is_bounded or _needs_python(file, time_filter):
         yield from _plain_lines(file)
         return
+    done = yield from _scan(file, time_filter)
+    if done == file.shape.lines:
+        return
     where = text_may_match(_time_text(time_filter, as_text=True), window_bounds(time_filter))
     sql = f"""SELECT n, line FROM {_LINES}
         WHERE n = $last OR (line IS NOT NULL AND CASE WHEN json_valid(line) THEN {where} ELSE true END)"""
     for number, line in _read_checked_rows(file, sql, time_filter):
-        if line is not None and line.strip():
+        if number > done and line is not None and line.strip():
             yield parse(number, line)
+
+
+def _scan(file: File, time_filter: TimeFilter) -> Generator[NumberedRecord, None, int]:
+    """The records of lines that may be in the window; up to which line the file was looked at."""
+    if not may_scan(file, time_filter):
+        return 0
+    lines = scan_lines(file, time_filter)
+    while True:
+        try:
+            entry = parse_bytes(*next(lines))
+        except StopIteration as end:
+            return int(end.value)
+        if entry is not None:
+            yield entry
 
 
 def jsonl_times(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]:
     """The same records, but with nothing in them except the time: all that choosing the newest needs."""
     if _needs_python(file, time_filter):
         yield from _plain_lines(file)
+        return
+    done = yield from _scan(file, time_filter)
+    if done == file.shape.lines:
         return
     where = text_may_match(_time_text(time_filter, as_text=True), window_bounds(time_filter))
     sql = f"""SELECT n, CASE WHEN known THEN {_time_text(time_filter, as_text=False)} END,
@@ -104,6 +125,8 @@ def jsonl_times(file: File, time_filter: TimeFilter) -> Iterator[NumberedRecord]
             AS known FROM {_LINES} WHERE n = $last OR line IS NOT NULL)
         WHERE n = $last OR CASE WHEN known THEN {where} ELSE true END"""
     for number, time, line, known in _read_checked_rows(file, sql, time_filter):
+        if number <= done:
+            continue
         if line is not None and line.strip():
             yield parse(number, line)
         elif line is None and known:
