@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
-from tests.durability.kills import Clean, Trial, finish
+from tests.durability.kills import Clean, Trial, finish, step_of
 from tests.durability.making import Making
 from tests.durability.subject import Subject
-from tests.durability.warm import CLOCK, LARGEST_FILE, Warm
+from tests.durability.warm import CLOCK, LARGEST_FILE, Child, Warm
 
 YEAR = 365
 
@@ -38,16 +38,11 @@ def continue_copies(warm: Warm, monitors: Making, clean: Clean, chance: Random, 
     trial, subject = Trial(), monitors.made(f"original{chance.random()}")
     child = warm.start(subject.folder, "m.yaml", **subject.environment)
     copies: list[Subject] = []
-    start = time.monotonic()  # of the process, which does not run on while it is copied
-    for at in sorted(chance.uniform(0.02, 0.7 * clean.seconds) for _ in range(count)):
-        if child.ended(max(0.0, start + at - time.monotonic())) is not None:
-            break
-        stopped = time.monotonic()
+    while len(copies) < count and child.ended(chance.uniform(0, clean.seconds / count)) is None:
         child.signal(signal.SIGSTOP)
         copy = replace(subject, folder=subject.folder.with_name(f"{subject.folder.name}-{len(copies)}"))
         shutil.copytree(subject.folder, copy.folder)
         child.signal(signal.SIGCONT)
-        start += time.monotonic() - stopped
         copies.append(copy)
     assert child.ended(120) == 0, child.said
     compare(subject, clean, trial)
@@ -93,21 +88,25 @@ def replace_environment(subject: Subject, more: dict[str, str]) -> Subject:
 def stand_still(warm: Warm, subjects: Sequence[Subject], clean: Clean, chance: Random, seconds: float) -> list[Trial]:
     """Stop one worker of each monitor at a random moment for so long, start another, and let the first go on while the
     second is at work or has ended."""
-    trials = []
-    first = [warm.start(subject.folder, "m.yaml", **subject.environment) for subject in subjects]
-    for child in first:
-        child.ended(chance.uniform(0, clean.seconds / len(first) * 2))
+    first: list[Child] = []
+    trials: list[Trial] = []
+    for subject in subjects:
+        child = warm.start(subject.folder, "m.yaml", **subject.environment)
+        first.append(child)
+        child.ended(chance.uniform(0.05, clean.seconds))
+        child.signal(signal.SIGUSR1)  # where does it stand?
+        time.sleep(0.0005)
         child.signal(signal.SIGSTOP)
-    stopped = sum(child.ended() is None for child in first)
-    time.sleep(seconds if stopped else 0)
-    for subject, child in zip(subjects, first, strict=True):
+        ended = child.ended(0.01) is not None
+        trials.append(Trial(ways=["had ended" if ended else f"stopped while {step_of(child, subject, 0)}"]))
+    time.sleep(seconds)
+    for subject, child, trial in zip(subjects, first, trials, strict=True):
         second = warm.start(subject.folder, "m.yaml", **subject.environment)
         second.ended(chance.uniform(0, clean.seconds * 1.5))
         child.signal(signal.SIGCONT)
         assert second.ended(120) == 0 and child.ended(120) == 0, second.said + child.said
         finish(warm, subject)
-        trials.append(Trial(ways=["stopped"]))
-        compare(subject, clean, trials[-1])
+        compare(subject, clean, trial)
     return trials
 
 

@@ -25,8 +25,10 @@ def warm() -> Iterator[Warm]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", ["sqlite", "postgres"])
-@pytest.mark.parametrize("source", ["file", "langfuse"])
+@pytest.mark.parametrize(
+    ("source", "store"),
+    [("file", "sqlite"), ("file", "csv"), ("file", "postgres"), ("langfuse", "sqlite"), ("langfuse", "postgres")],
+)
 def test_kills_leave_no_trace_in_the_final_rows(tmp_path: Path, warm: Warm, source: str, store: str) -> None:
     """No score lost, none double, none marked before every sink had it: in the database, the files and Langfuse."""
     chance = Random(7)

@@ -24,8 +24,13 @@ ELSEWHERE = Information(
 )
 HELD = "too many items of this sample failed; the run that finishes it publishes its estimates"
 
-PERMANENT = frozenset({"JudgeTooLong", "JudgeRefused", "ItemError"})
-"""Kinds of failures that no other try can help: the item would have to be another one."""
+_OWN = ("JudgeTooLong", "JudgeRefused", "ItemError")
+_OPENAI = ("BadRequestError", "UnprocessableEntityError", "ContentFilterFinishReasonError")
+_LITELLM = ("ContentPolicyViolationError", "ContextWindowExceededError")
+PERMANENT = frozenset({*_OWN, *_OPENAI, *_LITELLM})
+"""Kinds of failures that no other try can help: the item would have to be another one. Those of the packages that
+metrics of deepeval or ragas ask models by are told by their names.
+"""
 
 _FEW = 5  # failures that may be the fault of the items where a metric has given no score yet
 

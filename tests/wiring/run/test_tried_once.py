@@ -177,3 +177,32 @@ def test_an_item_that_is_given_up_has_its_nodes(tmp_path: Path, judge: Judge) ->
     reports = [run(project) for _ in range(6)]
     assert reports[-1]["status"] == "nothing_new"
     assert {label for item, label, _ in project.scores() if item == "i0"} == {"Both", "Short"}
+
+
+OWN = """\
+from shared.core.errors import ItemError
+from shared.scoring.metric import metric
+
+
+class BadRequestError(Exception):
+    pass
+
+
+@metric(version="1")
+def judge(item) -> float:
+    for error in (BadRequestError, ItemError, ValueError):
+        if item.actual_output == error.__name__:
+            raise error("no")
+    return 1.0
+"""
+
+
+@pytest.mark.parametrize(("error", "tries"), [("BadRequestError", 1), ("ItemError", 1), ("ValueError", 3)])
+def test_own_metrics_and_those_of_packages_tell_by_their_errors(tmp_path: Path, error: str, tries: int) -> None:
+    """A request that a package calls bad, and `ItemError`, are tried once; other errors again."""
+    project = Project(tmp_path)
+    project.write("own.py", OWN)
+    project.write("m.yaml", CONFIG[: CONFIG.index("  Judge")] + "  Own: {class: 'own:judge'}\n")
+    rows = [{"id": f"i{n}", "actual_output": each} for n, each in enumerate((error, "fine"))]
+    project.write("items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert sum(run(project)["counts"]["failures"] for _ in range(3)) == tries
