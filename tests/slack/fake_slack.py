@@ -25,6 +25,7 @@ _NEEDED = {
     "conversations.replies": "channels:history",
     "conversations.info": "channels:read",
     "users.info": "users:read",
+    "reactions.get": "reactions:read",
 }
 
 
@@ -125,7 +126,7 @@ class FakeSlack:
 
     def messages(self, channel: str = "C1", thread: str | None = None) -> list[dict[str, Any]]:
         """The channel's own messages, or the replies of a thread."""
-        everything = self.channels[channel]
+        everything = sorted(self.channels[channel], key=lambda each: float(each["ts"]))
         if thread is not None:
             return [each for each in everything if each.get("thread_ts") == thread and each["ts"] != thread]
         return [each for each in everything if each.get("thread_ts") in (None, each["ts"])]
@@ -160,6 +161,8 @@ class FakeSlack:
     def _do(self, method: str, given: Mapping[str, Any], token: str) -> dict[str, Any]:
         if token != TOKEN:
             return {"ok": False, "error": "invalid_auth"}
+        if method == "auth.test":
+            return {"ok": True, "team": "Acme", "user": "trueline", "user_id": "UB", "bot_id": "B1"}
         needed = _NEEDED.get(method)
         if needed is None:
             return {"ok": False, "error": "unknown_method"}
@@ -206,14 +209,21 @@ class FakeSlack:
         answer = self._page(self.messages(channel, str(given["ts"])), given)
         return answer | {"messages": [*first, *answer["messages"]]}
 
+    def _reactions_get(self, channel: str, given: Mapping[str, Any]) -> dict[str, Any]:
+        found = next(each for each in self.channels[channel] if each["ts"] == given["timestamp"])
+        whole = [each | {"users": each.get("everybody", each["users"])} for each in found.get("reactions", ())]
+        return {"ok": True, "type": "message", "channel": channel, "message": found | {"reactions": whole}}
+
     def _page(self, messages: list[dict[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
         low, high = float(given.get("oldest") or 0), float(given.get("latest") or "inf")
         inside = [each for each in messages if low < float(each["ts"]) < high]
         if given.get("include_all_metadata") not in ("1", "true", True):
             inside = [{key: value for key, value in each.items() if key != "metadata"} for each in inside]
-        start, size = int(given.get("cursor") or 0), min(int(given.get("limit") or 100), self.page)
+        places = [each["ts"] for each in inside]
+        start = places.index(given["cursor"]) + 1 if given.get("cursor") else 0
+        size = min(int(given.get("limit") or 100), self.page)
         more = start + size < len(inside)
-        cursor = {"next_cursor": str(start + size)} if more else {"next_cursor": ""}
+        cursor = {"next_cursor": places[start + size - 1] if more else ""}  # as Slack's: a place in time
         return {"ok": True, "messages": inside[start : start + size], "has_more": more, "response_metadata": cursor}
 
     def _hook(self, given: Mapping[str, Any]) -> Trouble:

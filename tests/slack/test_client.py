@@ -123,7 +123,7 @@ def test_pages_are_followed_to_the_end() -> None:
         found = [each for page in client(slack).pages("conversations.history", channel="C1", limit=15)
                  for each in page["messages"]]  # fmt: skip
         assert len(found) == 40
-        assert [each.get("cursor") for each in slack.called("conversations.history")] == [None, "15", "30"]
+        assert ["cursor" in each for each in slack.called("conversations.history")] == [False, True, True]
 
 
 def test_requests_come_slower_once_slack_has_asked_for_fewer() -> None:

@@ -11,7 +11,7 @@ from shared.core.records import DatasetItem
 from shared.core.registry import load
 from shared.monitoring.source_window import split_window_keys, window_params_model
 
-__all__ = ["DataSource", "FileDataSource", "LangfuseDataSource"]
+__all__ = ["DataSource", "FileDataSource", "LangfuseDataSource", "SlackDataSource"]
 
 
 def FileDataSource(
@@ -33,6 +33,17 @@ def LangfuseDataSource(extract: Callable[[Any], DatasetItem], name: str = "defau
         ValueError: (pydantic's) when a parameter is wrong.
     """
     return _make_source("shared.langfuse.source.trace_source:LangfuseSource", f"langfuse:{name}", extract, params)
+
+
+def SlackDataSource(
+    extract: Callable[[Any], DatasetItem] = DatasetItem.from_dict, name: str = "default", **params: object
+) -> DataSource:
+    """The Slack source with the parameters of its YAML (`slack_token`, `channel_ids`, a window, ...).
+
+    Raises:
+        ValueError: (pydantic's) when a parameter is wrong.
+    """
+    return _make_source("shared.slack.slack_source:SlackSource", f"slack:{name}", extract, params)
 
 
 def _make_source(target: str, key: str, extract: Callable[[Any], DatasetItem], given: dict[str, object]) -> DataSource:

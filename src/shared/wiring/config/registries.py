@@ -19,6 +19,7 @@ SOURCES = {
     "file": "shared.files.file_source:FileSource",
     "langfuse": "shared.langfuse.source.trace_source:LangfuseSource",
     "langfuse_dataset": "shared.langfuse.source.dataset_source:LangfuseDatasetSource",
+    "slack": "shared.slack.slack_source:SlackSource",
 }
 
 SAMPLING = {
@@ -49,6 +50,7 @@ SINKS = {
 LABELS = {
     "file": "shared.files.file_labels:FileLabels",
     "langfuse": "shared.langfuse.source.annotation_labels:LangfuseLabels",
+    "slack": "shared.slack.reaction_labels:SlackLabels",
 }
 
 NOTIFIERS = {
