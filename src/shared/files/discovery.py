@@ -9,7 +9,7 @@ import os
 import stat
 import zlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,14 +112,23 @@ class File:
             yield handle
 
 
-def find_files(params: FileSourceParams, root: Path) -> list[File]:
-    """The files that the parameters name, sorted by path, each once and each looked through.
+def find_paths(params: FileSourceParams, root: Path) -> list[str]:
+    """The files that the parameters name, sorted by path, each once.
+
+    Raises:
+        SourceError: for a path that is missing, or a glob without a match.
+    """
+    return sorted({path for pattern in params.patterns for path in _matches(pattern, root)})
+
+
+def find_files(params: FileSourceParams, root: Path, outside: Collection[str] = ()) -> list[File]:
+    """The files that the parameters name, but for those outside, sorted by path, each once and each looked through.
 
     Raises:
         SourceError: for a path that is missing, a glob without a match, a folder, a file that cannot be read, a
             damaged gzip, or a format that the name does not tell.
     """
-    paths = sorted({path for pattern in params.patterns for path in _matches(pattern, root)})
+    paths = [path for path in find_paths(params, root) if path not in outside]
     return [_look(path, _display_name(path, root), params) for path in paths]
 
 

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shared.core.clock import as_utc
+from shared.core.counts import Information
 from shared.core.digests import digest
 from shared.core.extraction import (
     BrokenRecord,
@@ -25,8 +27,9 @@ from shared.core.extraction import (
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
 from shared.core.window import Window, WindowSupport
-from shared.files.discovery import File, FileSourceParams, find_files
+from shared.files.discovery import File, FileSourceParams, find_files, find_paths
 from shared.files.json_records import NumberedRecord, json_entries, jsonl_entries, jsonl_times
+from shared.files.outside_files import find_outside
 from shared.files.table_records import csv_entries, csv_is_empty, parquet_entries, parquet_is_empty, parquet_times
 from shared.files.time_filter import Newest, TimeFilter
 
@@ -83,8 +86,12 @@ class FileSource:
     def fetch_pending(self, now: datetime) -> Iterator[FetchedOrPending]:
         """As `fetch`, with records that are still to be extracted."""
         time_filter = TimeFilter(self._params.timestamp_field, self._context.window.window_at(now))
+        paths = find_paths(self._params, self._context.root)
+        outside = find_outside(paths, time_filter.window, as_utc(now)) if time_filter.needs_time else set()
+        if outside:
+            yield SourceNotice(Information(_outside_text(len(outside), len(paths))))
         files = []
-        for file in find_files(self._params, self._context.root):
+        for file in find_files(self._params, self._context.root, outside):
             if _is_empty(file):
                 yield SourceNotice(f"{file.name} is empty")
             else:
@@ -175,6 +182,10 @@ def _narrow_window(time_filter: TimeFilter, newest: Newest | None) -> TimeFilter
         return time_filter
     window = Window(newest.cutoff, time_filter.window.end)
     return TimeFilter(time_filter.field, window, optional=not time_filter.needs_time)
+
+
+def _outside_text(count: int, of: int) -> str:
+    return f"{count:,} of {of:,} files lie outside of the window by their names or modification times; not opened"
 
 
 def _limit_notice(newest: Newest, time_filter: TimeFilter) -> SourceNotice:
