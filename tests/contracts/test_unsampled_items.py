@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 
 from shared.core.records import DatasetItem
 from shared.core.results import Decision
 from shared.core.state.item_history import SkippedItem
 from shared.core.state.run_stores import RunState, StateReader
 from shared.database.engine.database import Database, open_database
-from shared.database.engine.migrate import upgrade
+from shared.database.engine.migrate import FOLDER, upgrade
 from shared.database.runs.run_state import build_run_state, build_state_reader
 from shared.database.runs.sql_scored_items import SqlScoredItems
 from shared.database.schema.tables import decisions, unsampled_pages
@@ -158,9 +160,10 @@ def test_a_state_of_before_goes_on(store: RunState, reader: StateReader, databas
     }
     row |= {"drawn": False, "probability": 0.1, "strategy": "random", "stratum": "", "attempts": 0}
     with database.write() as connection:
-        for table in ("unsampled_pages", "unsampled_groups"):
-            connection.exec_driver_sql(f"DROP TABLE {table}")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0014'")
+        config = Config()
+        config.set_main_option("script_location", str(FOLDER))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0014")
         connection.execute(sa.insert(decisions), [row | {"decided_at": NOW, "state": "undrawn"}])
         upgrade(connection)
     leave_out(store, ["old", "new"], "run-1", 0.5)

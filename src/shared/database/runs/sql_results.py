@@ -21,6 +21,7 @@ from shared.database.engine.row_mapping import (
     rows_by_item,
     score_rows,
 )
+from shared.database.engine.table_statistics import analyze_grown
 from shared.database.runs.conditions import hint_open_index
 from shared.database.runs.sql_aggregates import Saving, store_aggregates
 from shared.database.runs.worker_leases import server_time
@@ -56,6 +57,7 @@ class SqlResults:
 
     def __init__(self, database: Database, clock: Clock, group_by: tuple[str, ...] = ()) -> None:
         self._database, self._clock, self._group_by = database, clock, group_by
+        self._stored = 0  # scores since statistics were made
 
     def save_results(
         self, run_id: str, stream: Stream, results: Sequence[ItemResult], worker: str = "", published: bool = False
@@ -66,10 +68,13 @@ class SqlResults:
         has lost is stored only while nothing else of it is. The ids of the items that were stored.
         """
         saving = Saving(stream, run_id, self._clock(), worker, published, self._group_by)
+        self._stored += sum(len(each.scores) for each in results)
         with self._database.write() as connection:
             return _save_claimed(connection, saving, results) if worker else _save_all(connection, saving, results)
 
     def give_up(self, stream: Stream, max_attempts: int, worker: str = "", hopeless: Sequence[str] = ()) -> int:
+        analyze_grown(self._database, self._stored, "scores", "decisions")
+        self._stored = 0
         with self._database.write() as connection:
             ended = connection.execute(finish_exhausted(stream, max_attempts, worker)).rowcount
             for part in chunks(hopeless):
