@@ -83,17 +83,37 @@ class NeonConnection:
         """The first row of a query, None when there is none."""
         return next(iter(self.fetch_all(query, params, timeout)), None)
 
+    def columns_of(self, query: str, params: Params = None, timeout: float | None = None) -> tuple[str, ...]:
+        """The names of the columns of a query's result; no row is read.
+
+        Raises:
+            StoreError: when the server does not take the query.
+        """
+        statement = f"SELECT * FROM ({query}\n) AS source LIMIT 0"
+        return self._transact(
+            lambda raw: tuple(each.name for each in raw.execute(statement, params).description), timeout
+        )
+
     def fetch_chunks(
-        self, query: str, params: Params = None, size: int = 1000, timeout: float | None = None
+        self,
+        query: str,
+        params: Params = None,
+        size: int = 1000,
+        timeout: float | None = None,
+        read_only: bool = False,
     ) -> Generator[list[Row], None, None]:
         """The rows of a query, `size` at a time in bounded memory; `timeout` is for each chunk. The transaction stays
-        open until the last chunk was taken or the iterator is closed.
+        open until the last chunk was taken or the iterator is closed. With `read_only` it can change nothing, and times
+        without a zone are UTC.
 
         Raises:
             StoreError: when it cannot be answered, or the connection is lost between two chunks.
         """
         with as_store_errors(self._place), self._open_connection() as (connection, raw):
             self._limit_statements(raw, timeout)
+            if read_only:
+                raw.execute("SET TRANSACTION READ ONLY")
+                raw.execute("SET LOCAL TIME ZONE 'UTC'")
             with _as_sqlalchemy_errors(), raw.cursor(name="trueline_chunks", row_factory=_dict_row()) as cursor:
                 cursor.execute(query, params)
                 while rows := cursor.fetchmany(size):

@@ -20,6 +20,7 @@ SOURCES = {
     "langfuse": "shared.langfuse.source.trace_source:LangfuseSource",
     "langfuse_dataset": "shared.langfuse.source.dataset_source:LangfuseDatasetSource",
     "slack": "shared.slack.slack_source:SlackSource",
+    "neon": "shared.database.query_source:QuerySource",
 }
 
 SAMPLING = {
