@@ -8,7 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,10 @@ class Rows:
     files: Counter[Row] = field(default_factory=Counter)
     langfuse: Counter[Row] = field(default_factory=Counter)
     processed: Counter[Row] = field(default_factory=Counter)
+    unsampled: Counter[Row] = field(default_factory=Counter)
 
     def places(self) -> dict[str, Counter[Row]]:
-        found = {"scores": self.scores, "decisions": self.decisions, "outbox": self.outbox}
-        return {**found, "files": self.files, "langfuse": self.langfuse, "processed": self.processed}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def lost(self, clean: Rows) -> list[str]:
         """What the clean run has, and this has not."""
@@ -169,6 +169,7 @@ class Subject:
             self._published(),
             self._in_langfuse(),
             Counter(self._processed()),
+            Counter(self._unsampled()),
         )
 
     def early(self) -> list[str]:
@@ -208,6 +209,11 @@ class Subject:
             for row in map(json.loads, file.read_text().splitlines()):
                 found[row["item_id"], row["label"], row["value"], row["failure_kind"]] += 1
         return found
+
+    def _unsampled(self) -> set[Row]:
+        """The digests of the items that were not sampled: a page is the width of its entries, then these."""
+        pages = [bytes(entries) for (entries,) in self._query("select entries from unsampled_pages")]
+        return {(page[at : at + 16].hex(),) for page in pages for at in range(1, len(page), page[0])}
 
     def _processed(self) -> list[Row]:
         path = self.folder / MARKS
