@@ -64,6 +64,10 @@ class SlackSource:
         made._context = replace(self._context, window=self._context.window.with_last_read(last))
         return made
 
+    def window_at(self, now: datetime) -> Window:
+        """The window of a run that starts at `now`."""
+        return self._context.window.window_at(now)
+
     async def connect(self) -> str:
         """Describe the workspace, the channels and what a run will ask; for `trueline check --connect`.
 

@@ -18,8 +18,8 @@ from shared.monitoring.source_window import WINDOW_KEYS, window_support_of
 from shared.scoring.metric import user_parameters
 from shared.wiring.build.build_context import SinkCommon
 from shared.wiring.build.build_monitor import build_monitor
-from shared.wiring.build.build_source import RESERVED_KEYS
 from shared.wiring.build.construct_part import parameters_model
+from shared.wiring.build.sources.build_source import RESERVED_KEYS
 from shared.wiring.config.checker import params_model
 from shared.wiring.config.labels_config import LabelsCommon
 from shared.wiring.config.monitor_config import MetricCommon, SourceCommon

@@ -34,10 +34,10 @@ from shared.wiring.build.build_metrics import MetricParts, build_metrics, build_
 from shared.wiring.build.build_models import ModelBuilder
 from shared.wiring.build.build_notifiers import NamedNotifier, build_notifiers
 from shared.wiring.build.build_sinks import build_sinks, delivery_limits
-from shared.wiring.build.build_source import BuiltSource, build_source
 from shared.wiring.build.build_stores import ScoredStoreConfig, build_store, describe_requirement, locate_state
 from shared.wiring.build.construct_part import check_part, construct_part, resolve_part
 from shared.wiring.build.monitor_name import resolve_name
+from shared.wiring.build.sources.build_source import BuiltSource, build_source
 from shared.wiring.build.state_location import StateLocation
 from shared.wiring.config.checker import Checker
 from shared.wiring.config.env_settings import read_environment

@@ -21,6 +21,7 @@ SOURCES = {
     "langfuse_dataset": "shared.langfuse.source.dataset_source:LangfuseDatasetSource",
     "slack": "shared.slack.slack_source:SlackSource",
     "neon": "shared.database.query_source:QuerySource",
+    "slack_neon_join": "shared.wiring.build.sources.slack_neon_join:SlackNeonJoin",
 }
 
 SAMPLING = {

@@ -1,0 +1,1 @@
+"""The sources of monitors: what the block `source` asks for, and sources that are composed of two."""
