@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing runs, nothing is fetched, nothing runs over the edge of a telephone."""
+"""The page in a real browser: only its own script runs, nothing is fetched, nothing is wider than a telephone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from shared.report.page.html import render
-from tests.report.samples import data_of, hostile, ordinary
+from tests.report.samples import data_of, hostile, ordinary, result, score
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
@@ -69,13 +69,13 @@ def attack(address: str) -> str:
 
 
 def test_nothing_runs_and_nothing_is_fetched(tmp_path: Path, canary: tuple[str, list[str]]) -> None:
-    """Attacks in every text stay text in a browser: nothing runs, nothing of theirs is there, no request leaves."""
+    """Attacks in every text stay text in a browser: nothing of theirs runs or is there, no request leaves."""
     address, asked = canary
     results, run = hostile(attack(address))
     seen = dom(tmp_path, render(data_of(results, run, config=attack(address))))
     title = re.search(r"<title>(.*?)</title>", seen, re.DOTALL)
     assert title and title[1] != "owned" and ": done, " in title[1]
-    assert not re.search(r"<(?:script|img|iframe|link)\b", seen)
+    assert not re.search(r"<(?:img|iframe|link)\b", seen) and seen.count("<script") == 1
     assert seen.count("<style>") == 1 and 'id="run"' in seen
     assert asked == []
 
@@ -90,17 +90,38 @@ def test_the_canary_sings(tmp_path: Path, canary: tuple[str, list[str]]) -> None
 
 @pytest.mark.parametrize("kind", ["ordinary", "hostile"])
 def test_a_telephone_shows_the_page_without_scrolling_sideways(tmp_path: Path, kind: str) -> None:
-    """At 390 pixels, with everything unfolded, nothing is wider than the page."""
+    """At 390 pixels, with everything unfolded, nothing is wider than the page, and no table than its frame."""
     results, run = hostile("W" * 300 + "<b> \u202e") if kind == "hostile" else (ordinary(), None)
     page = render(data_of(results, run, config="name: " + "x" * 500)).replace("<details", "<details open")
     measuring = (
         f'<iframe width=390 height=800 style=\'border:0\' srcdoc="{html.escape(page)}" onload="const page = '
-        "this.contentDocument; document.title = [page.documentElement.scrollWidth, page.querySelectorAll('svg').length"
-        "].join(' ')\"></iframe>"
+        "this.contentDocument; const wide = [...page.querySelectorAll('.scroll')].filter(e => e.scrollWidth > "
+        "e.clientWidth).map(e => e.ariaLabel); document.title = [page.documentElement.scrollWidth, "
+        "page.querySelectorAll('svg').length, ...wide].join(' ')\"></iframe>"
     )
     found = re.search(
-        r"<title>(\d+) (\d+)</title>", dom(tmp_path, f"<html><head><title></title></head>{measuring}</html>")
+        r"<title>(\d+) (\d+)(.*)</title>", dom(tmp_path, f"<html><head><title></title></head>{measuring}</html>")
     )
     assert found is not None, "the page was not measured"
     assert int(found[1]) <= 390
     assert int(found[2]) > 1
+    assert found[3] == ""
+
+
+def test_the_worst_items_are_searched(tmp_path: Path) -> None:
+    """Words leave the items that have all of them; the box leaves those that did not pass. The policy lets it run."""
+    steps = (
+        "const page = this.contentDocument, text = page.getElementById('search-text'), box = "
+        "page.getElementById('search-failed'), shown = () => [...page.querySelectorAll('details.item')].filter(e => "
+        "!e.hidden), out = []; out.push(page.getElementById('search').hidden, shown().length);"
+        "text.value = 'QUESTION 7?'; text.dispatchEvent(new Event('input')); out.push(shown().length, "
+        "shown().every(e => e.textContent.includes('question 7?')));"
+        "text.value = ''; text.dispatchEvent(new Event('input')); box.checked = true; box.dispatchEvent(new "
+        "Event('change')); out.push(shown().length, shown().every(e => e.textContent.includes('not passed')));"
+        "document.title = out.join(' ')"
+    )
+    rows = [result(n, [score("overlap", n / 10)]) for n in range(10)]
+    page = html.escape(render(data_of(rows)))
+    seen = dom(tmp_path, f'<html><head><title></title></head><iframe srcdoc="{page}" onload="{steps}"></iframe></html>')
+    title = re.search(r"<title>(.*?)</title>", seen)
+    assert title is not None and title[1] == "false 10 1 true 7 true"

@@ -14,11 +14,35 @@ from shared.core.results import Estimate, MetricFailure, RunConfig, RunCounts, S
 from shared.privacy.redaction import Redactor
 from shared.report.page.html import render
 from shared.report.records.page_records import ReportOptions
+from shared.scoring.gates import Gate, check_gates
+from shared.scoring.statistics.agreement import Interval
+from shared.scoring.statistics.changes import MetricChange
 from tests.report.memory import ref
-from tests.report.samples import data_of, hostile, ordinary, result, run_of, score
+from tests.report.samples import START, data_of, hostile, ordinary, result, run_of, score
 
-PAGE = ("html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "nav")
-TEXT = ("p", "h1", "h2", "h3", "span", "b", "ul", "ol", "li", "a", "div", "dl", "dt", "dd", "details", "summary", "pre")
+PAGE = ("html", "head", "meta", "title", "style", "script", "body", "header", "main", "footer", "section", "nav")
+TEXT = (
+    "p",
+    "h1",
+    "h2",
+    "h3",
+    "span",
+    "b",
+    "ul",
+    "ol",
+    "li",
+    "a",
+    "div",
+    "dl",
+    "dt",
+    "dd",
+    "details",
+    "summary",
+    "pre",
+    "label",
+    "input",
+    "output",
+)
 TABLE = ("table", "caption", "thead", "tbody", "tr", "th", "td")
 CHART = ("figure", "figcaption", "svg", "desc", "text", "line", "circle", "rect", "g", "polygon", "polyline")
 OURS = {*PAGE, *TEXT, *TABLE, *CHART}
@@ -254,5 +278,53 @@ def test_what_models_cost_is_on_the_page() -> None:
     )
     assert "about 12,345" in text
     assert "<script>x</script>" in text
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert "What it cost" not in render(data_of(ordinary()))
+
+
+def moved(label: str, before: float, after: float, changed: bool = True) -> MetricChange:
+    """A pass rate before and after."""
+    sides = [Interval(each, each - 0.05, each + 0.05) for each in (before, after)]
+    step = after - before
+    found = Interval(step, step - 0.07, step + 0.07)
+    return MetricChange(label, "pass_rate", START, sides[0], sides[1], found, 90, 90, step > 0, changed, 0.001)
+
+
+def test_the_page_begins_with_what_changed() -> None:
+    """The sentence stands before every section and note, each change beside its metric, worse in red; gates colour."""
+    rows = ordinary()
+    gates = check_gates([Gate("overlap", least=0.99)], run_of(rows).estimates, {})[0]
+    changes = (moved("exact", 0.97, 0.48), moved("overlap", 0.5, 0.9), moved("always", 0.9, 0.91, False))
+    page = render(replace(data_of(rows), changes=changes, gates=gates))
+    sentence = "exact fell from 97 % to 48 % (-49 [-56, -42]) since 2026-03-09 06:00 UTC; overlap rose from"
+    assert sentence in page and page.index(sentence) < page.index("<nav") < page.index('id="metrics"')
+    assert '<b class="bad">−49</b> <span class="ci">[−56, −42]</span>' in page
+    assert '<b class="good">+40</b>' in page and '<b class="none">+1.0</b>' in page
+    assert page.index("gate failed: the pass rate of overlap is") < page.index("<nav")
+    assert re.search(r'<b class="bad">[\d.]+&nbsp;%</b>', page)
+    calm = render(replace(data_of(rows), changes=(moved("exact", 0.9, 0.91, False),)))
+    assert calm.index("No change that the data can show (1 metric") < calm.index("<nav")
+
+
+def test_what_matters_comes_first() -> None:
+    """Metrics, then their history, the worst items, and at the end deliveries and counts, folded unless they warn."""
+    page = render(data_of(ordinary()))
+    places = [
+        page.index(f'<section id="{name}"') for name in ("metrics", "time", "worst", "scores", "published", "run")
+    ]
+    assert places == sorted(places)
+    assert page.count('class="spark"') == 5
+    folded = page[page.index('<section id="published"') :]
+    assert re.match(r".*?<details open><summary>", folded, re.DOTALL)  # failures are counted
+    calm = [result(n, [score("exact", 1.0)]) for n in range(5)]
+    assert "<details><summary>10 records read, 5 scores" in render(data_of(calm))
+
+
+def test_traces_are_linked_where_they_are_known() -> None:
+    """A trace's id leads to the trace, quoted; without an address it is text. No id can change the address."""
+    item = replace(result(1, [score("exact", 0.0)]).item, trace_id="../?a=b#'\"><b>")
+    rows = [result(1, [score("exact", 0.0)])._replace(item=item), result(2, [score("exact", 1.0)])]
+    linked = render(replace(data_of(rows), trace_url="https://langfuse.test/trace/{trace_id}"))
+    links = {value for _, name, value in Page(linked).attributes if name == "href" and not value.startswith("#")}
+    assert links == {f"https://langfuse.test/trace/{each}" for each in ("trace-2", "..%2F%3Fa%3Db%23%27%22%3E%3Cb%3E")}
+    assert "trace trace-2" in render(data_of(rows)) and "https:" not in render(data_of(rows))

@@ -41,6 +41,14 @@ class GateResult(NamedTuple):
     sentence: str
 
 
+def check_targets(results: Sequence[GateResult]) -> dict[tuple[str, str], bool]:
+    """Whether each value (`mean`, `pass_rate`) of a metric that has gates passed all of them."""
+    targets: dict[tuple[str, str], bool] = {}
+    for each in results:
+        targets[each.metric, each.value] = each.passed and targets.get((each.metric, each.value), True)
+    return targets
+
+
 def parse_condition(text: str) -> Gate:
     """The gate that fails a run when the condition holds, such as `Helpful < 0.8`.
 

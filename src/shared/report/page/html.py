@@ -1,4 +1,4 @@
-"""The page: one self-contained file without scripts, fonts or pictures from elsewhere."""
+"""The page: one self-contained file that loads nothing, and runs nothing but the few lines of `report.js`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from shared.core.counts import by_level
 from shared.core.errors import StoreError
@@ -20,6 +21,9 @@ from shared.report.page.svg import Html
 from shared.report.records.judge_records import Judges
 from shared.report.records.page_records import MetricView, ReportData
 from shared.report.text import formatting, result_words
+from shared.report.text.change_words import change_sentence, format_difference
+from shared.scoring.gates import check_targets
+from shared.scoring.statistics.changes import MetricChange
 
 
 def render(data: ReportData, judges: Judges | None = None) -> str:
@@ -35,8 +39,9 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(_filters())
-    css = _resource("report.css")
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    css, script = _resource("report.css"), _resource("report.js")
+    counted = result_words.counts_of(data.run)
+    sinks = [(each, result_words.counts_at(each)) for each in data.run.published]
     ends = timeline.first_and_last_day(data.metrics)
     return environment.get_template("report.html.j2").render(
         data=data,
@@ -44,11 +49,19 @@ def render(data: ReportData, judges: Judges | None = None) -> str:
         run=data.run,
         notes=by_level(data.run.notes),
         css=Html(css),
-        policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
+        script=Html(script),
+        policy=f"default-src 'none'; style-src {_hash(css)}; script-src {_hash(script)}; base-uri 'none';"
+        " form-action 'none'",
+        change="" if data.changes is None else change_sentence(data.changes),
+        changes={each.label: each for each in data.changes or ()},
+        targets=check_targets(data.gates),
+        missed=[each.sentence for each in data.gates if not each.passed],
+        sparks={each.label: drawn for each in data.metrics if (drawn := timeline.draw_sparkline(each)) is not None},
+        worries=any(worry for _, _, worry in counted) or any(worry for _, found in sinks for _, _, worry in found),
         status=result_words.STATUS[data.run.status],
         verdict=result_words.result_sentence(data.run),
-        counts=result_words.counts_of(data.run),
-        sinks=[(each, result_words.counts_at(each)) for each in data.run.published],
+        counts=counted,
+        sinks=sinks,
         problems=result_words.problem_counts(data.run),
         kinds=result_words.KIND_WORDS,
         judged=[each for each in data.metrics if each.distribution or data.run.estimates],
@@ -84,6 +97,10 @@ def write_report(data: ReportData, path: Path, judges: Judges | None = None) -> 
         raise StoreError(f"cannot write the report {str(path)!r}: {error.strerror or error}") from error
 
 
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
 def _visible(value: object) -> object:
     return formatting.clean(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
@@ -107,7 +124,16 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
     def number(value: float | None) -> str:
         return minus(formatting.format_number(value))
 
+    def difference(found: MetricChange) -> tuple[str, str]:
+        value, _, bounds = minus(format_difference(found)).partition(" ")
+        return value, bounds
+
+    def trace_link(trace_id: str, url: str | None) -> str | None:
+        return None if url is None else url.replace("{trace_id}", quote(trace_id, safe=""))
+
     return {
+        "difference": difference,
+        "trace_link": trace_link,
         "number": number,
         "bounded": interval,
         "percent": formatting.format_percent,

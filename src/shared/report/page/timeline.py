@@ -9,7 +9,7 @@ from itertools import pairwise
 from shared.report.page.charts import draw_horizontal_grid, draw_label, figure, rule, value_range
 from shared.report.page.svg import Axis, Html, join, make_axis, percent_position, tag
 from shared.report.records.page_records import DayPoint, MetricView
-from shared.report.text.formatting import format_interval, line
+from shared.report.text.formatting import format_interval, format_number, line
 
 _PLOT = 116.0
 _TOP = 8.0
@@ -42,6 +42,23 @@ def draw_timeline(metric: MetricView, ends: tuple[date, date]) -> Html | None:
         _counts(metric.days, most, ends[0], count),
         _dates(ends[0], count),
     )
+
+
+def draw_sparkline(metric: MetricView) -> Html | None:
+    """The means by day as a small line without axes; None with fewer than two days."""
+    points = [(point.day, point.mean) for point in metric.days if point.mean is not None]
+    if len(points) < 2:
+        return None
+    means = [mean for _, mean in points]
+    scale, first, last = make_axis(min(means), max(means), snap=False), points[0][0], points[-1][0]
+    width = (last - first).days
+    spots = " ".join(
+        f"{100 * (day - first).days / width:.1f},{20 * (1 - scale.position(mean)):.1f}" for day, mean in points
+    )
+    words = f"{first} to {last}: {format_number(means[0])} to {format_number(means[-1])}"
+    shape = tag("polyline", points=spots, class_="mean")
+    parts = (tag("title", f"{line(metric.label, 60)}, mean by day"), tag("desc", words), shape)
+    return tag("svg", *parts, class_="spark", role="img", viewBox="0 -1 100 22", preserveAspectRatio="none")
 
 
 def _place(point: DayPoint, first: date, count: int) -> float:

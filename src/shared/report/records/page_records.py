@@ -12,6 +12,8 @@ from shared.privacy.redaction import TextCleaner
 from shared.privacy.secret_gate import SecretGate
 from shared.report.records.histogram import Distribution
 from shared.report.text.formatting import Text
+from shared.scoring.gates import GateResult
+from shared.scoring.statistics.changes import MetricChange
 
 Direction = Literal["at_least", "below"]
 """Which side of its threshold a metric passes on."""
@@ -142,7 +144,9 @@ class SampleSummary:
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """One run of a monitor, ready to be drawn. `config` is text without secrets."""
+    """One run of a monitor, ready to be drawn. `config` is text without secrets; `changes` None: not compared;
+    `trace_url` is where a trace is shown, with `{trace_id}` in it.
+    """
 
     run: RunReport
     metrics: tuple[MetricView, ...]
@@ -151,3 +155,6 @@ class ReportData:
     config: Text
     more_labels: int = 0
     more_failures: int = 0
+    changes: tuple[MetricChange, ...] | None = None
+    gates: tuple[GateResult, ...] = ()
+    trace_url: str | None = None

@@ -10,7 +10,7 @@ from shared.core.results import Estimate
 from shared.report.text.change_words import format_difference
 from shared.report.text.formatting import format_interval, format_number, line
 from shared.report.text.result_words import KIND_WORDS, NO_ESTIMATE
-from shared.scoring.gates import GateResult
+from shared.scoring.gates import GateResult, check_targets
 from shared.scoring.statistics.changes import MetricChange
 
 if TYPE_CHECKING:
@@ -41,10 +41,7 @@ def list_estimates(
     """The estimates within `width` characters, with what changed beside them; green and red against their gates."""
     if width < _NARROW:
         return _estimate_lines(estimates, changes)
-    targets: dict[tuple[str, str], bool] = {}
-    for each in gates:
-        targets[each.metric, each.value] = each.passed and targets.get((each.metric, each.value), True)
-    return _table(estimates, changes, targets, width)
+    return _table(estimates, changes, check_targets(gates), width)
 
 
 def _text(words: str, style: str = "") -> Styled:

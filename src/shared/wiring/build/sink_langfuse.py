@@ -25,7 +25,7 @@ from shared.wiring.config.privacy_config import build_redactor
 from shared.wiring.config.yaml_file import Where
 
 _KEYS = ("base_url", "public_key", "secret_key")
-_SOURCES = ("langfuse", "langfuse_dataset")
+LANGFUSE_SOURCES = ("langfuse", "langfuse_dataset")
 
 
 class LangfusePublishing(LangfuseSettings):
@@ -140,7 +140,7 @@ def _open(context: SinkBuildContext, own: dict[str, object], where: Where) -> _C
 def _find_connection(build: BuildContext, own: Mapping[str, object]) -> dict[str, object]:
     """How Langfuse is reached when the block does not say it: as the monitor's own source does, else by variables."""
     source, variables = build.config.source, build.around.variables
-    if source.get("type") in _SOURCES and not any(name in own for name in _KEYS):
+    if source.get("type") in LANGFUSE_SOURCES and not any(name in own for name in _KEYS):
         return {name: source[name] for name in Connection.model_fields if name in source}
     named = {
         "base_url": variables.get("LANGFUSE_BASE_URL") or variables.get("LANGFUSE_HOST"),

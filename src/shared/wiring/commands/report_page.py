@@ -12,16 +12,23 @@ from shared.monitoring.plan import MonitorPlan
 from shared.privacy.redact_records import redact_report
 from shared.report.judges.monitor_judges import MonitorJudges
 from shared.report.records.judge_records import JudgeOptions, Judges
+from shared.scoring.gates import GateResult
+from shared.scoring.statistics.changes import MetricChange
 from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.sink_langfuse import LANGFUSE_SOURCES
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run, where its rows are, and what is known of its judges."""
+    """A run, where its rows are, and what is known besides: how its metrics changed (None: not compared), its gates,
+    and its judges.
+    """
 
     reader: StateReader
     report: RunReport
     judges: Judges = field(default_factory=Judges)
+    changes: tuple[MetricChange, ...] | None = None
+    gates: tuple[GateResult, ...] = ()
 
 
 def monitor_judges(built: BuiltMonitor) -> MonitorJudges:
@@ -70,8 +77,17 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.config.environment.root / name.replace("{run_id}", report.run_id)
     data = collect(stored.reader.results, redact_report(report, built.redactor), built.config.document.text, options)
+    data = replace(data, changes=stored.changes, gates=stored.gates, trace_url=_find_trace_url(built))
     write_report(data, path, stored.judges)
     return path
+
+
+def _find_trace_url(built: BuiltMonitor) -> str | None:
+    """Where a trace is shown: as configured, else by the Langfuse that the traces are read from."""
+    source, given = built.config.values.source, built.config.values.report.trace_url
+    if given is None and source["type"] in LANGFUSE_SOURCES:
+        return f"{str(source['base_url']).rstrip('/').removesuffix('/api/public')}/trace/{{trace_id}}"
+    return given
 
 
 def find_newest_run(reader: RunReader, plan: MonitorPlan, run_id: str | None = None) -> RunReport:
