@@ -39,6 +39,16 @@ def test_a_run_that_missed_its_gate_is_told_to_slack_and_to_an_address(project: 
         assert [each.json["event"] for each in app.heard] == ["message", "message"]
 
 
+def test_a_run_that_could_not_read_its_source_is_told(project: Project) -> None:
+    """There is no report of such a run, and the people who wait for it hear of it nevertheless."""
+    with fake_slack() as slack:
+        project.write("m.yaml", CONFIG.replace("items.jsonl", "gone.jsonl") + "notify:\n" + slack_entry(slack.api))
+        done = project.run("m.yaml")
+        assert done.returncode == 1
+        (message,) = slack.messages()
+    assert message["text"].startswith("*cli: the run failed*") and "gone.jsonl" in message["text"]
+
+
 def test_a_notification_that_fails_fails_no_run(project: Project) -> None:
     """The warning names what to do, and shows no token."""
     with fake_slack() as slack:

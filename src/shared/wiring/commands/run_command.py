@@ -28,7 +28,7 @@ from shared.wiring.config.gates_config import check_gate_metric
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
 from shared.wiring.run.guarded_output import metrics_print_to_stderr
 from shared.wiring.run.interruption import run_until_done
-from shared.wiring.run.notify_people import notify_of_run
+from shared.wiring.run.notify_people import notify_of_run, run_or_tell
 from shared.wiring.run.session import run_once
 
 
@@ -46,7 +46,7 @@ def main(options: Namespace) -> int:
     gates = read_gates(built, options.fail_on)
     quiet = options.quiet or not built.config.values.evaluation.show_progress
     with metrics_print_to_stderr(), choose_progress_display(quiet) as progress:
-        result = run_until_done(run_once(built, progress))
+        result = run_until_done(run_or_tell(built, run_once(built, progress)))
     ended = finish_run(built, result, gates)
     report, page = ended.report, ended.page
     if not options.dry_run:

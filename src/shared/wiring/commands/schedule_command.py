@@ -27,7 +27,7 @@ from shared.wiring.config.schedule_config import Schedule
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
 from shared.wiring.run.guarded_output import GuardedOutput
 from shared.wiring.run.interruption import run_until_done
-from shared.wiring.run.notify_people import notify_of_run
+from shared.wiring.run.notify_people import notify_of_run, run_or_tell
 from shared.wiring.run.scheduled_monitor import (
     MonitorJobs,
     ScheduledMonitor,
@@ -137,7 +137,7 @@ class _PrintedEvents:
 
     async def run_with_page(self, built: BuiltMonitor) -> RunReport:
         """Run a monitor as `trueline run` does."""
-        result = await run_once(built)
+        result = await run_or_tell(built, run_once(built))
         try:
             ended = finish_run(built, result)
         finally:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from shared.core.best_effort import best_effort
+from shared.core.clock import iso, utc_now
+from shared.core.errors import TruelineError
 from shared.core.ports import Notification
 from shared.core.results import Estimate, RunReport
 from shared.core.state.sent_messages import KeepsMessages, SentMessages
@@ -15,9 +18,12 @@ from shared.report.terminal.run_summary import Beside
 from shared.report.text.change_words import change_sentence
 from shared.report.text.formatting import format_interval
 from shared.report.text.result_words import STATUS, result_sentence
+from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.build_notifiers import NamedNotifier
 from shared.wiring.config.notify_config import Topic
 from shared.wiring.run.exit_codes import EXIT_CODES
+
+T = TypeVar("T")
 
 _SECONDS = 120.0
 """The longest that one notifier may take."""
@@ -34,6 +40,24 @@ async def notify_people(
     """
     said = redact_notification(notification, cleaner)
     await asyncio.gather(*(_notify(each, said, sent) for each in notifiers))
+
+
+async def run_or_tell(built: BuiltMonitor, run: Awaitable[T]) -> T:
+    """What a run gives back. One that raises, so that there is no report of it, is told as a failure, and raises.
+
+    Raises:
+        TruelineError: the run's.
+    """
+    try:
+        return await run
+    except TruelineError as error:
+        now, name = utc_now(), built.plan.name
+        failed = Notification(
+            f"failed:{name}:{iso(now)}", f"{name}: the run failed", monitor=name, text=str(error), at=now
+        )
+        wanted = [each for each in built.notifiers if each.topics & {"failures", "runs"}]
+        await notify_people(wanted, failed, built.redactor)
+        raise
 
 
 async def notify_of_run(
