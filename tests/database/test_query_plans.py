@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from shared.core.ports import Batch
 from shared.core.records import DatasetItem
-from shared.core.results import Stream
+from shared.core.results import Decision, Stream
 from shared.core.state.outbox import Outlet
 from shared.database.engine.database import Database, open_database
 from shared.database.runs.run_state import build_run_state, build_state_reader
@@ -30,7 +30,7 @@ from tests.contracts.adapters.served import postgres_at
 
 STREAM = Stream("list:plans", "plans")
 ITEMS = 3000
-LARGE = ("items", "decisions", "scores", "outbox", "score_aggregates")
+LARGE = ("items", "decisions", "scores", "outbox", "score_aggregates", "unsampled_pages")
 
 
 class Listed:
@@ -84,7 +84,12 @@ def test_no_statement_of_a_run_reads_a_stream_for_each_row(database: Database) -
     sa.event.listen(database.engine, "before_cursor_execute", remember)
     run(database)
     run(database)
+    samples = build_run_state(database).samples
+    for part in range(3):
+        left_out = [Decision(f"{part} {n}", False, 0.1, "random") for n in range(ITEMS)]
+        samples.save_sample(f"run {part}", STREAM, left_out, [])
     reader = build_state_reader(database)
+    reader.histories.read_histories(STREAM, "1 7")
     list(reader.results.read_results(STREAM))
     newest = reader.runs.newest_runs(STREAM, limit=1)[0]
     list(reader.results.read_results(STREAM, newest.run_id))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import nsmallest
+from heapq import merge, nsmallest
 from itertools import accumulate
 from random import Random
 
@@ -18,6 +18,8 @@ from shared.core.digests import unit_interval
 
 LEAST_WEIGHT = 1e-9
 """The smallest weight an item counts with, as a share of the largest: no item may have a probability of 0."""
+
+_PIECE = 10_000  # numbers sorted at a time
 
 LEAST_SPREAD = 0.1
 """The smallest spread a stratum counts with, as a share of the mean spread: 0 measured on a few scores is not 0."""
@@ -50,32 +52,41 @@ def bottom_k(ids: Iterable[str], salt: str, rate: float, cap: int | None) -> tup
     return drawn, max(below[cap][0], 2.0**-53), count
 
 
-def fill_weights(weights: Sequence[float | None]) -> list[float]:
-    """The weights (>= 0), none below `LEAST_WEIGHT` of the largest; an unknown one becomes the mean of the known."""
-    known = [each for each in weights if each is not None]
+def fill_weights(weights: Sequence[float | None]) -> Sequence[float]:
+    """The weights (>= 0), none below `LEAST_WEIGHT` of the largest; an unknown one (None, NaN) becomes the mean of the
+    known."""
+    known = array("d", (each for each in weights if each is not None and not math.isnan(each)))
     largest = max(known, default=0.0)
     if not largest > 0:
         return [1.0] * len(weights)
     mean, least = math.fsum(known) / len(known), LEAST_WEIGHT * largest
-    return [max(least, mean if each is None else each) for each in weights]
+    return array("d", (max(least, mean if each is None or math.isnan(each) else each) for each in weights))
 
 
-def poisson_probabilities(weights: Sequence[float], size: float, floor: float) -> list[float]:
+def poisson_probabilities(weights: Sequence[float], size: float, floor: float) -> Sequence[float]:
     """Inclusion probabilities of Poisson sampling with expected size `size` (0 < size < number of weights).
 
     Proportional to (1 - floor) w_i / sum(w) + floor / N, cut at 1; what the cut takes goes to the others in proportion,
     so that they sum to `size` (Särndal and others 1992, section 3.6.1). `weights` are > 0, `floor` is in [0, 1].
     """
     count, total = len(weights), math.fsum(weights)
-    shares = [(1.0 - floor) * each / total + floor / count for each in weights]
-    ascending = sorted(shares)
-    sums = list(accumulate(ascending))
+    shares = array("d", ((1.0 - floor) * each / total + floor / count for each in weights))
+    ascending = _sort(shares)
+    sums = array("d", accumulate(ascending))
     certain = 0
     # The largest are certain as long as their part of what is left to draw comes to one or more.
     while (size - certain) * ascending[-1 - certain] >= sums[-1 - certain]:
         certain += 1
     scale = (size - certain) / sums[-1 - certain]
-    return [min(1.0, scale * each) for each in shares]
+    for place, each in enumerate(shares):
+        shares[place] = min(1.0, scale * each)
+    return shares
+
+
+def _sort(numbers: array[float]) -> array[float]:
+    """Sorted in pieces, so that there is never a list of all: numbers of an array take a quarter of its bytes."""
+    pieces = (numbers[start : start + _PIECE] for start in range(0, len(numbers), _PIECE))
+    return array("d", merge(*(array("d", sorted(each)) for each in pieces)))
 
 
 def allocate(sizes: Mapping[str, int], n: int, spreads: Mapping[str, float] | None = None) -> dict[str, int]:

@@ -218,12 +218,12 @@ class TemporalDecay(WeightedParams):
         """An item with its time."""
         return Candidate(item.id, item.source_timestamp)
 
-    def _weights(self, pool: Sequence[Candidate]) -> list[float | None]:
+    def _weights(self, pool: Sequence[Candidate]) -> Iterable[float | None]:
         newest = max((each.timestamp for each in pool if each.timestamp is not None), default=None)
         if newest is None:
             return [None] * len(pool)
         ages = (None if each.timestamp is None else newest - each.timestamp for each in pool)
-        return [None if age is None else 2.0 ** -(age.total_seconds() / 3600 / self.half_life_hours) for age in ages]
+        return (None if age is None else 2.0 ** -(age.total_seconds() / 3600 / self.half_life_hours) for age in ages)
 
 
 class Uncertainty(WeightedParams):
@@ -247,8 +247,8 @@ class Uncertainty(WeightedParams):
         found = found / len(logprobs) if self.feature in ("mean", "perplexity") else found
         return Candidate(item.id, weight=None if math.isnan(found) else max(0.0, -math.expm1(found)))
 
-    def _weights(self, pool: Sequence[Candidate]) -> list[float | None]:
-        return [each.weight for each in pool]
+    def _weights(self, pool: Sequence[Candidate]) -> Iterable[float | None]:
+        return (each.weight for each in pool)
 
 
 STRATEGIES: Mapping[str, type[SamplingParams]] = {

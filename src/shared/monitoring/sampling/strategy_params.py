@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import isnan, nan
 from random import Random
 from typing import Annotated, ClassVar, Self
 
@@ -98,20 +99,21 @@ class WeightedParams(SizedParams):
     floor: float = Field(default=0.2, ge=0, le=1, description="share of the probability spread uniformly, in [0, 1]")
 
     @abstractmethod
-    def _weights(self, pool: Sequence[Candidate]) -> list[float | None]:
+    def _weights(self, pool: Sequence[Candidate]) -> Iterable[float | None]:
         """A weight in [0, 1] per candidate, None where it is unknown."""
 
     def _draw(self, pool: Sequence[Candidate], rng: Random) -> Choice:
         size = self._size(len(pool))
         if size >= len(pool):
             return self._draw_all(pool)
-        weights = self._weights(pool)
-        probabilities = poisson_probabilities(fill_weights(weights), size, self.floor)
+        weights = array("d", (nan if each is None else each for each in self._weights(pool)))
+        lacking = sum(map(isnan, weights))
+        weights = array("d", fill_weights(weights))
+        probabilities = poisson_probabilities(weights, size, self.floor)
         drawn = [place for place, pi in enumerate(probabilities) if rng.random() < pi]
         notes: list[str] = [
             Information(f"sampled {len(drawn):,} items where {size:g} were expected (the size is random)")
         ]
-        lacking = sum(weight is None for weight in weights)
         if lacking:
             what = f"{lacking:,} of {len(pool):,} items have no {self.weighed_by} and take the mean weight"
             notes.append(what)
