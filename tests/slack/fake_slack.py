@@ -155,7 +155,8 @@ class FakeSlack:
         if method == "webhook":
             done = self._hook(given)
         else:
-            done = Trouble(body=json.dumps(self._do(method, given, token)).encode())
+            headers = {"x-oauth-scopes": ",".join(self.scopes)}
+            done = Trouble(body=json.dumps(self._do(method, given, token)).encode(), headers=headers)
         return trouble or done
 
     def _do(self, method: str, given: Mapping[str, Any], token: str) -> dict[str, Any]:

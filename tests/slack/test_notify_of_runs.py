@@ -69,6 +69,20 @@ def test_what_traces_say_calls_nobody_and_what_is_secret_stays(project: Project)
     assert "<!channel>" not in said and "&lt;!channel&gt;" in said and TOKEN not in said
 
 
+def test_check_says_what_the_token_may_not_and_posts_nothing(project: Project) -> None:
+    with fake_slack() as slack:
+        project.write("m.yaml", CONFIG + "notify:\n" + slack_entry(slack.api))
+        good = project.run("check", "m.yaml", "--connect")
+        slack.scopes = ("chat:write",)
+        blind = project.run("check", "m.yaml", "--connect")
+        slack.scopes = ("users:read",)
+        bad = project.run("check", "m.yaml", "--connect")
+        assert slack.messages() == []
+    assert good.returncode == 0 and "notify 'slack': workspace Acme as trueline, channel C1" in good.stdout
+    assert blind.returncode == 0 and "may be posted twice" in blind.stdout
+    assert bad.returncode == 1 and "lacks the scope chat:write" in bad.stderr and TOKEN not in bad.stderr
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [

@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic import SecretStr
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.client import WebClient
+from slack_sdk.web.slack_response import SlackResponse
 
 from shared.core.best_effort import attempt
 from shared.core.errors import BadAnswer, ConfigError, RateLimited, TransientError, Unavailable
@@ -77,7 +78,18 @@ class SlackClient:
         Raises:
             SlackRefused: when Slack refuses it, with what to do; RateLimited, Unavailable, BadAnswer when it fails.
         """
-        return self._call(method, params={key: value for key, value in params.items() if value is not None})
+        given = {key: value for key, value in params.items() if value is not None}
+        return cast(Answer, self._call(method, params=given).data)
+
+    def identify(self) -> tuple[Answer, frozenset[str]]:
+        """Whose token it is, and the scopes that it has; none where Slack does not tell them.
+
+        Raises:
+            As `read`.
+        """
+        found = self._call("auth.test")
+        said = next((value for key, value in found.headers.items() if key.lower() == "x-oauth-scopes"), "")
+        return cast(Answer, found.data), frozenset(each.strip() for each in said.split(",") if each.strip())
 
     def pages(self, method: str, **params: object) -> Iterator[Answer]:
         """The pages of a method that lists something; each is asked for when the one before was used."""
@@ -95,17 +107,17 @@ class SlackClient:
         Raises:
             As `read`.
         """
-        return self._call(method, json=dict(body))
+        return cast(Answer, self._call(method, json=dict(body)).data)
 
     def _call(
         self, method: str, params: dict[str, object] | None = None, json: dict[str, object] | None = None
-    ) -> Answer:
+    ) -> SlackResponse:
         with self._pace.turn():
             self.calls += 1
             found = attempt(lambda name: self._client.api_call(name, params=params, json=json), method)
         if isinstance(found, Exception):
             raise translate(found, method) from found
-        return cast(Answer, found.data)
+        return found
 
 
 def silent_logger() -> logging.Logger:

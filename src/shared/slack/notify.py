@@ -108,6 +108,24 @@ class SlackNotifier:
         """
         await asyncio.to_thread(self._deliver, notification)
 
+    async def connect(self) -> str:
+        """Describe the workspace and what the token may do; nothing is posted. For `trueline check --connect`.
+
+        Raises:
+            ConfigError: a wrong token, or one that may not post; TransientError when Slack does not answer.
+        """
+        who, scopes = await asyncio.to_thread(self._client.identify)
+        if scopes and not scopes & {"chat:write", "chat:write.public"}:
+            has = ", ".join(sorted(scopes))
+            raise SlackRefused(
+                f"the token lacks the scope chat:write (it has {has}); add it in the app under OAuth & Permissions and"
+                " install the app again",
+                "missing_scope",
+            )
+        may_look = not scopes or scopes & {"channels:history", "groups:history"}
+        note = "" if may_look else "; without channels:history a message may be posted twice after a cut connection"
+        return f"workspace {who.get('team')} as {who.get('user')}, channel {self._params.channel}{note}"
+
     async def aclose(self) -> None:
         """Nothing is held open."""
 

@@ -60,6 +60,9 @@ async def _check_servers(built: BuiltMonitor) -> bool:
     source = built.plan.source
     source = source.inner if isinstance(source, SourceInWindow) else source
     answers = not isinstance(source, Connecting) or await _check_server(f"source {source.key!r}", source)
+    for named in built.notifiers:
+        if isinstance(named.notifier, Connecting):
+            answers &= await _check_server(f"notify {named.name!r}", named.notifier)
     for outlet in built.sinks:
         sink = outlet.sink.inner if isinstance(outlet.sink, (RedactingMessages, RedactingSink)) else outlet.sink
         if isinstance(sink, Connecting):
