@@ -41,8 +41,9 @@ def rows(hours: range, rate: float, version: int) -> str:
 
 
 def test_a_worse_prompt_is_said_first_everywhere(tmp_path: Path) -> None:
-    """Terminal, `--json` and `runs` begin with the change, its interval, its hour and the version that it came with;
-    before it they say that there is none."""
+    """Terminal, `--json`, the page and `runs` begin with the change, its interval, hour and the version it came
+    with; before it they say that there is none. Segments point at the version, too.
+    """
     project = Project(tmp_path)
     project.write("m.yaml", CONFIG)
     before = rows(range(60), 0.97, 1)
@@ -56,6 +57,13 @@ def test_a_worse_prompt_is_said_first_everywhere(tmp_path: Path) -> None:
     )
     helpful = values["changes"][0]
     assert helpful["changed"] and not helpful["better"] and helpful["difference"]["high"] < -0.2
+    segments = [(each["label"], each["field"], each["value"], each["worse"]) for each in values["segments"][:2]]
+    assert segments == [("Helpful", "prompt_version", "1", False), ("Helpful", "prompt_version", "2", True)]
+    page = (tmp_path / "data/reports/m.html").read_text()
+    assert page.index(FELL) < page.index("<nav") < page.index('<section id="segments"')
+    assert project.run("report", "m.yaml").returncode == 0
+    again = (tmp_path / "data/reports/m.html").read_text()
+    assert again[again.index(FELL) : again.index('id="run"')] == page[page.index(FELL) : page.index('id="run"')]
     listed = project.run("runs", "m.yaml").stdout.splitlines()
     assert listed[0].startswith(FELL) and "Helpful" in listed[2] and "%" in listed[3]
 

@@ -11,6 +11,7 @@ from shared.core.results import Estimate, MetricRef, MetricScore, RunReport
 from shared.core.state.item_history import own_id
 from shared.core.state.run_stores import ResultReader
 from shared.scoring.statistics.agreement import Interval
+from shared.scoring.statistics.changes import read_interval
 from shared.scoring.statistics.paired_tests import PairedPasses, PairedValues, compare_passes, compare_values, holm
 from shared.scoring.statistics.stability import interval_difference
 
@@ -222,20 +223,12 @@ def _unpaired_metrics(before: RunReport, after: RunReport) -> tuple[UnpairedMetr
             each.label,
             each,
             known[each.label],
-            _subtract(_bounds(known[each.label], "mean"), _bounds(each, "mean")),
-            _subtract(_bounds(known[each.label], "pass_rate"), _bounds(each, "pass_rate")),
+            _subtract(read_interval(known[each.label], "mean"), read_interval(each, "mean")),
+            _subtract(read_interval(known[each.label], "pass_rate"), read_interval(each, "pass_rate")),
         )
         for each in before.estimates
         if each.label in known
     )
-
-
-def _bounds(each: Estimate, of: str) -> Interval | None:
-    found = (each.mean, each.mean_low, each.mean_high)
-    if of == "pass_rate":
-        found = (each.pass_rate, each.pass_low, each.pass_high)
-    value, low, high = found
-    return None if value is None or low is None or high is None else Interval(value, low, high)
 
 
 def _subtract(one: Interval | None, other: Interval | None) -> Interval | None:

@@ -21,9 +21,10 @@ from shared.report.page.svg import Html
 from shared.report.records.judge_records import Judges
 from shared.report.records.page_records import MetricView, ReportData
 from shared.report.text import formatting, result_words
-from shared.report.text.change_words import change_sentence, format_difference
+from shared.report.text.change_words import change_sentence, format_shift
 from shared.scoring.gates import check_targets
 from shared.scoring.statistics.changes import MetricChange
+from shared.scoring.statistics.segments import SegmentEstimate
 
 
 def render(data: ReportData, judges: Judges | None = None) -> str:
@@ -124,8 +125,10 @@ def _filters() -> Mapping[str, Callable[..., Any]]:
     def number(value: float | None) -> str:
         return minus(formatting.format_number(value))
 
-    def difference(found: MetricChange) -> tuple[str, str]:
-        value, _, bounds = minus(format_difference(found)).partition(" ")
+    def difference(found: MetricChange | SegmentEstimate) -> tuple[str, str]:
+        if found.difference is None:
+            return "", ""
+        value, _, bounds = minus(format_shift(found.difference, found.quantity)).partition(" ")
         return value, bounds
 
     def trace_link(trace_id: str, url: str | None) -> str | None:

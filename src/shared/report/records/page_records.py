@@ -14,6 +14,7 @@ from shared.report.records.histogram import Distribution
 from shared.report.text.formatting import Text
 from shared.scoring.gates import GateResult
 from shared.scoring.statistics.changes import MetricChange
+from shared.scoring.statistics.segments import SegmentEstimate
 
 Direction = Literal["at_least", "below"]
 """Which side of its threshold a metric passes on."""
@@ -157,4 +158,5 @@ class ReportData:
     more_failures: int = 0
     changes: tuple[MetricChange, ...] | None = None
     gates: tuple[GateResult, ...] = ()
+    segments: tuple[SegmentEstimate, ...] = ()
     trace_url: str | None = None

@@ -33,6 +33,7 @@ from shared.report.text.result_words import (
 )
 from shared.scoring.gates import GateResult
 from shared.scoring.statistics.changes import MetricChange
+from shared.scoring.statistics.segments import SegmentEstimate
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,12 +51,13 @@ _ASCII = str.maketrans(
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is known besides a run's own report: how its metrics changed (None: not compared), whether they passed their
-    gates, and how far its judges agree with people.
+    gates, how far its judges agree with people, and its metrics by segment.
     """
 
     changes: tuple[MetricChange, ...] | None = None
     gates: tuple[GateResult, ...] = ()
     judges: Judges = field(default_factory=Judges)
+    segments: tuple[SegmentEstimate, ...] = ()
 
     @property
     def failed_gates(self) -> tuple[str, ...]:
@@ -127,6 +129,7 @@ def report_json(report: RunReport, beside: Beside | None = None) -> dict[str, An
     if beside is None:
         return values
     values["gates"] = [each._asdict() for each in beside.gates]
+    values["segments"] = [_segment_json(each) for each in beside.segments]
     if beside.changes is not None:
         values |= {
             "change": change_sentence(beside.changes),
@@ -138,6 +141,11 @@ def report_json(report: RunReport, beside: Beside | None = None) -> dict[str, An
 def _change_json(each: MetricChange) -> object:
     intervals = {name: getattr(each, name)._asdict() for name in ("before", "after", "difference")}
     return _finite(to_plain(each) | intervals)
+
+
+def _segment_json(each: SegmentEstimate) -> object:
+    difference = None if each.difference is None else each.difference._asdict()
+    return _finite(to_plain(each) | {"label": each.estimate.label, "difference": difference})
 
 
 def _finite(value: object) -> object:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from shared.report.text.formatting import format_interval, format_number, line
 from shared.report.text.result_words import count_words
-from shared.scoring.statistics.changes import BASELINE_DAYS, MetricChange
+from shared.scoring.statistics.agreement import Interval
+from shared.scoring.statistics.changes import BASELINE_DAYS, MetricChange, Quantity
 
 NOTHING_BEFORE = "Nothing to compare with yet: no metric has enough scores from an earlier time."
 _TOLD = 3
@@ -36,8 +37,13 @@ def describe_change(each: MetricChange) -> str:
 
 def format_difference(each: MetricChange) -> str:
     """The difference with its interval; of rates in percentage points."""
-    scale = 100.0 if each.quantity == "pass_rate" else 1.0
-    value, low, high = (scale * part for part in each.difference)
+    return format_shift(each.difference, each.quantity)
+
+
+def format_shift(difference: Interval, quantity: Quantity) -> str:
+    """The difference of two values of a quantity, with its interval."""
+    scale = 100.0 if quantity == "pass_rate" else 1.0
+    value, low, high = (scale * part for part in difference)
     digits = _digits((value, low, high), scale)
     return f"{value:+,.{digits}f} [{low:+,.{digits}f}, {high:+,.{digits}f}]"
 

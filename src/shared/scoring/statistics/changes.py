@@ -215,7 +215,7 @@ def _measure(
     label: str, quantity: Quantity, hours: Sequence[_Hour], place: int, context: SeriesContext
 ) -> MetricChange | None:
     before, after = (_estimate(part, context) for part in (hours[:place], hours[place:]))
-    one, two = (_interval(each, quantity) for each in (before, after))
+    one, two = (read_interval(each, quantity) for each in (before, after))
     if one is None or two is None or before.n < _LEAST_BEFORE or after.n < _LEAST_AFTER:
         return None
     difference = interval_difference(two, one)
@@ -231,7 +231,8 @@ def _estimate(hours: Sequence[_Hour], context: SeriesContext) -> Estimate:
     return estimate_aggregates("", [*strata.values()], MetricContext(*context.ends, threshold=context.threshold))
 
 
-def _interval(each: Estimate, quantity: Quantity) -> Interval | None:
+def read_interval(each: Estimate, quantity: Quantity) -> Interval | None:
+    """The estimate's value of a quantity with its interval; None where one is missing."""
     found = (each.mean, each.mean_low, each.mean_high)
     if quantity == "pass_rate":
         found = (each.pass_rate, each.pass_low, each.pass_high)

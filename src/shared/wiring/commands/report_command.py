@@ -23,7 +23,7 @@ def main(options: Namespace) -> int:
         newest = run.run_id == find_newest_run(stores.reader.runs, built.plan).run_id
         past = compare_with_past(built, stores.reader.results) if newest else Past()
         gates, _ = check_gates([each.build() for each in built.config.values.gates], run.estimates, past.recent)
-        stored = StoredRun(stores.reader, run, judges, past.changes, gates)
+        stored = StoredRun(stores.reader, run, judges, past, gates)
         path = write_page(built, stored, None if options.out is None else Path(options.out))
     print(f"report of run {run.run_id} ({iso(run.started_at)[:19]}Z): {display_path(path)}")
     return 0

@@ -13,21 +13,19 @@ from shared.privacy.redact_records import redact_report
 from shared.report.judges.monitor_judges import MonitorJudges
 from shared.report.records.judge_records import JudgeOptions, Judges
 from shared.scoring.gates import GateResult
-from shared.scoring.statistics.changes import MetricChange
 from shared.wiring.build.build_monitor import BuiltMonitor
+from shared.wiring.build.describe_series import Past
 from shared.wiring.build.sink_langfuse import LANGFUSE_SOURCES
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run, where its rows are, and what is known besides: how its metrics changed (None: not compared), its gates,
-    and its judges.
-    """
+    """A run, where its rows are, and what is known besides: its judges, how its metrics changed, and its gates."""
 
     reader: StateReader
     report: RunReport
     judges: Judges = field(default_factory=Judges)
-    changes: tuple[MetricChange, ...] | None = None
+    past: Past = field(default_factory=Past)
     gates: tuple[GateResult, ...] = ()
 
 
@@ -77,7 +75,8 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
         name = (config.report.path or "data/reports/{name}.html").replace("{name}", own)
         path = built.config.environment.root / name.replace("{run_id}", report.run_id)
     data = collect(stored.reader.results, redact_report(report, built.redactor), built.config.document.text, options)
-    data = replace(data, changes=stored.changes, gates=stored.gates, trace_url=_find_trace_url(built))
+    data = replace(data, gates=stored.gates, trace_url=_find_trace_url(built))
+    data = replace(data, changes=stored.past.changes, segments=stored.past.segments)
     write_report(data, path, stored.judges)
     return path
 

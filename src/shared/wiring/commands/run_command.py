@@ -123,10 +123,8 @@ def finish_run(built: BuiltMonitor, result: MonitorResult, gates: Sequence[Gate]
         checked, unchecked = check_gates(gates, report.estimates, past.recent)
         report = replace(report, notes=(*report.notes, *unchecked))
         judges = monitor_judges(built).try_collect(result.reader, result.anchors, report.stream)
-        beside = Beside(past.changes, checked, judges)
-        page, report = try_write_page(
-            built, replace(stored, report=report, judges=judges, changes=past.changes, gates=checked)
-        )
+        beside = Beside(past.changes, checked, judges, past.segments)
+        page, report = try_write_page(built, replace(stored, report=report, judges=judges, past=past, gates=checked))
         report = _count_page(result, report)
     return FinishedRun(report, page, beside)
 
