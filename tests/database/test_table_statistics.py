@@ -12,6 +12,7 @@ from shared.core.state.run_stores import RunState
 from shared.database.engine.database import Database, open_database
 from shared.database.engine.table_statistics import MANY
 from shared.database.runs.run_state import build_run_state
+from shared.database.stores.sql_retention import read_sizes
 from tests.contracts.adapters.served import postgres_at
 from tests.contracts.adapters.stores import STREAM
 from tests.contracts.test_run_store import item, scored
@@ -23,7 +24,7 @@ TABLES = ("decisions", "items", "scores")
 def database(tmp_path: Path) -> Iterator[Database]:
     opened = open_database(postgres_at(tmp_path))
     with opened.write() as connection:
-        for table in TABLES:
+        for table in (*TABLES, "unsampled_pages"):
             connection.exec_driver_sql(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     yield opened
     opened.close()
@@ -69,3 +70,12 @@ def test_a_planner_that_cannot_look_fails_nothing(
         sample(state, [f"i{number}" for number in range(MANY)])
     assert "looking at tables for the planner failed and was left out" in caplog.text
     assert state.samples.find_undecided(STREAM, ["i1", "new"]) == ["new"]
+
+
+def test_pages_that_are_merged_again_and_again_leave_no_holes(database: Database, state: RunState) -> None:
+    """The room of what was merged is used for what comes next, without waiting for autovacuum."""
+    for run in range(20):
+        left_out = [Decision(f"{run} {number}", False, 0.1, "random") for number in range(2000)]
+        state.samples.save_sample(f"run-{run}", STREAM, left_out, [])
+    size = {each.table: each.bytes for each in read_sizes(database)}["unsampled_pages"]
+    assert size is not None and size / 40_000 < 50

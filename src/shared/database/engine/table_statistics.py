@@ -1,4 +1,4 @@
-"""Statistics of Postgres' planner, after a table has grown by much: before it would see to that itself."""
+"""What Postgres does for a table in time by itself, done at once after much was written."""
 
 from __future__ import annotations
 
@@ -19,3 +19,11 @@ def analyze_grown(database: Database, rows: int, *tables: str) -> None:
     with best_effort("looking at tables for the planner"), database.write() as connection:
         connection.exec_driver_sql(_LIMITS)
         connection.exec_driver_sql(f"ANALYZE {', '.join(tables)}")
+
+
+def vacuum_rewritten(database: Database, rows: int, table: str) -> None:
+    """Let the room of rows that were written anew be used again, where there were so many. As `analyze_grown`."""
+    if database.path is not None or rows < MANY:
+        return
+    with best_effort("vacuuming a table"), database.engine.connect() as plain:
+        plain.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(f"VACUUM {table}")

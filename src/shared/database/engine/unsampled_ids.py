@@ -46,8 +46,9 @@ _P, _G = unsampled_pages.c, unsampled_groups.c
 
 def save_unsampled(
     connection: sa.Connection, run_id: str, stream: Stream, made: Sequence[Decision], at: datetime
-) -> None:
-    """Store the items that a sample left out, as far as nothing was decided about them before."""
+) -> int:
+    """Store the items that a sample left out, as far as nothing was decided about them before. How many entries were
+    written, with those that were merged."""
     chances: dict[tuple[str, str], set[float | None]] = {}
     for each in made:
         if not each.drawn and len(found := chances.setdefault((each.strategy, each.stratum), set())) < 2:
@@ -66,14 +67,14 @@ def save_unsampled(
                 parts[entry[0]] += entry
     count = sum(map(len, parts)) // _WIDE
     if not count:
-        return
+        return 0
     shared = {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "run_id": run_id, "decided_at": at}
     for (strategy, stratum), number in groups.items():
         own = chances[strategy, stratum]
         row = {"number": number, "strategy": strategy, "stratum": stratum}
         row["probability"] = own.pop() if len(own) == 1 else None
         connection.execute(build_insert(connection, unsampled_groups), [shared | row])
-    _merge(connection, stream, count, (entry for part in parts for entry in sorted(_split(part, _WIDE))))
+    return _merge(connection, stream, count, (entry for part in parts for entry in sorted(_split(part, _WIDE))))
 
 
 def find_unsampled(connection: sa.Connection, stream: Stream, ids: Iterable[str]) -> set[str]:
@@ -220,8 +221,8 @@ def _pages_between(connection: sa.Connection, stream: Stream, slot: int, half: b
     return connection.scalars(sa.select(_P.entries).where(between)).all()
 
 
-def _merge(connection: sa.Connection, stream: Stream, count: int, fresh: Iterator[bytes]) -> None:
-    """Write entries in the order of their digests, together with those of the levels that they fill up."""
+def _merge(connection: sa.Connection, stream: Stream, count: int, fresh: Iterator[bytes]) -> int:
+    """Write entries in the order of their digests, together with those of the levels that they fill up; how many."""
     level, used = 0, set(_used_slots(connection, stream))
     filled: list[int] = []
     while True:
@@ -237,6 +238,7 @@ def _merge(connection: sa.Connection, stream: Stream, count: int, fresh: Iterato
     for some in chunks(_make_pages(merged), _READ):
         rows = [key | {"first": first, "entries": page} for first, page in some]
         connection.execute(build_insert(connection, unsampled_pages), rows)
+    return count
 
 
 def _count(connection: sa.Connection, where: sa.ColumnElement[bool]) -> int:

@@ -25,7 +25,7 @@ from shared.database.engine.row_mapping import (
     read_item,
     rows_by_item,
 )
-from shared.database.engine.table_statistics import analyze_grown
+from shared.database.engine.table_statistics import analyze_grown, vacuum_rewritten
 from shared.database.engine.unsampled_ids import find_unsampled, save_unsampled
 from shared.database.runs.conditions import hint_open_index, sampled_item
 from shared.database.schema.tables import WAITING, decisions, draws, failures, items, runs, scores
@@ -77,7 +77,7 @@ class SqlSamples:
         with self._database.write(f"samples {stream}") as connection:
             missing = _insert_sampled(connection, run_id, stream, decisions, at)
             count = len(missing)
-            save_unsampled(connection, run_id, stream, decisions, at)
+            written = save_unsampled(connection, run_id, stream, decisions, at)
             if missing:
                 sample = {"source_key": stream.source_key, "monitor_key": stream.monitor_key, "run_id": run_id}
                 insert_new(connection, draws, [sample | {"drawn": len(missing), "drawn_at": at}])
@@ -89,6 +89,7 @@ class SqlSamples:
                     f"{stream}: {len(missing)} sampled items did not come with the sample, such as {min(missing)!r}"
                 )
         analyze_grown(self._database, count, "items", "decisions")
+        vacuum_rewritten(self._database, written, "unsampled_pages")
 
     def reopen_unscored(self, run: RunReport) -> int:
         before = sa.select(runs.c.config_digest).where(in_stream(runs, run.stream), runs.c.run_id != run.run_id)
