@@ -120,7 +120,10 @@ def test_a_read_that_was_cut_off_goes_on_at_its_page(slack: FakeSlack, tmp_path:
     reading.close()  # type: ignore[attr-defined]  # a generator
     slack.add("new", "C1", ts(1), user="U1")
     before = len(slack.called("conversations.history"))
-    again = items(fetched(slack, tmp_path))
+    later = list(source(slack, tmp_path).fetch(NOW + timedelta(minutes=10)))
+    again = items(later)
+    (notice,) = [each for each in later if isinstance(each, SourceNotice)]
+    assert notice.behind >= 600, "what its first pages could not show yet lies in the next window"
     assert len(got) == 8
     assert sorted(texts(item)[0] for item in again) == sorted(["user: new", *(f"user: m{n}" for n in range(20))])
     assert len(slack.called("conversations.history")) - before == 3
@@ -150,6 +153,18 @@ def test_a_channel_that_cannot_be_read_is_named_and_stops_no_other(slack: FakeSl
     assert len(items(found)) == 1
     (notice,) = [each for each in found if isinstance(each, SourceNotice)]
     assert notice.cut and "channel C404" in notice.text and "channel_not_found" in notice.text
+
+
+def test_a_channel_that_always_fails_keeps_no_pages_of_the_others(slack: FakeSlack, tmp_path: Path) -> None:
+    """Its neighbours are read afresh each time, with their new replies, and the file does not grow."""
+    root = a_thread(slack)
+    sizes = []
+    for n in range(3):
+        slack.add(f"more {n}", "C1", ts(1, n), thread_ts=root, user="U1")
+        (item,) = items(fetched(slack, tmp_path, channel_ids=["C404", "C1"]))
+        assert len(texts(item)) == 4 + n
+        sizes.append(sum(each.read_text().count("\n") for each in (tmp_path / "data" / "state").iterdir()))
+    assert sizes == [1, 1, 1]
 
 
 def test_no_channel_at_all_is_an_error_that_names_each(slack: FakeSlack, tmp_path: Path) -> None:

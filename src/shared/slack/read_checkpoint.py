@@ -5,7 +5,7 @@ it stood, and the replies of threads, so that those of a thread that has not cha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ class ChannelPages:
     """The pages of one channel that an earlier read has had: newest first, `cursor` leads to the next one."""
 
     oldest: float | None
+    at: float
     cursor: str | None = None
     messages: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -39,6 +40,7 @@ class ReadCheckpoint:
     def __init__(self, path: Path, now: datetime) -> None:
         self._path = path
         self._now = now.timestamp()
+        self.age = 0.0  # seconds since the pages were read that this read goes on from
         self._pages: dict[str, ChannelPages] = {}
         self._threads: dict[str, dict[str, Any]] = {}
         for entry in self._entries():
@@ -49,8 +51,10 @@ class ReadCheckpoint:
         found = self._pages.get(channel)
         if found is None or not found.messages:
             return None
-        reaches = found.oldest is None or (oldest is not None and found.oldest <= oldest)
-        return found if reaches else None
+        if found.oldest is not None and (oldest is None or found.oldest > oldest):
+            return None
+        self.age = max(self.age, self._now - found.at)
+        return found
 
     def add_page(self, channel: str, oldest: float | None, cursor: str | None, messages: Messages) -> None:
         """Note a page, before anything of it is used."""
@@ -67,18 +71,23 @@ class ReadCheckpoint:
         self._threads[key] = {"key": key, "version": version, "messages": messages}
         self._append({"thread": self._threads[key]})
 
-    def finish(self, oldest: float | None) -> None:
-        """The whole window was given: drop the pages, and the threads that began before `oldest`."""
+    def finish(self, oldest: float | None, unread: Collection[str] = ()) -> None:
+        """The window was given, but for `unread` channels: drop the pages of the others, and the threads that began
+        before `oldest`.
+        """
+        pages = [each for each in self._entries() if each.get("page") and each["page"]["channel"] in unread]
+        fresh = [each for each in pages if 0 <= self._now - each["at"] < _AGE]
         kept = [each for key, each in self._threads.items() if oldest is None or float(key.split(":")[1]) >= oldest]
+        lines = [{"thread": each} for each in kept]
         make_private_folder(self._path.parent)
-        write_private_file(self._path, "".join(json.dumps({"thread": each}) + "\n" for each in kept))
+        write_private_file(self._path, "".join(json.dumps(each) + "\n" for each in [*lines, *fresh]))
 
     def _take(self, entry: dict[str, Any]) -> None:
         page, thread = entry.get("page"), entry.get("thread")
         if thread is not None:
             self._threads[thread["key"]] = thread
         elif page is not None and 0 <= self._now - entry["at"] < _AGE:
-            held = self._pages.setdefault(page["channel"], ChannelPages(page["oldest"]))
+            held = self._pages.setdefault(page["channel"], ChannelPages(page["oldest"], entry["at"]))
             held.cursor = page["cursor"]
             held.messages += page["messages"]
 

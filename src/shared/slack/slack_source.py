@@ -91,23 +91,27 @@ class SlackSource:
             window=self._context.window.window_at(now),
             now=now,
         )
-        failed: list[str] = []
+        failed: dict[str, str] = {}
         for channel in dict.fromkeys(self._params.channel_ids):
             try:
                 yield from self._read_channel(channel, read)
             except SlackRefused as refused:
                 if refused.code in _TOKEN_ERRORS:
                     raise
-                failed.append(f"channel {channel}: {refused}")
+                failed[channel] = f"channel {channel}: {refused}"
             except TransientError as error:
-                failed.append(f"channel {channel}: {error}")
+                failed[channel] = f"channel {channel}: {error}"
         if failed and len(failed) == len(set(self._params.channel_ids)):
-            raise SourceError(f"source {self.key}: no channel can be read: " + "; ".join(failed))
-        for each in failed:
+            raise SourceError(f"source {self.key}: no channel can be read: " + "; ".join(failed.values()))
+        for each in failed.values():
             yield SourceNotice(f"{each}; it is left to the next run", cut=True)
-        if not failed:
-            low = self._low(read.window)
-            checkpoint.finish(None if low is None else low.timestamp())
+        if checkpoint.age:
+            text = (
+                "a read that was cut off went on where it stood; replies that came since it began are left to the next"
+            )
+            yield SourceNotice(f"{text} run", behind=ceil(checkpoint.age) + 1)
+        low = self._low(read.window)
+        checkpoint.finish(None if low is None else low.timestamp(), failed)
 
     def _read_channel(self, channel: str, read: _Read) -> Iterator[Fetched]:
         given = 0
