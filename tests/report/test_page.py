@@ -320,6 +320,14 @@ def test_what_matters_comes_first() -> None:
     assert "<details><summary>10 records read, 5 scores" in render(data_of(calm))
 
 
+def test_strata_are_shown_by_name() -> None:
+    """The table of the sample and an item's card say which field a stratum is a value of; unknown, it is a stratum."""
+    data = data_of(ordinary())
+    named = render(replace(data, stratum_field="metadata.channel"))
+    assert "<caption>By metadata.channel</caption>" in named and "· metadata.channel mail</dd>" in named
+    assert "<caption>By stratum</caption>" in render(data) and "· stratum mail</dd>" in render(data)
+
+
 def test_traces_are_linked_where_they_are_known() -> None:
     """A trace's id leads to the trace, quoted; without an address it is text. No id can change the address."""
     item = replace(result(1, [score("exact", 0.0)]).item, trace_id="../?a=b#'\"><b>")

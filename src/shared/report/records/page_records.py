@@ -146,7 +146,7 @@ class SampleSummary:
 @dataclass(frozen=True, slots=True)
 class ReportData:
     """One run of a monitor, ready to be drawn. `config` is text without secrets; `changes` None: not compared;
-    `trace_url` is where a trace is shown, with `{trace_id}` in it.
+    `trace_url` is where a trace is shown, with `{trace_id}` in it; `stratum_field` is what the strata are values of.
     """
 
     run: RunReport
@@ -160,3 +160,4 @@ class ReportData:
     gates: tuple[GateResult, ...] = ()
     segments: tuple[SegmentEstimate, ...] = ()
     trace_url: str | None = None
+    stratum_field: str = "stratum"

@@ -76,6 +76,7 @@ def write_page(built: BuiltMonitor, stored: StoredRun, out: Path | None) -> Path
         path = built.config.environment.root / name.replace("{run_id}", report.run_id)
     data = collect(stored.reader.results, redact_report(report, built.redactor), built.config.document.text, options)
     data = replace(data, gates=stored.gates, trace_url=_find_trace_url(built))
+    data = replace(data, stratum_field=str(config.sampling.get("field", data.stratum_field)))
     data = replace(data, changes=stored.past.changes, segments=stored.past.segments)
     write_report(data, path, stored.judges)
     return path
