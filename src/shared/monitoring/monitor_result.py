@@ -14,10 +14,13 @@ from shared.scoring.result_tables import EvaluationInfo, EvaluationResult
 if TYPE_CHECKING:
     import pandas as pd
 
+    from shared.monitoring.alerts.watch_series import Watch
+
 
 @dataclass(frozen=True, slots=True)
 class MonitorResult:
     """One finished run. `anchors` holds the passes over the anchor set, `reports` its row; both None for a dry run.
+    `alerts` is how the monitor's alerts stand, None where nothing is watched.
     `close` gives the state's connections back, in a process that goes on; nothing can be read from then on.
     """
 
@@ -26,6 +29,7 @@ class MonitorResult:
     anchors: AnchorStore | None = None
     reports: ReportStore | None = None
     close: Callable[[], None] = lambda: None
+    alerts: Watch | None = None
 
     @property
     def evaluation(self) -> EvaluationResult:

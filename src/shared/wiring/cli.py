@@ -24,6 +24,7 @@ COMMANDS = {
     "judge-report": "show how far each judge can be trusted, by human labels and the anchor set",
     "runs": "list past runs, or show everything that is stored about one",
     "compare": "compare two runs, item by item where both scored the same items",
+    "alerts": "show what is watched and which alerts are open; acknowledge, mute or resolve",
     "explain": "show the history of one item: why it has its scores, or has none",
     "publish": "deliver pending scores of past runs to the sinks, without reading or scoring",
     "tables": "create, check or upgrade the tables that push_to_db writes",
@@ -92,11 +93,12 @@ def parser() -> argparse.ArgumentParser:
     _set_option(parts["report"])
     parts["cache"].add_argument("action", choices=("stats", "clear"))
     _state_options(parts["state"])
-    for name in ("judge-report", "runs", "compare", "explain", "publish", "cache", "state"):
+    for name in ("judge-report", "runs", "compare", "alerts", "explain", "publish", "cache", "state"):
         parts[name].add_argument("config", help="a YAML file, or a name from configs/")
         parts[name].add_argument("--json", action="store_true", help="print JSON")
         _set_option(parts[name])
     _history_options(parts)
+    _alerts_options(parts["alerts"])
     _publish_options(parts["publish"])
     _tables_options(parts["tables"])
     _webhook_options(parts["webhook"])
@@ -150,6 +152,14 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
         "--fail-on", choices=("worse",), help="worse: end with exit code 5 if a metric is worse in RUN_B"
     )
     parts["explain"].add_argument("item", metavar="ITEM", help="the item's id as its source gives it")
+
+
+def _alerts_options(part: argparse.ArgumentParser) -> None:
+    part.add_argument("action", nargs="?", choices=("show", "ack", "mute", "resolve"), help="default: list all")
+    part.add_argument("id", nargs="?", metavar="ID", help="an alert's id or its beginning; of `mute` a metric")
+    part.add_argument("--owner", default=os.environ.get("USER", ""), help="who decides (default: the variable USER)")
+    part.add_argument("--reason", default="", help="why")
+    part.add_argument("--until", default="8h", metavar="SPAN", help="how long to mute: 30m, 8h, 2d (default: 8h)")
 
 
 def _webhook_options(part: argparse.ArgumentParser) -> None:

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any
 
+from shared.core.state.alert_records import Direction
 from shared.scoring.sequential.seasonal_baseline import Look, SeasonalBaseline
 
-Direction = Literal["rises", "falls"]
 DIRECTIONS: tuple[Direction, ...] = ("rises", "falls")
 
 POOL = 888

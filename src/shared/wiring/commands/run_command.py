@@ -24,7 +24,7 @@ from shared.wiring.build.describe_series import compare_with_past
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.report_page import StoredRun, monitor_judges, try_write_page
 from shared.wiring.config.find_config import display_path
-from shared.wiring.config.gates_config import check_gate_metric
+from shared.wiring.config.gates_config import check_metric_name
 from shared.wiring.run.exit_codes import EXIT_CODES, GATE_FAILED
 from shared.wiring.run.guarded_output import metrics_print_to_stderr
 from shared.wiring.run.interruption import run_until_done
@@ -66,7 +66,24 @@ def main(options: Namespace) -> int:
     if options.quiet or options.json:
         for failed in ended.beside.failed_gates:
             print(f"trueline: {line(failed, 600)}", file=sys.stderr)
-    return EXIT_CODES.get(report.status, GATE_FAILED if ended.beside.failed_gates else 0)
+    return EXIT_CODES.get(report.status, GATE_FAILED if fails_gate(built, ended.beside) else 0)
+
+
+def fails_gate(built: BuiltMonitor, beside: Beside) -> bool:
+    """Whether a run that ended well is not good enough: a gate failed, or an alert is open and the configuration says
+    that this counts."""
+    block = built.config.values.alerts
+    return bool(beside.failed_gates) or (block is not None and block.fail and bool(beside.alerts))
+
+
+def describe_alerts(built: BuiltMonitor, result: MonitorResult) -> Beside:
+    """The open alerts that are not muted, and the series that are worth a look or are not watched yet."""
+    if result.alerts is None:
+        return Beside()
+    book, now = result.alerts.book, utc_now()
+    running = (each for each in book.alerts if not each.is_over and book.muted(each.metric, now) is None)
+    looks = (each for each in result.alerts.statuses if each.state in ("look", "not enough data"))
+    return Beside(alerts=tuple(running), looks=tuple(looks))
 
 
 def write_job_summary(ended: FinishedRun, variables: Mapping[str, str]) -> None:
@@ -95,7 +112,7 @@ def read_gates(built: BuiltMonitor, conditions: Sequence[str] = ()) -> list[Gate
     given = [parse_condition(each) for each in conditions]
     for gate in given:
         try:
-            check_gate_metric(gate.metric, config.score_labels)
+            check_metric_name("a gate", gate.metric, config.score_labels)
         except ValueError as error:
             raise ConfigError(f"--fail-on: {error}") from error
     return [*(each.build() for each in config.gates), *given]
@@ -116,14 +133,14 @@ def finish_run(built: BuiltMonitor, result: MonitorResult, gates: Sequence[Gate]
     """
     report = redact_report(result.report, built.redactor)
     stored, page = StoredRun(result.reader, report), None
-    beside = Beside()
+    beside = describe_alerts(built, result)
     if built.plan.mode != "dry_run" and (report.counts.scored or report.counts.failed_items):
         past = compare_with_past(built, result.reader.results)
         gates = read_gates(built) if gates is None else gates
         checked, unchecked = check_gates(gates, report.estimates, past.recent)
         report = replace(report, notes=(*report.notes, *unchecked))
         judges = monitor_judges(built).try_collect(result.reader, result.anchors, report.stream)
-        beside = Beside(past.changes, checked, judges, past.segments)
+        beside = replace(beside, changes=past.changes, gates=checked, judges=judges, segments=past.segments)
         page, report = try_write_page(built, replace(stored, report=report, judges=judges, past=past, gates=checked))
         report = _count_page(result, report)
     return FinishedRun(report, page, beside)

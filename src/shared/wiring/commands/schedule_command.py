@@ -16,11 +16,12 @@ from shared.monitoring.scheduling.heartbeat_alert import HeartbeatAlert
 from shared.monitoring.scheduling.job_loop import JobLoop, LoopOptions, describe_late
 from shared.monitoring.scheduling.jobs import JobRun, JobState
 from shared.report.terminal.run_summary import writable
+from shared.report.text.alert_words import describe_alert
 from shared.report.text.change_words import change_sentence
 from shared.report.text.formatting import line
 from shared.report.text.result_words import STATUS, result_sentence
 from shared.wiring.build.build_monitor import BuiltMonitor
-from shared.wiring.commands.run_command import finish_run, write_job_summary
+from shared.wiring.commands.run_command import fails_gate, finish_run, write_job_summary
 from shared.wiring.config.env_settings import read_environment
 from shared.wiring.config.find_config import display_path, find_config
 from shared.wiring.config.schedule_config import Schedule
@@ -144,9 +145,16 @@ class _PrintedEvents:
             result.close()
         write_job_summary(ended, built.config.environment.variables)
         await notify_of_run(built.notifiers, ended.report, ended.beside, built.redactor)
-        self.gate_failed = self.gate_failed or bool(ended.beside.failed_gates)
+        self.gate_failed = self.gate_failed or fails_gate(built, ended.beside)
         first = [change_sentence(ended.beside.changes)] if ended.beside.changes else []
-        self._first[ended.report.run_id] = " ".join((*first, *(f"{each}." for each in ended.beside.failed_gates), ""))
+        self._first[ended.report.run_id] = " ".join(
+            (
+                *first,
+                *(f"Alert: {describe_alert(each)}." for each in ended.beside.alerts),
+                *(f"{each}." for each in ended.beside.failed_gates),
+                "",
+            )
+        )
         return ended.report
 
     def run_ended(self, run: JobRun) -> None:

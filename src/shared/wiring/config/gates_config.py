@@ -46,11 +46,11 @@ def list_labels(metrics: Iterable[str], tree: Mapping[str, Any] | None) -> list[
     return list(dict.fromkeys(found))
 
 
-def check_gate_metric(name: str, known: Collection[str]) -> None:
-    """Check that a gate's metric is one of these, or a part of one.
+def check_metric_name(what: str, name: str, known: Collection[str], parts: bool = True) -> None:
+    """Check that what is configured is about one of these metrics, or a part of one.
 
     Raises:
-        ValueError: when it is neither.
+        ValueError: when it is not.
     """
-    if name not in known and not any(name.startswith(f"{each}_") for each in known):
-        raise ValueError(f"a gate for an unknown metric {name!r}. {hint(name, known)}")
+    if name not in known and not (parts and any(name.startswith(f"{each}_") for each in known)):
+        raise ValueError(f"{what} for an unknown metric {name!r}. {hint(name, known)}")

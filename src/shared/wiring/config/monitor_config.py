@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, WithJson
 
 from shared.core.counts import BudgetPeriod
 from shared.llm.budget.ledger import OnOver
+from shared.wiring.config.alerts_config import AlertsConfig
 from shared.wiring.config.checker import StrictModel
-from shared.wiring.config.gates_config import GateConfig, check_gate_metric, list_labels
+from shared.wiring.config.gates_config import GateConfig, check_metric_name, list_labels
 from shared.wiring.config.labels_config import Anchors
 from shared.wiring.config.privacy_config import Privacy
 from shared.wiring.config.report_config import Report
@@ -256,6 +257,7 @@ class MonitorConfig(ModelBlocks, MonitorInputs):
     schedule: Schedule | None = None
     report: Report = Field(default_factory=Report)
     gates: list[GateConfig] = Field(default_factory=list, description="what a run must reach, or it ends with code 5")
+    alerts: AlertsConfig | None = Field(default=None, description="metrics that are watched from run to run")
     retention: RetentionConfig | None = Field(default=None, description="how long texts stay in the state")
     notify: list[dict[str, Any]] = Field(
         default_factory=list, description="who is told of alerts and runs: type, name, on, and its parameters"
@@ -273,13 +275,15 @@ class MonitorConfig(ModelBlocks, MonitorInputs):
         """The names of the metrics, and of the nodes above them."""
         return list_labels(self.metrics_config, self.evaluation.model)
 
-    @field_validator("gates")
+    @field_validator("gates", "alerts")
     @classmethod
-    def _gates_are_about_metrics(cls, value: list[GateConfig], info: ValidationInfo) -> list[GateConfig]:
+    def _are_about_metrics(cls, value: Any, info: ValidationInfo) -> Any:
         if {"metrics_config", "evaluation"} <= info.data.keys():
             known = list_labels(info.data["metrics_config"], info.data["evaluation"].model)
-            for gate in value:
-                check_gate_metric(gate.metric, known)
+            for gate in value if isinstance(value, list) else ():
+                check_metric_name("a gate", gate.metric, known)
+            if isinstance(value, AlertsConfig):
+                value.check_metrics(known)
         return value
 
 

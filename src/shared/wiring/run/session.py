@@ -34,6 +34,7 @@ from shared.wiring.config.retention_config import parse_keep
 from shared.wiring.run.dry_run import run_dry
 from shared.wiring.run.model_metrics import find_model_metrics
 from shared.wiring.run.public_repository import check_public_repository
+from shared.wiring.run.watch_alerts import watch_alerts
 
 _AGGREGATE_SECONDS = 15.0
 
@@ -115,7 +116,8 @@ async def _run_on(built: BuiltMonitor, stores: OpenStores, progress: RunProgress
     _drop_old_texts(built, stores, clock)
     notes = (*built.notes, *paid.notes, *anchor_notes, *problems, *older)
     report = replace(paid, notes=notes)
-    return MonitorResult(report, stores.reader, stores.anchors, stores.state.reports, stores.close)
+    alerts = await watch_alerts(built, stores, clock())
+    return MonitorResult(report, stores.reader, stores.anchors, stores.state.reports, stores.close, alerts)
 
 
 def _busy_report(built: BuiltMonitor, now: datetime, why: str) -> RunReport:

@@ -1,0 +1,114 @@
+"""What is watched, what was found, and what is stored of it: records that are JSON in the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+Direction = Literal["rises", "falls"]
+Sides = Literal["rises", "falls", "moves"]
+AlertState = Literal["open", "acknowledged", "resolved"]
+SeriesState = Literal["not enough data", "quiet", "look", "alert"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """A metric that is watched: in which direction, from which effect on (a share of what is expected), against a
+    baseline of how many days.
+    """
+
+    metric: str
+    sides: Sides = "moves"
+    effect: float = 0.1
+    baseline_days: float = 7.0
+    severity: str = "warning"
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """The directions that are watched."""
+        return ("rises", "falls") if self.sides == "moves" else (self.sides,)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPlan:
+    """What is watched of one monitor. `budget` false alarms in `budget_days` are allowed in all; an hour is taken once
+    `settle_minutes` have gone by since its end.
+    """
+
+    rules: tuple[AlertRule, ...]
+    budget: float = 0.1
+    budget_days: float = 30.0
+    settle_minutes: float = 60.0
+
+
+class Mute(NamedTuple):
+    """Who silenced a metric, why, and until when."""
+
+    owner: str
+    reason: str
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One time that a metric moved. Times are ISO 8601 in UTC; `since` is when the evidence began, `expected` and
+    `found` are the means of then and the last hours, `evidence` is how many looks go by before chance does the same.
+    """
+
+    id: str
+    metric: str
+    direction: Direction
+    severity: str
+    opened_at: str
+    since: str
+    evidence: float
+    expected: float
+    found: float
+    rate: bool
+    state: AlertState = "open"
+    closed_at: str = ""
+    owner: str = ""
+    reason: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.state == "resolved"
+
+
+class SeriesStatus(NamedTuple):
+    """How one rule stands: its evidence in parts of the threshold, or why there is none."""
+
+    metric: str
+    state: SeriesState
+    detail: str
+    share: float = 0.0
+    spread: float = 1.0
+    correlation: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertBook:
+    """All that is stored: detectors by series, alerts (the newest last), and mutes by metric."""
+
+    series: Mapping[str, Mapping[str, Any]]
+    alerts: tuple[Alert, ...] = ()
+    mutes: Mapping[str, Mute] | None = None
+
+    def find(self, alert_id: str) -> Alert | None:
+        """The alert of that id, or the only one whose id begins so."""
+        found = [each for each in self.alerts if each.id.startswith(alert_id)] if alert_id else []
+        return found[0] if len(found) == 1 else next((each for each in found if each.id == alert_id), None)
+
+    def replace_alert(self, alert: Alert) -> AlertBook:
+        """The book with this alert in the place of the one of its id, or behind all others."""
+        known = any(each.id == alert.id for each in self.alerts)
+        kept = tuple(alert if each.id == alert.id else each for each in self.alerts)
+        return replace(self, alerts=kept if known else (*kept, alert))
+
+    def muted(self, metric: str, now: datetime) -> Mute | None:
+        """The mute that hides a metric now."""
+        mute = (self.mutes or {}).get(metric)
+        return mute if mute is not None and datetime.fromisoformat(mute.until) > now else None
