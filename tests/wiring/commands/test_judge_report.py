@@ -223,7 +223,7 @@ def test_safe_mode_keeps_texts_and_ids_in(project: Project) -> None:
     [
         (
             "labels: {type: fil, path: x}\n",
-            "labels.type: unknown label source 'fil'. Known: 'file', 'langfuse'. Did you mean 'file'?",
+            "labels.type: unknown label source 'fil'. Known: 'file', 'langfuse', 'slack'. Did you mean 'file'?",
         ),
         ("labels: {path: x}\n", "labels.type: 'type' is missing"),
         ("labels: {type: file}\n", "labels.path: 'path' is missing"),

@@ -165,7 +165,8 @@ def test_the_environment_of_the_source_langfuse_filters(
 
 
 def test_no_key_is_claimed_by_two_models() -> None:
-    """A common key never swallows one that a registered part declares; `environment` of `langfuse` means one thing."""
+    """A common key never swallows one that a registered part declares. Those that are declared again mean the same:
+    `environment` of `langfuse`, and `limit` of Slack's sources, which holds for each channel."""
     registries = build_registries()
     claimed: list[tuple[Registry, Iterable[str]]] = [
         (registries.sources, SourceCommon.model_fields),
@@ -188,4 +189,5 @@ def test_no_key_is_claimed_by_two_models() -> None:
             clashes |= {(registry.kind, entry.name, key) for key in own if key in common}
             if registry is registries.sources and window_support_of(target) is not None:  # else a key is its own
                 clashes |= {("source", entry.name, key) for key in own if key in (*WINDOW_KEYS, *RESERVED_KEYS)}
-    assert clashes == {("source", "langfuse", "environment")}
+    limits = {("source", name, "limit") for name in ("slack", "slack_neon_join")}
+    assert clashes == {("source", "langfuse", "environment"), *limits}
