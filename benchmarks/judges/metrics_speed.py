@@ -21,8 +21,8 @@ from typing import Any
 from shared.core.records import DatasetItem
 from shared.core.registry import load
 from shared.llm.adapters.offline_embeddings import OfflineEmbedder
-from shared.scoring.library import LIBRARY
 from shared.scoring.metric import bind
+from shared.scoring.metric_library import LIBRARY
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = "Your claim was approved; we pay $1,250 within five days. "

@@ -7,8 +7,8 @@ from typing import Any
 from shared.core.records import DatasetItem
 from shared.core.registry import load
 from shared.core.results import ItemResult, MetricScore
-from shared.scoring.library import LIBRARY
 from shared.scoring.metric import BoundMetric, MetricOptions, bind
+from shared.scoring.metric_library import LIBRARY
 from shared.scoring.runner import Runner, RunnerOptions
 from shared.scoring.tree import Node
 

@@ -88,8 +88,17 @@ def item_id_from(field: str) -> Callable[[Extractor], Extractor]:
     return declare
 
 
-def find_item_id(extract: Callable[[Any], DatasetItem], record: Mapping[str, Any]) -> str:
-    """The id that the record's item will have, where its extractor declares that and there is a text; else empty."""
+def pend_record(
+    extract: Callable[[Any], DatasetItem],
+    record: Mapping[str, Any],
+    make: Callable[[], DatasetItem | BrokenRecord | SkippedRecord],
+) -> DatasetItem | BrokenRecord | SkippedRecord | PendingRecord:
+    """The record, still to be made where its extractor declares the item's id; else what `make` makes of it."""
+    item_id = _find_item_id(extract, record)
+    return PendingRecord(item_id, make) if item_id else make()
+
+
+def _find_item_id(extract: Callable[[Any], DatasetItem], record: Mapping[str, Any]) -> str:
     field = "id" if extract == DatasetItem.from_dict else getattr(extract, "item_id_field", None)
     value = "" if field is None else record.get(field)
     return value if isinstance(value, str) else ""

@@ -17,12 +17,11 @@ from shared.core.extraction import (
     BrokenRecord,
     Fetched,
     FetchedOrPending,
-    PendingRecord,
     SkippedRecord,
     SourceNotice,
     extract_item,
     extract_pending,
-    find_item_id,
+    pend_record,
 )
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
@@ -125,9 +124,7 @@ class FileSource:
             inside = not time_filter.needs_time or (moment is not None and time_filter.window.contains(moment))
             if not inside or (newest is not None and not newest.takes(moment)):
                 return None
-        extract = partial(self._extract, entry.record, where)
-        item_id = find_item_id(self._context.extract, entry.record)
-        return PendingRecord(item_id, extract) if item_id else extract()
+        return pend_record(self._context.extract, entry.record, partial(self._extract, entry.record, where))
 
     def _extract(self, record: Mapping[str, Any], where: str) -> DatasetItem | SkippedRecord | BrokenRecord:
         found = extract_item(self._context.extract, record, _record_id(record) or where)

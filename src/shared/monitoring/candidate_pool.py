@@ -117,7 +117,12 @@ class StoredCandidates(Sequence[Candidate]):
     def __getitem__(self, place: int | slice) -> Candidate | list[Candidate]:
         if isinstance(place, slice):
             return [self[each] for each in range(*place.indices(len(self)))]
-        at = range(len(self))[place]
+        return self._make(range(len(self))[place])
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return map(self._make, range(len(self)))
+
+    def _make(self, at: int) -> Candidate:
         item_id, time, weight, lot = self.find_id(at), self._times[at], self._weights[at], int(self._lots[at])
         return Candidate(
             item_id,

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from slack_sdk.webhook.client import WebhookClient
 
 from shared.core.best_effort import attempt
@@ -18,7 +18,7 @@ from shared.core.ports import Notification
 from shared.core.state.sent_messages import MemorySentMessages, SentMessage, SentMessages
 from shared.slack.blocks import RenderedMessage, render
 from shared.slack.client import SlackRefused, silent_logger, translate
-from shared.slack.notify import SlackRuntime
+from shared.slack.notify import SlackRequestParams, SlackRuntime
 from shared.slack.pace import Pace, SharedPaces
 from shared.slack.retry_handler import SlackRetryLimits, WebhookRetries, retry_after
 
@@ -26,17 +26,10 @@ _PACES = SharedPaces()
 _WHAT = "the incoming webhook"
 
 
-class SlackWebhookParams(BaseModel):
+class SlackWebhookParams(SlackRequestParams):
     """Parameters of the notifier `slack_webhook`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     url: SecretStr = Field(description="the webhook's address, a secret, better as ${SLACK_WEBHOOK_URL}")
-    timeout: float = Field(default=10.0, gt=0, le=300, description="seconds for one request")
-    tries: int = Field(default=3, ge=1, le=20, description="tries of one request")
-    max_wait: float = Field(
-        default=15.0, ge=0, le=600, description="longest Retry-After that is waited for, in seconds"
-    )
 
 
 class SlackWebhookNotifier:

@@ -48,19 +48,24 @@ _LOOK_BACK = timedelta(days=7)
 _PACES = SharedPaces()
 
 
-class SlackNotifierParams(BaseModel):
-    """Parameters of the notifier `slack`."""
+class SlackRequestParams(BaseModel):
+    """How a notifier sends its requests to Slack."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    token: SecretStr = Field(min_length=1, description="the bot's token (xoxb-...), better as ${SLACK_BOT_TOKEN}")
-    channel: str = Field(min_length=1, description="the channel's id (C0123ABCD), at the end of the channel's details")
-    base_url: str = Field(default=API, pattern="^https?://", description="another address of Slack's API")
     timeout: float = Field(default=10.0, gt=0, le=300, description="seconds for one request")
     tries: int = Field(default=3, ge=1, le=20, description="tries of one request")
     max_wait: float = Field(
         default=15.0, ge=0, le=600, description="longest Retry-After that is waited for, in seconds"
     )
+
+
+class SlackNotifierParams(SlackRequestParams):
+    """Parameters of the notifier `slack`."""
+
+    token: SecretStr = Field(min_length=1, description="the bot's token (xoxb-...), better as ${SLACK_BOT_TOKEN}")
+    channel: str = Field(min_length=1, description="the channel's id (C0123ABCD), at the end of the channel's details")
+    base_url: str = Field(default=API, pattern="^https?://", description="another address of Slack's API")
 
 
 @dataclass(frozen=True, slots=True)

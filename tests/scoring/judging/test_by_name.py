@@ -17,8 +17,8 @@ from shared.core.results import ItemResult, LMResult, MetricScore, Score
 from shared.llm.adapters.offline import OfflineAdapter
 from shared.llm.cache.caching_adapter import CachingAdapter
 from shared.scoring.judging.named_judge import EntryVerdict
-from shared.scoring.library import LIBRARY
 from shared.scoring.metric import bind
+from shared.scoring.metric_library import LIBRARY
 from shared.scoring.metrics.judges.judge_context import average_precision
 from shared.scoring.runner import Runner
 from tests.llm.memory_responses import MemoryResponses

@@ -12,8 +12,8 @@ import pytest
 from shared.core.model_ports import Embedder
 from shared.core.ports import LMAdapter
 from shared.core.registry import load
-from shared.scoring.library import LIBRARY
 from shared.scoring.metric import BoundMetric, MetricSpec, spec_of, user_parameters
+from shared.scoring.metric_library import LIBRARY
 from shared.scoring.parameter_types import ProjectFile
 from tests.scoring.scored import score_of
 

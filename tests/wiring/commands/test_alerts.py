@@ -137,6 +137,17 @@ def test_people_decide(tmp_path: Path) -> None:
     (closed,) = traffic.alerts()
     assert (closed["state"], closed["reason"]) == ("resolved", "new prompt")
     assert "not enough data" in traffic.run("alerts", "m.yaml").stdout
+    assert traffic.run_until(11 * 24)["alerts"] == []  # by what was usual before, it would open again
+    assert [each["state"] for each in traffic.alerts()] == ["resolved"]
+
+
+def test_another_threshold_is_no_change_of_the_application(tmp_path: Path) -> None:
+    """A metric whose threshold was changed gets a new baseline, instead of an alert that it fell."""
+    traffic = Traffic(tmp_path, usual)
+    traffic.run_until(6 * 24)
+    traffic.write("m.yaml", CONFIG.replace("threshold: 0.5}\n  Short", "threshold: 1.5}\n  Short") + ALERTS)
+    assert traffic.run_until(10 * 24)["alerts"] == []
+    assert "not enough data" in traffic.run("alerts", "m.yaml").stdout
 
 
 @pytest.mark.parametrize(

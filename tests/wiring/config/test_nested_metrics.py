@@ -11,8 +11,8 @@ import pytest
 
 from shared.core.errors import ConfigError
 from shared.core.results import MetricScore
-from shared.scoring.library import LIBRARY
 from shared.scoring.metric import BoundMetric
+from shared.scoring.metric_library import LIBRARY
 from shared.wiring.build.build_monitor import BuiltMonitor, build_monitor
 from tests.wiring.project import Project
 

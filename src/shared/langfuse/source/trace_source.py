@@ -24,12 +24,11 @@ from shared.core.extraction import (
     BrokenRecord,
     Fetched,
     FetchedOrPending,
-    PendingRecord,
     SkippedRecord,
     SourceNotice,
     extract_item,
     extract_pending,
-    find_item_id,
+    pend_record,
 )
 from shared.core.ports import SourceContext
 from shared.core.records import DatasetItem
@@ -151,9 +150,7 @@ class LangfuseSource:
                 left["limit"] += 1
                 break
             given += 1
-            item_id = find_item_id(self._context.extract, record)
-            extract = partial(self._extract, record)
-            yield PendingRecord(item_id, extract) if item_id else extract()
+            yield pend_record(self._context.extract, record, partial(self._extract, record))
         back, quiet = self._window.look_back / timedelta(minutes=1), self._params.quiet_minutes
         for why, text in _NOTES.items():
             if left[why]:

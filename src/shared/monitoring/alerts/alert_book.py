@@ -16,7 +16,7 @@ from shared.core.state.alert_records import Alert, AlertBook, AlertPlan, AlertSt
 from shared.core.state.drift_states import DriftKey, DriftStates
 from shared.core.state.run_stores import ResultReader
 from shared.core.state.score_aggregates import HOUR
-from shared.monitoring.alerts.watch_series import Watch, watch
+from shared.monitoring.alerts.watch_series import Watch, last_taken, watch
 from shared.scoring.statistics.changes import SeriesContext
 
 _MOST_DAYS = 40  # days of hours that are read at first
@@ -63,8 +63,11 @@ class AlertKeeper:
                 raise UsageError(f"alert {alert_id!r}: expected the id of an open alert; open are: {known}")
             closed = now.isoformat() if state == "resolved" else ""
             made.append(replace(alert, state=state, owner=owner, reason=reason, closed_at=closed))
-            series = {**book.series, **({alert.metric: {}} if closed else {})}
-            return replace(book.replace_alert(made[-1]), series=series)
+            book = book.replace_alert(made[-1])
+            if not closed:
+                return book
+            anew = {"after": last_taken(book.series.get(alert.metric, {}))}
+            return replace(book, series={**book.series, alert.metric: anew})
 
         self._change(change)
         return made[-1]
@@ -83,10 +86,10 @@ class AlertKeeper:
 
 def _days_to_read(plan: AlertPlan, book: AlertBook, now: datetime) -> int:
     """Back to the last hour that every series has taken, counted from the newest score, which is not after now."""
-    last = [book.series.get(rule.metric, {}).get("detector", {}).get("last") for rule in plan.rules]
+    last = [last_taken(book.series.get(rule.metric, {})) for rule in plan.rules]
     if not all(last):
         return _MOST_DAYS
-    oldest = min(datetime.fromisoformat(each) for each in last if each)
+    oldest = min(map(datetime.fromisoformat, last))
     return min(_MOST_DAYS, (now - oldest) // timedelta(days=1) + 2)
 
 

@@ -44,7 +44,8 @@ class _Entry(NamedTuple):
 
 @dataclass(slots=True)
 class _Series:
-    """One rule with its looks, its detector, and the newest looks that it has taken."""
+    """One rule with its looks, its detector, and the newest looks that it has taken. Its baseline begins `after` an
+    hour, where it is not its first."""
 
     rule: AlertRule
     version: str
@@ -53,6 +54,7 @@ class _Series:
     unequal: bool = False
     detector: RankDetector | None = None
     recent: list[Look] = field(default_factory=list)
+    after: str = ""
 
     @property
     def name(self) -> str:
@@ -105,7 +107,7 @@ def describe_stored(plan: AlertPlan, book: AlertBook) -> tuple[SeriesStatus, ...
     found = []
     for rule in plan.rules:
         state = book.series.get(rule.metric) or {}
-        detector = RankDetector.from_state(rule.metric, state["detector"]) if state else None
+        detector = RankDetector.from_state(rule.metric, state["detector"]) if "detector" in state else None
         series = _Series(rule, "", False, {}, bool(state.get("unequal")), detector)
         found.append(_describe(series, book, limit))
     return tuple(found)
@@ -141,19 +143,31 @@ def _open_series(
     if state.get("version") == made.version:
         made.detector = RankDetector.from_state(rule.metric, state["detector"])
         made.recent = [Look(datetime.fromisoformat(start), *rest) for start, *rest in state["recent"]]
-        last = datetime.fromisoformat(made.detector.last)
-        made.looks = {start: look for start, look in looks.items() if start > last}
+        made.looks = _after(made.detector.last, looks)
         return made
-    if not looks:
+    made.after = last_taken(state)  # what was usual for another version, or before somebody resolved an alert, is over
+    made.looks = _after(made.after, looks)
+    if not made.looks:
         return made
-    until = min(looks) + timedelta(days=rule.baseline_days)
-    first = [look for start, look in looks.items() if start < until]
+    until = min(made.looks) + timedelta(days=rule.baseline_days)
+    first = [look for start, look in made.looks.items() if start < until]
     fitted = fit_baseline(first, rate) if settled >= until else None
     if fitted is not None:
         made.detector = RankDetector(rule.metric, *fitted)
         made.detector.last = first[-1].start.isoformat()
-        made.looks = {start: look for start, look in looks.items() if start >= until}
+        made.looks = {start: look for start, look in made.looks.items() if start >= until}
     return made
+
+
+def last_taken(state: Mapping[str, Any]) -> str:
+    """The last hour that a stored series has taken, or that its baseline begins after; empty where there is none."""
+    found: str = state["detector"]["last"] if "detector" in state else state.get("after", "")
+    return found
+
+
+def _after(moment: str, looks: Mapping[datetime, Look]) -> Mapping[datetime, Look]:
+    """The looks that start later than a moment, all of them without one."""
+    return {start: look for start, look in looks.items() if not moment or start > datetime.fromisoformat(moment)}
 
 
 def _to_look(start: datetime, sums: WeightedSums) -> Look:
@@ -247,7 +261,7 @@ def _expected(series: _Series) -> float:
 
 def _to_state(series: _Series) -> dict[str, Any]:
     if series.detector is None:
-        return {}
+        return {"after": series.after}
     recent = [[each.start.isoformat(), each.n, each.mean, each.squares] for each in series.recent]
     detector, unequal = series.detector.to_state(), series.unequal
     return {"version": series.version, "detector": detector, "recent": recent, "unequal": unequal}

@@ -61,7 +61,8 @@ def digest_pool(seed: int, pool: Sequence[Candidate]) -> str:
     """`digest([seed, ids])` with the ids of a pool in their order, of which there is never a list."""
 
     def name(place: int) -> str:
-        return pool[place].lot or pool[place].id
+        candidate = pool[place]
+        return candidate.lot or candidate.id
 
     starts = range(0, len(pool), _BLOCK)
     blocks = [array("I", sorted(range(each, min(each + _BLOCK, len(pool))), key=name)) for each in starts]

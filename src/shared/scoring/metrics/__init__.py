@@ -1,1 +1,1 @@
-"""The metric library: plain functions, listed in `scoring/library.py`."""
+"""The metric library: plain functions, listed in `scoring/metric_library.py`."""

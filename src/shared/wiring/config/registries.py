@@ -11,7 +11,7 @@ from types import FunctionType
 from shared.core.best_effort import attempt
 from shared.core.errors import ConfigError
 from shared.core.registry import Registry
-from shared.scoring.library import BRIDGES, LIBRARY
+from shared.scoring.metric_library import BRIDGES, LIBRARY
 from shared.wiring.config.applications import Application, add_project_to_path, applications
 from shared.wiring.config.project_root import project_root
 
