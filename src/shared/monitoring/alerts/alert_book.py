@@ -16,7 +16,8 @@ from shared.core.state.alert_records import Alert, AlertBook, AlertPlan, AlertSt
 from shared.core.state.drift_states import DriftKey, DriftStates
 from shared.core.state.run_stores import ResultReader
 from shared.core.state.score_aggregates import HOUR
-from shared.monitoring.alerts.watch_series import Watch, last_taken, watch
+from shared.monitoring.alerts.series_looks import last_taken
+from shared.monitoring.alerts.watch_series import Watch, watch
 from shared.scoring.statistics.changes import SeriesContext
 
 _MOST_DAYS = 40  # days of hours that are read at first

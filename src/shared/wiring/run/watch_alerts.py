@@ -15,7 +15,8 @@ from shared.wiring.build.state_location import OpenStores
 
 if TYPE_CHECKING:
     from shared.monitoring.alerts.alert_book import AlertKeeper
-    from shared.monitoring.alerts.watch_series import Event, Watch
+    from shared.monitoring.alerts.alert_lifecycle import Event
+    from shared.monitoring.alerts.watch_series import Watch
 
 
 def open_keeper(built: BuiltMonitor, stores: OpenStores) -> AlertKeeper:
