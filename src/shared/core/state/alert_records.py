@@ -8,9 +8,16 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 Direction = Literal["rises", "falls"]
+AlertDirection = Literal["rises", "falls", "no data"]
 Sides = Literal["rises", "falls", "moves"]
 AlertState = Literal["open", "acknowledged", "resolved"]
-SeriesState = Literal["not enough data", "quiet", "look", "alert"]
+SeriesState = Literal["not enough data", "no data", "quiet", "look", "alert"]
+
+NO_DATA: Literal["no data"] = "no data"
+"""The `direction` of an alert that a series has fallen silent."""
+
+ALL_SERIES = "all metrics"
+"""The `metric` of an alert that every series has fallen silent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +41,25 @@ class AlertRule:
 @dataclass(frozen=True, slots=True)
 class AlertPlan:
     """What is watched of one monitor. `budget` false alarms in `budget_days` are allowed in all; an hour is taken once
-    `settle_minutes` have gone by since its end.
+    `settle_minutes` have gone by since its end. A series is silent after `silent_gaps` times the longest gap that is
+    usual; 0: never.
     """
 
     rules: tuple[AlertRule, ...]
     budget: float = 0.1
     budget_days: float = 30.0
     settle_minutes: float = 60.0
+    silent_gaps: float = 3.0
+
+
+class Presence(NamedTuple):
+    """The hours in which a series had data: stretches, their first and last hours counted from 1970. `live`: it had
+    data until lately when a run looked, so that it can fall silent; `silent_since`: it has, at that time.
+    """
+
+    stretches: tuple[tuple[int, int], ...] = ()
+    live: bool = False
+    silent_since: str = ""
 
 
 class Mute(NamedTuple):
@@ -53,20 +72,21 @@ class Mute(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One time that a metric moved. Times are ISO 8601 in UTC; `since` is when the evidence began, `expected` and
-    `found` are the means of then and the last hours, `evidence` is how many looks go by before chance does the same.
+    """One time that a metric moved or fell silent. Times are ISO 8601 in UTC; `since` is when the evidence began,
+    `expected` and `found` are the means of then and the last hours, `evidence` is how many looks go by before chance
+    does the same.
     """
 
     id: str
     metric: str
-    direction: Direction
+    direction: AlertDirection
     severity: str
     opened_at: str
     since: str
-    evidence: float
-    expected: float
-    found: float
-    rate: bool
+    evidence: float = 0.0
+    expected: float = 0.0
+    found: float = 0.0
+    rate: bool = False
     state: AlertState = "open"
     closed_at: str = ""
     owner: str = ""
@@ -91,16 +111,24 @@ class SeriesStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertBook:
-    """All that is stored: detectors by series, alerts (the newest last), and mutes by metric."""
+    """All that is stored: detectors by series, alerts (the newest last), mutes by metric, and by series when it had
+    data.
+    """
 
     series: Mapping[str, Mapping[str, Any]]
     alerts: tuple[Alert, ...] = ()
     mutes: Mapping[str, Mute] | None = None
+    presence: Mapping[str, Presence] | None = None
 
     def find(self, alert_id: str) -> Alert | None:
         """The alert of that id, or the only one whose id begins so."""
         found = [each for each in self.alerts if each.id.startswith(alert_id)] if alert_id else []
         return found[0] if len(found) == 1 else next((each for each in found if each.id == alert_id), None)
+
+    def silent_since(self, series: str) -> str:
+        """Since when a series has no data; empty while it has."""
+        found = (self.presence or {}).get(series)
+        return "" if found is None else found.silent_since
 
     def replace_alert(self, alert: Alert) -> AlertBook:
         """The book with this alert in the place of the one of its id, or behind all others."""

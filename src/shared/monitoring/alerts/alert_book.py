@@ -12,7 +12,7 @@ from typing import Any
 from shared.core.digests import to_plain
 from shared.core.errors import StoreError, UsageError
 from shared.core.results import Stream
-from shared.core.state.alert_records import Alert, AlertBook, AlertPlan, AlertState, Mute
+from shared.core.state.alert_records import NO_DATA, Alert, AlertBook, AlertPlan, AlertState, Mute, Presence
 from shared.core.state.drift_states import DriftKey, DriftStates
 from shared.core.state.run_stores import ResultReader
 from shared.core.state.score_aggregates import HOUR
@@ -35,14 +35,21 @@ class AlertKeeper:
         return _read_book(self._states.get(self._key).value)
 
     def watch(
-        self, plan: AlertPlan, reader: ResultReader, contexts: Mapping[str, SeriesContext], now: datetime
+        self,
+        plan: AlertPlan,
+        reader: ResultReader,
+        contexts: Mapping[str, SeriesContext],
+        now: datetime,
+        complete: bool = True,
     ) -> Watch:
-        """Take the hours that are new, and store what came of it."""
+        """Take the hours that are new, and store what came of it. `complete`: a run has read and scored all that there
+        was until now.
+        """
         done: list[Watch] = []
 
         def take(book: AlertBook) -> AlertBook:
             found = reader.read_aggregates(self._stream, _days_to_read(plan, book, now), HOUR)
-            done.append(watch(plan, book, found, contexts, now))
+            done.append(watch(plan, book, found, contexts, now, complete))
             return done[-1].book
 
         self._change(take)
@@ -65,7 +72,7 @@ class AlertKeeper:
             closed = now.isoformat() if state == "resolved" else ""
             made.append(replace(alert, state=state, owner=owner, reason=reason, closed_at=closed))
             book = book.replace_alert(made[-1])
-            if not closed:
+            if not closed or alert.direction == NO_DATA:
                 return book
             anew = {"after": last_taken(book.series.get(alert.metric, {}))}
             return replace(book, series={**book.series, alert.metric: anew})
@@ -99,9 +106,18 @@ def _read_book(value: Mapping[str, Any]) -> AlertBook:
         value.get("series", {}),
         tuple(Alert(**each) for each in value.get("alerts", ())),
         {metric: Mute(*each) for metric, each in value.get("mutes", {}).items()},
+        {series: _read_presence(*each) for series, each in value.get("presence", {}).items()},
     )
 
 
 def _write_book(book: AlertBook) -> dict[str, Any]:
-    mutes = {metric: list(each) for metric, each in (book.mutes or {}).items()}
-    return {"series": dict(book.series), "alerts": [to_plain(each) for each in book.alerts], "mutes": mutes}
+    return {
+        "series": dict(book.series),
+        "alerts": [to_plain(each) for each in book.alerts],
+        "mutes": {metric: list(each) for metric, each in (book.mutes or {}).items()},
+        "presence": {series: list(each) for series, each in (book.presence or {}).items()},
+    }
+
+
+def _read_presence(stretches: list[list[int]], live: bool, silent_since: str) -> Presence:
+    return Presence(tuple((first, last) for first, last in stretches), live, silent_since)

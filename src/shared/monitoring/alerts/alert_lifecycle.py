@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from shared.core.digests import digest
-from shared.core.state.alert_records import Alert, AlertBook, Direction
+from shared.core.state.alert_records import ALL_SERIES, NO_DATA, Alert, AlertBook, AlertPlan, Direction, Presence
 from shared.monitoring.alerts.series_looks import WatchedDirection, WatchedSeries
+from shared.monitoring.alerts.silence import note_presence
 from shared.scoring.sequential.rank_detector import choose_alarms
 
 _HOUR = timedelta(hours=1)
@@ -73,6 +74,37 @@ def close_alerts(book: AlertBook, series: Iterable[WatchedSeries], hour: datetim
             if len(recent) >= _LEAST and not _is_large(ratio, direction, each.rule.effect / 2):
                 running = replace(running, state="resolved", closed_at=(hour + _HOUR).isoformat())
             book = book.replace_alert(running)
+    return book
+
+
+def watch_silence(
+    book: AlertBook, series: Sequence[WatchedSeries], plan: AlertPlan, until: datetime, complete: bool
+) -> AlertBook:
+    """Open an alert for what has fallen silent up to the hour that starts at `until`, one for all series together, and
+    end it when data has come. Without a `complete` run, missing data is no silence.
+    """
+    gaps = plan.silent_gaps if complete and plan.silent_gaps else None
+    known = book.presence or {}
+    found = {each.name: note_presence(known.get(each.name, Presence()), each.data, until, gaps) for each in series}
+    book = replace(book, presence=found)
+    silent = {name: each.silent_since for name, each in found.items() if each.silent_since}
+    told = {ALL_SERIES: max(silent.values())} if len(silent) == len(series) > 1 else silent
+    severities = {each.name: each.rule.severity for each in reversed(series)}
+    at = (until + _HOUR).isoformat()
+    for running in [each for each in book.alerts if each.direction == NO_DATA and not each.is_over]:
+        if running.metric not in {**silent, **told}:
+            book = book.replace_alert(replace(running, state="resolved", closed_at=at))
+    for name, since in told.items():
+        made = Alert(
+            id=digest([name, NO_DATA, since])[:8],
+            metric=name,
+            direction=NO_DATA,
+            severity=severities.get(name, series[0].rule.severity),
+            opened_at=at,
+            since=since,
+        )
+        if not any(each.id == made.id for each in book.alerts):  # else it is open, or somebody has resolved it
+            book = book.replace_alert(made)
     return book
 
 

@@ -35,7 +35,7 @@ class WatchedDirection(NamedTuple):
 @dataclass(slots=True)
 class WatchedSeries:
     """One rule with its looks, its detector, and the newest looks that it has taken. Its baseline begins `after` an
-    hour, where it is not its first."""
+    hour, where it is not its first; `data` are hours that had some, whether taken or not."""
 
     rule: AlertRule
     version: str
@@ -45,6 +45,7 @@ class WatchedSeries:
     detector: RankDetector | None = None
     recent: list[Look] = field(default_factory=list)
     after: str = ""
+    data: tuple[datetime, ...] = ()
 
     @property
     def name(self) -> str:
@@ -94,7 +95,7 @@ def open_series(
     unequal = any(sums.ww * sums.n > _UNEQUAL * sums.w**2 for sums in kept.values() if sums.n > 1)
     looks = {start: _to_look(start, sums) for start, sums in kept.items()}
     state = book.series.get(rule.metric, {})
-    made = WatchedSeries(rule, f"{context.digest} {context.threshold}", rate, looks, unequal)
+    made = WatchedSeries(rule, f"{context.digest} {context.threshold}", rate, looks, unequal, data=tuple(kept))
     if state.get("version") == made.version:
         made.detector = RankDetector.from_state(rule.metric, state["detector"])
         made.recent = [Look(datetime.fromisoformat(start), *rest) for start, *rest in state["recent"]]

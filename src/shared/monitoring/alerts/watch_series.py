@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from shared.core.state.alert_records import Alert, AlertBook, AlertPlan, SeriesState, SeriesStatus
+from shared.core.state.alert_records import NO_DATA, Alert, AlertBook, AlertPlan, SeriesState, SeriesStatus
 from shared.core.state.score_aggregates import AggregateKey, ScoreAggregate
-from shared.monitoring.alerts.alert_lifecycle import Event, close_alerts, find_event, open_alerts
+from shared.monitoring.alerts.alert_lifecycle import Event, close_alerts, find_event, open_alerts, watch_silence
 from shared.monitoring.alerts.series_looks import WatchedSeries, open_series, to_series_state
 from shared.scoring.sequential.rank_detector import RankDetector, threshold
 from shared.scoring.sequential.seasonal_baseline import LEAST_LOOKS
@@ -39,8 +39,11 @@ def watch(
     found: Mapping[AggregateKey, ScoreAggregate],
     contexts: Mapping[str, SeriesContext],
     now: datetime,
+    complete: bool = True,
 ) -> Watch:
-    """Take all hours that are settled and new. Aggregates are by hour."""
+    """Take all hours that are settled and new. Aggregates are by hour. `complete`: a run has read and scored all that
+    there was until now.
+    """
     limit = threshold(plan.budget_days * 24, plan.budget)
     settled = now - timedelta(minutes=plan.settle_minutes) - _HOUR
     series = [open_series(rule, contexts[rule.metric], found, book, settled) for rule in plan.rules]
@@ -50,6 +53,7 @@ def watch(
             each.take(hour)
         book = open_alerts(book, series, limit, hour)
         book = close_alerts(book, series, hour)
+    book = watch_silence(book, series, plan, settled.replace(minute=0, second=0, microsecond=0), complete)
     stored = {each.name: to_series_state(each) for each in series}
     ended = [each for each in book.alerts if each.is_over]
     dropped = {each.id for each in ended[: max(0, len(ended) - _KEPT)]}
@@ -72,16 +76,21 @@ def describe_stored(plan: AlertPlan, book: AlertBook) -> tuple[SeriesStatus, ...
 
 
 def _describe(series: WatchedSeries, book: AlertBook, limit: float) -> SeriesStatus:
-    detector = series.detector
+    detector, since = series.detector, book.silent_since(series.name)
+    silent = f"no data since {since[:10]} {since[11:16]} UTC" if since else ""
+    if detector is None and silent:
+        return SeriesStatus(series.name, "no data", silent)
     if detector is None:
         days = series.rule.baseline_days
         why = f"a baseline takes {days:g} days with at least {LEAST_LOOKS} hours with scores that vary"
         return SeriesStatus(series.name, "not enough data", why)
     share = max(entry.evidence for entry in series.entries()) / limit
     baseline = detector.baseline
-    running = [each for each in book.alerts if each.metric == series.name and not each.is_over]
-    state: SeriesState = "alert" if running else "look" if share >= _LOOK else "quiet"
+    running = [each for each in book.alerts if each.metric == series.name and each.direction != NO_DATA]
+    state: SeriesState = "look" if share >= _LOOK else "quiet"
+    state = "alert" if any(not each.is_over for each in running) else "no data" if silent else state
     detail = "the budget is not certified: the items had unequal inclusion probabilities" if series.unequal else ""
     if baseline.spread > 1.5:
         detail = "the budget is not certified: the hours of the baseline depend on one another"
+    detail = "; ".join(filter(None, (silent, detail)))
     return SeriesStatus(series.name, state, detail, share, baseline.spread, baseline.correlation)

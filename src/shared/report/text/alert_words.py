@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from shared.core.state.alert_records import Alert, AlertBook, SeriesStatus
+from shared.core.state.alert_records import NO_DATA, Alert, AlertBook, SeriesStatus
 from shared.report.text.formatting import align_columns, format_number, line
 
 _ENDED = 10  # alerts that are listed once they are over
@@ -13,6 +13,8 @@ _ENDED = 10  # alerts that are listed once they are over
 
 def describe_alert(each: Alert) -> str:
     """One alert: `Helpful falls: 46.7 % in the last hours, expected 96.8 % (since 2026-11-30 12:00 UTC, ...)`."""
+    if each.direction == NO_DATA:
+        return f"{line(each.metric, 40)}: no data since {_moment(each.since)} (alert {each.id})"
     found, expected = _value(each, each.found), _value(each, each.expected)
     evidence = f"evidence {each.evidence:,.0f} : 1"
     return (

@@ -70,6 +70,9 @@ class AlertsConfig(StrictModel):
     settle_minutes: float = Field(
         default=60.0, ge=0, le=10_080, description="an hour is looked at so long after its end: records may come late"
     )
+    silent_gaps: float = Field(
+        default=3.0, ge=0, le=1000, description="no data for so many usual gaps is an alert; 0: never"
+    )
     fail: bool = Field(default=False, description="a run ends with exit code 5 while an alert is open")
 
     @model_validator(mode="before")
@@ -105,4 +108,4 @@ class AlertsConfig(StrictModel):
         """What is watched."""
         budget, days = parse_budget(self.false_alarm_budget)
         rules = tuple(AlertRule(at.metric, at.direction, at.effect, at.baseline, at.severity) for at in self.rules)
-        return AlertPlan(rules, budget, days, self.settle_minutes)
+        return AlertPlan(rules, budget, days, self.settle_minutes, self.silent_gaps)

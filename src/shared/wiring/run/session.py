@@ -116,7 +116,7 @@ async def _run_on(built: BuiltMonitor, stores: OpenStores, progress: RunProgress
     _drop_old_texts(built, stores, clock)
     notes = (*built.notes, *paid.notes, *anchor_notes, *problems, *older)
     report = replace(paid, notes=notes)
-    alerts = await watch_alerts(built, stores, clock())
+    alerts = await watch_alerts(built, stores, report, clock())
     return MonitorResult(report, stores.reader, stores.anchors, stores.state.reports, stores.close, alerts)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.core.ports import Notification
+from shared.core.results import RunReport, Status
 from shared.core.state.alert_records import Alert, AlertBook, SeriesStatus
 from shared.database.stores.sql_drift_states import SqlDriftStates
 from shared.report.text.alert_words import describe_alert
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from shared.monitoring.alerts.alert_lifecycle import Event
     from shared.monitoring.alerts.watch_series import Watch
 
+_COMPLETE: frozenset[Status] = frozenset(("done", "nothing_new", "unpublished"))
+"""Runs that have read and scored what there was: after others, missing data is no silence."""
+
 
 def open_keeper(built: BuiltMonitor, stores: OpenStores) -> AlertKeeper:
     """The alerts of the monitor's stream."""
@@ -26,9 +30,9 @@ def open_keeper(built: BuiltMonitor, stores: OpenStores) -> AlertKeeper:
     return AlertKeeper(SqlDriftStates(stores.database), built.plan.stream)
 
 
-async def watch_alerts(built: BuiltMonitor, stores: OpenStores, now: datetime) -> Watch | None:
-    """Take the hours that have come, and tell people what happened to alerts; None where nothing is watched, or the run
-    has no past.
+async def watch_alerts(built: BuiltMonitor, stores: OpenStores, report: RunReport, now: datetime) -> Watch | None:
+    """Take the hours that have come with a run, and tell people what happened to alerts; None where nothing is watched,
+    or the run has no past.
 
     Raises:
         StoreError: when the state cannot be read or written.
@@ -37,7 +41,8 @@ async def watch_alerts(built: BuiltMonitor, stores: OpenStores, now: datetime) -
     if block is None or plan.one_off or plan.mode == "dry_run" or not plan.aggregates:
         return None
     series = describe_series(built.metrics, built.nodes)
-    found = open_keeper(built, stores).watch(block.build(), stores.reader.results, series, now)
+    complete = report.status in _COMPLETE
+    found = open_keeper(built, stores).watch(block.build(), stores.reader.results, series, now, complete)
     wanted = [each for each in built.notifiers if "alerts" in each.topics]
     told = [(event, each) for event, each in found.events if found.book.muted(each.metric, now) is None]
     if wanted and told:
