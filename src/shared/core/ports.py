@@ -189,8 +189,9 @@ class ReflectFn(Protocol):
         """New prompts to try, best first; may be empty."""
 
 
-NotificationState = Literal["noted", "opened", "worsened", "updated", "resolved"]
-"""`noted` is a message for itself, such as the summary of a run; the others are the life of an alert."""
+NotificationState = Literal["noted", "opened", "worsened", "updated", "reminded", "resolved"]
+"""`noted` is a message for itself, such as the summary of a run; the others are the life of an alert, `reminded` that
+it is still open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ _STATES: dict[NotificationState, str] = {
     "opened": ":red_circle: ",
     "worsened": ":red_circle: Worse: ",
     "updated": ":red_circle: ",
+    "reminded": ":red_circle: Still open: ",
     "resolved": ":white_check_mark: Resolved: ",
 }
 

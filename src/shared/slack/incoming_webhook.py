@@ -72,7 +72,11 @@ class SlackWebhookNotifier:
             await asyncio.to_thread(self._deliver, notification)
 
     def _deliver(self, notification: Notification) -> None:
-        key = f"{notification.id}#resolved" if notification.state == "resolved" else notification.id
+        key = notification.id
+        if notification.state == "resolved":
+            key += "#resolved"
+        elif notification.state == "reminded":
+            key += f"#{notification.at}"
         with self._lock:
             known = self._sent.begin(self._place, key, self._runtime.now())
             if known is not None and known.ts:

@@ -3,6 +3,7 @@
     opened    a message
     updated   the message is edited, which notifies nobody
     worsened  the message is edited, and a reply in its thread says so
+    reminded  the same
     resolved  the same
     noted     a message for itself
 
@@ -140,13 +141,13 @@ class SlackNotifier:
             known = self._sent.begin(self._place, notification.id, self._runtime.now())
             stands = self._find_or_post(notification, head, known)
             self._continue(notification, stands.sent, rest)
-            if stands.edited and notification.state in ("worsened", "resolved"):
+            if stands.edited and notification.state in ("worsened", "reminded", "resolved"):
                 self._reply(notification, stands.sent, head)
 
     def _find_or_post(self, notification: Notification, head: RenderedMessage, known: SentMessage | None) -> _Standing:
         """Where the notification's message stands, with what it says now."""
         sent = known
-        if known is None and notification.state in ("updated", "worsened", "resolved"):
+        if known is None and notification.state in ("updated", "worsened", "reminded", "resolved"):
             sent = SentMessage(self._runtime.now() - _LOOK_BACK)  # by a process that stored it elsewhere, if anywhere
         if sent is not None and not sent.ts:
             sent = self._look_for(notification.id, sent)

@@ -155,7 +155,9 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
 
 
 def _alerts_options(part: argparse.ArgumentParser) -> None:
-    part.add_argument("action", nargs="?", choices=("show", "ack", "mute", "resolve"), help="default: list all")
+    part.add_argument(
+        "action", nargs="?", choices=("show", "ack", "mute", "unmute", "resolve"), help="default: list all"
+    )
     part.add_argument("id", nargs="?", metavar="ID", help="an alert's id or its beginning; of `mute` a metric")
     part.add_argument("--owner", default=os.environ.get("USER", ""), help="who decides (default: the variable USER)")
     part.add_argument("--reason", default="", help="why")

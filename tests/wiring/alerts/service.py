@@ -22,8 +22,7 @@ metrics_config:
   Helpful: {class: exact_match, threshold: 0.5}
   Short: {class: length, max_chars: 20, threshold: 0.5}
 """
-START = datetime(2026, 11, 2, tzinfo=UTC)
-"""A Monday."""
+MONDAY = datetime(2026, 11, 2, tzinfo=UTC)
 
 
 def share(hour: int) -> float:
@@ -31,13 +30,14 @@ def share(hour: int) -> float:
 
 
 class Service(Project):
-    """Eight items in each of some hours, counted from `START`; `rates` are the shares of good ones, by the metric."""
+    """Eight items in each of some hours, counted from `start`; `rates` are the shares of good ones, by the metric."""
 
     def __init__(
         self, folder: Path, alerts: str, rates: Mapping[str, Callable[[int], float]] | None = None, more: str = ""
     ) -> None:
         folder.mkdir(exist_ok=True)
         super().__init__(folder)
+        self.start = MONDAY
         self.write("m.yaml", f"{CONFIG}{more}alerts: {alerts}\n")
         self._rates = {"Helpful": share, "Short": share, **(rates or {})}
 
@@ -49,9 +49,9 @@ class Service(Project):
     def _item(self, hour: int, n: int) -> dict[str, Any]:
         rng = random.Random(f"{hour} {n}")
         good = {metric: rng.random() < rate(hour) for metric, rate in self._rates.items()}
-        text = ("a" if good["Helpful"] else "b") * (1 if good["Short"] else 30)
+        text = ("a" if good["Helpful"] else "b") * (1 if good["Short"] else 300)
         expected = text if good["Helpful"] else "other"
-        at = START + timedelta(hours=hour, minutes=7 * n)
+        at = self.start + timedelta(hours=hour, minutes=7 * n)
         return {
             "id": f"{hour}-{n}",
             "source_timestamp": at.isoformat(),
@@ -60,8 +60,8 @@ class Service(Project):
         }
 
     def run_at(self, hour: float) -> MonitorResult:
-        """A run that begins so many hours after `START`."""
-        now = START + timedelta(hours=hour)
+        """A run that begins so many hours after the start."""
+        now = self.start + timedelta(hours=hour)
         result = asyncio.run(run_once(build_monitor(self.folder / "m.yaml", RunOptions()), clock=lambda: now))
         result.close()
         return result

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple, Protocol
 
 Direction = Literal["rises", "falls"]
 AlertDirection = Literal["rises", "falls", "no data"]
@@ -23,7 +23,7 @@ ALL_SERIES = "all metrics"
 @dataclass(frozen=True, slots=True)
 class AlertRule:
     """A metric that is watched: in which direction, from which effect on (a share of what is expected), against a
-    baseline of how many days.
+    baseline of how many days. While it is alerted, alerts of the metrics that it `inhibits` are not told.
     """
 
     metric: str
@@ -31,11 +31,23 @@ class AlertRule:
     effect: float = 0.1
     baseline_days: float = 7.0
     severity: str = "warning"
+    inhibits: tuple[str, ...] = ()
 
     @property
     def directions(self) -> tuple[Direction, ...]:
         """The directions that are watched."""
         return ("rises", "falls") if self.sides == "moves" else (self.sides,)
+
+
+class MaintenanceWindow(Protocol):
+    """Times of which nothing is watched, and in which nobody is told of alerts."""
+
+    @property
+    def reason(self) -> str:
+        """Why, as its owner says."""
+
+    def stretches(self, first: datetime, last: datetime) -> Sequence[tuple[datetime, datetime]]:
+        """The times that overlap those from `first` to `last`, each with its start and its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class AlertPlan:
     budget_days: float = 30.0
     settle_minutes: float = 60.0
     silent_gaps: float = 3.0
+    maintenance: tuple[MaintenanceWindow, ...] = ()
+    renotify: timedelta | None = None
 
 
 class Presence(NamedTuple):
@@ -68,6 +82,26 @@ class Mute(NamedTuple):
     owner: str
     reason: str
     until: str
+
+
+class Hidden(NamedTuple):
+    """Why an alert is not told: muted `by` an owner until a time, inhibited `by` another metric's alert, or because of
+    maintenance until a time.
+    """
+
+    kind: Literal["muted", "inhibited", "maintenance"]
+    by: str = ""
+    until: str = ""
+    reason: str = ""
+
+
+class Told(NamedTuple):
+    """What people were told of an alert, and when (never, if empty), and whether it was hidden at the last look."""
+
+    evidence: float
+    at: str
+    over: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +145,15 @@ class SeriesStatus(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlertBook:
-    """All that is stored: detectors by series, alerts (the newest last), mutes by metric, and by series when it had
-    data.
+    """All that is stored: detectors by series, alerts (the newest last), mutes by metric, by series when it had data,
+    and by alert what people were told.
     """
 
     series: Mapping[str, Mapping[str, Any]]
     alerts: tuple[Alert, ...] = ()
     mutes: Mapping[str, Mute] | None = None
     presence: Mapping[str, Presence] | None = None
+    told: Mapping[str, Told] | None = None
 
     def find(self, alert_id: str) -> Alert | None:
         """The alert of that id, or the only one whose id begins so."""

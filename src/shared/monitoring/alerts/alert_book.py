@@ -12,7 +12,7 @@ from typing import Any
 from shared.core.digests import to_plain
 from shared.core.errors import StoreError, UsageError
 from shared.core.results import Stream
-from shared.core.state.alert_records import NO_DATA, Alert, AlertBook, AlertPlan, AlertState, Mute, Presence
+from shared.core.state.alert_records import NO_DATA, Alert, AlertBook, AlertPlan, AlertState, Mute, Presence, Told
 from shared.core.state.drift_states import DriftKey, DriftStates
 from shared.core.state.run_stores import ResultReader
 from shared.core.state.score_aggregates import HOUR
@@ -80,9 +80,18 @@ class AlertKeeper:
         self._change(change)
         return made[-1]
 
-    def mute(self, metric: str, mute: Mute) -> None:
-        """Silence a metric until a time; it stays watched."""
-        self._change(lambda book: replace(book, mutes={**(book.mutes or {}), metric: mute}))
+    def mute(self, metric: str, mute: Mute | None) -> None:
+        """Silence a metric until a time, or no longer; it stays watched."""
+        mutes = {} if mute is None else {metric: mute}
+        self._change(
+            lambda book: replace(
+                book, mutes={name: each for name, each in (book.mutes or {}).items() if name != metric} | mutes
+            )
+        )
+
+    def note_told(self, told: Mapping[str, Told]) -> None:
+        """Store what people were told of alerts."""
+        self._change(lambda book: replace(book, told=told))
 
     def _change(self, make: Callable[[AlertBook], AlertBook]) -> None:
         for _ in range(_TRIES):
@@ -102,11 +111,16 @@ def _days_to_read(plan: AlertPlan, book: AlertBook, now: datetime) -> int:
 
 
 def _read_book(value: Mapping[str, Any]) -> AlertBook:
+    alerts = tuple(Alert(**each) for each in value.get("alerts", ()))
+    told = {alert_id: Told(*each) for alert_id, each in value.get("told", {}).items()}
+    if "told" not in value:  # stored before that was noted: people were told at once
+        told = {each.id: Told(each.evidence, each.opened_at, each.is_over) for each in alerts}
     return AlertBook(
         value.get("series", {}),
-        tuple(Alert(**each) for each in value.get("alerts", ())),
+        alerts,
         {metric: Mute(*each) for metric, each in value.get("mutes", {}).items()},
         {series: _read_presence(*each) for series, each in value.get("presence", {}).items()},
+        told,
     )
 
 
@@ -115,6 +129,7 @@ def _write_book(book: AlertBook) -> dict[str, Any]:
         "series": dict(book.series),
         "alerts": [to_plain(each) for each in book.alerts],
         "mutes": {metric: list(each) for metric, each in (book.mutes or {}).items()},
+        "told": {alert_id: list(each) for alert_id, each in (book.told or {}).items()},
         "presence": {series: list(each) for series, each in (book.presence or {}).items()},
     }
 

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from shared.core.digests import digest
-from shared.core.state.alert_records import ALL_SERIES, NO_DATA, Alert, AlertBook, AlertPlan, Direction, Presence
+from shared.core.state.alert_records import ALL_SERIES, NO_DATA, Alert, AlertBook, Direction, Presence
 from shared.monitoring.alerts.series_looks import WatchedDirection, WatchedSeries
-from shared.monitoring.alerts.silence import note_presence
+from shared.monitoring.alerts.silence import SilenceLimits, note_presence
 from shared.scoring.sequential.rank_detector import choose_alarms
 
 _HOUR = timedelta(hours=1)
 _LEAST = 6  # looks after which an alert may be closed
-
-Event = Literal["opened", "worsened", "resolved"]
-
-
-def find_event(before: Alert | None, now: Alert) -> Event | None:
-    """What happened to an alert; one that opened and ended unseen is one that opened."""
-    if before is None:
-        return "opened"
-    if now.is_over:
-        return None if before.is_over else "resolved"
-    return "worsened" if now.evidence > before.evidence else None
 
 
 def open_alerts(book: AlertBook, series: Iterable[WatchedSeries], limit: float, hour: datetime) -> AlertBook:
@@ -78,14 +66,20 @@ def close_alerts(book: AlertBook, series: Iterable[WatchedSeries], hour: datetim
 
 
 def watch_silence(
-    book: AlertBook, series: Sequence[WatchedSeries], plan: AlertPlan, until: datetime, complete: bool
+    book: AlertBook,
+    series: Sequence[WatchedSeries],
+    until: datetime,
+    gaps: float | None,
+    kept_out: Collection[datetime] = (),
 ) -> AlertBook:
     """Open an alert for what has fallen silent up to the hour that starts at `until`, one for all series together, and
-    end it when data has come. Without a `complete` run, missing data is no silence.
+    end it when data has come. See `note_presence` for `gaps` and `kept_out`.
     """
-    gaps = plan.silent_gaps if complete and plan.silent_gaps else None
     known = book.presence or {}
-    found = {each.name: note_presence(known.get(each.name, Presence()), each.data, until, gaps) for each in series}
+    found = {
+        each.name: note_presence(known.get(each.name, Presence()), each.data, SilenceLimits(until, gaps, kept_out))
+        for each in series
+    }
     book = replace(book, presence=found)
     silent = {name: each.silent_since for name, each in found.items() if each.silent_since}
     told = {ALL_SERIES: max(silent.values())} if len(silent) == len(series) > 1 else silent

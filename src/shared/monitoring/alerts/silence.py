@@ -9,30 +9,41 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from shared.core.state.alert_records import Presence
 
-_KEPT = 28 * 24  # hours: weekends are known after one of them, and four say how usual a gap is
+KEPT = timedelta(days=28)
+"""How long it is kept which hours had data: weekends are known after one, and four say how usual a gap is."""
+
+_KEPT = KEPT // timedelta(hours=1)
 _LEAST = 48  # hours without which nothing is expected
 _USUAL = 0.9
 
 
-def note_presence(before: Presence, data: Iterable[datetime], until: datetime, gaps: float | None) -> Presence:
-    """The series with the hours that had data, as it stands after the hour that starts at `until`. Without `gaps`
-    nobody can know: the last hours were not all read, so that missing data is no silence.
+class SilenceLimits(NamedTuple):
+    """Up to which hour data was looked for, how many usual gaps are silence, and the hours of maintenance, in which no
+    data is expected. Without `gaps` nobody can know: the last hours were not all read, so missing data is no silence.
     """
+
+    until: datetime
+    gaps: float | None
+    kept_out: Collection[datetime] = ()
+
+
+def note_presence(before: Presence, data: Iterable[datetime], limits: SilenceLimits) -> Presence:
+    """The series with the hours that had data, as it stands within these limits."""
     known = _spread(before.stretches)
     hours = sorted({*known, *map(_number, data)})
     hours = [each for each in hours if each > hours[-1] - _KEPT]
     now = before._replace(stretches=_gather(hours))
     if hours and hours[-1] > max(known, default=-1):  # data has come: silence is over
         now = now._replace(silent_since="")
-    if gaps is None or now.silent_since or not hours or hours[-1] - hours[0] < _LEAST:
+    if limits.gaps is None or now.silent_since or not hours or hours[-1] - hours[0] < _LEAST:
         return now
-    if not _is_silent(hours, _number(until), gaps):
+    if not _is_silent(hours, limits, limits.gaps):
         return now._replace(live=True)
     return now._replace(silent_since=_moment(hours[-1] + 1) if now.live else "")
 
@@ -42,28 +53,32 @@ class _Rhythm(NamedTuple):
 
     hours: Sequence[float]
     days: Sequence[float]
+    kept_out: Collection[int]
 
     def expects(self, hour: int) -> float:
-        return self.hours[hour % 24] * self.days[hour // 24 % 7]
+        return 0.0 if hour in self.kept_out else self.hours[hour % 24] * self.days[hour // 24 % 7]
 
 
-def _is_silent(hours: Sequence[int], until: int, gaps: float) -> bool:
-    rhythm = _learn(hours)
-    missed = math.fsum(map(rhythm.expects, range(hours[-1] + 1, min(until, hours[-1] + _KEPT) + 1)))
+def _is_silent(hours: Sequence[int], limits: SilenceLimits, gaps: float) -> bool:
+    rhythm = _learn(hours, {_number(each) for each in limits.kept_out})
+    last = min(_number(limits.until), hours[-1] + _KEPT)
+    missed = math.fsum(map(rhythm.expects, range(hours[-1] + 1, last + 1)))
     return missed >= gaps * max(1.0, _find_usual_gap(hours, rhythm))
 
 
-def _learn(hours: Sequence[int]) -> _Rhythm:
+def _learn(hours: Sequence[int], kept_out: Collection[int]) -> _Rhythm:
     """A day of the week that was never seen expects nothing."""
     present, active = set(hours), {each // 24 for each in hours}
-    seen = [each for each in range(hours[0], hours[-1] + 1) if each // 24 in active]
+    watched = [each for each in range(hours[0], hours[-1] + 1) if each not in kept_out]
+    seen = [each for each in watched if each // 24 in active]
     had, were = Counter(each % 24 for each in hours), Counter(each % 24 for each in seen)
     by_hour = [had[each] / were[each] if were[each] else 0.0 for each in range(24)]
     found, expected = [0.0] * 7, [0.0] * 7
-    for each in range(hours[0], hours[-1] + 1):
+    for each in watched:
         found[each // 24 % 7] += each in present
         expected[each // 24 % 7] += by_hour[each % 24]
-    return _Rhythm(by_hour, [min(1.0, n / of) if of else 0.0 for n, of in zip(found, expected, strict=True)])
+    by_day = [min(1.0, n / of) if of else 0.0 for n, of in zip(found, expected, strict=True)]
+    return _Rhythm(by_hour, by_day, kept_out)
 
 
 def _find_usual_gap(hours: Sequence[int], rhythm: _Rhythm) -> float:

@@ -12,10 +12,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from shared.core.state.alert_records import NO_DATA, Alert, AlertBook, AlertPlan, SeriesState, SeriesStatus
+from shared.core.state.alert_records import NO_DATA, AlertBook, AlertPlan, Hidden, SeriesState, SeriesStatus
 from shared.core.state.score_aggregates import AggregateKey, ScoreAggregate
-from shared.monitoring.alerts.alert_lifecycle import Event, close_alerts, find_event, open_alerts, watch_silence
+from shared.monitoring.alerts.alert_lifecycle import close_alerts, open_alerts, watch_silence
+from shared.monitoring.alerts.hidden_alerts import find_hidden, find_maintenance_hours
 from shared.monitoring.alerts.series_looks import WatchedSeries, open_series, to_series_state
+from shared.monitoring.alerts.silence import KEPT
 from shared.scoring.sequential.rank_detector import RankDetector, threshold
 from shared.scoring.sequential.seasonal_baseline import LEAST_LOOKS
 from shared.scoring.statistics.changes import SeriesContext
@@ -26,11 +28,11 @@ _KEPT = 100  # alerts that are kept once they are over
 
 
 class Watch(NamedTuple):
-    """The book as it is now, how each rule stands, and what happened to alerts in this look."""
+    """The book as it is now, how each rule stands, and which alerts people are not told of, by their ids."""
 
     book: AlertBook
     statuses: tuple[SeriesStatus, ...]
-    events: tuple[tuple[Event, Alert], ...]
+    hidden: Mapping[str, Hidden]
 
 
 def watch(
@@ -42,25 +44,27 @@ def watch(
     complete: bool = True,
 ) -> Watch:
     """Take all hours that are settled and new. Aggregates are by hour. `complete`: a run has read and scored all that
-    there was until now.
+    there was until now. Hours of maintenance are not taken.
     """
+    first = min((key.start for key in found), default=now)
+    kept_out = find_maintenance_hours(plan.maintenance, min(first, now - KEPT), now)
+    found = {key: each for key, each in found.items() if key.start not in kept_out}
     limit = threshold(plan.budget_days * 24, plan.budget)
     settled = now - timedelta(minutes=plan.settle_minutes) - _HOUR
     series = [open_series(rule, contexts[rule.metric], found, book, settled) for rule in plan.rules]
-    before = {each.id: each for each in book.alerts}
     for hour in sorted({start for each in series for start in each.looks}):
         for each in series:
             each.take(hour)
         book = open_alerts(book, series, limit, hour)
         book = close_alerts(book, series, hour)
-    book = watch_silence(book, series, plan, settled.replace(minute=0, second=0, microsecond=0), complete)
+    until = settled.replace(minute=0, second=0, microsecond=0)
+    gaps = plan.silent_gaps if complete and plan.silent_gaps else None
+    book = watch_silence(book, series, until, gaps, kept_out)
     stored = {each.name: to_series_state(each) for each in series}
     ended = [each for each in book.alerts if each.is_over]
     dropped = {each.id for each in ended[: max(0, len(ended) - _KEPT)]}
     book = replace(book, series=stored, alerts=tuple(each for each in book.alerts if each.id not in dropped))
-    events = [(find_event(before.get(each.id), each), each) for each in book.alerts]
-    happened = tuple((event, each) for event, each in events if event is not None)
-    return Watch(book, tuple(_describe(each, book, limit) for each in series), happened)
+    return Watch(book, tuple(_describe(each, book, limit) for each in series), find_hidden(plan, book, now))
 
 
 def describe_stored(plan: AlertPlan, book: AlertBook) -> tuple[SeriesStatus, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from shared.core.counts import by_level
 from shared.core.results import Estimate, RunReport
 from shared.report.terminal.run_summary import Beside
-from shared.report.text.alert_words import describe_alert
+from shared.report.text.alert_words import describe_alert, describe_hidden
 from shared.report.text.change_words import change_sentence, format_difference
 from shared.report.text.formatting import format_interval, line
 from shared.report.text.result_words import NO_ESTIMATE, STATUS, result_sentence
@@ -26,6 +26,7 @@ def job_summary(report: RunReport, beside: Beside) -> str:
         lines += [f"**{_escape(change_sentence(beside.changes))}**", ""]
     lines += [f"- ❌ alert: {_escape(describe_alert(each))}" for each in beside.alerts]
     lines += [f"- ❌ {_escape(each)}" for each in beside.failed_gates]
+    lines += [f"- {_escape(describe_hidden(*each))}" for each in beside.hidden]
     lines += ["", _escape(result_sentence(report)), ""]
     if report.estimates:
         changes = {each.label: each for each in beside.changes or ()}

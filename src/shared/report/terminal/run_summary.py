@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from shared.core.counts import by_level
 from shared.core.digests import to_plain
 from shared.core.results import RunReport
-from shared.core.state.alert_records import Alert, SeriesStatus
+from shared.core.state.alert_records import Alert, Hidden, SeriesStatus
 from shared.report.judges.judge_text import judge_line
 from shared.report.records.judge_records import Judges
 from shared.report.terminal.estimates_table import change_style, list_estimates
-from shared.report.text.alert_words import describe_alert, describe_status
+from shared.report.text.alert_words import describe_alert, describe_hidden, describe_status
 from shared.report.text.change_words import change_sentence
 from shared.report.text.formatting import (
     format_dollars,
@@ -53,12 +53,13 @@ _ASCII = str.maketrans(
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What is known besides a run's own report: how its metrics changed (None: not compared), whether they passed their
-    gates, which alerts are open and which series are worth a look, how far its judges agree with people, and its
-    metrics by segment.
+    gates, which alerts are open and are told, which are hidden, which series are worth a look, how far its judges agree
+    with people, and its metrics by segment.
     """
 
     changes: tuple[MetricChange, ...] | None = None
     alerts: tuple[Alert, ...] = ()
+    hidden: tuple[tuple[Alert, Hidden], ...] = ()
     looks: tuple[SeriesStatus, ...] = ()
     gates: tuple[GateResult, ...] = ()
     judges: Judges = field(default_factory=Judges)
@@ -136,6 +137,7 @@ def report_json(report: RunReport, beside: Beside | None = None) -> dict[str, An
     values["gates"] = [each._asdict() for each in beside.gates]
     values["segments"] = [_segment_json(each) for each in beside.segments]
     values["alerts"] = [to_plain(each) for each in beside.alerts]
+    values["hidden_alerts"] = [{**to_plain(each), "hidden": why._asdict()} for each, why in beside.hidden]
     if beside.changes is not None:
         values |= {
             "change": change_sentence(beside.changes),
@@ -207,6 +209,7 @@ def _head(report: RunReport) -> list[Table | Styled]:
 def _change_lines(beside: Beside) -> list[Styled]:
     """The sentence about what changed, and one about each open alert and each gate that failed."""
     failed = [_text(f"x alert: {describe_alert(each)}", "bold red") for each in beside.alerts]
+    failed += [_text(f"- {describe_hidden(*each)}", "yellow") for each in beside.hidden]
     failed += [_text(f"? {describe_status(each)}") for each in beside.looks]
     failed += [_text(f"x {line(each, 300)}", "bold red") for each in beside.failed_gates]
     if beside.changes is None:

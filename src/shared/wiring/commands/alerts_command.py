@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from argparse import Namespace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from shared.core.clock import utc_now
 from shared.core.digests import to_plain
 from shared.core.errors import UsageError
-from shared.core.state.alert_records import Alert, AlertBook, AlertState, Mute
+from shared.core.state.alert_records import ALL_SERIES, Alert, AlertBook, AlertState, Mute
 from shared.report.text.alert_words import alerts_text, describe_alert
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text, require_state
-from shared.wiring.run.watch_alerts import open_keeper, read_statuses
+from shared.wiring.config.maintenance_config import parse_span
+from shared.wiring.run.watch_alerts import open_keeper, read_alerts
 
-_SPAN = re.compile(r"([0-9.]+)([mhd])")
-_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0}
+if TYPE_CHECKING:
+    from shared.monitoring.alerts.alert_book import AlertKeeper
 
 
 def main(options: Namespace) -> int:
@@ -37,18 +37,20 @@ def main(options: Namespace) -> int:
 
 def _show(built: BuiltMonitor, options: Namespace) -> None:
     with open_stored_state(built.state) as stores:
-        book = open_keeper(built, stores).read()
-    alerts = book.alerts
+        view = read_alerts(built, stores, utc_now())
+    book, alerts = view.book, view.book.alerts
     if options.action == "show":
         alerts = (_find(book, options.id),)
     if options.json:
         values: dict[str, Any] = {"alerts": [to_plain(each) for each in alerts]}
-        print_json(values | {"mutes": {metric: each._asdict() for metric, each in (book.mutes or {}).items()}})
+        values["mutes"] = {metric: each._asdict() for metric, each in (book.mutes or {}).items()}
+        values["hidden"] = {each.id: view.hidden[each.id] for each in alerts if each.id in view.hidden}
+        print_json(values | {"series": view.statuses, "maintenance": view.maintenance})
     elif options.action == "show":
         facts = {name: value for name, value in to_plain(alerts[0]).items() if value not in ("", None)}
         print_text("\n".join([describe_alert(alerts[0]), *(f"  {name:12} {each}" for name, each in facts.items()), ""]))
     else:
-        print_text(alerts_text(book, read_statuses(built, book), utc_now()))
+        print_text(alerts_text(view))
 
 
 def _find(book: AlertBook, alert_id: str | None) -> Alert:
@@ -65,32 +67,35 @@ def _change(built: BuiltMonitor, options: Namespace) -> None:
         raise UsageError(f"alerts {options.action}: expected an id (of `mute`, the name of a metric)")
     stores = built.state.open()
     try:
-        keeper, now = open_keeper(built, stores), utc_now()
-        if options.action == "mute":
-            labels = built.config.values.score_labels
-            if options.id not in labels:
-                raise UsageError(f"alerts mute: unknown metric {options.id!r}; known: {', '.join(labels)}")
-            until = now + parse_span(options.until)
-            keeper.mute(options.id, Mute(options.owner, options.reason, until.isoformat()))
-            print_text(f"{options.id} is muted until {_minute(until)}\n")
+        keeper = open_keeper(built, stores)
+        if options.action in ("mute", "unmute"):
+            print_text(_mute(built, keeper, options))
             return
         state: AlertState = "acknowledged" if options.action == "ack" else "resolved"
-        alert = keeper.settle(options.id, state, options.owner, options.reason, now)
+        alert = keeper.settle(options.id, state, options.owner, options.reason, utc_now())
         print_text(f"{describe_alert(alert)}: {state}\n")
     finally:
         stores.close()
 
 
-def parse_span(text: str) -> timedelta:
-    """A stretch of time such as 30m, 8h or 2d.
-
-    Raises:
-        UsageError: for anything else.
-    """
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise UsageError(f"--until {text!r}: expected minutes, hours or days, such as 30m, 8h or 2d")
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+def _mute(built: BuiltMonitor, keeper: AlertKeeper, options: Namespace) -> str:
+    """Mute a metric, or no longer; what was done."""
+    block = built.config.values.alerts
+    watched = [] if block is None else [each.metric for each in block.rules]
+    known = list(dict.fromkeys([*watched, *built.config.values.score_labels, ALL_SERIES]))
+    if options.id not in known:
+        raise UsageError(f"alerts {options.action}: unknown metric {options.id!r}; known: {', '.join(known)}")
+    if options.action == "unmute":
+        keeper.mute(options.id, None)
+        return f"{options.id} is not muted\n"
+    try:
+        until = utc_now() + parse_span(options.until)
+    except ValueError as error:
+        raise UsageError(f"--until: {error}") from error
+    if not options.owner:
+        raise UsageError("alerts mute: expected --owner NAME: who decides that it is hidden")
+    keeper.mute(options.id, Mute(options.owner, options.reason, until.isoformat()))
+    return f"{options.id} is muted until {_minute(until)}\n"
 
 
 def _minute(at: datetime) -> str:

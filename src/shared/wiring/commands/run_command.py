@@ -77,13 +77,17 @@ def fails_gate(built: BuiltMonitor, beside: Beside) -> bool:
 
 
 def describe_alerts(built: BuiltMonitor, result: MonitorResult) -> Beside:
-    """The open alerts that are not muted, and the series that are worth a look or are not watched yet."""
+    """The open alerts, told and hidden, and the series that are worth a look or are not watched yet."""
     if result.alerts is None:
         return Beside()
-    book, now = result.alerts.book, utc_now()
-    running = (each for each in book.alerts if not each.is_over and book.muted(each.metric, now) is None)
-    looks = (each for each in result.alerts.statuses if each.state in ("look", "not enough data"))
-    return Beside(alerts=tuple(running), looks=tuple(looks))
+    found = result.alerts
+    running = [each for each in found.book.alerts if not each.is_over]
+    looks = (each for each in found.statuses if each.state in ("look", "not enough data"))
+    return Beside(
+        alerts=tuple(each for each in running if each.id not in found.hidden),
+        hidden=tuple((each, found.hidden[each.id]) for each in running if each.id in found.hidden),
+        looks=tuple(looks),
+    )
 
 
 def write_job_summary(ended: FinishedRun, variables: Mapping[str, str]) -> None:

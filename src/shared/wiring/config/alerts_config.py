@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from typing import Annotated, Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from shared.core.registry import hint
 from shared.core.state.alert_records import AlertPlan, AlertRule, Sides
 from shared.wiring.config.checker import StrictModel
 from shared.wiring.config.gates_config import check_metric_name
+from shared.wiring.config.maintenance_config import MaintenanceConfig, parse_span
 
 _BUDGET = re.compile(r"\s*([0-9.]+)\s+per\s+([0-9.]+)\s*d\s*")
 _DAYS = re.compile(r"\s*([0-9.]+)\s*d\s*")
@@ -46,6 +48,17 @@ def parse_budget(text: str) -> tuple[float, float]:
     return budget, days
 
 
+def _reach(below: Mapping[str, Sequence[str]], name: str) -> set[str]:
+    """All that a metric inhibits, directly or through others."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        new = set(below.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
+
+
 class AlertRuleConfig(StrictModel):
     """One metric that is watched."""
 
@@ -58,6 +71,9 @@ class AlertRuleConfig(StrictModel):
         default=7.0, ge=2, le=_LONGEST_BASELINE, description="days that show what is expected: 2d to 28d"
     )
     severity: str = Field(default="warning", min_length=1, max_length=40, description="a word of your own")
+    inhibits: list[str] = Field(
+        default_factory=list, description="watched metrics whose alerts are not told while this one is alerted"
+    )
 
 
 class AlertsConfig(StrictModel):
@@ -73,6 +89,12 @@ class AlertsConfig(StrictModel):
     silent_gaps: float = Field(
         default=3.0, ge=0, le=1000, description="no data for so many usual gaps is an alert; 0: never"
     )
+    maintenance: list[MaintenanceConfig] = Field(
+        default_factory=list, description="times of which nothing is watched and in which nobody is told"
+    )
+    renotify: str | None = Field(
+        default=None, description="people are told again of an open alert after 24h; null: never"
+    )
     fail: bool = Field(default=False, description="a run ends with exit code 5 while an alert is open")
 
     @model_validator(mode="before")
@@ -85,6 +107,24 @@ class AlertsConfig(StrictModel):
     def _is_a_budget(cls, value: str) -> str:
         parse_budget(value)
         return value
+
+    @field_validator("renotify")
+    @classmethod
+    def _is_a_span(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_span(value)
+        return value
+
+    @model_validator(mode="after")
+    def _inhibition_ends(self) -> Self:
+        below = {each.metric: each.inhibits for each in self.rules}
+        for name, targets in below.items():
+            unknown = next((each for each in targets if each not in below), None)
+            if unknown is not None:
+                raise ValueError(f"{name!r} inhibits {unknown!r}, which is not watched. {hint(unknown, below)}")
+            if name in _reach(below, name):
+                raise ValueError(f"{name!r} inhibits itself, directly or through others: nobody would be told of it")
+        return self
 
     @field_validator("rules")
     @classmethod
@@ -107,5 +147,10 @@ class AlertsConfig(StrictModel):
     def build(self) -> AlertPlan:
         """What is watched."""
         budget, days = parse_budget(self.false_alarm_budget)
-        rules = tuple(AlertRule(at.metric, at.direction, at.effect, at.baseline, at.severity) for at in self.rules)
-        return AlertPlan(rules, budget, days, self.settle_minutes, self.silent_gaps)
+        rules = tuple(
+            AlertRule(at.metric, at.direction, at.effect, at.baseline, at.severity, tuple(at.inhibits))
+            for at in self.rules
+        )
+        maintenance = tuple(each.build() for each in self.maintenance)
+        renotify = None if self.renotify is None else parse_span(self.renotify)
+        return AlertPlan(rules, budget, days, self.settle_minutes, self.silent_gaps, maintenance, renotify)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from shared.core.ports import Notification
 from shared.core.results import RunReport, Status
-from shared.core.state.alert_records import Alert, AlertBook, SeriesStatus
+from shared.core.state.alert_records import Alert
 from shared.database.stores.sql_drift_states import SqlDriftStates
-from shared.report.text.alert_words import describe_alert
+from shared.report.text.alert_words import AlertsView, describe_alert
 from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.build.describe_series import describe_series
 from shared.wiring.build.state_location import OpenStores
 
 if TYPE_CHECKING:
     from shared.monitoring.alerts.alert_book import AlertKeeper
-    from shared.monitoring.alerts.alert_lifecycle import Event
+    from shared.monitoring.alerts.announcements import Event
     from shared.monitoring.alerts.watch_series import Watch
 
 _COMPLETE: frozenset[Status] = frozenset(("done", "nothing_new", "unpublished"))
@@ -41,37 +42,51 @@ async def watch_alerts(built: BuiltMonitor, stores: OpenStores, report: RunRepor
     if block is None or plan.one_off or plan.mode == "dry_run" or not plan.aggregates:
         return None
     series = describe_series(built.metrics, built.nodes)
-    complete = report.status in _COMPLETE
-    found = open_keeper(built, stores).watch(block.build(), stores.reader.results, series, now, complete)
-    wanted = [each for each in built.notifiers if "alerts" in each.topics]
-    told = [(event, each) for event, each in found.events if found.book.muted(each.metric, now) is None]
-    if wanted and told:
-        from shared.database.stores.sql_sent_messages import SqlSentMessages  # late: only then is anybody told
-        from shared.wiring.run.notify_people import notify_people
+    from shared.monitoring.alerts.announcements import plan_announcements
 
-        for event, alert in told:
-            notification = describe_event(built.plan.name, event, alert)
-            await notify_people(wanted, notification, built.redactor, SqlSentMessages(stores.database))
+    keeper, alert_plan = open_keeper(built, stores), block.build()
+    found = keeper.watch(alert_plan, stores.reader.results, series, now, report.status in _COMPLETE)
+    planned = plan_announcements(found.book, found.hidden, alert_plan.renotify, now)
+    await _tell(built, stores, planned.events, now)
+    if planned.told != found.book.told:
+        keeper.note_told(planned.told)
     return found
 
 
-def describe_event(monitor: str, event: Event, alert: Alert) -> Notification:
-    """What people are told of an alert: one that opened and ended in one look has ended."""
+async def _tell(built: BuiltMonitor, stores: OpenStores, events: Sequence[tuple[Event, Alert]], now: datetime) -> None:
+    wanted = [each for each in built.notifiers if "alerts" in each.topics]
+    if not wanted or not events:
+        return
+    from shared.database.stores.sql_sent_messages import SqlSentMessages  # late: only then is anybody told
+    from shared.wiring.run.notify_people import notify_people
+
+    for event, alert in events:
+        notification = describe_event(built.plan.name, event, alert, now)
+        await notify_people(wanted, notification, built.redactor, SqlSentMessages(stores.database))
+
+
+def describe_event(monitor: str, event: Event, alert: Alert, now: datetime) -> Notification:
+    """What people are told of an alert."""
     facts = (("metric", alert.metric), ("direction", alert.direction), ("since", alert.since), ("alert", alert.id))
     return Notification(
         id=f"alert:{monitor}:{alert.id}",
         title=f"{monitor}: {describe_alert(alert)}" + (" has ended" if alert.is_over else ""),
-        state="resolved" if alert.is_over else event,
+        state=event,
         monitor=monitor,
         severity=alert.severity,
         facts=facts,
-        at=datetime.fromisoformat(alert.closed_at or alert.opened_at),
+        at=now if event == "reminded" else datetime.fromisoformat(alert.closed_at or alert.opened_at),
     )
 
 
-def read_statuses(built: BuiltMonitor, book: AlertBook) -> tuple[SeriesStatus, ...]:
-    """How each rule stood after the last look."""
+def read_alerts(built: BuiltMonitor, stores: OpenStores, now: datetime) -> AlertsView:
+    """How the alerts of a monitor stood after the last look, and which of them are hidden now."""
+    from shared.monitoring.alerts.hidden_alerts import find_hidden, find_maintenance
     from shared.monitoring.alerts.watch_series import describe_stored
 
-    block = built.config.values.alerts
-    return () if block is None else describe_stored(block.build(), book)
+    block, book = built.config.values.alerts, open_keeper(built, stores).read()
+    if block is None:
+        return AlertsView(book, (), {}, None, now)
+    plan = block.build()
+    hidden, maintenance = find_hidden(plan, book, now), find_maintenance(plan.maintenance, now)
+    return AlertsView(book, describe_stored(plan, book), hidden, maintenance, now)
