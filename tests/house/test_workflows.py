@@ -37,6 +37,7 @@ class Checkout:
         self.folder = folder
         self.described: dict[str, object] = {}  # what GitHub's event file says
         self.vars: dict[str, str] = {}
+        self.secrets: dict[str, str] = {}
         for name in ("scripts", "Makefile", "requirements", "pyproject.toml", ".ci"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
@@ -74,7 +75,12 @@ class Checkout:
             github |= {"actions": "true", "event_path": str(event)}
         form = {**default_inputs(document), **inputs} if name == "workflow_dispatch" else {}
         enabled = {"MONITORING_ENABLED": "true", "NIGHTLY_ENABLED": "true"}
-        contexts: Contexts = {"github": github, "inputs": form, "vars": {**enabled, **self.vars}}
+        contexts: Contexts = {
+            "github": github,
+            "inputs": form,
+            "vars": {**enabled, **self.vars},
+            "secrets": self.secrets,
+        }
         found = list(blocks(workflow, document, contexts))
         assert found
         return [self.run(block, github) for block in found]

@@ -94,7 +94,8 @@ def parser() -> argparse.ArgumentParser:
     parts["cache"].add_argument("action", choices=("stats", "clear"))
     _state_options(parts["state"])
     for name in ("judge-report", "runs", "compare", "alerts", "explain", "publish", "cache", "state"):
-        parts[name].add_argument("config", help="a YAML file, or a name from configs/")
+        also = "; or `heartbeat` alone" if name == "alerts" else ""
+        parts[name].add_argument("config", help=f"a YAML file, or a name from configs/{also}")
         parts[name].add_argument("--json", action="store_true", help="print JSON")
         _set_option(parts[name])
     _history_options(parts)
@@ -156,11 +157,12 @@ def _history_options(parts: Mapping[str, argparse.ArgumentParser]) -> None:
 
 def _alerts_options(part: argparse.ArgumentParser) -> None:
     part.add_argument(
-        "action", nargs="?", choices=("show", "ack", "mute", "unmute", "resolve"), help="default: list all"
+        "action", nargs="?", choices=("show", "ack", "mute", "unmute", "resolve", "heartbeat"), help="default: list all"
     )
     part.add_argument("id", nargs="?", metavar="ID", help="an alert's id or its beginning; of `mute` a metric")
     part.add_argument("--owner", default=os.environ.get("USER", ""), help="who decides (default: the variable USER)")
     part.add_argument("--reason", default="", help="why")
+    part.add_argument("--url", default="", help="of `heartbeat`: the address that is asked for")
     part.add_argument("--until", default="8h", metavar="SPAN", help="how long to mute: 30m, 8h, 2d (default: 8h)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from shared.wiring.build.build_monitor import BuiltMonitor
 from shared.wiring.commands.open_monitor import open_monitor
 from shared.wiring.commands.stored_state import open_stored_state, print_json, print_text, require_state
 from shared.wiring.config.maintenance_config import parse_span
+from shared.wiring.run.interruption import run_until_done
 from shared.wiring.run.watch_alerts import open_keeper, read_alerts
 
 if TYPE_CHECKING:
@@ -27,11 +29,35 @@ def main(options: Namespace) -> int:
     Raises:
         UsageError: when there is no such alert or metric. StoreError: when the state cannot be read or written.
     """
+    if "heartbeat" in (options.action, options.config):
+        return _send_heartbeat(options)
     built = open_monitor(options)
     if options.action in (None, "show"):
         _show(built, options)
     else:
         _change(built, options)
+    return 0
+
+
+def _send_heartbeat(options: Namespace) -> int:
+    """Ask for the address of the command line, else of the configuration, else of the environment."""
+    from shared.wiring.serve.heartbeat_ping import host_of, send_heartbeat  # late: only this needs an HTTP client
+
+    url, option = options.url, "--url"
+    if not url and options.action == "heartbeat":
+        block = open_monitor(options).config.values.alerts
+        url, option = "" if block is None else block.heartbeat_url.get_secret_value(), "alerts.heartbeat_url"
+    if not url:
+        url, option = os.environ.get("TRUELINE_HEARTBEAT_URL", ""), "the variable TRUELINE_HEARTBEAT_URL"
+    if not url:
+        raise UsageError(
+            "alerts heartbeat: expected an address: --url URL, alerts.heartbeat_url of a configuration"
+            " (`trueline alerts CONFIG heartbeat`), or the variable TRUELINE_HEARTBEAT_URL"
+        )
+    host = host_of(url, option)
+    options.output_redactor.secrets.add((url,))
+    run_until_done(send_heartbeat(url, host))
+    print_text(f"heartbeat sent to {host}\n")
     return 0
 
 

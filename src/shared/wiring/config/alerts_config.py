@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, field_validator, model_validator
 
 from shared.core.registry import hint
 from shared.core.state.alert_records import AlertPlan, AlertRule, Sides
@@ -94,6 +94,9 @@ class AlertsConfig(StrictModel):
     )
     renotify: str | None = Field(
         default=None, description="people are told again of an open alert after 24h; null: never"
+    )
+    heartbeat_url: SecretStr = Field(
+        default=SecretStr(""), description="the address that `trueline alerts CONFIG heartbeat` asks for"
     )
     fail: bool = Field(default=False, description="a run ends with exit code 5 while an alert is open")
 
